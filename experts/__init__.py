@@ -1,0 +1,1 @@
+"""The experts: their catalogue, their engines, and the Ray Serve applications that run them."""

@@ -1,0 +1,1 @@
+"""The engines: what makes tokens inside a replica. One module each, behind `experts.engine.Engine`."""

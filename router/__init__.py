@@ -1,0 +1,1 @@
+"""The learned router: reads a request's structure and words, ranks the experts. Imports nothing else of moegate."""
