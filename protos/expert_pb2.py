@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from protos import chat_pb2 as protos_dot_chat__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13protos/expert.proto\x12\x11moegate.expert.v1\x1a\x11protos/chat.proto\"\xa4\x01\n\x0fGenerateRequest\x12\x35\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1d.moegate.chat.v1.ConversationH\x00\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12+\n\x08sampling\x18\x03 \x01(\x0b\x32\x19.moegate.chat.v1.Sampling\x12\x12\n\nrequest_id\x18\x04 \x01(\tB\x07\n\x05input\"e\n\rGenerateChunk\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x0btoken_count\x18\x02 \x01(\r\x12\x31\n\ncompletion\x18\x03 \x01(\x0b\x32\x1d.moegate.expert.v1.Completion\"\xc3\x01\n\nCompletion\x12\x34\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x1d.moegate.chat.v1.FinishReason\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.moegate.chat.v1.Usage\x12\x31\n\x07timings\x18\x03 \x01(\x0b\x32 .moegate.expert.v1.EngineTimings\x12%\n\x04load\x18\x04 \x01(\x0b\x32\x17.moegate.expert.v1.Load\"E\n\rEngineTimings\x12\x0f\n\x07queue_s\x18\x01 \x01(\x02\x12\x11\n\tprefill_s\x18\x02 \x01(\x02\x12\x10\n\x08\x64\x65\x63ode_s\x18\x03 \x01(\x02\"@\n\x04Load\x12\x0f\n\x07running\x18\x01 \x01(\r\x12\x0f\n\x07waiting\x18\x02 \x01(\r\x12\x16\n\x0emax_batch_size\x18\x03 \x01(\r\"\x11\n\x0f\x44\x65scribeRequest\"\x9c\x01\n\x10\x44\x65scribeResponse\x12\x0e\n\x06\x65xpert\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontext_window\x18\x03 \x01(\r\x12%\n\x04load\x18\x04 \x01(\x0b\x32\x17.moegate.expert.v1.Load\x12\x17\n\x0fsequences_total\x18\x05 \x01(\x04\x12\x10\n\x08\x61rtifact\x18\x06 \x01(\t2\xb1\x01\n\x06\x45xpert\x12R\n\x08Generate\x12\".moegate.expert.v1.GenerateRequest\x1a .moegate.expert.v1.GenerateChunk0\x01\x12S\n\x08\x44\x65scribe\x12\".moegate.expert.v1.DescribeRequest\x1a#.moegate.expert.v1.DescribeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13protos/expert.proto\x12\x11moegate.expert.v1\x1a\x11protos/chat.proto\"\xa4\x01\n\x0fGenerateRequest\x12\x35\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1d.moegate.chat.v1.ConversationH\x00\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12+\n\x08sampling\x18\x03 \x01(\x0b\x32\x19.moegate.chat.v1.Sampling\x12\x12\n\nrequest_id\x18\x04 \x01(\tB\x07\n\x05input\"|\n\rGenerateChunk\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x0btoken_count\x18\x02 \x01(\r\x12\x31\n\ncompletion\x18\x03 \x01(\x0b\x32\x1d.moegate.expert.v1.Completion\x12\x15\n\rprompt_tokens\x18\x04 \x01(\r\"\xc3\x01\n\nCompletion\x12\x34\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x1d.moegate.chat.v1.FinishReason\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.moegate.chat.v1.Usage\x12\x31\n\x07timings\x18\x03 \x01(\x0b\x32 .moegate.expert.v1.EngineTimings\x12%\n\x04load\x18\x04 \x01(\x0b\x32\x17.moegate.expert.v1.Load\"E\n\rEngineTimings\x12\x0f\n\x07queue_s\x18\x01 \x01(\x02\x12\x11\n\tprefill_s\x18\x02 \x01(\x02\x12\x10\n\x08\x64\x65\x63ode_s\x18\x03 \x01(\x02\"@\n\x04Load\x12\x0f\n\x07running\x18\x01 \x01(\r\x12\x0f\n\x07waiting\x18\x02 \x01(\r\x12\x16\n\x0emax_batch_size\x18\x03 \x01(\r\"\x11\n\x0f\x44\x65scribeRequest\"\x9c\x01\n\x10\x44\x65scribeResponse\x12\x0e\n\x06\x65xpert\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontext_window\x18\x03 \x01(\r\x12%\n\x04load\x18\x04 \x01(\x0b\x32\x17.moegate.expert.v1.Load\x12\x17\n\x0fsequences_total\x18\x05 \x01(\x04\x12\x10\n\x08\x61rtifact\x18\x06 \x01(\t2\xb1\x01\n\x06\x45xpert\x12R\n\x08Generate\x12\".moegate.expert.v1.GenerateRequest\x1a .moegate.expert.v1.GenerateChunk0\x01\x12S\n\x08\x44\x65scribe\x12\".moegate.expert.v1.DescribeRequest\x1a#.moegate.expert.v1.DescribeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,17 +35,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATEREQUEST']._serialized_start=62
   _globals['_GENERATEREQUEST']._serialized_end=226
   _globals['_GENERATECHUNK']._serialized_start=228
-  _globals['_GENERATECHUNK']._serialized_end=329
-  _globals['_COMPLETION']._serialized_start=332
-  _globals['_COMPLETION']._serialized_end=527
-  _globals['_ENGINETIMINGS']._serialized_start=529
-  _globals['_ENGINETIMINGS']._serialized_end=598
-  _globals['_LOAD']._serialized_start=600
-  _globals['_LOAD']._serialized_end=664
-  _globals['_DESCRIBEREQUEST']._serialized_start=666
-  _globals['_DESCRIBEREQUEST']._serialized_end=683
-  _globals['_DESCRIBERESPONSE']._serialized_start=686
-  _globals['_DESCRIBERESPONSE']._serialized_end=842
-  _globals['_EXPERT']._serialized_start=845
-  _globals['_EXPERT']._serialized_end=1022
+  _globals['_GENERATECHUNK']._serialized_end=352
+  _globals['_COMPLETION']._serialized_start=355
+  _globals['_COMPLETION']._serialized_end=550
+  _globals['_ENGINETIMINGS']._serialized_start=552
+  _globals['_ENGINETIMINGS']._serialized_end=621
+  _globals['_LOAD']._serialized_start=623
+  _globals['_LOAD']._serialized_end=687
+  _globals['_DESCRIBEREQUEST']._serialized_start=689
+  _globals['_DESCRIBEREQUEST']._serialized_end=706
+  _globals['_DESCRIBERESPONSE']._serialized_start=709
+  _globals['_DESCRIBERESPONSE']._serialized_end=865
+  _globals['_EXPERT']._serialized_start=868
+  _globals['_EXPERT']._serialized_end=1045
 # @@protoc_insertion_point(module_scope)

@@ -64,10 +64,13 @@ class GenerateChunk(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     TOKEN_COUNT_FIELD_NUMBER: _builtins.int
     COMPLETION_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """text these tokens add: whole code points, never part of a stop string; may be empty"""
     token_count: _builtins.int
     """tokens generated since the last message, >= 0"""
+    prompt_tokens: _builtins.int
+    """only in the first message: so that a cancelled stream can be metered"""
     @_builtins.property
     def completion(self) -> Global___Completion:
         """only in the last message"""
@@ -78,10 +81,11 @@ class GenerateChunk(_message.Message):
         text: _builtins.str = ...,
         token_count: _builtins.int = ...,
         completion: Global___Completion | None = ...,
+        prompt_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion", "text", b"text", "token_count", b"token_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion", "prompt_tokens", b"prompt_tokens", "text", b"text", "token_count", b"token_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -135,7 +135,7 @@ class RouteDecision(_message.Message):
     """who answers (first) unless it fails before its first token"""
     reason: Global___Reason.ValueType
     confidence: _builtins.float
-    """probability of `expert`, 0..1; 1 when pinned"""
+    """probability of `expert`, 0..1, also when it was pinned"""
     router_version: _builtins.str
     """content hash of the router artefact"""
     route_us: _builtins.float

@@ -1,0 +1,128 @@
+"""The few ASGI verbs the hot path needs: read a bounded body, answer, notice that the client has gone.
+
+ASGI: https://asgi.readthedocs.io/en/latest/specs/www.html
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from starlette.types import Receive, Scope, Send
+
+from serve.errors import MoegateError, PayloadTooLarge, UnsupportedMediaType
+from serve.openai_response import error_body, error_frame
+
+Header = tuple[bytes, bytes]
+
+JSON: Final[Header] = (b"content-type", b"application/json")
+EVENT_STREAM: Final[tuple[Header, ...]] = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # proxies such as nginx must not hold tokens back
+)
+
+
+class ClientGone(Exception):
+    """The client closed the connection."""
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """The first header of that (lower-case) name."""
+    headers: Iterable[Header] = scope["headers"]
+    return next((value for key, value in headers if key == name), None)
+
+
+async def read_json_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
+    """Read the whole body.
+
+    Raises:
+        UnsupportedMediaType: it is declared as something other than JSON.
+        PayloadTooLarge: it is longer than `max_bytes`; the rest is not read.
+        ClientGone: the client left before the end.
+    """
+    declared = header(scope, b"content-type")
+    if declared is not None and b"json" not in declared.lower():
+        raise UnsupportedMediaType("send the body as JSON, with 'content-type: application/json'")
+    too_large = PayloadTooLarge(f"the body is larger than {max_bytes} bytes")
+    length = header(scope, b"content-length")
+    if length is not None and int(length) > max_bytes:
+        raise too_large
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body += message.get("body", b"")
+        if len(body) > max_bytes:
+            raise too_large
+        if not message.get("more_body", False):
+            return body
+
+
+@asynccontextmanager
+async def cancelled_by_disconnect(receive: Receive) -> AsyncIterator[None]:
+    """Cancel the body of the `with` when the client leaves; it then ends with `ClientGone`.
+
+    Use after the request's body has been read to its end.
+    """
+    work = asyncio.current_task()
+    assert work is not None  # noqa: S101  # ASGI servers call applications inside a task
+    has_left = False
+
+    async def watch() -> None:
+        nonlocal has_left
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        has_left = True
+        work.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not has_left:
+            raise
+        work.uncancel()
+        raise ClientGone from None
+    finally:
+        watcher.cancel()
+
+
+class Reply:
+    """One HTTP response, which knows whether it has begun: an error before that is a status, after it an event."""
+
+    def __init__(self, send: Send, headers: Iterable[Header] = ()) -> None:
+        self._send = send
+        self._headers = tuple(headers)
+        self._has_begun = False
+
+    async def begin(self, status: int, headers: Iterable[Header]) -> None:
+        """Send the status and the headers; the body follows in pieces."""
+        self._has_begun = True
+        message = {"type": "http.response.start", "status": status, "headers": [*self._headers, *headers]}
+        await self._send(message)
+
+    async def write(self, data: bytes, *, is_last: bool = False) -> None:
+        """Send a piece of the body."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": not is_last})
+
+    async def whole(self, status: int, headers: Iterable[Header], body: bytes) -> None:
+        """Send a response in one piece."""
+        await self.begin(status, [*headers, (b"content-length", str(len(body)).encode())])
+        await self.write(body, is_last=True)
+
+    async def fail(self, error: MoegateError) -> None:
+        """Send an error in OpenAI's form, as far as the response still allows."""
+        if self._has_begun:
+            await self.write(error_frame(error), is_last=True)
+        else:
+            await self.whole(error.http_status, error_headers(error), error_body(error))
+
+
+def error_headers(error: MoegateError) -> list[Header]:
+    """The headers of an error's response."""
+    headers = [JSON, (b"x-moegate-error-code", error.code.encode())]
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
+    return headers

@@ -1,0 +1,124 @@
+"""The `moegate` command: `up` (everything), `gateway` (the gateway alone), `route` (a decision, no server)."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import uvloop
+from rich.console import Console
+
+from experts.catalog import CatalogError, load_catalog
+from router.errors import RouterError
+from router.explain import explain
+from router.features import query_from_openai
+from router.policy import ExpertState
+from router.router import Router
+from serve import __version__
+from serve.app import run, stop_on_signals
+from serve.logs import set_up_logging
+from serve.settings import Settings, SettingsError, load_settings
+from serve.up import ExpertsFailed, UpOptions, up
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the process's exit status."""
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], None] = arguments.command
+    try:
+        command(arguments)
+    except (SettingsError, CatalogError, RouterError, ExpertsFailed, OSError) as error:
+        print(f"moegate: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="moegate", description="A learned gateway in front of fine-tuned experts.")
+    parser.add_argument("--version", action="version", version=f"moegate {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serving = argparse.ArgumentParser(add_help=False)
+    serving.add_argument("--host", help="address of both doors (default 127.0.0.1)")
+    serving.add_argument("--port", type=int, help="HTTP port (default 8000; 0 = any free one)")
+    serving.add_argument("--grpc-port", type=int, help="gRPC port (default 8001; 0 = any free one)")
+    serving.add_argument("--config", type=Path, metavar="FILE", help="settings, as in deploy/gateway.yaml")
+
+    whole = commands.add_parser("up", parents=[serving], help="prepare and start the experts and the gateway")
+    whole.add_argument("--engine", choices=("echo", "openvino", "neuron"), help="every expert's engine")
+    whole.set_defaults(command=_up)
+
+    alone = commands.add_parser("gateway", parents=[serving], help="start the gateway alone, in front of a running Ray")
+    alone.add_argument("--target", metavar="HOST:PORT", help="Ray Serve's gRPC ingress")
+    alone.set_defaults(command=_gateway)
+
+    route = commands.add_parser("route", help="say where a text would go, without any server")
+    route.add_argument("text", help="what the user says")
+    route.add_argument("--json", action="store_true", help="one JSON object in place of a table")
+    route.add_argument("--config", type=Path, metavar="FILE", help="settings, as in deploy/gateway.yaml")
+    route.set_defaults(command=_route)
+    return parser
+
+
+def _up(arguments: argparse.Namespace) -> None:
+    settings = _settings(arguments)
+    console = Console(highlight=False)
+    _run(settings, up(settings, UpOptions(engine=arguments.engine), console))
+
+
+def _gateway(arguments: argparse.Namespace) -> None:
+    settings = _settings(arguments)
+
+    async def serve_until_stopped() -> None:
+        ready = "moegate gateway ready: HTTP http://{0.http_address}, gRPC {0.grpc_address}"
+        await run(settings, stop_on_signals(), lambda app: print(ready.format(app), flush=True))
+
+    _run(settings, serve_until_stopped())
+
+
+def _route(arguments: argparse.Namespace) -> None:
+    settings = load_settings(arguments.config)
+    catalog = load_catalog(settings.experts.catalog)
+    router = Router.load(settings.router.artifact)
+    states = [
+        ExpertState(
+            name=expert.name,
+            context_window=expert.context_window,
+            healthy=True,
+            queue_len=0,
+            max_batch_size=expert.max_batch_size,
+            usd_per_million_tokens=expert.price.usd_per_completion_token * 1e6,
+        )
+        for expert in catalog.experts
+    ]
+    explanation = explain(router, query_from_openai([{"role": "user", "content": arguments.text}]), states)
+    if arguments.json:
+        print(orjson.dumps(explanation.as_dict()).decode())
+    else:
+        Console().print(explanation)
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    """The settings, with what the command line says on top."""
+    given = {
+        "http": {"host": arguments.host, "port": arguments.port},
+        "grpc": {"host": arguments.host, "port": arguments.grpc_port},
+        "experts": {"target": getattr(arguments, "target", None)},
+    }
+    overrides = {
+        section: {key: value for key, value in values.items() if value is not None} for section, values in given.items()
+    }
+    return load_settings(arguments.config, {section: values for section, values in overrides.items() if values})
+
+
+def _run(settings: Settings, work: Coroutine[Any, Any, None]) -> None:
+    set_up_logging(settings.log.level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""Every way a request can fail, and what each door's client sees of it.
+
+The only module that knows a status code. A front door catches `MoegateError` once and renders it; nothing else
+translates. Messages reach the client: they never hold a prompt, an address or a traceback.
+
+    MoegateError
+    ├── InvalidRequest            the caller can mend it
+    │   ├── MalformedBody         not JSON, not UTF-8, not an object
+    │   ├── ContextLengthExceeded the prompt fits no expert it may go to
+    │   ├── UnsupportedParameter  understood, not offered
+    │   ├── UnsupportedMediaType
+    │   └── PayloadTooLarge
+    ├── NotFound                  no such path
+    │   └── UnknownModel          no such expert
+    ├── MethodNotAllowed
+    ├── Overloaded                no permit, or the expert's queue is full
+    ├── DeadlineExceeded          the caller's deadline, or the gateway's, passed
+    ├── ExpertUnavailable         nobody in the ranking could be reached
+    ├── ExpertFailed              an expert broke after its first token
+    └── InternalError             our fault
+"""
+
+from typing import ClassVar
+
+from grpc import StatusCode
+
+
+class MoegateError(Exception):
+    """A failure with a place in both doors' vocabularies.
+
+    Attributes:
+        http_status: HTTP status code.
+        grpc_status: gRPC status code.
+        type: OpenAI's coarse error type.
+        code: stable machine-readable slug; also the metric label `outcome`.
+        param: the request field at fault, as the caller wrote it, if there is one.
+        retry_after_s: seconds after which a retry makes sense, if one does.
+    """
+
+    http_status: ClassVar[int] = 500
+    grpc_status: ClassVar[StatusCode] = StatusCode.INTERNAL
+    type: ClassVar[str] = "server_error"
+    code: ClassVar[str] = "internal_error"
+    retry_after_s: ClassVar[float | None] = None
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+
+class InvalidRequest(MoegateError):
+    """A field is missing, of the wrong type or out of range."""
+
+    http_status = 400
+    grpc_status = StatusCode.INVALID_ARGUMENT
+    type = "invalid_request_error"
+    code = "invalid_value"
+
+
+class MalformedBody(InvalidRequest):
+    """The body is not a JSON object."""
+
+    code = "invalid_json"
+
+
+class ContextLengthExceeded(InvalidRequest):
+    """The prompt is longer than the context window of every expert it may go to."""
+
+    code = "context_length_exceeded"
+
+
+class UnsupportedParameter(InvalidRequest):
+    """A parameter of OpenAI's API that moegate understands and does not offer."""
+
+    code = "unsupported_parameter"
+
+
+class UnsupportedMediaType(InvalidRequest):
+    """The body is declared as something other than JSON."""
+
+    http_status = 415
+    code = "unsupported_media_type"
+
+
+class PayloadTooLarge(InvalidRequest):
+    """The body is larger than the gateway accepts."""
+
+    http_status = 413
+    code = "payload_too_large"
+
+
+class NotFound(MoegateError):
+    """No such path."""
+
+    http_status = 404
+    grpc_status = StatusCode.NOT_FOUND
+    type = "invalid_request_error"
+    code = "not_found"
+
+
+class UnknownModel(NotFound):
+    """`model` is neither `auto` nor an expert of the catalogue."""
+
+    code = "model_not_found"
+
+
+class MethodNotAllowed(MoegateError):
+    """The path exists, the method does not."""
+
+    http_status = 405
+    grpc_status = StatusCode.UNIMPLEMENTED
+    type = "invalid_request_error"
+    code = "method_not_allowed"
+
+
+class Overloaded(MoegateError):
+    """No permit within the bounds of admission, or the experts' queues are full."""
+
+    http_status = 429
+    grpc_status = StatusCode.RESOURCE_EXHAUSTED
+    type = "rate_limit_error"
+    code = "overloaded"
+    retry_after_s = 1.0
+
+
+class DeadlineExceeded(MoegateError):
+    """The request's deadline passed before its answer was complete."""
+
+    http_status = 408
+    grpc_status = StatusCode.DEADLINE_EXCEEDED
+    type = "timeout_error"
+    code = "deadline_exceeded"
+
+
+class ExpertUnavailable(MoegateError):
+    """No expert of the ranking could be reached; nothing was generated."""
+
+    http_status = 503
+    grpc_status = StatusCode.UNAVAILABLE
+    code = "expert_unavailable"
+    retry_after_s = 1.0
+
+
+class ExpertFailed(MoegateError):
+    """The expert broke after its first token; what was streamed is incomplete."""
+
+    http_status = 502
+    grpc_status = StatusCode.ABORTED
+    code = "expert_failed"
+
+
+class InternalError(MoegateError):
+    """A fault of the gateway's own; the log names where."""

@@ -1,0 +1,202 @@
+"""The gRPC door: `moegate.gateway.v1.Gateway`, beside reflection and `grpc.health.v1`.
+
+Errors are gRPC status codes; the code of our own error table rides in the trailer `x-moegate-error-code`.
+"""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Final, NoReturn
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from protos import chat_pb2 as chat
+from protos import gateway_pb2 as pb
+from protos.gateway_pb2_grpc import GatewayServicer, add_GatewayServicer_to_server
+from serve.errors import InternalError, InvalidRequest, MoegateError
+from serve.gateway import Finished, Gateway, Started, Tokens
+from serve.logs import log_fault
+from serve.proto_schema import decision_message, experts_message, summary_message
+from serve.request import ChatRequest
+from serve.settings import Settings
+
+log = logging.getLogger("moegate.grpc")
+
+SERVICE: Final = "moegate.gateway.v1.Gateway"
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class GatewayService(GatewayServicer):
+    """The service."""
+
+    def __init__(
+        self, gateway: Gateway, settings: Settings, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._gateway = gateway
+        self._settings = settings
+        self._clock = clock
+
+    async def Generate(self, message: pb.GenerateRequest, context: Context) -> AsyncIterator[pb.GenerateChunk]:
+        """Stream an answer: the decision in the first message, the summary in the last."""
+        async with _errors_as_status(context):
+            request = self._request(message, context, is_stream=True)
+            async with aclosing(self._gateway.generate(request)) as events:
+                async for event in events:
+                    match event:
+                        case Tokens():
+                            yield pb.GenerateChunk(
+                                id=request.id, expert=expert, text=event.text, token_count=event.count
+                            )
+                        case Started():
+                            started, expert = event, event.decision.expert
+                            await context.send_initial_metadata(_routing_metadata(request, started))
+                            yield pb.GenerateChunk(
+                                id=request.id, expert=expert, decision=decision_message(started.decision)
+                            )
+                        case Finished():
+                            summary = summary_message(event, started.overhead_s)
+                            yield pb.GenerateChunk(id=request.id, expert=expert, summary=summary)
+
+    async def Complete(self, message: pb.GenerateRequest, context: Context) -> pb.CompleteResponse:
+        """Answer whole: the same stream, gathered."""
+        async with _errors_as_status(context):
+            request = self._request(message, context, is_stream=False)
+            texts: list[str] = []
+            async with aclosing(self._gateway.generate(request)) as events:
+                async for event in events:
+                    match event:
+                        case Tokens():
+                            texts.append(event.text)
+                        case Started():
+                            started = event
+                        case Finished():
+                            finished = event
+            await context.send_initial_metadata(_routing_metadata(request, started))
+            return pb.CompleteResponse(
+                id=request.id,
+                expert=started.decision.expert,
+                text="".join(texts),
+                decision=decision_message(started.decision),
+                summary=summary_message(finished, started.overhead_s),
+            )
+
+    async def Route(self, message: pb.GenerateRequest, context: Context) -> pb.RouteDecision:
+        """Decide, and do no more."""
+        async with _errors_as_status(context):
+            return decision_message(self._gateway.route(self._request(message, context, is_stream=False)))
+
+    async def ListExperts(self, message: pb.ListExpertsRequest, context: Context) -> pb.ListExpertsResponse:
+        """List the catalogue."""
+        return experts_message(self._gateway)
+
+    def _request(self, message: pb.GenerateRequest, context: Context, *, is_stream: bool) -> ChatRequest:
+        now = self._clock()
+        own_id = f"gen-{uuid.uuid4().hex}"
+        remaining_s = context.time_remaining()
+        limit_s = self._settings.timeout_s
+        kind = message.WhichOneof("input")
+        if kind is None:
+            raise InvalidRequest("one of 'conversation' and 'prompt' is required", param="input")
+        return ChatRequest(
+            id=own_id,
+            request_id=_caller_request_id(context) or own_id,
+            door="grpc",
+            model=message.model,
+            input=message.prompt if kind == "prompt" else message.conversation,
+            sampling=message.sampling,
+            is_stream=is_stream,
+            received_at=now,
+            deadline=now + (limit_s if remaining_s is None else min(remaining_s, limit_s)),
+        )
+
+
+class GrpcServer:
+    """The door's server: started, drained and stopped by `serve.app`."""
+
+    def __init__(self, gateway: Gateway, settings: Settings) -> None:
+        size = settings.grpc.max_message_bytes
+        self._server = grpc.aio.server(
+            options=[("grpc.max_receive_message_length", size), ("grpc.so_reuseport", 0)],
+        )
+        self._health = health.aio.HealthServicer()
+        add_GatewayServicer_to_server(GatewayService(gateway, settings), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        self._address = f"{settings.grpc.host}:{settings.grpc.port}"
+        self._host = settings.grpc.host
+
+    async def start(self) -> str:
+        """Listen. Returns the address, `host:port`.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        try:
+            port = self._server.add_insecure_port(self._address)
+        except RuntimeError:
+            raise OSError(f"cannot listen on {self._address} for gRPC: is the port taken?") from None
+        await self._server.start()
+        return f"{self._host}:{port}"
+
+    async def set_serving(self, is_serving: bool) -> None:
+        """Tell `grpc.health.v1` clients whether to send requests; both the service and the whole server."""
+        status = health_pb2.HealthCheckResponse.SERVING if is_serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", SERVICE):
+            await self._health.set(name, status)
+
+    async def stop(self, grace_s: float) -> None:
+        """Refuse new calls, let open ones finish for `grace_s` seconds, then cancel them."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_s)
+
+
+@asynccontextmanager
+async def _errors_as_status(context: Context) -> AsyncIterator[None]:
+    """Turn any failure into a status; nothing of a fault's text goes out."""
+    try:
+        yield
+    except MoegateError as error:
+        await _abort(context, error)
+    except grpc.aio.AbortError:
+        raise
+    except Exception as error:  # the door's edge: a fault of ours must still be a status
+        log_fault(log, error)
+        await _abort(context, InternalError("internal error"))
+
+
+async def _abort(context: Context, error: MoegateError) -> NoReturn:
+    trailers = [("x-moegate-error-code", error.code)]
+    if error.param is not None:
+        trailers.append(("x-moegate-error-param", error.param))
+    if error.retry_after_s is not None:
+        trailers.append(("retry-after", str(max(1, round(error.retry_after_s)))))
+        trailers.append(("grpc-retry-pushback-ms", str(int(error.retry_after_s * 1000))))
+    await context.abort(error.grpc_status, error.message, tuple(trailers))
+
+
+def _caller_request_id(context: Context) -> str | None:
+    for key, value in context.invocation_metadata() or ():
+        if key == "x-request-id" and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
+            return value
+    return None
+
+
+def _routing_metadata(request: ChatRequest, started: Started) -> tuple[tuple[str, str], ...]:
+    """The routing facts as HTTP's headers have them, as initial metadata."""
+    decision = started.decision
+    return (
+        ("x-request-id", request.request_id),
+        ("x-moegate-expert", decision.expert),
+        ("x-moegate-reason", decision.reason.value),
+        ("x-moegate-confidence", f"{decision.confidence:.4f}"),
+        ("x-moegate-overhead-ms", f"{started.overhead_s * 1e3:.3f}"),
+        ("x-moegate-router", decision.router_version),
+    )

@@ -1,0 +1,86 @@
+"""How each expert is, as this gateway sees it: up or down by probes, load by probes and by the ends of streams.
+
+A probe is the expert's own `Describe` through the same ingress the requests take. One lost probe is no news
+(replicas are replaced while requests go on); `probe_failures` in a row mean down. Until then dispatch's fallback
+carries the requests over.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from experts.catalog import Catalog
+from protos import expert_pb2 as pb
+from serve.dispatch import Dispatcher
+from serve.errors import MoegateError
+from serve.metrics import Metrics
+from serve.settings import ExpertsSettings
+
+log = logging.getLogger("moegate.health")
+
+
+@dataclass(slots=True)
+class ExpertHealth:
+    """The last word on one expert. `running` and `waiting` are sequences on the replica that spoke last."""
+
+    is_ready: bool = False
+    failures: int = 0  # probes lost in a row
+    running: int = 0
+    waiting: int = 0
+
+
+class HealthMonitor:
+    """Probes every expert of the catalogue in turn, until stopped."""
+
+    def __init__(self, catalog: Catalog, dispatcher: Dispatcher, metrics: Metrics, settings: ExpertsSettings) -> None:
+        self._dispatcher = dispatcher
+        self._metrics = metrics
+        self._settings = settings
+        self.experts = {name: ExpertHealth() for name in catalog.names}
+
+    @property
+    def is_ready(self) -> bool:
+        """Somebody can answer."""
+        return any(health.is_ready for health in self.experts.values())
+
+    async def run(self) -> None:
+        """Probe all experts at once, then sleep; for ever."""
+        while True:
+            await self.probe_all()
+            await asyncio.sleep(self._settings.probe_interval_s)
+
+    async def probe_all(self) -> None:
+        """Probe every expert once."""
+        await asyncio.gather(*(self._probe(name) for name in self.experts))
+
+    async def _probe(self, name: str) -> None:
+        try:
+            answer = await self._dispatcher.describe(name, timeout_s=self._settings.probe_timeout_s)
+        except MoegateError:
+            self._probe_failed(name)
+        else:
+            self._probe_answered(name, answer.load)
+
+    def _probe_answered(self, name: str, load: pb.Load) -> None:
+        health = self.experts[name]
+        if not health.is_ready:
+            log.info("expert is up", extra={"expert": name})
+        health.is_ready, health.failures = True, 0
+        self._metrics.expert_ready(name, True)
+        self.report_load(name, load)
+
+    def _probe_failed(self, name: str) -> None:
+        health = self.experts[name]
+        health.failures += 1
+        if health.failures < self._settings.probe_failures and health.is_ready:
+            return
+        if health.is_ready:
+            log.warning("expert is down", extra={"expert": name})
+        health.is_ready = False
+        self._metrics.expert_ready(name, False)
+
+    def report_load(self, name: str, load: pb.Load) -> None:
+        """Take in how busy an expert says it is, from a probe or from the last message of a stream."""
+        health = self.experts[name]
+        health.running, health.waiting = load.running, load.waiting
+        self._metrics.expert_load(name, load.running, load.waiting)

@@ -1,0 +1,147 @@
+"""The HTTP door's generating endpoints: from OpenAI's wire to the core and back, plain ASGI.
+
+Errors of any kind leave in OpenAI's form; what nobody foresaw is logged by class and place, never by its text.
+"""
+
+import logging
+import math
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Final
+
+from starlette.types import Receive, Scope, Send
+
+from serve.asgi import EVENT_STREAM, JSON, ClientGone, Header, Reply, cancelled_by_disconnect, header, read_json_body
+from serve.errors import InternalError, InvalidRequest, MoegateError
+from serve.gateway import Event, Finished, Gateway, Started, Tokens
+from serve.logs import log_fault
+from serve.openai_response import Dialect, Envelope, Frames
+from serve.openai_schema import ChatCompletionBody, CompletionBody, parse
+from serve.request import ChatRequest
+from serve.settings import Settings
+
+log = logging.getLogger("moegate.http")
+
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:\-]{1,128}")
+
+
+class GenerateEndpoint:
+    """Answers POST /v1/chat/completions or /v1/completions."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        settings: Settings,
+        body: type[ChatCompletionBody] | type[CompletionBody],
+        dialect: Dialect,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._gateway = gateway
+        self._settings = settings
+        self._body = body
+        self._dialect = dialect
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        received_at = self._clock()
+        own_id = f"{self._dialect.id_prefix}-{uuid.uuid4().hex}"
+        request_id = caller_request_id(scope) or own_id
+        reply = Reply(send, [(b"x-request-id", request_id.encode())])
+        try:
+            raw = await read_json_body(scope, receive, self._settings.http.max_body_bytes)
+            body = parse(self._body, raw)
+            request = ChatRequest(
+                id=own_id,
+                request_id=request_id,
+                door="http",
+                model=body.model,
+                input=body.to_input(),
+                sampling=body.to_sampling(),
+                is_stream=bool(body.stream),
+                received_at=received_at,
+                deadline=received_at + timeout_s(scope, self._settings.timeout_s),
+            )
+            async with cancelled_by_disconnect(receive), aclosing(self._gateway.generate(request)) as events:
+                if request.is_stream:
+                    await self._stream(reply, request, events, include_usage=body.include_usage)
+                else:
+                    await self._collect(reply, request, events)
+        except ClientGone:
+            return
+        except MoegateError as error:
+            await reply.fail(error)
+        except Exception as error:  # the door's edge: a fault of ours must still be an answer
+            log_fault(log, error, request_id)
+            await reply.fail(InternalError("internal error"))
+
+    async def _stream(
+        self, reply: Reply, request: ChatRequest, events: AsyncIterator[Event], *, include_usage: bool
+    ) -> None:
+        """Send tokens as they come. Nothing is sent before the first one: until then an error has a status."""
+        async for event in events:
+            match event:
+                case Tokens():
+                    await reply.write(pending + frames.text(event.text))
+                    pending = b""
+                case Started():
+                    envelope = Envelope.begin(request.id, event.decision.expert, self._dialect)
+                    frames = Frames(envelope, include_usage=include_usage)
+                    await reply.begin(200, [*EVENT_STREAM, *_routing_headers(event)])
+                    pending = frames.opening()
+                case Finished():
+                    await reply.write(pending + frames.closing(event), is_last=True)
+
+    async def _collect(self, reply: Reply, request: ChatRequest, events: AsyncIterator[Event]) -> None:
+        """Send the answer whole: the same stream, gathered."""
+        texts: list[str] = []
+        async for event in events:
+            match event:
+                case Tokens():
+                    texts.append(event.text)
+                case Started():
+                    started = event
+                case Finished():
+                    finished = event
+        envelope = Envelope.begin(request.id, started.decision.expert, self._dialect)
+        headers = [JSON, *_routing_headers(started), (b"x-moegate-cost-usd", f"{finished.cost_usd:.9f}".encode())]
+        await reply.whole(200, headers, envelope.whole("".join(texts), finished))
+
+
+def caller_request_id(scope: Scope) -> str | None:
+    """The caller's own name for the request, if it is one that may go into a log."""
+    value = header(scope, b"x-request-id")
+    return value.decode() if value is not None and _REQUEST_ID.fullmatch(value) else None
+
+
+def timeout_s(scope: Scope, limit_s: float) -> float:
+    """Seconds the caller gives the request (`x-request-timeout-ms`), at most the gateway's own limit.
+
+    Raises:
+        InvalidRequest: the header is not a positive number.
+    """
+    value = header(scope, b"x-request-timeout-ms")
+    if value is None:
+        return limit_s
+    try:
+        asked_ms = float(value)
+    except ValueError:
+        asked_ms = math.nan
+    if not asked_ms > 0:
+        raise InvalidRequest("'x-request-timeout-ms' must be a positive number", param="x-request-timeout-ms")
+    return min(asked_ms / 1000, limit_s)
+
+
+def _routing_headers(started: Started) -> list[Header]:
+    decision = started.decision
+    return [
+        (b"x-moegate-expert", decision.expert.encode()),
+        (b"x-moegate-reason", decision.reason.encode()),
+        (b"x-moegate-confidence", f"{decision.confidence:.4f}".encode()),
+        (b"x-moegate-overhead-ms", f"{started.overhead_s * 1e3:.3f}".encode()),
+        (b"x-moegate-router", decision.router_version.encode()),
+    ]

@@ -1,0 +1,123 @@
+"""The HTTP door put together: the generating endpoints, the lists, the operators' endpoints, errors in one form."""
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from serve.asgi import error_headers
+from serve.errors import InternalError, MethodNotAllowed, MoegateError, NotFound, UnknownModel
+from serve.gateway import Gateway
+from serve.http_api import GenerateEndpoint
+from serve.logs import log_fault
+from serve.metrics import Metrics
+from serve.openai_document import openai_document
+from serve.openai_response import ChatDialect, CompletionDialect, error_body
+from serve.openai_schema import ChatCompletionBody, CompletionBody
+from serve.settings import Settings
+
+log = logging.getLogger("moegate.http")
+
+_AUTO: Final = "auto"
+
+
+class HttpApp:
+    """The ASGI application."""
+
+    def __init__(self, gateway: Gateway, metrics: Metrics, settings: Settings) -> None:
+        self._gateway = gateway
+        self._metrics = metrics
+        self._started_at = int(time.time())
+        self._document = orjson.dumps(openai_document())
+        self.is_draining = False
+        chat = GenerateEndpoint(gateway, settings, ChatCompletionBody, ChatDialect())
+        completions = GenerateEndpoint(gateway, settings, CompletionBody, CompletionDialect())
+        self._app = Starlette(
+            routes=[
+                Route("/v1/chat/completions", chat, methods=["POST"]),
+                Route("/v1/completions", completions, methods=["POST"]),
+                Route("/v1/models", self._models),
+                Route("/v1/models/{name}", self._model),
+                Route("/health", self._health),
+                Route("/ready", self._ready),
+                Route("/metrics", self._metrics_page),
+                Route("/openapi.json", self._openapi),
+            ],
+            exception_handlers={
+                MoegateError: _on_moegate_error,
+                HTTPException: _on_http_exception,
+                Exception: _on_moegate_error,
+            },
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection's next request; the last place where a fault can be caught."""
+        try:
+            await self._app(scope, receive, send)
+        except Exception as error:  # the door's edge; Starlette has already answered 500
+            log_fault(log, error)
+
+    async def _models(self, request: Request) -> Response:
+        names = (_AUTO, *self._gateway.catalog.names)
+        return _json({"object": "list", "data": [self._model_entry(name) for name in names]})
+
+    async def _model(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in (_AUTO, *self._gateway.catalog.names):
+            raise UnknownModel("no such model", param="model")
+        return _json(self._model_entry(name))
+
+    def _model_entry(self, name: str) -> dict[str, Any]:
+        entry: dict[str, Any] = {"id": name, "object": "model", "created": self._started_at, "owned_by": "moegate"}
+        spec = self._gateway.catalog.get(name)
+        if spec is not None:
+            entry |= {"description": spec.description, "context_window": spec.context_window, "base": spec.base}
+        return entry
+
+    async def _health(self, request: Request) -> Response:
+        """Liveness: this process answers."""
+        return _json({"status": "ok"})
+
+    async def _ready(self, request: Request) -> Response:
+        """Readiness: somebody can answer, and we are not on our way out."""
+        is_ready = self._gateway.health.is_ready and not self.is_draining
+        experts = {name: health.is_ready for name, health in self._gateway.health.experts.items()}
+        body = {"status": "ready" if is_ready else "not ready", "draining": self.is_draining, "experts": experts}
+        return _json(body, 200 if is_ready else 503)
+
+    async def _metrics_page(self, request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(self._metrics.registry), media_type=content_type)
+
+    async def _openapi(self, request: Request) -> Response:
+        return Response(self._document, media_type="application/json")
+
+
+def _json(content: Mapping[str, Any], status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+def _error(error: MoegateError, status: int | None = None) -> Response:
+    headers = {key.decode(): value.decode() for key, value in error_headers(error)}
+    return Response(error_body(error), status or error.http_status, headers)
+
+
+async def _on_moegate_error(request: Request, error: Exception) -> Response:
+    return _error(error if isinstance(error, MoegateError) else InternalError("internal error"))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """Starlette's own refusals: no such path, no such method."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 405:
+        return _error(MethodNotAllowed("the path does not take this method"))
+    return _error(NotFound("no such path"), status)

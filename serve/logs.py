@@ -1,0 +1,52 @@
+"""Logs as JSON lines on standard error: one object a line, no prompt, no answer, no traceback.
+
+A record's `extra` fields become keys. A fault is named by its class and the place it came from; its text is left out,
+because an exception's text can hold anything a client sent.
+"""
+
+import logging
+import sys
+import traceback
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+
+_STANDARD: Final = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
+
+
+class JsonLines(logging.Formatter):
+    """Formats a record as one line of JSON. Exceptions attached to a record are reduced to class and place."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, no newline inside."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        if record.exc_info and record.exc_info[1] is not None:
+            line |= describe_fault(record.exc_info[1])
+        return orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z).decode()
+
+
+def set_up_logging(level: str) -> None:
+    """Send every logger of the process through `JsonLines` to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def log_fault(log: logging.Logger, error: BaseException, request_id: str | None = None) -> None:
+    """Log a fault of our own."""
+    log.error("fault", extra={"request_id": request_id, **describe_fault(error)})
+
+
+def describe_fault(error: BaseException) -> dict[str, str]:
+    """Name a fault by its class and the innermost place, `module:function:line`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    last = frames[-1] if frames else None
+    place = f"{last.filename.rsplit('/', 1)[-1]}:{last.name}:{last.lineno}" if last else "unknown"
+    return {"fault": type(error).__name__, "place": place}

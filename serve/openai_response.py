@@ -1,0 +1,161 @@
+"""OpenAI's answers: whole ones, and the frames of a stream. One dialect for each of the two endpoints.
+
+A stream's frames differ only in a few bytes, so each is built once per stream around a gap for the text
+(https://platform.openai.com/docs/api-reference/chat-streaming).
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import orjson
+
+from protos import chat_pb2 as chat
+from serve.errors import MoegateError
+from serve.gateway import Finished
+
+FINISH_NAMES: Final = {
+    chat.FINISH_REASON_STOP: "stop",
+    chat.FINISH_REASON_LENGTH: "length",
+    chat.FINISH_REASON_TOOL_CALLS: "tool_calls",
+}
+DONE: Final = b"data: [DONE]\n\n"
+
+
+class Dialect(Protocol):
+    """What differs between the chat and the completions endpoint."""
+
+    id_prefix: str
+    object: str
+    chunk_object: str
+
+    def choice(self, text: str, finish: str | None) -> dict[str, Any]:
+        """The one choice of a whole answer."""
+        ...
+
+    def delta(self, text: str, finish: str | None) -> dict[str, Any]:
+        """The one choice of a frame."""
+        ...
+
+    def opening(self) -> dict[str, Any] | None:
+        """The choice of the frame that precedes the text, if there is one."""
+        ...
+
+
+class ChatDialect:
+    """/v1/chat/completions."""
+
+    id_prefix = "chatcmpl"
+    object = "chat.completion"
+    chunk_object = "chat.completion.chunk"
+
+    def choice(self, text: str, finish: str | None) -> dict[str, Any]:
+        """A message."""
+        message = {"role": "assistant", "content": text, "refusal": None}
+        return {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+
+    def delta(self, text: str, finish: str | None) -> dict[str, Any]:
+        """A delta; the last one is empty."""
+        return {"index": 0, "delta": {} if finish else {"content": text}, "logprobs": None, "finish_reason": finish}
+
+    def opening(self) -> dict[str, Any] | None:
+        """The role comes first."""
+        delta = {"role": "assistant", "content": "", "refusal": None}
+        return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}
+
+
+class CompletionDialect:
+    """/v1/completions."""
+
+    id_prefix = "cmpl"
+    object = "text_completion"
+    chunk_object = "text_completion"
+
+    def choice(self, text: str, finish: str | None) -> dict[str, Any]:
+        """A text."""
+        return {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
+
+    delta = choice
+
+    def opening(self) -> dict[str, Any] | None:
+        """Nothing precedes the text."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What all parts of one answer share."""
+
+    id: str
+    model: str
+    dialect: Dialect
+    created: int
+
+    @classmethod
+    def begin(cls, request_id: str, expert: str, dialect: Dialect) -> "Envelope":
+        """Start an answer now."""
+        return cls(request_id, expert, dialect, int(time.time()))
+
+    def whole(self, text: str, end: Finished) -> bytes:
+        """A whole answer."""
+        return orjson.dumps(
+            self._head(self.dialect.object)
+            | {"choices": [self.dialect.choice(text, FINISH_NAMES[end.finish_reason])], "usage": usage(end.usage)}
+        )
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+
+    def frame(self, choices: list[dict[str, Any]], extra: dict[str, Any]) -> bytes:
+        """One server-sent event."""
+        return b"data: " + orjson.dumps(self._head(self.dialect.chunk_object) | {"choices": choices} | extra) + b"\n\n"
+
+
+class Frames:
+    """The server-sent events of one stream."""
+
+    _GAP: Final = "\x00"  # where the text goes; orjson writes it as \u0000, which no envelope holds otherwise
+
+    def __init__(self, envelope: Envelope, *, include_usage: bool) -> None:
+        self._envelope = envelope
+        self._include_usage = include_usage
+        self._extra: dict[str, Any] = {"usage": None} if include_usage else {}
+        template = envelope.frame([envelope.dialect.delta(self._GAP, None)], self._extra)
+        self._before, self._after = template.split(orjson.dumps(self._GAP))
+
+    def opening(self) -> bytes:
+        """What precedes the text; may be empty."""
+        choice = self._envelope.dialect.opening()
+        return b"" if choice is None else self._envelope.frame([choice], self._extra)
+
+    def text(self, text: str) -> bytes:
+        """The frame of a piece of text."""
+        return self._before + orjson.dumps(text) + self._after
+
+    def closing(self, end: Finished) -> bytes:
+        """The frame with the finish reason, the usage if it was asked for, and the end mark."""
+        last = self._envelope.dialect.delta("", FINISH_NAMES[end.finish_reason])
+        frames = self._envelope.frame([last], self._extra)
+        if self._include_usage:
+            frames += self._envelope.frame([], {"usage": usage(end.usage)})
+        return frames + DONE
+
+
+def usage(tokens: chat.Usage) -> dict[str, int]:
+    """OpenAI's usage object."""
+    return {
+        "prompt_tokens": tokens.prompt_tokens,
+        "completion_tokens": tokens.completion_tokens,
+        "total_tokens": tokens.prompt_tokens + tokens.completion_tokens,
+    }
+
+
+def error_body(error: MoegateError) -> bytes:
+    """OpenAI's error object."""
+    fields = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    return orjson.dumps({"error": fields})
+
+
+def error_frame(error: MoegateError) -> bytes:
+    """An error inside a stream. No end mark follows: the answer is not complete."""
+    return b"data: " + error_body(error) + b"\n\n"

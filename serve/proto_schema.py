@@ -1,0 +1,62 @@
+"""The core's nouns in the gateway's own protos."""
+
+from typing import Final
+
+from protos import gateway_pb2 as pb
+from router.decision import Reason, RouteDecision
+from serve.gateway import Finished, Gateway
+
+REASONS: Final = {
+    Reason.CLASSIFIED: pb.REASON_CLASSIFIED,
+    Reason.PINNED: pb.REASON_PINNED,
+    Reason.ABSTAINED: pb.REASON_ABSTAINED,
+    Reason.OVER_CONTEXT: pb.REASON_OVER_CONTEXT,
+    Reason.UNHEALTHY: pb.REASON_UNHEALTHY,
+    Reason.STICKY: pb.REASON_STICKY,
+    Reason.FALLBACK: pb.REASON_FALLBACK,
+}
+
+
+def decision_message(decision: RouteDecision) -> pb.RouteDecision:
+    """A decision, whole."""
+    return pb.RouteDecision(
+        expert=decision.expert,
+        reason=REASONS[decision.reason],
+        confidence=decision.confidence,
+        ranking=[pb.Candidate(expert=c.expert, probability=c.probability) for c in decision.ranking],
+        router_version=decision.router_version,
+        route_us=decision.route_s * 1e6,
+    )
+
+
+def summary_message(end: Finished, overhead_s: float) -> pb.Summary:
+    """How an answer ended, and what it took."""
+    return pb.Summary(
+        finish_reason=end.finish_reason,
+        usage=end.usage,
+        cost_usd=end.cost_usd,
+        ttft_s=end.ttft_s,
+        overhead_ms=overhead_s * 1e3,
+    )
+
+
+def experts_message(gateway: Gateway) -> pb.ListExpertsResponse:
+    """The catalogue, with each expert's health and load."""
+    return pb.ListExpertsResponse(
+        experts=[
+            pb.ExpertInfo(
+                name=expert.name,
+                description=expert.description,
+                ready=health.is_ready,
+                context_window=expert.context_window,
+                usd_per_million_prompt_tokens=expert.price.usd_per_prompt_token * 1e6,
+                usd_per_million_completion_tokens=expert.price.usd_per_completion_token * 1e6,
+                running=health.running,
+                waiting=health.waiting,
+                base=expert.base,
+                engine=expert.engine,
+            )
+            for expert in gateway.catalog.experts
+            for health in (gateway.health.experts[expert.name],)
+        ]
+    )

@@ -1,0 +1,133 @@
+"""The request as the core sees it: the same noun whichever door it came through.
+
+The conversation and the sampling are the wire's own messages (`moegate.chat.v1`), so that nothing is copied
+between a door and an expert. `validate` holds every rule the two doors share; a door adds only its own syntax.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import orjson
+
+from protos import chat_pb2 as chat
+from serve.errors import InvalidRequest
+
+Door = Literal["http", "grpc"]
+
+AUTO: Final = frozenset({"", "auto", "moegate"})
+"""Values of `model` that leave the choice to the router."""
+
+MAX_STOPS: Final = 4
+MAX_TOOLS: Final = 128
+_TOOL_NAME: Final = re.compile(r"[a-zA-Z0-9_.\-]{1,64}")
+_RANGES: Final = {
+    "temperature": (0.0, 2.0),
+    "top_p": (0.0, 1.0),
+    "frequency_penalty": (-2.0, 2.0),
+    "presence_penalty": (-2.0, 2.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One request.
+
+    Attributes:
+        id: our name for it, unique; in every chunk.
+        request_id: the caller's name for it, or `id`; in logs and headers.
+        door: where it came in.
+        model: an expert's name, or one of `AUTO`.
+        input: a conversation, or raw text to continue without a template.
+        sampling: what the caller set; the rest is the expert's default.
+        is_stream: the caller reads tokens as they come.
+        received_at: gateway's monotonic clock, seconds.
+        deadline: gateway's monotonic clock, seconds.
+    """
+
+    id: str
+    request_id: str
+    door: Door
+    model: str
+    input: chat.Conversation | str
+    sampling: chat.Sampling
+    is_stream: bool
+    received_at: float
+    deadline: float
+
+    @property
+    def pinned(self) -> str | None:
+        """The expert the caller named, if any."""
+        return None if self.model in AUTO else self.model
+
+
+def validate(request: ChatRequest, *, max_tokens_limit: int) -> None:
+    """Check every rule that both doors share.
+
+    Args:
+        request: the request, already of the right types.
+        max_tokens_limit: the largest context window it could be answered in, tokens.
+
+    Raises:
+        InvalidRequest: with `param` naming the field.
+    """
+    if isinstance(request.input, str):
+        if not request.input:
+            raise InvalidRequest("'prompt' must not be empty", param="prompt")
+    else:
+        _check_messages(request.input)
+        _check_tools(request.input)
+    _check_sampling(request.sampling, max_tokens_limit)
+
+
+def _check_messages(conversation: chat.Conversation) -> None:
+    if not conversation.messages:
+        raise InvalidRequest("'messages' must hold at least one message", param="messages")
+    for i, message in enumerate(conversation.messages):
+        where = f"messages[{i}]"
+        if message.role == chat.ROLE_UNSPECIFIED:
+            raise InvalidRequest(f"'{where}.role' must be system, user, assistant or tool", param=f"{where}.role")
+        if not message.content and not message.tool_calls:
+            raise InvalidRequest(f"'{where}.content' must not be empty", param=f"{where}.content")
+        if message.tool_calls and message.role != chat.ROLE_ASSISTANT:
+            raise InvalidRequest(f"'{where}.tool_calls' belongs to an assistant", param=f"{where}.tool_calls")
+        if message.role == chat.ROLE_TOOL and not message.tool_call_id:
+            raise InvalidRequest(f"'{where}.tool_call_id' is required", param=f"{where}.tool_call_id")
+
+
+def _check_tools(conversation: chat.Conversation) -> None:
+    if len(conversation.tools) > MAX_TOOLS:
+        raise InvalidRequest(f"'tools' holds more than {MAX_TOOLS} entries", param="tools")
+    for i, tool in enumerate(conversation.tools):
+        where = f"tools[{i}].function"
+        if not _TOOL_NAME.fullmatch(tool.name):
+            raise InvalidRequest(f"'{where}.name' must match {_TOOL_NAME.pattern}", param=f"{where}.name")
+        if tool.parameters_json and not _is_json_object(tool.parameters_json):
+            raise InvalidRequest(f"'{where}.parameters' must be a JSON object", param=f"{where}.parameters")
+    choice = conversation.tool_choice
+    if choice.mode in (chat.ToolChoice.MODE_REQUIRED, chat.ToolChoice.MODE_NAMED) and not conversation.tools:
+        raise InvalidRequest("'tool_choice' asks for a tool and 'tools' is empty", param="tool_choice")
+    if choice.mode == chat.ToolChoice.MODE_NAMED and all(tool.name != choice.name for tool in conversation.tools):
+        raise InvalidRequest("'tool_choice' names a tool that is not in 'tools'", param="tool_choice")
+
+
+def _is_json_object(text: str) -> bool:
+    try:
+        return isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _check_sampling(sampling: chat.Sampling, max_tokens_limit: int) -> None:
+    for name, (low, high) in _RANGES.items():
+        value = getattr(sampling, name)
+        if sampling.HasField(name) and not low <= value <= high:  # type: ignore[arg-type]  # the four names above
+            raise InvalidRequest(f"'{name}' must be between {low:g} and {high:g}", param=name)
+    if sampling.HasField("top_p") and sampling.top_p == 0:
+        raise InvalidRequest("'top_p' must be greater than 0", param="top_p")
+    if sampling.HasField("max_tokens") and not 1 <= sampling.max_tokens <= max_tokens_limit:
+        raise InvalidRequest(f"'max_tokens' must be between 1 and {max_tokens_limit}", param="max_tokens")
+    if len(sampling.stop) > MAX_STOPS:
+        raise InvalidRequest(f"'stop' holds more than {MAX_STOPS} strings", param="stop")
+    if any(not stop for stop in sampling.stop):
+        raise InvalidRequest("'stop' must not hold an empty string", param="stop")

@@ -1,0 +1,26 @@
+"""What the router gets to see of a request: the turns, the tools on offer, nothing else."""
+
+from typing import Final
+
+from protos import chat_pb2 as chat
+from router.features import RouteQuery, Turn, tool_text
+
+ROLE_NAMES: Final = {
+    chat.ROLE_SYSTEM: "system",
+    chat.ROLE_USER: "user",
+    chat.ROLE_ASSISTANT: "assistant",
+    chat.ROLE_TOOL: "tool",
+}
+
+
+def route_query(source: chat.Conversation | str) -> RouteQuery:
+    """Build the router's query; raw text counts as one user turn."""
+    if isinstance(source, str):
+        return RouteQuery(turns=(Turn("user", source),))
+    names = tuple(tool.name for tool in source.tools)
+    return RouteQuery(
+        turns=tuple(Turn(ROLE_NAMES.get(message.role, "user"), message.content) for message in source.messages),
+        tool_names=names,
+        tool_text=tool_text(names, [tool.description for tool in source.tools]),
+        has_tools=bool(names) and source.tool_choice.mode != chat.ToolChoice.MODE_NONE,
+    )

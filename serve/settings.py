@@ -1,0 +1,122 @@
+"""What can be set, and its defaults: one frozen tree, read once at start.
+
+Sources, strongest first: command line, environment (`MOEGATE_HTTP__PORT=8080`), the YAML file given by `--config`
+or `MOEGATE_CONFIG`, the defaults here (which `deploy/gateway.yaml` spells out with comments). Parts are handed
+down as arguments; nobody reads the environment after start.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+
+class SettingsError(Exception):
+    """The configuration cannot be used; the message names the field."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HttpSettings(_Section):
+    """The HTTP door."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)  # 0 = any free port
+    max_body_bytes: int = Field(4 * 2**20, ge=1024)
+    keep_alive_s: int = Field(75, ge=1)
+
+
+class GrpcSettings(_Section):
+    """The gRPC door."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8001, ge=0, le=65535)
+    max_message_bytes: int = Field(4 * 2**20, ge=1024)
+
+
+class ExpertsSettings(_Section):
+    """Where the experts are and how they are watched."""
+
+    catalog: Path | None = None  # None = the catalogue that ships
+    target: str = "127.0.0.1:9000"  # Ray Serve's gRPC ingress
+    probe_interval_s: float = Field(5.0, gt=0)
+    probe_timeout_s: float = Field(2.0, gt=0)
+    probe_failures: int = Field(2, ge=1)  # consecutive failed probes before an expert counts as down
+    channels: int = Field(2, ge=1, le=64)  # HTTP/2 connections to the ingress
+
+
+class AdmissionSettings(_Section):
+    """How many requests may be inside at once, and how many may wait."""
+
+    max_in_flight: int = Field(256, ge=1)
+    max_queue_len: int = Field(256, ge=0)
+    queue_timeout_s: float = Field(10.0, gt=0)
+
+
+class RouterSettings(_Section):
+    """Which router decides."""
+
+    artifact: Path | None = None  # None = the one that ships
+    abstain_below: float | None = Field(None, ge=0, le=1)  # None = the artefact's calibrated threshold
+
+
+class LogSettings(_Section):
+    """JSON lines on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(BaseSettings):
+    """The whole tree."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="MOEGATE_", env_nested_delimiter="__")
+
+    http: HttpSettings = HttpSettings()
+    grpc: GrpcSettings = GrpcSettings()
+    experts: ExpertsSettings = ExpertsSettings()
+    admission: AdmissionSettings = AdmissionSettings()
+    router: RouterSettings = RouterSettings()
+    log: LogSettings = LogSettings()
+    timeout_s: float = Field(300.0, gt=0)  # deadline of a request that brings none, seconds
+    shutdown_grace_s: float = Field(5.0, ge=0)  # how long streams may finish after SIGTERM, seconds
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: command line, environment, YAML."""
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+
+
+def load_settings(config: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
+    """Read the settings once.
+
+    Args:
+        config: YAML file; `MOEGATE_CONFIG` when None.
+        overrides: the command line's values, nested as the tree is.
+
+    Raises:
+        SettingsError: a file is missing or a value is wrong.
+    """
+    path = config or (Path(os.environ["MOEGATE_CONFIG"]) if os.environ.get("MOEGATE_CONFIG") else None)
+    if path is not None and not path.is_file():
+        raise SettingsError(f"configuration file {path} does not exist")
+
+    class _FileSettings(Settings):
+        model_config = SettingsConfigDict(yaml_file=path)
+
+    try:
+        return _FileSettings(**(overrides or {}))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"setting {where}: {first['msg']}") from None

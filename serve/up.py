@@ -1,0 +1,173 @@
+"""`moegate up`: the whole thing on one machine. Prepares the experts, starts them on Ray, runs the gateway, ends it all.
+
+The experts are a process of their own (`experts.app`, the only one that knows Ray), spoken to by its command line and
+by the JSON lines it prints. The gateway runs here. Whatever happens, nothing is left running.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from rich.console import Console
+
+from experts.catalog import load_catalog
+from serve.app import App, run, stop_on_signals
+from serve.processes import become_subreaper, end_descendants
+from serve.settings import Settings
+
+_STOP_EXPERTS_S: Final = 8.0  # how long the experts may take to end by themselves
+_KILL_S: Final = 1.0
+
+
+class ExpertsFailed(Exception):
+    """The experts could not be prepared or started, or ended by themselves; the message says what to look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What `moegate up` was asked for, beyond the settings."""
+
+    engine: str | None = None  # every expert's engine, in place of the catalogue's
+
+
+async def up(settings: Settings, options: UpOptions, console: Console) -> None:
+    """Run experts and gateway until SIGINT or SIGTERM.
+
+    Raises:
+        ExpertsFailed: see there.
+        OSError: a port is taken.
+    """
+    become_subreaper()
+    stop = stop_on_signals()
+    experts = _Experts(settings.experts.catalog, options.engine, console)
+    try:
+        if await experts.start(stop):
+            await _serve(settings, experts, stop, console)
+    finally:
+        console.print("stopping")
+        await experts.stop()
+
+
+async def _serve(settings: Settings, experts: "_Experts", stop: asyncio.Event, console: Console) -> None:
+    """Run the gateway in front of running experts, until asked to stop or they end."""
+    here = settings.model_copy(update={"experts": settings.experts.model_copy(update={"target": experts.target})})
+    watch = asyncio.create_task(experts.wait(stop))
+    try:
+        await run(here, stop, lambda app: _announce(app, console))
+    finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+    experts.check()
+
+
+class _Experts:
+    """The experts' process."""
+
+    def __init__(self, catalog: Path | None, engine: str | None, console: Console) -> None:
+        self.target = ""
+        self._engine = engine
+        self._console = console
+        self._catalog = ["--catalog", str(catalog)] if catalog else []
+        self._names = load_catalog(catalog).names
+        self._state = Path(tempfile.mkdtemp(prefix="moegate-"))
+        self._log = self._state / "experts.log"
+        self._process: asyncio.subprocess.Process | None = None
+        self._ended_by_itself = False
+
+    async def start(self, stop: asyncio.Event) -> bool:
+        """Prepare and start; False if `stop` came first.
+
+        Raises:
+            ExpertsFailed: see there.
+        """
+        starting = asyncio.create_task(self._start())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if starting.done():
+            starting.result()
+            return True
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return False
+
+    async def wait(self, stop: asyncio.Event) -> None:
+        """Set `stop` when the experts end by themselves."""
+        assert self._process is not None  # noqa: S101  # started
+        await self._process.wait()
+        self._ended_by_itself = True
+        stop.set()
+
+    def check(self) -> None:
+        """Complain if they ended by themselves.
+
+        Raises:
+            ExpertsFailed: they did.
+        """
+        if self._ended_by_itself:
+            raise ExpertsFailed(f"the experts' process ended; its log is {self._log}")
+
+    async def stop(self) -> None:
+        """End the process and everything it left behind; keep its log only if it failed."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), _STOP_EXPERTS_S)
+        await end_descendants(os.getpid(), grace_s=_KILL_S)
+        if not self._ended_by_itself:
+            shutil.rmtree(self._state, ignore_errors=True)
+
+    async def _start(self) -> None:
+        if self._engine != "echo":
+            await self._prepare()
+        engine = ["--engine", self._engine] if self._engine else []
+        with self._log.open("wb") as log_file:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "experts.app", *self._catalog, *engine),
+                stdin=asyncio.subprocess.PIPE,  # its end tells the child that we are gone
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log_file,
+                start_new_session=True,  # Ctrl-C is for us; we tell the child
+            )
+        with self._console.status("starting Ray"):
+            await self._follow(self._process)
+
+    async def _prepare(self) -> None:
+        """Have the artefacts made; the compiler shows its own progress."""
+        command = (sys.executable, "-m", "experts.compile", "--all", "--target", "cpu", *self._catalog)
+        process = await asyncio.create_subprocess_exec(*command, start_new_session=True)
+        if await process.wait() != 0:
+            raise ExpertsFailed("the experts could not be prepared")
+
+    async def _follow(self, process: asyncio.subprocess.Process) -> None:
+        """Show what the child reports until it is ready."""
+        assert process.stdout is not None  # noqa: S101  # a pipe
+        async for line in process.stdout:
+            event: dict[str, Any] = orjson.loads(line)
+            match event["event"]:
+                case "ray":
+                    self._console.print("Ray is up")
+                case "expert" if event["state"] == "ready":
+                    self._console.print(f"expert [bold]{event['expert']}[/] is ready ({event['seconds']:.1f} s)")
+                case "ready":
+                    self.target = event["target"]
+                    return
+                case "failed":
+                    self._ended_by_itself = True
+                    raise ExpertsFailed(f"{event['message']}; the log is {self._log}")
+        self._ended_by_itself = True
+        raise ExpertsFailed(f"the experts' process ended while starting; its log is {self._log}")
+
+
+def _announce(app: App, console: Console) -> None:
+    """Say that all is ready, on one line for people and scripts alike."""
+    line = f"moegate ready: HTTP http://{app.http_address}, gRPC {app.grpc_address}"
+    console.print(line, style="bold green", soft_wrap=True, highlight=False)
