@@ -1,0 +1,195 @@
+"""The catalogue of experts: what each is for, made of, runs on and costs, read from YAML and checked.
+
+Read by everyone who needs to know an expert by name: the gateway (prices, context windows), the start code (engines,
+resources) and the compiler (bases, adapters). It imports neither Ray nor an engine. `load_catalog` is the one way in;
+what it returns never changes afterwards.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+EngineName = Literal["openvino", "neuron", "echo"]
+Scalar = bool | int | float | str
+Base = Annotated[
+    str,
+    StringConstraints(pattern=r"^(pypi:[A-Za-z0-9._-]+(==[^\s=]+)?|hf:[\w.-]+/[\w.-]+(:[^\s:]+)?|[^\s:][^:]*)$"),
+]
+
+
+class CatalogError(Exception):
+    """The catalogue cannot be used; the message names the file, the expert and the field."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class UsdPerMillion(_Model):
+    """A configured price: USD per million tokens."""
+
+    prompt: float = Field(ge=0)
+    completion: float = Field(ge=0)
+
+
+class Price(_Model):
+    """What tokens cost: configured outright, or an instance's hourly price spread over its measured throughput."""
+
+    usd_per_million: UsdPerMillion | None = None
+    instance_usd_per_hour: float | None = Field(default=None, ge=0)
+    prompt_tokens_per_s: float | None = Field(default=None, gt=0)
+    completion_tokens_per_s: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _exactly_one_way(self) -> Self:
+        measured = (self.instance_usd_per_hour, self.prompt_tokens_per_s, self.completion_tokens_per_s)
+        given = [value is not None for value in measured]
+        if self.usd_per_million is not None and any(given):
+            raise ValueError("give usd_per_million or an instance's price and throughput, not both")
+        if self.usd_per_million is None and not all(given):
+            raise ValueError(
+                "give usd_per_million, or all of instance_usd_per_hour, prompt_tokens_per_s, completion_tokens_per_s"
+            )
+        return self
+
+    @property
+    def usd_per_prompt_token(self) -> float:
+        """USD for one token of the prompt."""
+        if self.usd_per_million is not None:
+            return self.usd_per_million.prompt / 1e6
+        return self._usd_per_token(self.prompt_tokens_per_s)
+
+    @property
+    def usd_per_completion_token(self) -> float:
+        """USD for one generated token."""
+        if self.usd_per_million is not None:
+            return self.usd_per_million.completion / 1e6
+        return self._usd_per_token(self.completion_tokens_per_s)
+
+    def _usd_per_token(self, tokens_per_s: float | None) -> float:
+        return (self.instance_usd_per_hour or 0.0) / 3600 / (tokens_per_s or 1.0)
+
+
+class SamplingDefaults(_Model):
+    """How tokens are chosen where the request does not say."""
+
+    max_tokens: int = Field(default=512, ge=1)
+    temperature: float = Field(default=0.7, ge=0, le=2)
+    top_p: float = Field(default=0.95, gt=0, le=1)
+
+
+class Resources(_Model):
+    """What one replica reserves of its Ray node."""
+
+    num_cpus: float = Field(default=0.25, ge=0)
+    custom: dict[str, float] = {}  # Ray resource names, such as neuron_cores
+
+
+class Scaling(_Model):
+    """How many replicas Ray Serve keeps; `target_ongoing` is the load per replica it aims at."""
+
+    min_replicas: int = Field(default=1, ge=1)
+    max_replicas: int = Field(default=1, ge=1)
+    target_ongoing: float = Field(default=8, gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError("min_replicas is above max_replicas")
+        return self
+
+
+class ExpertSpec(_Model):
+    """One expert. Unknown fields are refused, so a misspelt one is found at start and not in production."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=64)
+    description: str = Field(min_length=1)
+    base: Base
+    adapter: str | None = None
+    engine: EngineName = "openvino"
+    context_window: int = Field(ge=2)  # tokens, prompt + answer
+    max_batch_size: int = Field(default=16, ge=1)  # sequences one replica decodes at once
+    max_queue_len: int = Field(default=32, ge=0)  # sequences that may wait before one replica's batch
+    max_tokens_cap: int | None = Field(default=None, ge=1)  # most tokens one answer may have
+    sampling: SamplingDefaults = SamplingDefaults()
+    system_prompt: str = ""
+    price: Price
+    licence: str = Field(min_length=1)
+    resources: Resources = Resources()
+    scaling: Scaling = Scaling()
+    engine_options: dict[str, Scalar] = {}
+
+
+class Catalog(_Model):
+    """Every expert, in the file's order; `default` answers when nothing says otherwise."""
+
+    experts: tuple[ExpertSpec, ...] = Field(min_length=1)
+    default: str
+
+    @model_validator(mode="after")
+    def _names_hold(self) -> Self:
+        repeated = {name for name in self.names if self.names.count(name) > 1}
+        if repeated:
+            raise ValueError(f"expert names must be unique, repeated: {', '.join(sorted(repeated))}")
+        if self.default not in self.names:
+            raise ValueError(f"default {self.default!r} is none of the experts: {', '.join(self.names)}")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The experts' names, in the file's order."""
+        return tuple(expert.name for expert in self.experts)
+
+    def get(self, name: str) -> ExpertSpec | None:
+        """Return the expert of that name, or None."""
+        return next((expert for expert in self.experts if expert.name == name), None)
+
+
+def default_path() -> Path:
+    """Return the checkout's deploy/experts.yaml, or the copy packaged in a wheel when there is no checkout."""
+    package = Path(__file__).resolve().parent
+    checkout = package.parent / "deploy" / "experts.yaml"
+    return checkout if checkout.is_file() else package / "_deploy" / "experts.yaml"
+
+
+def load_catalog(path: Path | None = None) -> Catalog:
+    """Read and check a catalogue.
+
+    Raises:
+        CatalogError: the file is missing, is not YAML, or does not describe a usable catalogue.
+    """
+    path = path or default_path()
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CatalogError(f"{path}: cannot be read: {error}") from error
+    try:
+        return Catalog.model_validate(content)
+    except ValidationError as error:
+        raise CatalogError("\n".join(f"{path}: {line}" for line in _explain(error, content))) from error
+
+
+def _explain(error: ValidationError, content: object) -> list[str]:
+    """Turn pydantic's report into one line per mistake: expert, field, what is wrong."""
+    lines = []
+    for mistake in error.errors(include_url=False):
+        where, fields = "", list(mistake["loc"])
+        if len(fields) > 1 and fields[0] == "experts" and isinstance(fields[1], int):
+            where, fields = f"expert {_name_at(content, fields[1])}: ", fields[2:]
+        field = ".".join(str(part) for part in fields)
+        what = mistake["msg"].removeprefix("Value error, ")
+        lines.append(f"{where}{field + ': ' if field else ''}{what}")
+    return lines
+
+
+def _name_at(content: object, index: int) -> str:
+    """Name the index-th expert of a raw catalogue, by its position (from 1) when it has no name."""
+    match content:
+        case {"experts": [*entries]} if isinstance(entries[index], dict) and "name" in entries[index]:
+            return repr(entries[index]["name"])
+        case _:
+            return f"number {index + 1}"
