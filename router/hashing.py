@@ -69,7 +69,7 @@ def _lead(codes: Hashes) -> Hashes:
 
 def _char_ngrams(text: str) -> Hashes:
     """Hash 3- and 4-grams that do not cross a word's edge, and 1- and 2-grams of scripts without spaces."""
-    packed = " ".join(_WORD.findall(f" {text} ")).join("  ") if text else "  "
+    packed = f" {' '.join(_WORD.findall(text))} "
     chars = np.frombuffer(packed.encode("utf-32-le", "replace"), dtype="<u4").astype(np.uint64)
     is_space = chars == 32
     two = chars[:-1] * np.uint64(0x100000001B3) + chars[1:]

@@ -77,8 +77,8 @@ class Router:
     def reload_if_changed(self) -> bool:
         """Take up a replaced file; True if it was.
 
-        The last good artefact stays in use when the new one is refused, and the refused file is not tried again until it
-        changes once more.
+        The last good artefact stays in use when the new one is refused, and the refused file is not tried again until
+        it changes once more.
 
         Raises:
             ArtifactError: the file changed and the new one cannot be used; for the caller to count and log.

@@ -52,7 +52,7 @@ _PROBES: dict[str, Probe] = {
     "identifiers": _count(r"\b[a-z]+_[a-z_]+\b|\b[a-z]+[A-Z]\w+\b", 4),
     "stack trace": _has(r"Traceback|Exception\b|\bat [\w.$]+\(|[Ee]rror:|segfault|undefined reference"),
     "file names": _has(
-        r"\b[\w-]+\.(?:py|js|ts|java|c|cpp|h|rs|go|rb|php|cs|sql|sh|html|css|json|ya?ml|toml|csv|log|txt)\b"
+        r"\b[\w-]{1,40}\.(?:py|js|ts|java|c|cpp|h|rs|go|rb|php|cs|sql|sh|html|css|json|ya?ml|toml|csv|log)\b"
     ),
     "code symbols": _share(_CODE_SYMBOLS),
     "json-like": _has(r"\{\s*\"[^\"\n]{1,60}\"\s*:"),

@@ -88,7 +88,7 @@ def _split(raw: str) -> tuple[str, str]:
 
 
 def _split_lines(lines: list[str]) -> tuple[list[str], list[str]]:
-    """Sort lines: after an announcement ("Use these sources:") and over-long ones are documents; a last short one is not."""
+    """Sort lines: announced ones ("Use these sources:") and over-long ones are documents; a short last one is not."""
     last = max((at for at, line in enumerate(lines) if line.strip()), default=0)
     short_exists = any(0 < len(line.strip()) <= LONG_LINE for line in lines)
     own: list[str] = []
