@@ -1,0 +1,155 @@
+"""The trained router as one file: weights, calibration, thresholds and where they came from.
+
+`train` saves it, `router.Router` loads it and follows the file when it is replaced. The version is a hash of the
+content; a file of another format or feature version is refused, never guessed at.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from router.errors import ArtifactError
+from router.features import BUCKETS, FEATURE_VERSION, STRUCTURE_NAMES
+
+FORMAT_VERSION = 1
+MAX_BYTES = 4_000_000
+DEFAULT_PATH = Path(__file__).with_name("artifacts") / "router.npz"
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A trained gate.
+
+    Attributes:
+        classes: names of the text heads, C of them.
+        hashed: n-gram weights, (BUCKETS, C) float32.
+        dense: structure weights, (S, C) float32.
+        bias: (C,) float32.
+        slope: calibration of the raw logit, (C,) float32: calibrated = raw * slope + intercept.
+        intercept: (C,) float32.
+        tool_probability: the tool-caller's probability where tools are offered, in (0, 1).
+        default_expert: who answers when the gate abstains.
+        abstain_below: the highest probability under which it abstains, in [0, 1].
+        training: data digests, command, figures: for people and the model card.
+        version: short content hash; set by `save` and `load`.
+    """
+
+    classes: tuple[str, ...]
+    hashed: Floats
+    dense: Floats
+    bias: Floats
+    slope: Floats
+    intercept: Floats
+    tool_probability: float
+    default_expert: str
+    abstain_below: float
+    training: dict[str, Any] = field(default_factory=dict)
+    version: str = "unsaved"
+
+
+def save(artifact: Artifact, path: Path) -> str:
+    """Write the file in one step (a reader never sees half of it) and return its version.
+
+    N-gram weights are rounded to int8 with one scale a class: a quarter of the size
+    for a rounding error below half a percent of the largest weight.
+    """
+    scale = np.maximum(np.abs(artifact.hashed).max(axis=0), 1e-9) / 127.0
+    header = {
+        "format_version": FORMAT_VERSION,
+        "feature_version": FEATURE_VERSION,
+        "structure_names": list(STRUCTURE_NAMES),
+        "classes": list(artifact.classes),
+        "tool_probability": artifact.tool_probability,
+        "default_expert": artifact.default_expert,
+        "abstain_below": artifact.abstain_below,
+        "training": artifact.training,
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        header=np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8),
+        hashed=np.rint(artifact.hashed / scale).astype(np.int8),
+        scale=scale.astype(np.float32),
+        dense=artifact.dense.astype(np.float32),
+        bias=artifact.bias.astype(np.float32),
+        slope=artifact.slope.astype(np.float32),
+        intercept=artifact.intercept.astype(np.float32),
+    )
+    raw = buffer.getvalue()
+    if len(raw) > MAX_BYTES:
+        raise ArtifactError(f"artefact of {len(raw)} bytes is over {MAX_BYTES}")
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(raw)
+    partial.replace(path)
+    return _version(raw)
+
+
+def load(path: Path = DEFAULT_PATH) -> Artifact:
+    """Read and check the file.
+
+    Raises:
+        ArtifactError: it is missing, torn, too large, or made for another format, feature set or shape.
+    """
+    try:
+        raw = path.read_bytes()
+        if len(raw) > MAX_BYTES:
+            raise ArtifactError(f"artefact of {len(raw)} bytes is over {MAX_BYTES}")
+        with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
+            header = json.loads(arrays["header"].tobytes())
+            _check_header(header)
+            return _assemble(header, {name: arrays[name] for name in arrays.files}, _version(raw))
+    except OSError as error:
+        raise ArtifactError(f"artefact cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ArtifactError(f"artefact is damaged ({type(error).__name__})") from error
+
+
+def _check_header(header: dict[str, Any]) -> None:
+    """Refuse another format or another feature set."""
+    expected = {
+        "format_version": FORMAT_VERSION,
+        "feature_version": FEATURE_VERSION,
+        "structure_names": list(STRUCTURE_NAMES),
+    }
+    for name, value in expected.items():
+        if header.get(name) != value:
+            raise ArtifactError(f"artefact's {name} does not match this code's")
+
+
+def _assemble(header: dict[str, Any], arrays: dict[str, Any], version: str) -> Artifact:
+    """Put the parts together, refusing wrong shapes."""
+    classes = tuple(str(name) for name in header["classes"])
+    shapes: dict[str, tuple[int, ...]] = {
+        "hashed": (BUCKETS, len(classes)),
+        "dense": (len(STRUCTURE_NAMES), len(classes)),
+    }
+    shapes |= {name: (len(classes),) for name in ("scale", "bias", "slope", "intercept")}
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
+            raise ArtifactError(f"artefact's {name} is not finite numbers of shape {shape}")
+    return Artifact(
+        classes=classes,
+        hashed=arrays["hashed"].astype(np.float32) * arrays["scale"],
+        dense=arrays["dense"],
+        bias=arrays["bias"],
+        slope=arrays["slope"],
+        intercept=arrays["intercept"],
+        tool_probability=float(header["tool_probability"]),
+        default_expert=str(header["default_expert"]),
+        abstain_below=float(header["abstain_below"]),
+        training=dict(header["training"]),
+        version=version,
+    )
+
+
+def _version(raw: bytes) -> str:
+    """Shorten the content's SHA-256 to twelve hex digits."""
+    return hashlib.sha256(raw).hexdigest()[:12]

@@ -1,0 +1,95 @@
+"""Structure features: what a prompt looks like, without reading its words.
+
+`features.featurize` calls `structure` on the window as typed. About thirty numbers near 0..1, one name each; they carry
+across languages and sources where words do not, and `explain` prints them by name.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from router.window import Window
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+Probe = Callable[[str], float]
+
+_QUESTION_MARKS = "?？؟¿;"
+_CODE_SYMBOLS = "{}()[];=<>_/\\|&$#`"
+
+
+def _has(pattern: str, flags: int = 0) -> Probe:
+    """Make a probe that is 1.0 where the pattern is found."""
+    compiled = re.compile(pattern, flags)
+    return lambda text: 1.0 if compiled.search(text) else 0.0
+
+
+def _count(pattern: str, cap: int, flags: int = 0) -> Probe:
+    """Make a probe that grows from 0 to 1 with the number of matches, `cap` and more being 1."""
+    compiled = re.compile(pattern, flags)
+    return lambda text: min(cap, len(compiled.findall(text))) / cap
+
+
+def _share(symbols: str) -> Probe:
+    """Make a probe for the share of characters out of `symbols`, times five, at most 1."""
+    table = frozenset(symbols)
+    return lambda text: min(1.0, 5.0 * sum(text.count(symbol) for symbol in table) / max(1, len(text)))
+
+
+_PROBES: dict[str, Probe] = {
+    "ends with a question mark": lambda text: float(text.rstrip()[-1:] in _QUESTION_MARKS and bool(text.strip())),
+    "question marks": _count(r"[?？؟¿]", 4),
+    "code fence": _has(r"```"),
+    "code keywords": _count(
+        r"\b(?:def|import|return|function|const|class|void|public|static|elif|println?|printf|SELECT|FROM|WHERE|struct|lambda|async|await|var|let|fn|impl|int|bool)\b",
+        5,
+    ),
+    "line ends like code": _count(r"[;{}]\s*$|^\s*(?:#include|//|/\*|\$ |>>> )|\):\s*$", 4, re.MULTILINE),
+    "indented lines": _count(r"^(?: {4}|\t)\S", 4, re.MULTILINE),
+    "call or path": _count(r"\w\(\w*\)|\b\w+\.\w+\(|(?:^|\s)[./~]?[\w-]+/[\w./-]+|--\w+", 4),
+    "identifiers": _count(r"\b[a-z]+_[a-z_]+\b|\b[a-z]+[A-Z]\w+\b", 4),
+    "stack trace": _has(r"Traceback|Exception\b|\bat [\w.$]+\(|[Ee]rror:|segfault|undefined reference"),
+    "file names": _has(
+        r"\b[\w-]{1,40}\.(?:py|js|ts|java|c|cpp|h|rs|go|rb|php|cs|sql|sh|html|css|json|ya?ml|toml|csv|log)\b"
+    ),
+    "code symbols": _share(_CODE_SYMBOLS),
+    "json-like": _has(r"\{\s*\"[^\"\n]{1,60}\"\s*:"),
+    "numbers": _count(r"\d+(?:[.,]\d+)*", 8),
+    "any number": _has(r"\d"),
+    "money or percent": _has(r"[$€£¥₹]\s?\d|\d\s?[%€$£¥]"),
+    "arithmetic": _has(r"\d\s*[-+*/×÷^=]\s*[\d(]|[a-z]\s*[=<>]\s*\d"),
+    "lettered options": _has(r"(?:^|\n|\s)\(?[aA][.)]\s.{1,400}(?:\n|\s)\(?[bB][.)]\s", re.DOTALL),
+    "many options": _has(r"(?:^|\n)\(?[Ee][.)]\s"),
+    "list lines": _count(r"^\s*(?:[-*•]|\d+[.)])\s", 6, re.MULTILINE),
+    "numbered passages": _has(r"^\s*(?:\(\d+\)|\[\d+\])\s", re.MULTILINE),
+    "quotation": _has(r"[\"“«„「][^\"”»“」\n]{12,}"),
+    "greeting line": _has(r"^(?:dear|hi|hello|hey)\b[^\n]{0,40},\s*$", re.IGNORECASE | re.MULTILINE),
+    "exclamation": _has(r"[!！]"),
+    "non-ascii": lambda text: 0.0 if text.isascii() else 1.0,
+    "wide script": _has(r"[\u2e80-\ud7ff]"),
+    "other script": _has(r"[\u0370-\u1fff]"),
+    "capitalised words inside": _count(r"(?<=[a-z,] )[A-Z][a-z]+", 6),
+    "lines": lambda text: min(1.0, text.count("\n") / 20),
+}
+_SCALARS = ("short", "log length", "document share", "earlier turns", "response format", "empty")
+STRUCTURE_NAMES: tuple[str, ...] = (*_PROBES, *_SCALARS)
+STRUCTURE_CHARS = 2_000  # probes read the window's two ends, so that no pattern sees more than this
+
+
+def structure(window: Window, response_format: str | None, turns: int) -> Floats:
+    """Measure one window; (S,) float32 in `STRUCTURE_NAMES`' order."""
+    text = window.raw
+    if len(text) > STRUCTURE_CHARS:
+        text = f"{text[: STRUCTURE_CHARS - 500]}\n{text[-500:]}"
+    split = len(window.own) + len(window.document)
+    scalars = (
+        1.0 if window.length <= 24 else 0.0,
+        min(1.0, math.log1p(window.length) / 9.0),
+        len(window.document) / split if split else 0.0,
+        min(1.0, (turns - 1) / 6) if turns else 0.0,
+        0.0 if response_format in (None, "text") else 1.0,
+        0.0 if text.strip() else 1.0,
+    )
+    return np.array([probe(text) for probe in _PROBES.values()] + list(scalars), dtype=np.float32)
