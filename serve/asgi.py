@@ -53,7 +53,7 @@ async def read_json_body(scope: Scope, receive: Receive, max_bytes: int) -> byte
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        body += message.get("body", b"")
+        body += bytes(message.get("body", b""))
         if len(body) > max_bytes:
             raise too_large
         if not message.get("more_body", False):
@@ -67,7 +67,7 @@ async def cancelled_by_disconnect(receive: Receive) -> AsyncIterator[None]:
     Use after the request's body has been read to its end.
     """
     work = asyncio.current_task()
-    assert work is not None  # noqa: S101  # ASGI servers call applications inside a task
+    assert work is not None  # ASGI servers call applications inside a task
     has_left = False
 
     async def watch() -> None:

@@ -43,36 +43,28 @@ Call = grpc.aio.UnaryStreamCall[pb.GenerateRequest, pb.GenerateChunk]
 OnFallback = Callable[[str, str], None]
 
 
-class Answer:
+class ExpertStream:
     """An open stream whose first token has come.
 
     Attributes:
         decision: the decision as carried out: its first expert is the one that answers.
-        completion: how it ended; meaningful once `chunks` is exhausted.
     """
 
     def __init__(self, decision: RouteDecision, first: pb.GenerateChunk, call: Call) -> None:
         self.decision = decision
-        self.completion = pb.Completion()
-        self._first = first
+        self._first: pb.GenerateChunk | None = first
         self._call = call
 
-    @property
-    async def chunks(self) -> AsyncIterator[pb.GenerateChunk]:
-        """The expert's messages, to the last.
+    async def read(self) -> pb.GenerateChunk:
+        """The expert's next message; the last one carries `completion`, none may be asked for after it.
 
         Raises:
             ExpertFailed: the expert broke.
             DeadlineExceeded: the deadline passed.
         """
-        chunk = self._first
-        while not chunk.HasField("completion"):
-            yield chunk
-            chunk = await self._read()
-        self.completion = chunk.completion
-        yield chunk
-
-    async def _read(self) -> pb.GenerateChunk:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
         try:
             chunk = await self._call.read()
         except grpc.aio.AioRpcError as error:
@@ -118,7 +110,7 @@ class Dispatcher:
     @asynccontextmanager
     async def dispatch(
         self, request: ChatRequest, decision: RouteDecision, on_fallback: OnFallback
-    ) -> AsyncIterator[Answer]:
+    ) -> AsyncIterator[ExpertStream]:
         """Hold open a stream to the first expert of the ranking that gives a first token.
 
         Leaving the `with`, however, ends the stream at the expert and frees its batch slot.
@@ -136,7 +128,7 @@ class Dispatcher:
                     raise
                 on_fallback(expert, experts[i + 1])
             else:
-                yield Answer(decision if i == 0 else decision.fallback_to(i), first, call)
+                yield ExpertStream(decision if i == 0 else decision.fallback_to(i), first, call)
                 return
             finally:
                 call.cancel()
@@ -198,4 +190,3 @@ def _translate(error: grpc.aio.AioRpcError) -> MoegateError:
             return DeadlineExceeded("the request's deadline passed")
         case _:
             return ExpertUnavailable("the expert cannot be reached; retry later")
-

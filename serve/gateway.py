@@ -1,54 +1,68 @@
 """The life of a request, whichever door it came through: admit, route, dispatch, stream back, meter.
 
-Read this first. The doors (`http_api`, `grpc_api`) turn their wire into a `ChatRequest` and the events below into
-their wire again; everything between is here.
+Read this first. The doors (`http_api`, `grpc_api`) turn their wire into a `ChatRequest`, and an `Answer` into their
+wire again; everything between is here.
 """
 
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from experts.catalog import Catalog
-from protos import chat_pb2 as chat
+from protos import expert_pb2 as pb
 from router.decision import RouteDecision
 from router.policy import ExpertState
 from router.router import Router
 from serve.admission import Admission
-from serve.dispatch import Dispatcher
+from serve.dispatch import Dispatcher, ExpertStream
 from serve.errors import UnknownModel
 from serve.health import HealthMonitor
-from serve.meter import Meters
+from serve.meter import Meter, Meters
 from serve.request import ChatRequest, validate
 from serve.route_query import route_query
 
 
+class Answer:
+    """An answer whose first token is here.
+
+    Attributes:
+        decision: who answers, and why.
+        overhead_s: seconds the gateway itself took before dispatch.
+        end: how it ended, once `chunks` is exhausted.
+    """
+
+    def __init__(self, stream: ExpertStream, meter: Meter) -> None:
+        self.decision = stream.decision
+        self.overhead_s = meter.overhead_s
+        self.end = End(pb.Completion(), 0.0, 0.0)
+        self._stream = stream
+        self._meter = meter
+
+    async def chunks(self) -> AsyncIterator[pb.GenerateChunk]:
+        """The expert's messages that carry text, as they come.
+
+        Raises:
+            ExpertFailed: the expert broke; the answer is incomplete.
+            DeadlineExceeded: the deadline passed; likewise.
+        """
+        is_last = False
+        while not is_last:
+            chunk = await self._stream.read()
+            self._meter.tokens(chunk)
+            is_last = chunk.HasField("completion")
+            if chunk.text:
+                yield chunk
+        self.end = End(chunk.completion, self._meter.settled(chunk.completion.usage), self._meter.ttft_s)
+
+
 @dataclass(frozen=True, slots=True)
-class Started:
-    """The first token is here: who gives it, why, and what the gateway itself took before dispatch (seconds)."""
+class End:
+    """How an answer ended: in the expert's words, in USD, and in seconds from receipt to first token (our clock)."""
 
-    decision: RouteDecision
-    overhead_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Text that has become ready, and how many tokens it took."""
-
-    text: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The answer is complete. `ttft_s` is receipt to first token on the gateway's clock."""
-
-    finish_reason: chat.FinishReason
-    usage: chat.Usage
+    completion: pb.Completion
     cost_usd: float
     ttft_s: float
-
-
-Event = Started | Tokens | Finished
 
 
 class Gateway:
@@ -74,13 +88,14 @@ class Gateway:
         self._clock = clock
         self._max_tokens_limit = max(expert.context_window for expert in catalog.experts)
 
-    async def generate(self, request: ChatRequest) -> AsyncIterator[Event]:
-        """Answer a request: one `Started`, `Tokens` as they come, one `Finished`.
+    @asynccontextmanager
+    async def generate(self, request: ChatRequest) -> AsyncIterator[Answer]:
+        """Answer a request. The body of the `with` begins when the first token is here.
 
-        Closing the iterator, or cancelling whoever awaits it, cancels the expert's work.
+        However the body ends, the expert's work ends with it, the permit is returned and the request is metered.
 
         Raises:
-            MoegateError: before `Started`, nothing was generated; after it, the answer is incomplete.
+            MoegateError: nothing was generated; or, out of `Answer.chunks`, the answer is incomplete.
         """
         with self._meters.follow(request) as meter:
             self._check(request)
@@ -88,16 +103,11 @@ class Gateway:
                 meter.admitted(waited_s)
                 decision = self._decide(request)
                 meter.routed(decision)
-                async with self._dispatcher.dispatch(request, decision, meter.fell_back) as answer:
-                    meter.answered(answer.decision)
-                    yield Started(answer.decision, meter.overhead_s)
-                    async for chunk in answer.chunks:
-                        meter.tokens(chunk)
-                        if chunk.text:
-                            yield Tokens(chunk.text, chunk.token_count)
-                    end = answer.completion
-                    self.health.report_load(answer.decision.expert, end.load)
-                    yield Finished(end.finish_reason, end.usage, meter.settled(end.usage), meter.ttft_s)
+                async with self._dispatcher.dispatch(request, decision, meter.fell_back) as stream:
+                    meter.answered(stream.decision)
+                    answer = Answer(stream, meter)
+                    yield answer
+                    self.health.report_load(stream.decision.expert, answer.end.completion.load)
 
     def route(self, request: ChatRequest) -> RouteDecision:
         """Decide, and do no more.

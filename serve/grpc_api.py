@@ -8,18 +8,18 @@ import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from protos import chat_pb2 as chat
 from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayServicer, add_GatewayServicer_to_server
 from serve.errors import InternalError, InvalidRequest, MoegateError
-from serve.gateway import Finished, Gateway, Started, Tokens
+from serve.gateway import Answer, Gateway
 from serve.logs import log_fault
 from serve.proto_schema import decision_message, experts_message, summary_message
 from serve.request import ChatRequest
@@ -36,9 +36,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class GatewayService(GatewayServicer):
     """The service."""
 
-    def __init__(
-        self, gateway: Gateway, settings: Settings, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, gateway: Gateway, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._gateway = gateway
         self._settings = settings
         self._clock = clock
@@ -47,45 +45,30 @@ class GatewayService(GatewayServicer):
         """Stream an answer: the decision in the first message, the summary in the last."""
         async with _errors_as_status(context):
             request = self._request(message, context, is_stream=True)
-            async with aclosing(self._gateway.generate(request)) as events:
-                async for event in events:
-                    match event:
-                        case Tokens():
-                            yield pb.GenerateChunk(
-                                id=request.id, expert=expert, text=event.text, token_count=event.count
-                            )
-                        case Started():
-                            started, expert = event, event.decision.expert
-                            await context.send_initial_metadata(_routing_metadata(request, started))
-                            yield pb.GenerateChunk(
-                                id=request.id, expert=expert, decision=decision_message(started.decision)
-                            )
-                        case Finished():
-                            summary = summary_message(event, started.overhead_s)
-                            yield pb.GenerateChunk(id=request.id, expert=expert, summary=summary)
+            async with self._gateway.generate(request) as answer:
+                decision = answer.decision
+                message_of = partial(pb.GenerateChunk, id=request.id, expert=decision.expert)
+                await context.send_initial_metadata(_routing_metadata(request, answer))
+                yield message_of(decision=decision_message(decision))
+                async for chunk in answer.chunks():
+                    yield message_of(text=chunk.text, token_count=chunk.token_count)
+                yield message_of(summary=summary_message(answer))
 
     async def Complete(self, message: pb.GenerateRequest, context: Context) -> pb.CompleteResponse:
         """Answer whole: the same stream, gathered."""
         async with _errors_as_status(context):
             request = self._request(message, context, is_stream=False)
-            texts: list[str] = []
-            async with aclosing(self._gateway.generate(request)) as events:
-                async for event in events:
-                    match event:
-                        case Tokens():
-                            texts.append(event.text)
-                        case Started():
-                            started = event
-                        case Finished():
-                            finished = event
-            await context.send_initial_metadata(_routing_metadata(request, started))
-            return pb.CompleteResponse(
-                id=request.id,
-                expert=started.decision.expert,
-                text="".join(texts),
-                decision=decision_message(started.decision),
-                summary=summary_message(finished, started.overhead_s),
-            )
+            async with self._gateway.generate(request) as answer:
+                text = "".join([chunk.text async for chunk in answer.chunks()])
+                await context.send_initial_metadata(_routing_metadata(request, answer))
+                return pb.CompleteResponse(
+                    id=request.id,
+                    expert=answer.decision.expert,
+                    text=text,
+                    decision=decision_message(answer.decision),
+                    summary=summary_message(answer),
+                )
+        raise AssertionError("unreachable: every failure has aborted the call")
 
     async def Route(self, message: pb.GenerateRequest, context: Context) -> pb.RouteDecision:
         """Decide, and do no more."""
@@ -189,14 +172,14 @@ def _caller_request_id(context: Context) -> str | None:
     return None
 
 
-def _routing_metadata(request: ChatRequest, started: Started) -> tuple[tuple[str, str], ...]:
+def _routing_metadata(request: ChatRequest, answer: Answer) -> tuple[tuple[str, str], ...]:
     """The routing facts as HTTP's headers have them, as initial metadata."""
-    decision = started.decision
+    decision = answer.decision
     return (
         ("x-request-id", request.request_id),
         ("x-moegate-expert", decision.expert),
         ("x-moegate-reason", decision.reason.value),
         ("x-moegate-confidence", f"{decision.confidence:.4f}"),
-        ("x-moegate-overhead-ms", f"{started.overhead_s * 1e3:.3f}"),
+        ("x-moegate-overhead-ms", f"{answer.overhead_s * 1e3:.3f}"),
         ("x-moegate-router", decision.router_version),
     )

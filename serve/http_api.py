@@ -8,15 +8,14 @@ import math
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
 from serve.asgi import EVENT_STREAM, JSON, ClientGone, Header, Reply, cancelled_by_disconnect, header, read_json_body
 from serve.errors import InternalError, InvalidRequest, MoegateError
-from serve.gateway import Event, Finished, Gateway, Started, Tokens
+from serve.gateway import Answer, Gateway
 from serve.logs import log_fault
 from serve.openai_response import Dialect, Envelope, Frames
 from serve.openai_schema import ChatCompletionBody, CompletionBody, parse
@@ -55,6 +54,7 @@ class GenerateEndpoint:
         try:
             raw = await read_json_body(scope, receive, self._settings.http.max_body_bytes)
             body = parse(self._body, raw)
+            body.refuse_unsupported()
             request = ChatRequest(
                 id=own_id,
                 request_id=request_id,
@@ -66,11 +66,12 @@ class GenerateEndpoint:
                 received_at=received_at,
                 deadline=received_at + timeout_s(scope, self._settings.timeout_s),
             )
-            async with cancelled_by_disconnect(receive), aclosing(self._gateway.generate(request)) as events:
+            async with cancelled_by_disconnect(receive), self._gateway.generate(request) as answer:
+                envelope = Envelope.begin(own_id, answer.decision.expert, self._dialect)
                 if request.is_stream:
-                    await self._stream(reply, request, events, include_usage=body.include_usage)
+                    await _stream(reply, answer, Frames(envelope, include_usage=body.include_usage))
                 else:
-                    await self._collect(reply, request, events)
+                    await _collect(reply, answer, envelope)
         except ClientGone:
             return
         except MoegateError as error:
@@ -79,37 +80,22 @@ class GenerateEndpoint:
             log_fault(log, error, request_id)
             await reply.fail(InternalError("internal error"))
 
-    async def _stream(
-        self, reply: Reply, request: ChatRequest, events: AsyncIterator[Event], *, include_usage: bool
-    ) -> None:
-        """Send tokens as they come. Nothing is sent before the first one: until then an error has a status."""
-        async for event in events:
-            match event:
-                case Tokens():
-                    await reply.write(pending + frames.text(event.text))
-                    pending = b""
-                case Started():
-                    envelope = Envelope.begin(request.id, event.decision.expert, self._dialect)
-                    frames = Frames(envelope, include_usage=include_usage)
-                    await reply.begin(200, [*EVENT_STREAM, *_routing_headers(event)])
-                    pending = frames.opening()
-                case Finished():
-                    await reply.write(pending + frames.closing(event), is_last=True)
 
-    async def _collect(self, reply: Reply, request: ChatRequest, events: AsyncIterator[Event]) -> None:
-        """Send the answer whole: the same stream, gathered."""
-        texts: list[str] = []
-        async for event in events:
-            match event:
-                case Tokens():
-                    texts.append(event.text)
-                case Started():
-                    started = event
-                case Finished():
-                    finished = event
-        envelope = Envelope.begin(request.id, started.decision.expert, self._dialect)
-        headers = [JSON, *_routing_headers(started), (b"x-moegate-cost-usd", f"{finished.cost_usd:.9f}".encode())]
-        await reply.whole(200, headers, envelope.whole("".join(texts), finished))
+async def _stream(reply: Reply, answer: Answer, frames: Frames) -> None:
+    """Send tokens as they come. Nothing was sent before the first one: until then an error has a status."""
+    await reply.begin(200, [*EVENT_STREAM, *_routing_headers(answer)])
+    opening = frames.opening()
+    async for chunk in answer.chunks():
+        await reply.write(opening + frames.text(chunk.text))
+        opening = b""
+    await reply.write(opening + frames.closing(answer.end.completion), is_last=True)
+
+
+async def _collect(reply: Reply, answer: Answer, envelope: Envelope) -> None:
+    """Send the answer whole: the same stream, gathered."""
+    text = "".join([chunk.text async for chunk in answer.chunks()])
+    headers = [JSON, *_routing_headers(answer), (b"x-moegate-cost-usd", f"{answer.end.cost_usd:.9f}".encode())]
+    await reply.whole(200, headers, envelope.whole(text, answer.end.completion))
 
 
 def caller_request_id(scope: Scope) -> str | None:
@@ -136,12 +122,12 @@ def timeout_s(scope: Scope, limit_s: float) -> float:
     return min(asked_ms / 1000, limit_s)
 
 
-def _routing_headers(started: Started) -> list[Header]:
-    decision = started.decision
+def _routing_headers(answer: Answer) -> list[Header]:
+    decision = answer.decision
     return [
         (b"x-moegate-expert", decision.expert.encode()),
         (b"x-moegate-reason", decision.reason.encode()),
         (b"x-moegate-confidence", f"{decision.confidence:.4f}".encode()),
-        (b"x-moegate-overhead-ms", f"{started.overhead_s * 1e3:.3f}".encode()),
+        (b"x-moegate-overhead-ms", f"{answer.overhead_s * 1e3:.3f}".encode()),
         (b"x-moegate-router", decision.router_version.encode()),
     ]

@@ -31,9 +31,7 @@ _CHOSEN_BY_ROUTER: Final = frozenset({Reason.CLASSIFIED, Reason.ABSTAINED})
 class Meters:
     """Makes a meter for each request."""
 
-    def __init__(
-        self, catalog: Catalog, metrics: Metrics, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, catalog: Catalog, metrics: Metrics, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._catalog = catalog
         self._metrics = metrics
         self._clock = clock
@@ -52,9 +50,7 @@ class Meter(AbstractContextManager["Meter"]):
         cost_usd: USD so far.
     """
 
-    def __init__(
-        self, request: ChatRequest, catalog: Catalog, metrics: Metrics, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, request: ChatRequest, catalog: Catalog, metrics: Metrics, clock: Callable[[], float]) -> None:
         self._request = request
         self._catalog = catalog
         self._metrics = metrics

@@ -11,8 +11,8 @@ from typing import Any, Final, Protocol
 import orjson
 
 from protos import chat_pb2 as chat
+from protos import expert_pb2 as pb
 from serve.errors import MoegateError
-from serve.gateway import Finished
 
 FINISH_NAMES: Final = {
     chat.FINISH_REASON_STOP: "stop",
@@ -96,7 +96,7 @@ class Envelope:
         """Start an answer now."""
         return cls(request_id, expert, dialect, int(time.time()))
 
-    def whole(self, text: str, end: Finished) -> bytes:
+    def whole(self, text: str, end: pb.Completion) -> bytes:
         """A whole answer."""
         return orjson.dumps(
             self._head(self.dialect.object)
@@ -132,7 +132,7 @@ class Frames:
         """The frame of a piece of text."""
         return self._before + orjson.dumps(text) + self._after
 
-    def closing(self, end: Finished) -> bytes:
+    def closing(self, end: pb.Completion) -> bytes:
         """The frame with the finish reason, the usage if it was asked for, and the end mark."""
         last = self._envelope.dialect.delta("", FINISH_NAMES[end.finish_reason])
         frames = self._envelope.frame([last], self._extra)

@@ -5,7 +5,7 @@ accepted and ignored, as OpenAI does; known ones that moegate does not offer are
 everything else both doors share is `serve.request.validate`'s.
 """
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
@@ -237,16 +237,15 @@ class CompletionBody(_SamplingBody):
         return self.prompt
 
 
-B = TypeVar("B", ChatCompletionBody, CompletionBody)
+Body = ChatCompletionBody | CompletionBody
 
 
-def parse(kind: type[B], raw: bytes) -> B:
+def parse(kind: type[ChatCompletionBody] | type[CompletionBody], raw: bytes) -> Body:
     """Read a body.
 
     Raises:
         MalformedBody: it is not a JSON object.
         InvalidRequest: a field is missing or of the wrong type; `param` names it.
-        UnsupportedParameter: it asks for something moegate does not offer.
     """
     try:
         content = orjson.loads(raw)
@@ -255,11 +254,9 @@ def parse(kind: type[B], raw: bytes) -> B:
     if not isinstance(content, dict):
         raise MalformedBody("the body must be a JSON object")
     try:
-        body = kind.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         raise _invalid(error) from None
-    body.refuse_unsupported()
-    return body
 
 
 def _invalid(error: ValidationError) -> InvalidRequest:

@@ -24,7 +24,8 @@ def become_subreaper() -> None:
 def descendants(pid: int) -> list[int]:
     """Every live process below `pid`; zombies are not alive."""
     parents = dict(filter(None, map(_parent_of, Path("/proc").glob("[0-9]*"))))
-    found, frontier = [], {pid}
+    found: list[int] = []
+    frontier = {pid}
     while frontier:
         frontier = {child for child, parent in parents.items() if parent in frontier}
         found.extend(frontier)

@@ -4,7 +4,7 @@ from typing import Final
 
 from protos import gateway_pb2 as pb
 from router.decision import Reason, RouteDecision
-from serve.gateway import Finished, Gateway
+from serve.gateway import Answer, Gateway
 
 REASONS: Final = {
     Reason.CLASSIFIED: pb.REASON_CLASSIFIED,
@@ -29,14 +29,15 @@ def decision_message(decision: RouteDecision) -> pb.RouteDecision:
     )
 
 
-def summary_message(end: Finished, overhead_s: float) -> pb.Summary:
+def summary_message(answer: Answer) -> pb.Summary:
     """How an answer ended, and what it took."""
+    end = answer.end
     return pb.Summary(
-        finish_reason=end.finish_reason,
-        usage=end.usage,
+        finish_reason=end.completion.finish_reason,
+        usage=end.completion.usage,
         cost_usd=end.cost_usd,
         ttft_s=end.ttft_s,
-        overhead_ms=overhead_s * 1e3,
+        overhead_ms=answer.overhead_s * 1e3,
     )
 
 

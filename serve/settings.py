@@ -75,12 +75,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="MOEGATE_", env_nested_delimiter="__")
 
-    http: HttpSettings = HttpSettings()
-    grpc: GrpcSettings = GrpcSettings()
-    experts: ExpertsSettings = ExpertsSettings()
-    admission: AdmissionSettings = AdmissionSettings()
-    router: RouterSettings = RouterSettings()
-    log: LogSettings = LogSettings()
+    http: HttpSettings = Field(default_factory=HttpSettings)
+    grpc: GrpcSettings = Field(default_factory=GrpcSettings)
+    experts: ExpertsSettings = Field(default_factory=ExpertsSettings)
+    admission: AdmissionSettings = Field(default_factory=AdmissionSettings)
+    router: RouterSettings = Field(default_factory=RouterSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
     timeout_s: float = Field(300.0, gt=0)  # deadline of a request that brings none, seconds
     shutdown_grace_s: float = Field(5.0, ge=0)  # how long streams may finish after SIGTERM, seconds
 

@@ -1,4 +1,4 @@
-"""`moegate up`: the whole thing on one machine. Prepares the experts, starts them on Ray, runs the gateway, ends it all.
+"""`moegate up`: all of it on one machine. Prepares the experts, starts them on Ray, runs the gateway, ends everything.
 
 The experts are a process of their own (`experts.app`, the only one that knows Ray), spoken to by its command line and
 by the JSON lines it prints. The gateway runs here. Whatever happens, nothing is left running.
@@ -100,7 +100,7 @@ class _Experts:
 
     async def wait(self, stop: asyncio.Event) -> None:
         """Set `stop` when the experts end by themselves."""
-        assert self._process is not None  # noqa: S101  # started
+        assert self._process is not None  # started
         await self._process.wait()
         self._ended_by_itself = True
         stop.set()
@@ -149,7 +149,7 @@ class _Experts:
 
     async def _follow(self, process: asyncio.subprocess.Process) -> None:
         """Show what the child reports until it is ready."""
-        assert process.stdout is not None  # noqa: S101  # a pipe
+        assert process.stdout is not None  # a pipe
         async for line in process.stdout:
             event: dict[str, Any] = orjson.loads(line)
             match event["event"]:

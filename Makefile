@@ -1,0 +1,51 @@
+# The commands of this project. `make run` and `make test` each do all of their own set-up.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help run install test test-unit lint format protos clean
+
+help:  ## what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+run: $(VENV)/.serving  ## prepare and start everything on this machine, until Ctrl-C
+	@exec $(BIN)/moegate up
+
+install: $(VENV)/.serving $(VENV)/.testing  ## what serving and testing need
+
+test: $(VENV)/.serving $(VENV)/.testing  ## every test, the Ray ones included
+	$(BIN)/python -m pytest
+
+test-unit: $(VENV)/.serving $(VENV)/.testing  ## the fast ones: no Ray, no model
+	$(BIN)/python -m pytest -m "not ray and not slow"
+
+lint: $(VENV)/.serving $(VENV)/.testing  ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.testing  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+protos: $(VENV)/.testing  ## regenerate the code of protos/*.proto
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -I. --python_out=. --grpc_python_out=. \
+		--mypy_out=. --mypy_grpc_out=. protos/*.proto
+	rm -f protos/chat_pb2_grpc.py protos/chat_pb2_grpc.pyi
+
+clean:  ## forget the virtual environment and the tools' caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.serving: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt -e ".[cpu]"
+	@touch $@
+
+$(VENV)/.testing: $(VENV)/.serving
+	$(PIP) install -c constraints.txt -e ".[cpu,dev]"
+	@touch $@

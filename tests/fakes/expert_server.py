@@ -1,0 +1,110 @@
+"""Experts without Ray: one gRPC server that plays any number of them by script, told apart as Ray's ingress does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from protos import chat_pb2 as chat
+from protos import expert_pb2 as pb
+from protos.expert_pb2_grpc import ExpertServicer, add_ExpertServicer_to_server
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass
+class Script:
+    """How one expert behaves.
+
+    Attributes:
+        words: the tokens of its answer.
+        first_s: seconds before the first token.
+        gap_s: seconds between tokens.
+        refuse: status (and details) in place of any token.
+        break_after: after so many tokens the stream fails with INTERNAL, details like Ray's.
+        is_down: `Describe` and `Generate` both answer UNAVAILABLE.
+        requests, live, cancelled: what has happened so far.
+    """
+
+    words: list[str] = field(default_factory=lambda: ["Hello", " there", "!"])
+    first_s: float = 0.0
+    gap_s: float = 0.0
+    refuse: tuple[grpc.StatusCode, str] | None = None
+    break_after: int | None = None
+    is_down: bool = False
+    requests: list[pb.GenerateRequest] = field(default_factory=list)
+    metadata: list[dict[str, str]] = field(default_factory=list)
+    live: int = 0
+    cancelled: int = 0
+
+
+class FakeExperts(ExpertServicer):
+    """The service, and its server."""
+
+    def __init__(self, *names: str) -> None:
+        self.scripts = {name: Script() for name in names}
+        self.target = ""
+        self._server: grpc.aio.Server | None = None
+
+    def __getitem__(self, name: str) -> Script:
+        return self.scripts[name]
+
+    async def start(self) -> None:
+        self._server = grpc.aio.server()
+        add_ExpertServicer_to_server(self, self._server)
+        self.target = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        await self._server.start()
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            await self._server.stop(0)
+
+    async def Generate(self, request: pb.GenerateRequest, context: Context) -> AsyncIterator[pb.GenerateChunk]:
+        script = await self._script(context)
+        script.requests.append(request)
+        script.metadata.append({key: str(value) for key, value in context.invocation_metadata() or ()})
+        if script.refuse is not None:
+            await context.abort(*script.refuse)
+        script.live += 1
+        try:
+            async for chunk in self._play(script, request, context):
+                yield chunk
+        except asyncio.CancelledError:
+            script.cancelled += 1
+            raise
+        finally:
+            script.live -= 1
+
+    async def _play(
+        self, script: Script, request: pb.GenerateRequest, context: Context
+    ) -> AsyncIterator[pb.GenerateChunk]:
+        await asyncio.sleep(script.first_s)
+        for i, word in enumerate(script.words):
+            if script.break_after == i:
+                await context.abort(grpc.StatusCode.INTERNAL, "Traceback (most recent call last): 10.0.0.1 pid=7")
+            yield pb.GenerateChunk(text=word, token_count=1, prompt_tokens=0 if i else 7)
+            await asyncio.sleep(script.gap_s)
+        yield pb.GenerateChunk(
+            completion=pb.Completion(
+                finish_reason=chat.FINISH_REASON_STOP,
+                usage=chat.Usage(prompt_tokens=7, completion_tokens=len(script.words)),
+                load=pb.Load(running=1, waiting=2, max_batch_size=4),
+            )
+        )
+
+    async def Describe(self, request: pb.DescribeRequest, context: Context) -> pb.DescribeResponse:
+        script = await self._script(context)
+        return pb.DescribeResponse(load=pb.Load(running=script.live, max_batch_size=4))
+
+    async def _script(self, context: Context) -> Script:
+        name = dict(context.invocation_metadata() or ()).get("application")
+        script = self.scripts.get(str(name))
+        if script is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such application")
+        elif script.is_down:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "replica at 10.0.0.1:4444 is gone")
+        assert script is not None
+        return script
