@@ -1,1 +1,1 @@
-"""Measurements of a running moegate, by its clients' clocks. Everything here speaks HTTP or gRPC; nothing is imported."""
+"""Measurements of a running moegate by its clients' clocks. All of it speaks HTTP or gRPC; none imports the product."""

@@ -154,7 +154,7 @@ class _Experts:
             event: dict[str, Any] = orjson.loads(line)
             match event["event"]:
                 case "ray":
-                    self._console.print("Ray is up")
+                    self._console.print(f"Ray is up, its ingress {event['target']}", soft_wrap=True)
                 case "expert" if event["state"] == "ready":
                     self._console.print(f"expert [bold]{event['expert']}[/] is ready ({event['seconds']:.1f} s)")
                 case "ready":

@@ -1,6 +1,7 @@
 """The HTTP door: OpenAI's wire in, OpenAI's wire out, every refusal in OpenAI's form."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -153,7 +154,7 @@ async def test_request_id_is_the_callers_or_ours(http: httpx2.AsyncClient, exper
         (pinned(max_tokens=0), 400, "max_tokens", "invalid_value"),
         (pinned(max_tokens=-5), 400, "max_tokens", "invalid_value"),
         (pinned(max_tokens=1001), 400, "max_tokens", "invalid_value"),
-        (pinned(max_tokens=10**30), 400, None, "invalid_json"),
+        (pinned(max_tokens=10**30), 400, "max_tokens", "invalid_value"),
         (pinned(max_tokens=1.5), 400, "max_tokens", "invalid_value"),
         (pinned(stop=["a", "b", "c", "d", "e"]), 400, "stop", "invalid_value"),
         (pinned(stop=[""]), 400, "stop", "invalid_value"),
@@ -169,7 +170,7 @@ async def test_request_id_is_the_callers_or_ours(http: httpx2.AsyncClient, exper
 async def test_bad_input_is_named(
     http: httpx2.AsyncClient, body: Any, status: int, param: str | None, code: str | None
 ) -> None:
-    raw = body if isinstance(body, bytes) else __import__("json").dumps(body).encode()
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     response = await http.post(CHAT, content=raw, headers={"content-type": "application/json"})
     error = response.json()["error"]
     assert (response.status_code, error["param"]) == (status, param)
@@ -241,8 +242,7 @@ async def test_the_next_expert_answers_for_one_that_is_down(
         assert response.status_code == 200
         assert response.headers["x-moegate-expert"] != first
         assert response.headers["x-moegate-reason"] == "fallback"
-    second = response.headers["x-moegate-expert"]
-    assert sample("moegate_fallbacks_total", expert=first, to=second) == 2
+    assert sum(sample("moegate_fallbacks_total", expert=first, to=name) for name in experts.scripts) == 2
 
 
 async def test_an_expert_that_breaks_mid_stream(http: httpx2.AsyncClient, experts: FakeExperts) -> None:
