@@ -55,7 +55,7 @@ def leave_one_source_out(
     parts = []
     for source in held:
         step(source)
-        parts.append(_fold(matrix, rows, classes, sources == source, strength=strength, seed=seed))
+        parts.append(_fold(matrix, rows, classes, out=sources == source, strength=strength, seed=seed))
     return _join(parts)
 
 
@@ -70,7 +70,9 @@ def random_split(
 ) -> HeldOut:
     """Hold out a random share of the rows that are not seeds."""
     drawn = np.random.default_rng(seed).random(len(rows)) < share
-    return _fold(matrix, rows, classes, drawn & ~np.array([row.is_seed for row in rows]), strength=strength, seed=seed)
+    return _fold(
+        matrix, rows, classes, out=drawn & ~np.array([row.is_seed for row in rows]), strength=strength, seed=seed
+    )
 
 
 def truth(rows: Sequence[Row], classes: Sequence[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -82,6 +84,7 @@ def _fold(
     matrix: Any,  # noqa: ANN401
     rows: Sequence[Row],
     classes: Sequence[str],
+    *,
     out: np.ndarray[Any, np.dtype[np.bool_]],
     strength: float,
     seed: int,

@@ -156,5 +156,5 @@ def report(scores: TierScores, console: Console) -> None:
     console.print(table)
     for name, found in (("CPT50", scores.cpt50), ("CPT80", scores.cpt80)):
         console.print(
-            f"{name}: {found['value']:.1%} of calls go to the strong one ({found['ci95'][0]:.1%} to {found['ci95'][1]:.1%})"
+            f"{name}: {found['value']:.1%} of calls to strong ({found['ci95'][0]:.1%} to {found['ci95'][1]:.1%})"
         )
