@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -54,11 +55,43 @@ def hash_text(text: str, weight: float, *, lead: bool = False) -> HashedText:
     """
     text = _DIGITS.sub("0", text)
     words = [word[:WORD_CHARS] for word in _WORD.findall(text)[:MAX_WORDS]]
-    codes = np.fromiter((zlib.crc32(word.encode("utf-8", "replace")) for word in words), np.uint64, len(words))
-    families = [codes, codes[:-1] * _MIX + codes[1:] + np.uint64(1), _char_ngrams(text)]
+    codes = _word_codes(words)
+    families = [codes, _pairs(codes), _char_ngrams(text)]
     if lead:
         families.append(_lead(codes))
     return HashedText.join([_bucket(family, weight) for family in families])
+
+
+def name_buckets(text: str) -> dict[int, str]:
+    """Map buckets back to n-grams of a (normalised) text, for explanations; longer units win a collision."""
+    text = _DIGITS.sub("0", text)
+    words = [word[:WORD_CHARS] for word in _WORD.findall(text)[:MAX_WORDS]]
+    codes = _word_codes(words)
+    packed = f" {' '.join(_WORD.findall(text))} "
+    named: dict[int, str] = {}
+    for size in (3, 4):
+        for gram in {packed[at : at + size] for at in range(len(packed) - size + 1)}:
+            if " " not in gram[1:-1]:
+                named |= dict.fromkeys(_bucket(_char_ngrams(gram.strip(" ")), 1.0).indices.tolist(), f"…{gram}…")
+    named |= dict(zip(_places(codes), words, strict=True))
+    named |= dict(zip(_places(_pairs(codes)), [" ".join(pair) for pair in pairwise(words)], strict=True))
+    lead = [f"^{' '.join(words[:end])}" for end in range(1, min(3, len(words)) + 1)]
+    return named | dict(zip(_places(_lead(codes)), lead, strict=True))
+
+
+def _word_codes(words: Sequence[str]) -> Hashes:
+    """Hash each word to 32 bits."""
+    return np.fromiter((zlib.crc32(word.encode("utf-8", "replace")) for word in words), np.uint64, len(words))
+
+
+def _pairs(codes: Hashes) -> Hashes:
+    """Hash each two neighbouring words, in order."""
+    return codes[:-1] * _MIX + codes[1:] + np.uint64(1)
+
+
+def _places(hashes: Hashes) -> list[int]:
+    """Fold hashes into bucket numbers."""
+    return [int(place) for place in (hashes * _MIX) >> _SHIFT]
 
 
 def _lead(codes: Hashes) -> Hashes:

@@ -1,0 +1,128 @@
+"""Calibration on held-out sources: what a logit is worth, and below which probability to abstain.
+
+`train` calls `fit_calibration` on leave-one-source-out logits. `python -m router.calibrate --data FILE...` does the
+same for an existing artefact on rows it was not trained on, and writes the artefact anew.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from router.artifact import DEFAULT_PATH, load, save
+from router.crossval import HeldOut, truth
+from router.dataset import read_rows, without_duplicates
+from router.gate import TOOL_CALLER, Gate, sigmoid
+from router.heads import Doubles, featurize_all
+
+ECE_BINS = 15
+
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """One slope and one intercept for all heads (so the order of experts never changes), and the threshold."""
+
+    slope: float
+    intercept: float
+    abstain_below: float
+
+    def probabilities(self, logits: Doubles) -> Doubles:
+        """Map raw logits to calibrated probabilities."""
+        return sigmoid(logits * self.slope + self.intercept)
+
+
+def fit_calibration(held: HeldOut, default_index: int) -> Calibration:
+    """Fit the best head's logit to "it was right", every source weighing the same, then the threshold.
+
+    Platt scaling (Platt 1999) on the one number that decides and is reported.
+    """
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - training only
+
+    top, hit = _top(held)
+    weight = source_weights(held.sources)
+    if hit.all() or not hit.any():
+        return Calibration(1.0, 0.0, 0.0)
+    model = LogisticRegression(C=10.0).fit(top[:, None], hit, sample_weight=weight)
+    slope, intercept = max(float(model.coef_[0, 0]), 0.05), float(model.intercept_[0])
+    probabilities = sigmoid(top * slope + intercept)
+    return Calibration(slope, intercept, _best_threshold(probabilities, hit, held.right[:, default_index], weight))
+
+
+def crossfit_ece(held: HeldOut, default_index: int) -> float:
+    """Measure calibration on each source with the calibration fitted on all other sources; mean weight a source."""
+    confidences = np.zeros(len(held.sources))
+    top, hit = _top(held)
+    for source in np.unique(held.sources):
+        out = held.sources == source
+        rest = HeldOut(held.logits[~out], held.right[~out], held.sources[~out])
+        fitted = fit_calibration(rest, default_index) if (~out).any() else Calibration(1.0, 0.0, 0.0)
+        confidences[out] = fitted.probabilities(top[out])
+    return expected_calibration_error(confidences, hit, source_weights(held.sources))
+
+
+def expected_calibration_error(confidence: Doubles, hit: Bools, weight: Doubles | None = None) -> float:
+    """Average |confidence - accuracy| over `ECE_BINS` equal bins of confidence (Guo et al. 2017), weighted by mass."""
+    mass = np.ones(len(hit)) if weight is None else weight
+    bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
+    gaps = [abs(float(np.sum((confidence - hit)[bins == at] * mass[bins == at]))) for at in range(ECE_BINS)]
+    return sum(gaps) / float(mass.sum()) if len(hit) else 0.0
+
+
+def source_weights(sources: Sequence[str] | np.ndarray[Any, Any]) -> Doubles:
+    """Weigh rows so that every source counts the same, mean 1."""
+    _, inverse, counts = np.unique(np.asarray(sources), return_inverse=True, return_counts=True)
+    raw = 1.0 / counts[inverse]
+    return np.asarray(raw / raw.mean(), dtype=np.float64)
+
+
+def _top(held: HeldOut) -> tuple[Doubles, Bools]:
+    """Pick the best head's logit and whether it was right."""
+    best = held.logits.argmax(axis=1)
+    at = np.arange(len(best))
+    return held.logits[at, best], held.right[at, best]
+
+
+def _best_threshold(probability: Doubles, hit: Bools, default_hit: Bools, weight: Doubles) -> float:
+    """Find the threshold under which the default expert is right more often than the best head; ties to the lowest."""
+    grid = np.arange(0.0, 0.6, 0.01)
+    scores = [float(np.sum(np.where(probability < below, default_hit, hit) * weight)) for below in grid]
+    return round(float(grid[int(np.argmax(scores))]), 2)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Re-calibrate an artefact on rows that it was not trained on."""
+    parser = argparse.ArgumentParser(prog="python -m router.calibrate", description=main.__doc__)
+    parser.add_argument("--data", nargs="+", type=Path, required=True, help="labelled rows from held-out sources")
+    parser.add_argument("--artifact", type=Path, default=DEFAULT_PATH)
+    parser.add_argument("--out", type=Path, help="where to write; the artefact itself by default")
+    options = parser.parse_args(arguments)
+    artifact = load(options.artifact)
+    rows = [row for row in without_duplicates(read_rows(options.data)) if TOOL_CALLER not in row.labels]
+    neutral = Gate(replace(artifact, slope=np.ones_like(artifact.slope), intercept=np.zeros_like(artifact.intercept)))
+    logits = np.array([neutral.logits(one) for one in featurize_all(rows)])
+    held = HeldOut(logits, truth(rows, artifact.classes), np.array([row.source for row in rows]))
+    default_index = artifact.classes.index(artifact.default_expert)
+    found = fit_calibration(held, default_index)
+    renewed = replace(
+        artifact,
+        slope=np.full_like(artifact.slope, found.slope),
+        intercept=np.full_like(artifact.intercept, found.intercept),
+        abstain_below=found.abstain_below,
+    )
+    version = save(renewed, options.out or options.artifact)
+    ece = crossfit_ece(held, default_index)
+    Console().print(
+        f"slope {found.slope:.3f}, intercept {found.intercept:.3f}, abstain below {found.abstain_below:.2f}"
+    )
+    Console().print(f"cross-fitted ECE {ece:.3f} on {len(rows)} rows; artefact {version}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

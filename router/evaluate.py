@@ -1,0 +1,148 @@
+"""`python -m router.evaluate`: how good the shipped router is on given rows, or on recorded outcomes of two tiers.
+
+`--data` routes every row as the gateway would and compares with its labels; `--outcomes` cross-validates a
+weak-or-strong choice (see `outcomes`). A table for people; with `--json` one JSON line last, for scripts.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from router import baselines
+from router.calibrate import expected_calibration_error
+from router.dataset import Row, read_rows
+from router.decision import Reason, RouteDecision
+from router.gate import TOOL_CALLER
+from router.policy import ExpertState
+from router.router import Router
+
+CONTEXT_WINDOW = 1 << 30  # evaluation judges words; no row may be moved for its length
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The router on labelled rows, and each baseline's mean over sources."""
+
+    n: int
+    macro_accuracy: float
+    micro_accuracy: float
+    ece: float
+    abstained: float
+    per_source: dict[str, dict[str, float]]
+    latency_us: dict[str, float]
+    baselines: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON line's object."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def evaluate(router: Router, rows: Sequence[Row], others: dict[str, baselines.Choose]) -> Scores:
+    """Route all rows, one by one, with every expert healthy and idle."""
+    states = [ExpertState(name, CONTEXT_WINDOW, True, 0, 1, 0.0) for name in router.gate.experts]
+    decisions = [router.route(row.query, states) for row in rows]
+    hits = np.array([made.expert in row.labels for made, row in zip(decisions, rows, strict=True)])
+    sources = np.array([row.source for row in rows])
+    per_source = {
+        str(source): {"n": int((sources == source).sum()), "accuracy": float(hits[sources == source].mean())}
+        for source in np.unique(sources)
+    }
+    return Scores(
+        n=len(rows),
+        macro_accuracy=float(np.mean([found["accuracy"] for found in per_source.values()])),
+        micro_accuracy=float(hits.mean()),
+        ece=expected_calibration_error(np.array([made.confidence for made in decisions]), hits),
+        abstained=float(np.mean([made.reason is Reason.ABSTAINED for made in decisions])),
+        per_source=per_source,
+        latency_us=_latency(decisions),
+        baselines={name: _macro(baselines.accuracy_by_source(choose, rows)) for name, choose in others.items()},
+    )
+
+
+def _latency(decisions: Sequence[RouteDecision]) -> dict[str, float]:
+    """Summarise the router's own time, one decision at a time on this machine, in microseconds."""
+    times = np.array([made.route_s for made in decisions]) * 1e6
+    p50, p99 = np.percentile(times, [50, 99])
+    return {"p50": round(float(p50), 1), "p99": round(float(p99), 1), "max": round(float(times.max()), 1)}
+
+
+def _macro(by_source: dict[str, float]) -> float:
+    """Average over sources."""
+    return float(np.mean(list(by_source.values())))
+
+
+def report(scores: Scores, console: Console) -> None:
+    """Print the tables."""
+    table = Table(title=f"router on {scores.n} rows")
+    for title, justify in (("source", "left"), ("rows", "right"), ("accuracy", "right")):
+        table.add_column(title, justify="right" if justify == "right" else "left")
+    for source, found in scores.per_source.items():
+        table.add_row(source, str(int(found["n"])), f"{found['accuracy']:.3f}")
+    table.add_section()
+    table.add_row("mean over sources", "", f"{scores.macro_accuracy:.3f}")
+    table.add_row("mean over rows", "", f"{scores.micro_accuracy:.3f}")
+    table.add_section()
+    for name, value in scores.baselines.items():
+        table.add_row(f"{name} (mean over sources)", "", f"{value:.3f}")
+    console.print(table)
+    console.print(f"ECE {scores.ece:.3f}, abstained {scores.abstained:.1%}")
+    console.print("decision time " + ", ".join(f"{name} {value:.0f} µs" for name, value in scores.latency_us.items()))
+
+
+def _run_data(options: argparse.Namespace, console: Console, clock: Callable[[], float]) -> dict[str, Any]:
+    """Evaluate on labelled rows."""
+    router = Router.load(options.artifact, clock)
+    rows = read_rows(options.data)
+    experts = (*router.gate.artifact.classes, TOOL_CALLER)
+    others: dict[str, baselines.Choose] = {
+        "random": baselines.random_choice(experts, options.seed),
+        "majority of these rows": baselines.majority(rows),
+        "prompt length": baselines.prompt_length,
+        "keyword rules": baselines.keywords,
+    }
+    if options.train:
+        others["TF-IDF + LR"] = baselines.TfidfBaseline.fit(read_rows(options.train), options.seed)
+    scores = evaluate(router, rows, others)
+    report(scores, console)
+    return scores.as_dict()
+
+
+def _run_outcomes(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Cross-validate the weak-or-strong choice."""
+    from router import outcomes  # noqa: PLC0415 - needs scikit-learn, which --data does not
+
+    found = outcomes.evaluate(outcomes.read(options.outcomes, options.weak, options.strong), options.seed)
+    outcomes.report(found, console)
+    return found.as_dict()
+
+
+def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = time.perf_counter) -> int:
+    """Measure the router on labelled rows, or a tier choice on recorded outcomes."""
+    parser = argparse.ArgumentParser(prog="python -m router.evaluate", description=main.__doc__)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", nargs="+", type=Path, help="rows {source, messages, tools?, label | labels}")
+    what.add_argument("--outcomes", type=Path, help="rows {prompt, weak, strong}; 5-fold cross-validation")
+    parser.add_argument("--weak", default="weak", help="column of the weak model's outcome")
+    parser.add_argument("--strong", default="strong", help="column of the strong model's outcome")
+    parser.add_argument("--train", nargs="+", type=Path, help="rows to train the TF-IDF baseline on")
+    parser.add_argument("--artifact", type=Path, help="the artefact to measure; the shipped one by default")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="print one JSON line last")
+    options = parser.parse_args(arguments)
+    console = Console()
+    found = _run_data(options, console, clock) if options.data else _run_outcomes(options, console)
+    if options.json:
+        print(json.dumps(found))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,117 @@
+"""Why a query went where it went: the decision, its time, and the features that spoke for each expert.
+
+`moegate route` prints it. Unlike everything else in this package an explanation quotes the user's words: it is shown to
+the person who typed them and never logged.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+
+from router.decision import RouteDecision
+from router.features import STRUCTURE_NAMES, RouteQuery, featurize, window_of
+from router.gate import TOOL_CALLER
+from router.hashing import name_buckets
+from router.policy import ExpertState
+from router.router import Router
+
+TOP = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One feature and the log-odds it added for one expert."""
+
+    feature: str
+    log_odds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision with its grounds; prints itself on a rich console."""
+
+    decision: RouteDecision
+    contributions: dict[str, tuple[Contribution, ...]]
+
+    @property
+    def microseconds(self) -> float:
+        """State how long the decision took."""
+        return self.decision.route_s * 1e6
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        decision = self.decision
+        return {
+            "expert": decision.expert,
+            "reason": decision.reason.value,
+            "confidence": round(decision.confidence, 4),
+            "router_version": decision.router_version,
+            "microseconds": round(self.microseconds, 1),
+            "experts": [
+                {
+                    "expert": candidate.expert,
+                    "probability": round(candidate.probability, 4),
+                    "top_features": [
+                        {"feature": part.feature, "log_odds": round(part.log_odds, 3)}
+                        for part in self.contributions.get(candidate.expert, ())
+                    ],
+                }
+                for candidate in decision.ranking
+            ],
+        }
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Render a table, best expert first, and one line below it."""
+        table = Table(title=f"{self.decision.expert} ({self.decision.reason.value})")
+        table.add_column("expert")
+        table.add_column("probability", justify="right")
+        table.add_column("what spoke for it (+) and against it (-), in log-odds")
+        for candidate in self.decision.ranking:
+            parts = self.contributions.get(candidate.expert, ())
+            words = ", ".join(f"{part.feature} {part.log_odds:+.2f}" for part in parts)
+            table.add_row(candidate.expert, f"{candidate.probability:.3f}", words.replace("[", r"\["))
+        yield table
+        yield f"{self.microseconds:.0f} µs, router {self.decision.router_version}"
+
+
+def explain(router: Router, query: RouteQuery, states: Sequence[ExpertState], pinned: str | None = None) -> Explanation:
+    """Route a query and say why; the time is that of the routing alone.
+
+    Raises:
+        NoExpertsError: `states` is empty.
+        UnknownExpertError: `pinned` is not among `states`.
+    """
+    decision = router.route(query, states, pinned)
+    found = _contributions(router, query)
+    found[TOOL_CALLER] = (Contribution("tools offered" if query.has_tools else "no tools offered", 0.0),)
+    return Explanation(decision, found)
+
+
+def _contributions(router: Router, query: RouteQuery) -> dict[str, tuple[Contribution, ...]]:
+    """Split each text head's log-odds over the features and keep the `TOP` largest of each."""
+    artifact = router.gate.artifact
+    features = featurize(query)
+    window = window_of(query)
+    names = {
+        bucket: name
+        for text in (window.previous, window.document, window.own)
+        for bucket, name in name_buckets(text).items()
+    }
+    hashed = features.values[:, None] * artifact.hashed[features.indices] * artifact.slope
+    dense = features.dense[:, None] * artifact.dense * artifact.slope
+    found = {}
+    for at, expert in enumerate(artifact.classes):
+        sums: dict[str, float] = {}
+        for bucket, value in zip(features.indices.tolist(), hashed[:, at].tolist(), strict=True):
+            name = names.get(bucket, "?")
+            sums[name] = sums.get(name, 0.0) + value
+        sums |= {
+            f"[{name}]": value for name, value in zip(STRUCTURE_NAMES, dense[:, at].tolist(), strict=True) if value
+        }
+        top = sorted(sums.items(), key=lambda item: -abs(item[1]))[:TOP]
+        found[expert] = tuple(Contribution(name, float(np.float64(value))) for name, value in top)
+    return found

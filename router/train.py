@@ -1,0 +1,157 @@
+"""`python -m router.train`: from labelled rows to the shipped artefact, one command, the same bytes every time.
+
+Reads data through `dataset`, measures on held-out sources through `crossval`, calibrates on those, fits the final heads
+on everything and saves. Never imported at serving time.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from router.artifact import DEFAULT_PATH, Artifact, save
+from router.calibrate import Calibration, crossfit_ece, fit_calibration
+from router.crossval import HeldOut, leave_one_source_out, random_split
+from router.dataset import Row, at_most, digest, read_rows, read_seeds, without_duplicates
+from router.features import BUCKETS, STRUCTURE_NAMES
+from router.gate import TOOL_CALLER
+from router.heads import Heads, design_matrix, featurize_all, fit_heads
+
+SEEDS_PATH = Path(__file__).with_name("seeds")
+DEFAULT_EXPERT = "generalist"
+STRENGTH = 4.0
+ROWS_PER_SOURCE = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What one training run found.
+
+    Attributes:
+        artifact: ready to save.
+        held_out: logits of every source by heads that never saw it; None with fewer than two sources.
+        random: logits of a random 15 %; None likewise.
+        ece: cross-fitted over sources.
+    """
+
+    artifact: Artifact
+    held_out: HeldOut | None
+    random: HeldOut | None
+    ece: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The settings of a run."""
+
+    seed: int = 0
+    strength: float = STRENGTH
+    rows_per_source: int = ROWS_PER_SOURCE
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+def train(rows: Sequence[Row], recipe: Recipe, progress: Progress | None = None) -> Trained:
+    """Fit, measure and calibrate; deterministic in `rows` and `recipe`."""
+    kept = at_most(without_duplicates(rows), recipe.rows_per_source, recipe.seed)
+    worded = [row for row in kept if TOOL_CALLER not in row.labels]
+    classes = sorted({label for row in worded for label in row.labels} | {DEFAULT_EXPERT})
+    matrix = design_matrix(featurize_all(worded))
+    sources = sorted({row.source for row in worded if not row.is_seed})
+    held_out, random, ece, calibration = None, None, 0.0, Calibration(1.0, 0.0, 0.0)
+    if len(sources) > 1:
+        task = progress.add_task("holding out", total=len(sources) + 1) if progress else None
+
+        def step(source: str) -> None:
+            if progress and task is not None:
+                progress.update(task, advance=1, description=f"without {source}")
+
+        held_out = leave_one_source_out(matrix, worded, classes, strength=recipe.strength, seed=recipe.seed, step=step)
+        step("a random 15 %")
+        random = random_split(matrix, worded, classes, strength=recipe.strength, seed=recipe.seed)
+        calibration = fit_calibration(held_out, classes.index(DEFAULT_EXPERT))
+        ece = crossfit_ece(held_out, classes.index(DEFAULT_EXPERT))
+    heads = fit_heads(matrix, worded, classes, recipe.strength, recipe.seed)
+    record = recipe.record | {
+        "rows": len(kept),
+        "loso": held_out.accuracy_by_source() if held_out else {},
+        "loso_macro": held_out.macro_accuracy() if held_out else None,
+        "random_split_macro": random.macro_accuracy() if random else None,
+        "ece_crossfit": ece,
+    }
+    return Trained(_artifact(heads, calibration, _tool_probability(kept), record), held_out, random, ece)
+
+
+def _artifact(heads: Heads, calibration: Calibration, tool_probability: float, record: dict[str, Any]) -> Artifact:
+    """Put trained parts together."""
+    count = len(heads.classes)
+    return Artifact(
+        classes=heads.classes,
+        hashed=heads.hashed.astype(np.float32),
+        dense=heads.dense.astype(np.float32),
+        bias=heads.bias.astype(np.float32),
+        slope=np.full(count, calibration.slope, dtype=np.float32),
+        intercept=np.full(count, calibration.intercept, dtype=np.float32),
+        tool_probability=tool_probability,
+        default_expert=DEFAULT_EXPERT,
+        abstain_below=calibration.abstain_below,
+        training=record,
+    )
+
+
+def _tool_probability(rows: Sequence[Row]) -> float:
+    """Measure how often offered tools are what the request needs (Laplace), at least .6: structure decides first."""
+    offered = [row for row in rows if row.query.has_tools]
+    fitting = sum(TOOL_CALLER in row.labels for row in offered)
+    return max(0.6, (fitting + 1) / (len(offered) + 2)) if offered else 0.95
+
+
+def report(trained: Trained, console: Console) -> None:
+    """Print leave-one-source-out beside the random split."""
+    table = Table(title="accuracy of the text heads, by source")
+    table.add_column("source")
+    table.add_column("never seen (leave one source out)", justify="right")
+    table.add_column("random 15 % of the same rows", justify="right")
+    if trained.held_out and trained.random:
+        random = trained.random.accuracy_by_source()
+        for source, accuracy in trained.held_out.accuracy_by_source().items():
+            table.add_row(source, f"{accuracy:.3f}", f"{random[source]:.3f}" if source in random else "-")
+        table.add_section()
+        table.add_row("mean", f"{trained.held_out.macro_accuracy():.3f}", f"{trained.random.macro_accuracy():.3f}")
+    console.print(table)
+    artifact = trained.artifact
+    console.print(f"cross-fitted ECE {trained.ece:.3f}, abstain below {artifact.abstain_below:.2f}")
+    console.print(f"tools, where offered, fit in {artifact.tool_probability:.3f} of the rows")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train the router from labelled rows and write its artefact."""
+    parser = argparse.ArgumentParser(prog="python -m router.train", description=main.__doc__)
+    parser.add_argument("--data", nargs="+", type=Path, required=True, help=".jsonl(.gz) files of labelled rows")
+    parser.add_argument("--seeds", type=Path, default=SEEDS_PATH, help="folder of hand-written seed files")
+    parser.add_argument("--out", type=Path, default=DEFAULT_PATH)
+    parser.add_argument("--seed", type=int, default=0, help="of every random draw")
+    options = parser.parse_args(arguments)
+    console = Console()
+    rows = read_rows(options.data) + read_seeds(options.seeds)
+    files = [*options.data, *(sorted(options.seeds.glob("*.jsonl")) if options.seeds.is_dir() else [])]
+    record = {"data": {path.name: digest(path) for path in files}, "seed": options.seed}
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        trained = train(rows, Recipe(seed=options.seed, record=record), progress)
+    report(trained, console)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    version = save(trained.artifact, options.out)
+    size = options.out.stat().st_size
+    console.print(f"{len(rows)} rows read, {BUCKETS} buckets, {len(STRUCTURE_NAMES)} structure features")
+    console.print(f"artefact {version}, {size / 1e6:.2f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

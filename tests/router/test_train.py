@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import numpy as np
+
+from router.artifact import load
+from router.dataset import Row
+from router.evaluate import main as evaluate_main
+from router.train import Recipe, Trained, main, train
+
+
+def test_training_is_deterministic(trained: Trained, rows: list[Row]) -> None:
+    again = train(rows, Recipe(seed=3))
+    assert np.array_equal(again.artifact.hashed, trained.artifact.hashed)
+    assert again.artifact.training == trained.artifact.training
+
+
+def test_every_source_is_held_out_once_and_tools_are_left_to_the_rule(trained: Trained) -> None:
+    assert trained.held_out is not None and trained.random is not None
+    sources = set(trained.held_out.sources.tolist())
+    assert sources == {f"{name}-{at}" for name in ("researcher", "coder", "advisor", "generalist") for at in (0, 1)}
+    assert "tool-caller" not in trained.artifact.classes
+    assert trained.artifact.tool_probability > 0.5
+
+
+def test_one_source_trains_without_held_out_figures(rows: list[Row]) -> None:
+    alone = train([row for row in rows if row.source == "coder-0"], Recipe())
+    assert alone.held_out is None and alone.artifact.training["loso_macro"] is None
+
+
+def test_the_command_writes_an_artifact_that_evaluates(data_file: Path, tmp_path: Path, capsys: object) -> None:
+    out = tmp_path / "new" / "router.npz"
+    assert main(["--data", str(data_file), "--seeds", str(tmp_path / "none"), "--out", str(out)]) == 0
+    assert load(out).training["data"].keys() == {"made.jsonl"}
+    assert evaluate_main(["--data", str(data_file), "--artifact", str(out)]) == 0
