@@ -104,9 +104,8 @@ class Batch:
         prompt = self._pipeline.tokenise(request.prompt)
         room = self._context_window - len(prompt)
         if room < 1:
-            raise ContextLengthExceeded(
-                f"the prompt leaves no room in the context window of {self._context_window} tokens"
-            )
+            window = self._context_window
+            raise ContextLengthExceeded(f"the prompt leaves no room in the context window of {window} tokens")
         if not prompt:
             raise InvalidRequest("the prompt is empty")
         sampling = replace(request.sampling, max_tokens=min(request.sampling.max_tokens, room))

@@ -157,7 +157,7 @@ def _compose(request: GenerationInput, context_window: int) -> tuple[Sequence, I
         raise InvalidRequest("the prompt is empty")
     room = context_window - len(everything)
     if room < 1:
-        raise ContextLengthExceeded(f"the prompt leaves no room in a context window of {context_window} tokens")
+        raise ContextLengthExceeded(f"the prompt leaves no room in the context window of {context_window} tokens")
     table = [words[0].encode(), *(b" " + word.encode() for word in words)]  # only the first word has no space before it
     answer = chain([0], (1 + number % len(words) for number in count(1)))
     sampling = replace(request.sampling, max_tokens=min(request.sampling.max_tokens, room))

@@ -1,9 +1,9 @@
 """The CPU engine's pipeline: OpenVINO GenAI's continuous batching behind `experts.engines.batch.Pipeline`.
 
-Loaded only inside the engine process. Facts about openvino-genai 2026.4 that shape this file, all measured: `step` keeps
-Python's global lock; `encode` silently cuts a prompt to the last tokens that fit the model's own context length; nothing
-checks the context window afterwards; text that spells a control token becomes that token; without a seed every request
-draws the same sample.
+Loaded only inside the engine process. Facts about openvino-genai 2026.4 that shape this file, all measured: `step`
+keeps Python's global lock; `encode` silently cuts a prompt to the last tokens that fit the model's own context length;
+nothing checks the context window afterwards; text that spells a control token becomes that token; without a seed every
+request draws the same sample.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class OpenVINOPipeline:
         self._longest = max(map(len, vocabulary))
 
     def _control_tokens(self, vocabulary: dict[bytes, int]) -> dict[int, str]:
-        """Find the tokens that the tokeniser itself hides; bytes that are half a character decode to nothing as well."""
+        """Find the tokens that the tokeniser itself hides; half a character decodes to nothing as well, and is none."""
         pieces = sorted(vocabulary.items(), key=lambda item: item[1])
         control: dict[int, str] = {}
         for start in range(0, len(pieces), _DECODE_CHUNK):
