@@ -1,0 +1,265 @@
+"""Start Ray and one Serve application per expert: `python -m experts.app`, a child process of the start command.
+
+The only module that imports Ray. Its parent reads JSON lines on stdout (`ray`, `expert`, `ready`, `failed`); everything
+else goes to stderr and to Ray's own log files. It serves until SIGTERM, SIGINT or its parent's death, then leaves no
+process, port or folder behind. It never joins a cluster that is already running.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import grpc
+
+from experts.artifacts import ArtifactStore, default_root
+from experts.catalog import CatalogError, EngineName, ExpertSpec, load_catalog
+from experts.compile import FAILURES, prepare_expert
+from experts.deployment import ExpertDeployment
+from experts.engines.factory import UnsupportedEngine, build_engine, check_engine
+from experts.engines.wire import Weights
+from experts.lifeline import StopRequested, adopt_orphans, kill_descendants, raise_on_signals, stop_with_parent
+from experts.ray_switches import Ports, choose_ports, private_folder, ray_switches
+from protos import expert_pb2, expert_pb2_grpc
+
+if TYPE_CHECKING:
+    from ray.serve import Application
+
+SERVICER = "protos.expert_pb2_grpc.add_ExpertServicer_to_server"
+DEPLOYMENT = "expert"
+SPARE_CALLS = 16  # so that Describe is answered, and the engine refuses in its own words, when everything is full
+OBJECT_STORE_BYTES = 100 * 1024 * 1024  # tokens do not travel through it
+START_TIMEOUT_S = 300.0
+SERVE_STOP_S = 5.0
+
+
+class StartFailed(Exception):
+    """The experts could not be started; the message is for a person."""
+
+
+class Events:
+    """JSON lines for the parent."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def emit(self, event: str, **fields: object) -> None:
+        """Write one line at once."""
+        self._stream.write(json.dumps({"event": event, **fields}) + "\n")
+        self._stream.flush()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Start the experts and serve until told to stop; return the exit status."""
+    options = _parse(arguments)
+    events = Events(_claim_stdout())
+    raise_on_signals()
+    adopt_orphans()
+    stop_with_parent()
+    try:
+        specs = choose_experts(options.catalog, options.expert, options.engine)
+        weights = {spec.name: _weights(spec) for spec in specs}
+        with private_folder() as folder:
+            _serve(specs, weights, folder, choose_ports(options.grpc_port), events)
+    except StopRequested:
+        return 0
+    except (*FAILURES, UnsupportedEngine, StartFailed, OSError) as error:
+        events.emit("failed", message=str(error))
+        return 1
+    return 0
+
+
+def choose_experts(catalog_path: Path | None, names: Sequence[str], engine: EngineName | None) -> list[ExpertSpec]:
+    """Read the catalogue; keep the named experts (all, when none is named) and give them all `engine` if it is set.
+
+    Raises:
+        CatalogError: a name is unknown.
+        UnsupportedEngine: an engine cannot be started.
+    """
+    catalog = load_catalog(catalog_path)
+    chosen = []
+    for name in names or catalog.names:
+        spec = catalog.get(name)
+        if spec is None:
+            raise CatalogError(f"no such expert: {name}; there are {', '.join(catalog.names)}")
+        if engine is not None and engine != spec.engine:
+            spec = spec.model_copy(update={"engine": engine, "engine_options": {}})
+        check_engine(spec)
+        chosen.append(spec)
+    return chosen
+
+
+def deployment_options(spec: ExpertSpec) -> dict[str, Any]:
+    """Translate a catalogue entry into the options of a Ray Serve deployment."""
+    scaling = spec.scaling
+    options: dict[str, Any] = {
+        "max_ongoing_requests": spec.max_batch_size + spec.max_queue_len + SPARE_CALLS,
+        "health_check_period_s": 5,
+        "health_check_timeout_s": 10,
+        "graceful_shutdown_timeout_s": 3,
+        "graceful_shutdown_wait_loop_s": 0.2,
+        "ray_actor_options": {"num_cpus": spec.resources.num_cpus, "resources": dict(spec.resources.custom)},
+        "logging_config": {"log_level": "WARNING", "enable_access_log": False},
+    }
+    if scaling.min_replicas == scaling.max_replicas:
+        return options | {"num_replicas": scaling.min_replicas}
+    bounds = {"min_replicas": scaling.min_replicas, "max_replicas": scaling.max_replicas}
+    return options | {"autoscaling_config": bounds | {"target_ongoing_requests": scaling.target_ongoing}}
+
+
+def _weights(spec: ExpertSpec) -> Weights | None:
+    """Find or make what the expert's replicas load, so that they only load."""
+    if spec.engine == "echo":
+        return None
+    artifact = prepare_expert(spec, "neuron" if spec.engine == "neuron" else "cpu", ArtifactStore(default_root()))
+    return Weights(str(artifact.path), artifact.sha256)
+
+
+def _serve(
+    specs: Sequence[ExpertSpec],
+    weights: Mapping[str, Weights | None],
+    folder: Path,
+    ports: Ports,
+    events: Events,
+) -> None:
+    with _cluster(specs, folder, ports):
+        events.emit("ray", port=ports.grpc)
+        _deploy(specs, weights)
+        target = f"127.0.0.1:{ports.grpc}"
+        _await_experts([spec.name for spec in specs], target, events)
+        events.emit("ready", target=target)
+        threading.Event().wait()
+
+
+@contextmanager
+def _cluster(specs: Sequence[ExpertSpec], folder: Path, ports: Ports) -> Iterator[None]:
+    """Run a Ray cluster of this process's own, with Serve started in it."""
+    root = str(Path(__file__).resolve().parents[1])
+    os.environ.update(ray_switches(folder, ports))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    try:
+        import ray
+        from ray import serve as ray_serve
+
+        wanted_cpus = sum(spec.resources.num_cpus * spec.scaling.max_replicas for spec in specs)
+        ray.init(
+            address="local",
+            num_cpus=max(os.cpu_count() or 1, math.ceil(wanted_cpus)),
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            _temp_dir=str(folder / "r"),
+        )
+        ray_serve.start(
+            http_options={"host": "127.0.0.1", "port": ports.http},  # the gRPC frontend binds where HTTP does
+            grpc_options={"port": ports.grpc, "grpc_servicer_functions": [SERVICER], "enable_reflection": False},
+            logging_config={"log_level": "WARNING", "enable_access_log": False},
+        )
+        yield
+    finally:
+        _stop_cluster()
+        kill_descendants()
+
+
+def _stop_cluster() -> None:
+    """Stop Serve and Ray in order; what does not stop in time is killed afterwards."""
+    import ray
+    from ray import serve as ray_serve
+
+    if ray.is_initialized():
+        stopping = threading.Thread(target=ray_serve.shutdown, daemon=True)
+        stopping.start()
+        stopping.join(SERVE_STOP_S)
+        ray.shutdown()
+
+
+def _deploy(specs: Sequence[ExpertSpec], weights: Mapping[str, Weights | None]) -> None:
+    """Ask Serve for every application at once; they start side by side."""
+    from ray import serve as ray_serve
+
+    ray_serve.run_many(
+        [
+            # Without a route prefix of its own an application cannot be reached over gRPC either.
+            ray_serve.RunTarget(_application(spec, weights[spec.name]), name=spec.name, route_prefix=f"/{spec.name}")
+            for spec in specs
+        ],
+        wait_for_ingress_deployment_creation=False,
+        wait_for_applications_running=False,
+    )
+
+
+def _application(spec: ExpertSpec, weights: Weights | None) -> Application:
+    from ray import serve as ray_serve
+
+    deployment = ray_serve.deployment(name=DEPLOYMENT, **deployment_options(spec))(ExpertDeployment)
+    return deployment.bind(spec, partial(build_engine, weights=weights))
+
+
+def _await_experts(names: Sequence[str], target: str, events: Events) -> None:
+    """Report each expert as soon as it answers through the ingress.
+
+    Raises:
+        StartFailed: one of them cannot start, or none did in time.
+    """
+    from ray import serve as ray_serve
+
+    began_s = time.monotonic()
+    missing = list(names)
+    with grpc.insecure_channel(target) as channel:
+        stub = expert_pb2_grpc.ExpertStub(channel)
+        while missing:
+            status = ray_serve.status().applications
+            for name in list(missing):
+                if name in status and status[name].status == "DEPLOY_FAILED":
+                    raise StartFailed(f"expert {name!r} could not start: {_last_line(status[name])}")
+                if name in status and status[name].status == "RUNNING" and _answers(stub, name):
+                    missing.remove(name)
+                    events.emit("expert", expert=name, state="ready", seconds=round(time.monotonic() - began_s, 2))
+            if time.monotonic() - began_s > START_TIMEOUT_S:
+                raise StartFailed(f"not ready after {START_TIMEOUT_S:.0f} s: {', '.join(missing)}")
+            time.sleep(0.1)
+
+
+def _answers(stub: expert_pb2_grpc.ExpertStub, name: str) -> bool:
+    """Say whether the ingress already sends this application's calls to it, and not yet elsewhere or nowhere."""
+    try:
+        described = stub.Describe(expert_pb2.DescribeRequest(), timeout=2, metadata=(("application", name),))
+    except grpc.RpcError:
+        return False
+    return described.expert == name
+
+
+def _last_line(application: Any) -> str:  # noqa: ANN401  # Ray's status type is private
+    """Return the last line of what went wrong: the error itself, below its traceback."""
+    texts = [deployment.message for deployment in application.deployments.values()] + [application.message]
+    return next((text.strip().splitlines()[-1] for text in texts if text.strip()), "no reason given")
+
+
+def _claim_stdout() -> TextIO:
+    """Keep stdout for events: whatever else writes there, libraries included, goes to stderr."""
+    events = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return events
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m experts.app", description="Run the experts on Ray Serve.")
+    parser.add_argument("--catalog", type=Path, help="the catalogue (default: the shipped one)")
+    parser.add_argument("--engine", choices=["openvino", "neuron", "echo"], help="for every expert, over its own")
+    parser.add_argument("--grpc-port", type=int, default=0, help="on 127.0.0.1 (default: a free one)")
+    parser.add_argument("--expert", action="append", default=[], help="only this one; may be repeated")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

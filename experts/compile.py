@@ -1,0 +1,98 @@
+"""Turn a catalogue entry into the artefact that an engine loads: `python -m experts.compile EXPERT... --target cpu`.
+
+The start code calls `prepare_expert` before it deploys, so that replicas only load. Running it twice does nothing the
+second time. On `cpu` an expert without an adapter is its base's GGUF file as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from experts.artifacts import Artifact, ArtifactCorrupt, ArtifactStore, default_root
+from experts.bases import BaseUnavailable, resolve_base
+from experts.catalog import Catalog, CatalogError, ExpertSpec, load_catalog
+
+Target = Literal["cpu", "neuron"]
+FAILURES = (CatalogError, BaseUnavailable, ArtifactCorrupt)
+
+
+class CannotCompile(BaseUnavailable):
+    """This expert cannot be made for this target; the message says why."""
+
+
+def prepare_expert(spec: ExpertSpec, target: Target, store: ArtifactStore) -> Artifact:
+    """Return the artefact that an engine of `target` loads for this expert, making it if need be.
+
+    Raises:
+        CannotCompile: the expert or the target needs a step that does not exist.
+        BaseUnavailable: its base cannot be had.
+        ArtifactCorrupt: a cached file was damaged.
+    """
+    if target == "neuron":
+        raise CannotCompile(f"expert {spec.name!r}: compiling for neuron is not supported by this version")
+    if spec.adapter is not None:
+        raise CannotCompile(f"expert {spec.name!r}: merging an adapter is not supported by this version")
+    artifact = resolve_base(spec.base, store)
+    if artifact.path.suffix != ".gguf" and not artifact.path.is_dir():
+        raise CannotCompile(f"expert {spec.name!r}: {artifact.path.name} is no GGUF file and no model folder")
+    return artifact
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prepare the experts named on the command line; return the exit status."""
+    options = _parse(arguments)
+    console = Console(stderr=True)
+    try:
+        catalog = load_catalog(options.catalog)
+        names = catalog.names if options.all else options.experts
+        prepared = _prepare_all(_select(catalog, names), options.target, options.verify, console)
+    except FAILURES as error:
+        console.print(f"error: {error}", style="red", markup=False)
+        return 1
+    for name, artifact in prepared.items():
+        print(f"{name}\t{options.target}\t{artifact.sha256}\t{artifact.path}")
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m experts.compile", description="Merge and compile experts.")
+    parser.add_argument("experts", nargs="*", metavar="EXPERT", help="names out of the catalogue")
+    parser.add_argument("--all", action="store_true", help="every expert of the catalogue")
+    parser.add_argument("--target", choices=["cpu", "neuron"], required=True)
+    parser.add_argument("--catalog", type=Path, help="the catalogue (default: the shipped one)")
+    parser.add_argument("--verify", action="store_true", help="read and hash cached files, not only look at their size")
+    options = parser.parse_args(arguments)
+    if bool(options.experts) == options.all:
+        parser.error("name experts, or say --all")
+    return options
+
+
+def _select(catalog: Catalog, names: Sequence[str]) -> list[ExpertSpec]:
+    chosen = {name: catalog.get(name) for name in names}
+    unknown = [name for name, spec in chosen.items() if spec is None]
+    if unknown:
+        raise CatalogError(f"no such expert: {', '.join(unknown)}; there are {', '.join(catalog.names)}")
+    return [spec for spec in chosen.values() if spec is not None]
+
+
+def _prepare_all(specs: Sequence[ExpertSpec], target: Target, verify: bool, console: Console) -> dict[str, Artifact]:
+    store = ArtifactStore(default_root(), verify=verify)
+    prepared = {}
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        for spec in specs:
+            task = progress.add_task(f"{spec.name}: {spec.base}", total=1)
+            prepared[spec.name] = prepare_expert(spec, target, store)
+            progress.advance(task)
+    return prepared
+
+
+if __name__ == "__main__":
+    sys.exit(main())

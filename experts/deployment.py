@@ -1,0 +1,169 @@
+"""One expert's gRPC handler, as Ray Serve runs it in each replica: `moegate.expert.v1.Expert`.
+
+`experts.app` wraps this plain class in a deployment; nothing here knows Ray. A request goes: check and render, engine,
+chunks. Typed errors become a status code and details that begin with a stable slug; anything else becomes INTERNAL
+"internal error" and is logged without its message, because Ray would otherwise send the client a traceback.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from typing import Protocol
+
+import grpc
+
+from experts.catalog import ExpertSpec
+from experts.engine import (
+    Completion,
+    ContextLengthExceeded,
+    DeadlineExceeded,
+    Engine,
+    EngineDead,
+    EngineError,
+    FinishReason,
+    GenerationInput,
+    InvalidRequest,
+    QueueFull,
+    TokenDelta,
+)
+from experts.failures import describe_failure
+from experts.prompts import render_turns
+from experts.sampling import resolve_sampling
+from protos import chat_pb2, expert_pb2
+
+_log = logging.getLogger("moegate.expert")
+
+TIMEOUT_KEY = "x-request-timeout-ms"
+STATUS_CODES: dict[type[EngineError], grpc.StatusCode] = {
+    InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    ContextLengthExceeded: grpc.StatusCode.INVALID_ARGUMENT,
+    QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    EngineDead: grpc.StatusCode.UNAVAILABLE,
+}
+_FINISH = {
+    FinishReason.STOP: chat_pb2.FINISH_REASON_STOP,
+    FinishReason.LENGTH: chat_pb2.FINISH_REASON_LENGTH,
+}
+
+
+class CallContext(Protocol):
+    """What this handler uses of Ray's gRPC context."""
+
+    def set_code(self, code: grpc.StatusCode) -> None:
+        """Set the status that goes out when the handler raises."""
+
+    def set_details(self, details: str) -> None:
+        """Set the text that goes with it."""
+
+    def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]]:
+        """Return the client's metadata."""
+
+
+class InternalError(Exception):
+    """What the client sees of a failure that nobody foresaw."""
+
+
+class ExpertDeployment:
+    """Serves one expert from one engine."""
+
+    def __init__(self, spec: ExpertSpec, engine_factory: Callable[[ExpertSpec], Engine]) -> None:
+        self._spec = spec
+        self._engine = engine_factory(spec)
+        self._has_started = False
+
+    async def check_health(self) -> None:
+        """Raise when the replica must be replaced.
+
+        Ray asks once before it lets any request in and waits for the answer: that first time starts the engine.
+        """
+        if not self._has_started:
+            await self._engine.start()
+            self._has_started = True
+        await self._engine.check_health()
+
+    async def Generate(  # Ray finds the method by its RPC's name
+        self, request: expert_pb2.GenerateRequest, grpc_context: CallContext
+    ) -> AsyncGenerator[expert_pb2.GenerateChunk, None]:
+        """Stream an answer; the last chunk carries the completion."""
+        with _errors_as_status(grpc_context):
+            generation = self._read(request, grpc_context)
+            # Closing is explicit: a client that goes away while a chunk is being sent must still free its slot.
+            async with aclosing(self._engine.generate(generation)) as items:
+                async for item in items:
+                    yield self._chunk(item)
+
+    async def Describe(  # Ray finds the method by its RPC's name
+        self,
+        request: expert_pb2.DescribeRequest,  # Ray passes it
+        grpc_context: CallContext,
+    ) -> expert_pb2.DescribeResponse:
+        """Say what this expert is and how busy this replica of it is."""
+        with _errors_as_status(grpc_context):
+            await self._engine.check_health()
+            capabilities = self._engine.capabilities
+            return expert_pb2.DescribeResponse(
+                expert=self._spec.name,
+                engine=self._spec.engine,
+                context_window=capabilities.context_window,
+                load=self._load(),
+                sequences_total=self._engine.sequences_total(),
+                artifact=capabilities.artifact,
+            )
+
+    def _read(self, request: expert_pb2.GenerateRequest, context: CallContext) -> GenerationInput:
+        sampling = resolve_sampling(request.sampling, self._spec)
+        deadline_s = _deadline(context.invocation_metadata(), time.monotonic())
+        match request.WhichOneof("input"):
+            case "conversation":
+                turns = render_turns(request.conversation, self._spec.system_prompt)
+                return GenerationInput(turns, sampling, deadline_s)
+            case "prompt":
+                return GenerationInput(request.prompt, sampling, deadline_s)
+            case _:
+                raise InvalidRequest("there is neither a conversation nor a prompt")
+
+    def _chunk(self, item: TokenDelta | Completion) -> expert_pb2.GenerateChunk:
+        if isinstance(item, TokenDelta):
+            return expert_pb2.GenerateChunk(text=item.text, token_count=item.token_count)
+        usage = chat_pb2.Usage(prompt_tokens=item.prompt_tokens, completion_tokens=item.completion_tokens)
+        timings = expert_pb2.EngineTimings(queue_s=item.queue_s, prefill_s=item.prefill_s, decode_s=item.decode_s)
+        completion = expert_pb2.Completion(
+            finish_reason=_FINISH[item.finish_reason], usage=usage, timings=timings, load=self._load()
+        )
+        return expert_pb2.GenerateChunk(text=item.tail.text, token_count=item.tail.token_count, completion=completion)
+
+    def _load(self) -> expert_pb2.Load:
+        load = self._engine.load()
+        return expert_pb2.Load(running=load.running, waiting=load.waiting, max_batch_size=load.max_batch_size)
+
+
+@contextmanager
+def _errors_as_status(context: CallContext) -> Iterator[None]:
+    """Give the client a status it may see; what is raised holds nothing else, since Ray logs it."""
+    try:
+        yield
+    except EngineError as error:
+        context.set_code(STATUS_CODES.get(type(error), grpc.StatusCode.INTERNAL))
+        context.set_details(f"{error.slug}: {error}")
+        raise
+    except Exception as error:  # the edge of the replica: nothing unforeseen may reach the client
+        _log.error("a request failed: %s", describe_failure(error))
+        context.set_code(grpc.StatusCode.INTERNAL)
+        context.set_details("internal error")
+        raise InternalError("internal error") from None
+
+
+def _deadline(metadata: Sequence[tuple[str, str | bytes]], now_s: float) -> float | None:
+    """Return the monotonic second at which the client stops waiting, if it said so."""
+    text = next((value for key, value in metadata if key == TIMEOUT_KEY), None)
+    if text is None:
+        return None
+    try:
+        timeout_ms = int(text)
+    except ValueError:
+        raise InvalidRequest(f"{TIMEOUT_KEY} is not a whole number of milliseconds") from None
+    return now_s + timeout_ms / 1000

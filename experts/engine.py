@@ -1,0 +1,180 @@
+"""What every engine is: the protocol, the nouns that cross it, and the ways a generation can fail.
+
+`experts.deployment` turns a request into a `GenerationInput` and drains an engine's `generate`; the engines in
+`experts.engines` make tokens. Neither side sees the other's library. All times are seconds of `time.monotonic` in the
+replica.
+
+Errors:
+    EngineError
+    ├── InvalidRequest             the request can never be served as it is
+    │   └── ContextLengthExceeded  its prompt does not fit the context window
+    ├── QueueFull                  batch and queue are full: try again, or elsewhere
+    ├── DeadlineExceeded           its deadline passed before the answer was complete
+    └── EngineDead                 the engine has failed and its replica must be replaced
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar, Protocol
+
+
+class EngineError(Exception):
+    """A generation failed in a way that its client may know about; the message never holds prompt text.
+
+    `slug` is stable: clients tell errors apart by it.
+    """
+
+    slug: ClassVar[str] = "engine_error"
+
+
+class InvalidRequest(EngineError):
+    """The request can never be served as it is."""
+
+    slug: ClassVar[str] = "invalid_request"
+
+
+class ContextLengthExceeded(InvalidRequest):
+    """The prompt leaves no room for an answer in the context window."""
+
+    slug: ClassVar[str] = "context_length_exceeded"
+
+
+class QueueFull(EngineError):
+    """Every slot of the batch and of the queue before it is taken."""
+
+    slug: ClassVar[str] = "queue_full"
+
+
+class DeadlineExceeded(EngineError):
+    """The request's deadline passed before its answer was complete."""
+
+    slug: ClassVar[str] = "deadline_exceeded"
+
+
+class EngineDead(EngineError):
+    """The engine failed, or was stopped, while the sequence was alive."""
+
+    slug: ClassVar[str] = "engine_dead"
+
+
+class FinishReason(StrEnum):
+    """Why a generation ended well."""
+
+    STOP = "stop"  # end-of-turn token, or a stop string
+    LENGTH = "length"  # max_tokens, or the context window
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a conversation as the chat template takes it."""
+
+    role: str  # system | user | assistant
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen, every default filled in."""
+
+    max_tokens: int  # >= 1
+    temperature: float = 0.0  # 0 = greedy
+    top_p: float = 1.0
+    seed: int | None = None  # None: a fresh one for each request
+    stop: tuple[str, ...] = ()
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationInput:
+    """One request: turns for the chat template, or raw text to continue."""
+
+    prompt: tuple[Turn, ...] | str
+    sampling: Sampling
+    deadline_s: float | None = None  # on time.monotonic; None = none
+
+
+@dataclass(frozen=True, slots=True)
+class TokenDelta:
+    """Tokens that were ready together; `text` may be empty while a character or a stop string is incomplete."""
+
+    text: str
+    token_count: int
+
+    def __add__(self, later: TokenDelta) -> TokenDelta:
+        return TokenDelta(self.text + later.text, self.token_count + later.token_count)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """How a generation ended; always the last thing an engine yields.
+
+    `completion_tokens` counts every token the engine generated, the end-of-turn token and those of a stop string
+    included; it is the sum of all `token_count`s, the tail's included.
+    """
+
+    finish_reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+    queue_s: float  # arrival to the first step that included the sequence
+    prefill_s: float  # from then to the first token
+    decode_s: float  # first token to last
+    tail: TokenDelta = field(default=TokenDelta("", 0))  # tokens that came with the end
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy an engine is, in sequences."""
+
+    running: int
+    waiting: int
+    max_batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do, fixed once it has started."""
+
+    max_batch_size: int  # sequences decoded at once
+    context_window: int  # tokens, prompt + answer
+    sampling: frozenset[str]  # the fields of Sampling that it honours
+    artifact: str = ""  # content hash of its weights; empty when it has none
+
+
+class Engine(Protocol):
+    """Makes tokens. One event loop calls it; none of its methods blocks that loop."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this engine can do."""
+
+    async def start(self) -> None:
+        """Load and warm up. Returns when the engine can serve at its usual speed."""
+
+    async def stop(self) -> None:
+        """Fail every live sequence with `EngineDead` and release everything."""
+
+    def generate(self, request: GenerationInput) -> AsyncGenerator[TokenDelta | Completion, None]:
+        """Yield token deltas and then one `Completion`.
+
+        Closing the generator, or cancelling its consumer, aborts the sequence and frees its slot.
+
+        Raises:
+            EngineError: see the tree above; raised from the first or any later step of the iteration.
+        """
+
+    def load(self) -> Load:
+        """Say how busy the engine is now."""
+
+    def sequences_total(self) -> int:
+        """Count the sequences accepted since the start."""
+
+    async def check_health(self) -> None:
+        """Return when the engine is well.
+
+        Raises:
+            EngineDead: it is not, and will not recover.
+        """

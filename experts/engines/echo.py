@@ -1,0 +1,165 @@
+"""The scripted engine: says the last user's words again and again, at a set pace. For tests and load tests.
+
+It obeys everything a real engine obeys (batch slots, queue bound, context window, stop strings, deadlines, cancels), so
+a test against it is a test of what stands before it. A word is a token; the same request always gives the same answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import chain, count
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from experts.catalog import ExpertSpec
+from experts.detokenizer import Detokenizer
+from experts.engine import (
+    Capabilities,
+    Completion,
+    ContextLengthExceeded,
+    DeadlineExceeded,
+    EngineDead,
+    FinishReason,
+    GenerationInput,
+    InvalidRequest,
+    Load,
+    QueueFull,
+    TokenDelta,
+)
+from experts.engines.sequence import Sequence
+
+
+class EchoOptions(BaseModel):
+    """`engine_options` of an echo expert."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ttft_s: float = Field(default=0.0, ge=0)  # from the batch slot to the first token
+    itl_s: float = Field(default=0.0, ge=0)  # between tokens of one sequence
+    burst: int = Field(default=1, ge=1)  # tokens that come together, every burst * itl_s
+    tokens: int | None = Field(default=None, ge=1)  # the answer's length; None: max_tokens
+
+
+class EchoEngine:
+    """Implements `experts.engine.Engine` without a model."""
+
+    def __init__(self, spec: ExpertSpec) -> None:
+        self._spec = spec
+        self._options = EchoOptions.model_validate(spec.engine_options)
+        self._slots = asyncio.Semaphore(spec.max_batch_size)
+        self._live = self._running = self._total = 0
+        self._is_stopped = False
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See `Engine.capabilities`."""
+        return Capabilities(self._spec.max_batch_size, self._spec.context_window, frozenset({"max_tokens", "stop"}))
+
+    async def start(self) -> None:
+        """See `Engine.start`; there is nothing to load."""
+
+    async def stop(self) -> None:
+        """See `Engine.stop`; live sequences fail at their next token."""
+        self._is_stopped = True
+
+    async def generate(self, request: GenerationInput) -> AsyncGenerator[TokenDelta | Completion, None]:
+        """See `Engine.generate`."""
+        self._check_alive()
+        sequence, answer = _compose(request, self._spec.context_window)
+        async with self._place(), self._slot(sequence):
+            sequence.start(time.monotonic())
+            async for item in self._play(sequence, answer):
+                yield item
+
+    def load(self) -> Load:
+        """See `Engine.load`."""
+        return Load(self._running, self._live - self._running, self._spec.max_batch_size)
+
+    def sequences_total(self) -> int:
+        """See `Engine.sequences_total`."""
+        return self._total
+
+    async def check_health(self) -> None:
+        """See `Engine.check_health`."""
+        self._check_alive()
+
+    def _check_alive(self) -> None:
+        if self._is_stopped:
+            raise EngineDead("the engine was stopped")
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncGenerator[None, None]:
+        """Hold a place in the queue or the batch."""
+        if self._live >= self._spec.max_batch_size + self._spec.max_queue_len:
+            raise QueueFull(f"{self._spec.max_batch_size} sequences run and {self._spec.max_queue_len} wait")
+        self._live += 1
+        self._total += 1
+        try:
+            yield
+        finally:
+            self._live -= 1
+
+    @asynccontextmanager
+    async def _slot(self, sequence: Sequence) -> AsyncGenerator[None, None]:
+        """Hold one of the batch's slots."""
+        left_s = None if sequence.deadline_s is None else max(0.0, sequence.deadline_s - time.monotonic())
+        try:
+            await asyncio.wait_for(self._slots.acquire(), left_s)
+        except TimeoutError:
+            raise DeadlineExceeded("the deadline passed before the first token") from None
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+            self._slots.release()
+
+    async def _play(self, sequence: Sequence, answer: Iterator[int]) -> AsyncGenerator[TokenDelta | Completion, None]:
+        """Give out tokens on schedule; what is late comes together, as from a batch that steps regardless."""
+        burst, period_s = self._options.burst, self._options.burst * self._options.itl_s
+        length = min(self._options.tokens or sequence.sampling.max_tokens, sequence.sampling.max_tokens)
+        due_s, made = time.monotonic() + self._options.ttft_s, 0
+        while True:
+            await self._wait_until(due_s, sequence)
+            now_s = time.monotonic()
+            late_bursts = int((now_s - due_s) / period_s) if period_s else 0
+            due_s += (1 + late_bursts) * period_s
+            tokens = [next(answer) for _ in range(min((1 + late_bursts) * burst, length - made))]
+            made += len(tokens)
+            is_all = made >= length and length < sequence.sampling.max_tokens
+            progress = sequence.accept(tokens, FinishReason.STOP if is_all else None, now_s)
+            if progress is not None:
+                yield progress
+            if isinstance(progress, Completion):
+                return
+
+    async def _wait_until(self, due_s: float, sequence: Sequence) -> None:
+        until_s = due_s if sequence.deadline_s is None else min(due_s, sequence.deadline_s)
+        await asyncio.sleep(max(0.0, until_s - time.monotonic()))
+        self._check_alive()
+        if sequence.is_overdue(time.monotonic()):
+            raise DeadlineExceeded("the deadline passed")
+
+
+def _compose(request: GenerationInput, context_window: int) -> tuple[Sequence, Iterator[int]]:
+    """Turn a request into a sequence and the endless token ids of its answer."""
+    if isinstance(request.prompt, str):
+        everything = words = request.prompt.split()
+    else:
+        everything = [word for turn in request.prompt for word in turn.content.split()]
+        users = [turn.content.split() for turn in request.prompt if turn.role == "user"]
+        words = (users[-1] if users else []) or everything
+    if not words:
+        raise InvalidRequest("the prompt is empty")
+    room = context_window - len(everything)
+    if room < 1:
+        raise ContextLengthExceeded(f"the prompt leaves no room in the context window of {context_window} tokens")
+    table = [words[0].encode(), *(b" " + word.encode() for word in words)]  # only the first word has no space before it
+    answer = chain([0], (1 + number % len(words) for number in count(1)))
+    sampling = replace(request.sampling, max_tokens=min(request.sampling.max_tokens, room))
+    prompt = list(range(len(everything)))
+    return Sequence(prompt, sampling, Detokenizer(table), time.monotonic(), request.deadline_s), answer

@@ -1,0 +1,73 @@
+"""Engine names to engines. The start code builds a replica's engine here, the engine process its pipeline.
+
+A library is imported only where it runs: OpenVINO in the engine process, nothing at all for `echo`.
+"""
+
+from __future__ import annotations
+
+from experts.catalog import ExpertSpec
+from experts.engine import Engine
+from experts.engines.batch import Pipeline
+from experts.engines.wire import Weights
+
+
+class UnsupportedEngine(Exception):
+    """This engine does not exist yet, or its options are wrong; the message says which."""
+
+
+def check_engine(spec: ExpertSpec) -> None:
+    """Refuse an engine or options that could not start, before anything is deployed.
+
+    Raises:
+        UnsupportedEngine: naming the expert and what is wrong.
+    """
+    from pydantic import ValidationError
+
+    try:
+        _check_options(spec)
+    except ValidationError as error:
+        details = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
+        raise UnsupportedEngine(f"expert {spec.name!r}: engine_options: {details}") from error
+
+
+def build_engine(spec: ExpertSpec, weights: Weights | None) -> Engine:
+    """Build the engine of one replica; it loads nothing before its `start`.
+
+    Raises:
+        UnsupportedEngine: the engine is not available, or has no weights.
+    """
+    if spec.engine == "echo":
+        from experts.engines.echo import EchoEngine
+
+        return EchoEngine(spec)
+    from experts.engines.process import ProcessEngine
+
+    if weights is None:
+        raise UnsupportedEngine(f"expert {spec.name!r}: engine {spec.engine!r} needs weights")
+    return ProcessEngine(spec, weights)
+
+
+def load_pipeline(spec: ExpertSpec, weights: Weights) -> Pipeline:
+    """Load the pipeline of a batching engine into this process.
+
+    Raises:
+        UnsupportedEngine: the engine has none.
+    """
+    if spec.engine != "openvino":
+        raise UnsupportedEngine(f"engine {spec.engine!r} has no pipeline")
+    from experts.engines.openvino import OpenVINOPipeline
+
+    return OpenVINOPipeline(spec, weights.path)
+
+
+def _check_options(spec: ExpertSpec) -> None:
+    if spec.engine == "neuron":
+        raise UnsupportedEngine(f"expert {spec.name!r}: the neuron engine is not part of this release")
+    if spec.engine == "echo":
+        from experts.engines.echo import EchoOptions
+
+        EchoOptions.model_validate(spec.engine_options)
+        return
+    from experts.engines.openvino import OpenVINOOptions
+
+    OpenVINOOptions.model_validate(spec.engine_options)

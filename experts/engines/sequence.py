@@ -1,0 +1,78 @@
+"""One sequence inside a batch: turns token ids into text, notices its end, keeps its clocks.
+
+`experts.engines.batch` owns a sequence from its submission to its end; nothing here touches the engine's library.
+"""
+
+from __future__ import annotations
+
+from experts.detokenizer import Detokenizer
+from experts.engine import Completion, FinishReason, Sampling, TokenDelta
+from experts.stop_strings import StopMatcher
+
+
+class Sequence:
+    """A request that has been tokenised; `sampling.max_tokens` is already capped to the context window."""
+
+    def __init__(
+        self,
+        prompt: list[int],
+        sampling: Sampling,
+        detokenizer: Detokenizer,
+        arrived_s: float,
+        deadline_s: float | None,
+    ) -> None:
+        self.prompt = prompt
+        self.sampling = sampling
+        self.deadline_s = deadline_s
+        self._detokenizer = detokenizer
+        self._stops = StopMatcher(sampling.stop)
+        self._arrived_s = self._started_s = self._first_token_s = self._last_token_s = arrived_s
+        self._completion_tokens = 0
+        self._silent_tokens = 0  # made since text last left
+
+    def start(self, now_s: float) -> None:
+        """Note that the next step includes this sequence."""
+        self._started_s = now_s
+
+    def is_overdue(self, now_s: float) -> bool:
+        """Say whether the deadline has passed."""
+        return self.deadline_s is not None and now_s >= self.deadline_s
+
+    def accept(self, tokens: list[int], finish: FinishReason | None, now_s: float) -> TokenDelta | Completion | None:
+        """Take the tokens of one step; return what may leave, or the end, or nothing yet."""
+        tokens = tokens[: self.sampling.max_tokens - self._completion_tokens]
+        self._count(len(tokens), now_s)
+        text = self._stops.push(self._detokenizer.push(tokens))
+        finish = self._ending(finish)
+        if finish is None and not text:
+            return None
+        delta, self._silent_tokens = TokenDelta(text, self._silent_tokens), 0
+        if finish is None:
+            return delta
+        return self._complete(finish, delta + TokenDelta(self._stops.flush(), 0))
+
+    def _count(self, tokens: int, now_s: float) -> None:
+        if tokens:
+            self._last_token_s = now_s
+            if not self._completion_tokens:
+                self._first_token_s = now_s
+        self._completion_tokens += tokens
+        self._silent_tokens += tokens
+
+    def _ending(self, finish: FinishReason | None) -> FinishReason | None:
+        if self._stops.stopped:
+            return FinishReason.STOP
+        if finish is None and self._completion_tokens >= self.sampling.max_tokens:
+            return FinishReason.LENGTH
+        return finish
+
+    def _complete(self, finish: FinishReason, tail: TokenDelta) -> Completion:
+        return Completion(
+            finish_reason=finish,
+            prompt_tokens=len(self.prompt),
+            completion_tokens=self._completion_tokens,
+            queue_s=self._started_s - self._arrived_s,
+            prefill_s=max(0.0, self._first_token_s - self._started_s),
+            decode_s=self._last_token_s - self._first_token_s,
+            tail=tail,
+        )

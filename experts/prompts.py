@@ -1,0 +1,96 @@
+"""A conversation off the wire to the turns that a model's chat template takes.
+
+Called by `experts.deployment` before the engine. Every model gets tools, calls and results as plain text in the three
+roles that all templates know (system, user, assistant), in the marked-up JSON that the fine-tuned experts learn from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from experts.engine import InvalidRequest, Turn
+from protos import chat_pb2
+
+_ToolMode = chat_pb2.ToolChoice.Mode
+_ROLES = {chat_pb2.ROLE_SYSTEM: "system", chat_pb2.ROLE_USER: "user", chat_pb2.ROLE_ASSISTANT: "assistant"}
+
+
+def render_turns(conversation: chat_pb2.Conversation, system_prompt: str) -> tuple[Turn, ...]:
+    """Render a conversation; `system_prompt` is used where the client sent no system message.
+
+    Raises:
+        InvalidRequest: there is no message, a role is unset, or a tool's parameters are not JSON.
+    """
+    if not conversation.messages:
+        raise InvalidRequest("the conversation has no message")
+    turns = _merge_tool_results(conversation.messages)
+    client_system = turns[0].content if turns[0].role == "system" else None
+    body = turns if client_system is None else turns[1:]
+    system = "\n\n".join(
+        filter(None, [system_prompt if client_system is None else client_system, _tools(conversation)])
+    )
+    return (Turn("system", system), *body) if system else tuple(body)
+
+
+def _merge_tool_results(messages: Iterable[chat_pb2.Message]) -> list[Turn]:
+    """Render each message; results that answer parallel calls share one user turn."""
+    turns: list[Turn] = []
+    tool_names: dict[str, str] = {}
+    after_tool = False
+    for message in messages:
+        tool_names.update((call.id, call.name) for call in message.tool_calls)
+        is_tool = message.role == chat_pb2.ROLE_TOOL
+        turn = _tool_result(message, tool_names) if is_tool else _spoken(message)
+        if is_tool and after_tool:
+            turn = Turn("user", f"{turns.pop().content}\n{turn.content}")
+        turns.append(turn)
+        after_tool = is_tool
+    return turns
+
+
+def _spoken(message: chat_pb2.Message) -> Turn:
+    role = _ROLES.get(message.role)
+    if role is None:
+        raise InvalidRequest("a message has no role")
+    calls = [_marked("tool_call", {"name": c.name, "arguments": _arguments(c.arguments)}) for c in message.tool_calls]
+    content = f"{message.name}: {message.content}" if message.name and role == "user" else message.content
+    return Turn(role, "\n".join(filter(None, [content, *calls])))
+
+
+def _tool_result(message: chat_pb2.Message, tool_names: dict[str, str]) -> Turn:
+    name = message.name or tool_names.get(message.tool_call_id, "")
+    return Turn("user", _marked("tool_response", {"name": name, "content": message.content}))
+
+
+def _tools(conversation: chat_pb2.Conversation) -> str:
+    """Describe the tools the model may call, and how; empty when it may call none."""
+    choice = conversation.tool_choice
+    tools = [tool for tool in conversation.tools if choice.mode != _ToolMode.MODE_NAMED or tool.name == choice.name]
+    if not tools or choice.mode == _ToolMode.MODE_NONE:
+        return ""
+    lines = ["You can call these tools:", *(_marked("tool", _describe(tool)) for tool in tools)]
+    lines.append('To call one, answer with <tool_call>{"name": ..., "arguments": {...}}</tool_call>, one line a call.')
+    if choice.mode in (_ToolMode.MODE_REQUIRED, _ToolMode.MODE_NAMED):
+        lines.append(f"You must call {tools[0].name if len(tools) == 1 else 'at least one of them'}.")
+    return "\n".join(lines)
+
+
+def _describe(tool: chat_pb2.Tool) -> dict[str, object]:
+    try:
+        parameters = json.loads(tool.parameters_json or "{}")
+    except ValueError as error:
+        raise InvalidRequest(f"the parameters of a tool are not JSON: {type(error).__name__}") from None
+    return {"name": tool.name, "description": tool.description, "parameters": parameters}
+
+
+def _arguments(text: str) -> object:
+    """Parse a call's arguments; what a model once wrote wrongly is quoted back as it was."""
+    try:
+        return json.loads(text or "{}")
+    except ValueError:
+        return text
+
+
+def _marked(tag: str, content: object) -> str:
+    return f"<{tag}>{json.dumps(content, ensure_ascii=False)}</{tag}>"

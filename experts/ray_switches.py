@@ -1,0 +1,102 @@
+"""The environment Ray Serve reads once, when it is imported: every path and port private to one run.
+
+`experts.app` puts these into `os.environ` before it imports Ray. Names are those of `ray/serve/_private/constants.py`
+(Ray 2.60). Two runs on one machine share nothing, whatever their defaults are.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import rmtree
+
+_LONGEST_BASE = 12  # a socket path has 107 bytes, HAProxy takes 97; Ray appends 80 to its folder, HAProxy 59
+_PORTS_PER_RANGE = 64  # replicas of one run and their successors
+_LOWEST, _HIGHEST = 20000, 32000  # below the range that the kernel hands out for outgoing connections
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """One run's ports on 127.0.0.1."""
+
+    grpc: int
+    http: int
+    haproxy_metrics: int
+    haproxy_stats: int
+    replicas_http: int  # first of a range
+    replicas_grpc: int  # first of a range
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """Make a folder whose path is short enough for unix sockets; remove it at the end."""
+    base = tempfile.gettempdir()
+    folder = Path(tempfile.mkdtemp(prefix="moegate-", dir=base if len(base) <= _LONGEST_BASE else "/tmp"))
+    try:
+        yield folder
+    finally:
+        rmtree(folder, ignore_errors=True)
+
+
+def choose_ports(grpc: int = 0) -> Ports:
+    """Pick free ports; `grpc` is kept unless it is 0."""
+    with ExitStack() as held:
+        singles = [held.enter_context(_bound(0)).getsockname()[1] for _ in range(4)]
+    ranges = _free_ranges(seed=os.getpid())
+    return Ports(grpc or singles[0], singles[1], singles[2], singles[3], next(ranges), next(ranges))
+
+
+def ray_switches(folder: Path, ports: Ports) -> dict[str, str]:
+    """Return the environment of one run."""
+    return {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",  # the Python proxy loses client cancels
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # safe because engines step in a process of their own
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "a"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "m"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
+        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
+        "RAY_SERVE_HAPROXY_H2_FE_MAX_CONCURRENT_STREAMS": "4096",  # 100 by default: one gateway's connection
+        "RAY_SERVE_HAPROXY_H2_BE_MAX_CONCURRENT_STREAMS": "4096",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.replicas_http),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.replicas_http + _PORTS_PER_RANGE),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(ports.replicas_grpc),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(ports.replicas_grpc + _PORTS_PER_RANGE),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    }
+
+
+def _free_ranges(seed: int) -> Iterator[int]:
+    """Yield the first ports of ranges that are wholly free now, each run beginning elsewhere."""
+    starts = range(_LOWEST, _HIGHEST, _PORTS_PER_RANGE)
+    for offset in range(len(starts)):
+        start = starts[(seed * 7 + offset) % len(starts)]
+        if all(_is_free(port) for port in range(start, start + _PORTS_PER_RANGE)):
+            yield start
+    raise OSError("no free range of ports is left for the replicas")
+
+
+def _is_free(port: int) -> bool:
+    try:
+        with _bound(port):
+            return True
+    except OSError:
+        return False
+
+
+@contextmanager
+def _bound(port: int) -> Iterator[socket.socket]:
+    with socket.socket() as sock:
+        sock.bind(("", port))
+        yield sock
