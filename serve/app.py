@@ -68,6 +68,7 @@ class App:
         Raises:
             OSError: a port is taken.
         """
+        self.gateway.warm_up()
         await self._health.probe_all()
         self._tasks.append(asyncio.create_task(self._health.run()))
         self.grpc_address = await self._grpc.start()

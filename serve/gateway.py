@@ -119,6 +119,11 @@ class Gateway:
         self._check(request)
         return self._decide(request)
 
+    def warm_up(self) -> None:
+        """Decide a few times for nobody: the first decision of a process pays for imports and page faults (15 ms)."""
+        for text in ("Who wrote it?", "Write a function that adds two numbers.", "Plan a trip. " * 50):
+            self._router.route(route_query(text), self._states())
+
     def _check(self, request: ChatRequest) -> None:
         if request.pinned is not None and self.catalog.get(request.pinned) is None:
             known = ", ".join(("auto", *self.catalog.names))

@@ -37,6 +37,7 @@ def set_up_logging(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start and stop are told by serve.app
 
 
 def log_fault(log: logging.Logger, error: BaseException, request_id: str | None = None) -> None:

@@ -6,7 +6,6 @@ by the JSON lines it prints. The gateway runs here. Whatever happens, nothing is
 
 import asyncio
 import contextlib
-import os
 import shutil
 import sys
 import tempfile
@@ -19,11 +18,9 @@ from rich.console import Console
 
 from experts.catalog import load_catalog
 from serve.app import App, run, stop_on_signals
-from serve.processes import become_subreaper, end_descendants
 from serve.settings import Settings
 
-_STOP_EXPERTS_S: Final = 8.0  # how long the experts may take to end by themselves
-_KILL_S: Final = 1.0
+_STOP_EXPERTS_S: Final = 12.0  # `experts.app` ends itself, and all that it started, in less
 
 
 class ExpertsFailed(Exception):
@@ -44,7 +41,6 @@ async def up(settings: Settings, options: UpOptions, console: Console) -> None:
         ExpertsFailed: see there.
         OSError: a port is taken.
     """
-    become_subreaper()
     stop = stop_on_signals()
     experts = _Experts(settings.experts.catalog, options.engine, console)
     try:
@@ -115,13 +111,12 @@ class _Experts:
             raise ExpertsFailed(f"the experts' process ended; its log is {self._log}")
 
     async def stop(self) -> None:
-        """End the process and everything it left behind; keep its log only if it failed."""
+        """End the process, which ends what it started; keep its log only if it failed."""
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), _STOP_EXPERTS_S)
-        await end_descendants(os.getpid(), grace_s=_KILL_S)
         if not self._ended_by_itself:
             shutil.rmtree(self._state, ignore_errors=True)
 
@@ -154,7 +149,7 @@ class _Experts:
             event: dict[str, Any] = orjson.loads(line)
             match event["event"]:
                 case "ray":
-                    self._console.print(f"Ray is up, its ingress {event['target']}", soft_wrap=True)
+                    self._console.print(f"Ray is up, its ingress 127.0.0.1:{event['port']}", soft_wrap=True)
                 case "expert" if event["state"] == "ready":
                     self._console.print(f"expert [bold]{event['expert']}[/] is ready ({event['seconds']:.1f} s)")
                 case "ready":

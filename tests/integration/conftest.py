@@ -21,8 +21,8 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from experts.lifeline import descendants
 from protos.gateway_pb2_grpc import GatewayStub
-from serve.processes import descendants
 
 START_S = 180
 STOP_S = 15
