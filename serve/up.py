@@ -138,9 +138,12 @@ class _Experts:
     async def _prepare(self) -> None:
         """Have the artefacts made; the compiler shows its own progress."""
         command = (sys.executable, "-m", "experts.compile", "--all", "--target", "cpu", *self._catalog)
-        process = await asyncio.create_subprocess_exec(*command, start_new_session=True)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.DEVNULL, start_new_session=True
+        )
         if await process.wait() != 0:
             raise ExpertsFailed("the experts could not be prepared")
+        self._console.print(f"experts are prepared: {', '.join(self._names)}", soft_wrap=True)
 
     async def _follow(self, process: asyncio.subprocess.Process) -> None:
         """Show what the child reports until it is ready."""
