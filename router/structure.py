@@ -26,6 +26,12 @@ def _has(pattern: str, flags: int = 0) -> Probe:
     return lambda text: 1.0 if compiled.search(text) else 0.0
 
 
+def _has_each(*patterns: str) -> Probe:
+    """Make a probe that is 1.0 where every pattern is found, in any order: linear, unlike one pattern with a gap."""
+    probes = [_has(pattern) for pattern in patterns]
+    return lambda text: min(probe(text) for probe in probes)
+
+
 def _count(pattern: str, cap: int, flags: int = 0) -> Probe:
     """Make a probe that grows from 0 to 1 with the number of matches, `cap` and more being 1."""
     compiled = re.compile(pattern, flags)
@@ -62,7 +68,7 @@ _PROBES: dict[str, Probe] = {
     "any number": _has(r"\d"),
     "money or percent": _has(r"[$€£¥₹]\s?\d|\d\s?[%€$£¥]"),
     "arithmetic": _has(r"\d\s{0,3}[-+*/×÷^=]\s{0,3}[\d(]|[a-z]\s{0,3}[=<>]\s{0,3}\d"),
-    "lettered options": _has(r"(?:^|\n|\s)\(?[aA][.)]\s.{1,400}(?:\n|\s)\(?[bB][.)]\s", re.DOTALL),
+    "lettered options": _has_each(r"(?:^|\s)\(?[aA][.)]\s", r"(?:^|\s)\(?[bB][.)]\s"),
     "many options": _has(r"(?:^|\n)\(?[Ee][.)]\s"),
     "list lines": _count(r"^[ \t]{0,12}(?:[-*•]|\d+[.)])\s", 6, re.MULTILINE),
     "numbered passages": _has(r"^[ \t]{0,12}(?:\(\d+\)|\[\d+\])\s", re.MULTILINE),

@@ -6,7 +6,7 @@ on everything and saves. Never imported at serving time.
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from router.artifact import DEFAULT_PATH, Artifact, save
-from router.calibrate import Calibration, crossfit_ece, fit_calibration
+from router.calibrate import Calibration, CrossFit, crossfit, fit_calibration
 from router.crossval import HeldOut, leave_one_source_out, random_split
 from router.dataset import Row, at_most, digest, read_rows, read_seeds, without_duplicates
 from router.features import BUCKETS, STRUCTURE_NAMES
@@ -37,13 +37,13 @@ class Trained:
         artifact: ready to save.
         held_out: logits of every source by heads that never saw it; None with fewer than two sources.
         random: logits of a random 15 %; None likewise.
-        ece: cross-fitted over sources.
+        crossed: calibration and abstention, each source by what the others taught; None likewise.
     """
 
     artifact: Artifact
     held_out: HeldOut | None
     random: HeldOut | None
-    ece: float
+    crossed: CrossFit | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def train(rows: Sequence[Row], recipe: Recipe, progress: Progress | None = None)
     classes = sorted({label for row in worded for label in row.labels} | {DEFAULT_EXPERT})
     matrix = design_matrix(featurize_all(worded))
     sources = sorted({row.source for row in worded if not row.is_seed})
-    held_out, random, ece, calibration = None, None, 0.0, Calibration(1.0, 0.0, 0.0)
+    held_out, random, crossed, calibration = None, None, None, Calibration(1.0, 0.0, 0.0)
     if len(sources) > 1:
         task = progress.add_task("holding out", total=len(sources) + 1) if progress else None
 
@@ -74,17 +74,17 @@ def train(rows: Sequence[Row], recipe: Recipe, progress: Progress | None = None)
         held_out = leave_one_source_out(matrix, worded, classes, strength=recipe.strength, seed=recipe.seed, step=step)
         step("a random 15 %")
         random = random_split(matrix, worded, classes, strength=recipe.strength, seed=recipe.seed)
-        calibration = fit_calibration(held_out, classes.index(DEFAULT_EXPERT))
-        ece = crossfit_ece(held_out, classes.index(DEFAULT_EXPERT))
+        calibration = fit_calibration(held_out)
+        crossed = crossfit(held_out, classes.index(DEFAULT_EXPERT))
     heads = fit_heads(matrix, worded, classes, recipe.strength, recipe.seed)
     record = recipe.record | {
         "rows": len(kept),
         "loso": held_out.accuracy_by_source() if held_out else {},
         "loso_macro": held_out.macro_accuracy() if held_out else None,
         "random_split_macro": random.macro_accuracy() if random else None,
-        "ece_crossfit": ece,
+        "crossfit": asdict(crossed) if crossed else None,
     }
-    return Trained(_artifact(heads, calibration, _tool_probability(kept), record), held_out, random, ece)
+    return Trained(_artifact(heads, calibration, _tool_probability(kept), record), held_out, random, crossed)
 
 
 def _artifact(heads: Heads, calibration: Calibration, tool_probability: float, record: dict[str, Any]) -> Artifact:
@@ -125,7 +125,12 @@ def report(trained: Trained, console: Console) -> None:
         table.add_row("mean", f"{trained.held_out.macro_accuracy():.3f}", f"{trained.random.macro_accuracy():.3f}")
     console.print(table)
     artifact = trained.artifact
-    console.print(f"cross-fitted ECE {trained.ece:.3f}, abstain below {artifact.abstain_below:.2f}")
+    if trained.crossed:
+        found = trained.crossed
+        console.print(
+            f"never seen, after abstention: {found.macro_accuracy:.3f} with {found.abstained:.1%} of rows abstained, "
+            f"ECE {found.ece:.3f} (calibrated on the other sources); abstain below {artifact.abstain_below:.2f}"
+        )
     console.print(f"tools, where offered, fit in {artifact.tool_probability:.3f} of the rows")
 
 

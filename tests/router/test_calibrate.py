@@ -17,7 +17,7 @@ def overconfident(seed: int, count: int = 4_000) -> HeldOut:
 
 
 def test_calibration_recovers_the_slope() -> None:
-    fitted = fit_calibration(overconfident(1), default_index=1)
+    fitted = fit_calibration(overconfident(1))
     assert 0.28 < fitted.slope < 0.39
     fresh = overconfident(2)
     confidence = fitted.probabilities(fresh.logits)[:, 0]
@@ -43,3 +43,10 @@ def test_the_command_writes_another_calibration(artifact_file: Path, data_file: 
     before, after = load(artifact_file), load(out)
     assert np.abs(before.hashed - after.hashed).max() < 0.02 * np.abs(before.hashed).max()
     assert after.version != before.version
+
+
+def test_about_one_request_in_a_hundred_abstains() -> None:
+    held = overconfident(4)
+    fitted = fit_calibration(held)
+    below = fitted.probabilities(held.logits.max(axis=1)) < fitted.abstain_below
+    assert 0.0 < below.mean() < 0.02

@@ -19,7 +19,9 @@ def test_plain_and_gzipped_files_read_alike(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(GOOD)
     with gzip.open(tmp_path / "a.jsonl.gz", "wt") as file:
         file.write(GOOD)
-    assert read_rows([tmp_path / "a.jsonl"]) == read_rows([tmp_path / "a.jsonl.gz"])
+    assert [r.query for r in read_rows([tmp_path / "a.jsonl"])] == [
+        r.query for r in read_rows([tmp_path / "a.jsonl.gz"])
+    ]
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,11 @@ def test_the_json_line_of_labelled_rows(
 
 def test_the_json_line_of_outcomes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "outcomes.jsonl"
-    rows: list[dict[str, object]] = [
-        {"prompt": f"{'prove the theorem' if at % 3 == 0 else 'name the capital'} {at}", "weak": at % 3 > 0, "strong": True,
-         "category": "hard" if at % 3 == 0 else "easy"}
+    texts = ["prove the theorem", "name the capital", "name the river"]
+    rows = [
+        {"prompt": f"{texts[at % 3]} {at}", "weak": at % 3 > 0, "strong": True, "category": texts[at % 3]}
         for at in range(150)
-    ]  # fmt: skip
+    ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert main(["--outcomes", str(path), "--json"]) == 0
     found = last_line(capsys)
