@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -28,7 +29,7 @@ from experts.compile import FAILURES, prepare_expert
 from experts.deployment import ExpertDeployment
 from experts.engines.factory import UnsupportedEngine, build_engine, check_engine
 from experts.engines.wire import Weights
-from experts.lifeline import StopRequested, adopt_orphans, kill_descendants, raise_on_signals, stop_with_parent
+from experts.lifeline import StopRequested, raise_on_signals, supervise
 from experts.ray_switches import Ports, choose_ports, private_folder, ray_switches
 from protos import expert_pb2, expert_pb2_grpc
 
@@ -41,6 +42,7 @@ SPARE_CALLS = 16  # so that Describe is answered, and the engine refuses in its 
 OBJECT_STORE_BYTES = 100 * 1024 * 1024  # tokens do not travel through it
 START_TIMEOUT_S = 300.0
 SERVE_STOP_S = 5.0
+STOP_S = 8.0  # for Serve and Ray together; then they are killed
 
 
 class StartFailed(Exception):
@@ -63,18 +65,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Start the experts and serve until told to stop; return the exit status."""
     options = _parse(arguments)
     events = Events(_claim_stdout())
-    raise_on_signals()
-    adopt_orphans()
-    stop_with_parent()
+    with private_folder() as folder:
+        status = supervise(lambda: run(options, folder, events), STOP_S)
+    if status < 0:
+        events.emit("failed", message=f"the experts' process was ended by signal {-status}")
+    return abs(status)
+
+
+def run(options: argparse.Namespace, folder: Path, events: Events) -> int:
+    """Do what the command line says, inside the supervised process."""
     try:
         specs = choose_experts(options.catalog, options.expert, options.engine)
         weights = {spec.name: _weights(spec) for spec in specs}
-        with private_folder() as folder:
-            _serve(specs, weights, folder, choose_ports(options.grpc_port), events)
+        _serve(specs, weights, folder, choose_ports(options.grpc_port), events)
     except StopRequested:
         return 0
     except (*FAILURES, UnsupportedEngine, StartFailed, OSError) as error:
         events.emit("failed", message=str(error))
+        return 1
+    except Exception as error:  # the edge of the process: its parent waits for a word
+        traceback.print_exc()
+        events.emit("failed", message=f"the experts failed: {type(error).__name__}; the log has more")
         return 1
     return 0
 
@@ -160,6 +171,7 @@ def _cluster(specs: Sequence[ExpertSpec], folder: Path, ports: Ports) -> Iterato
             log_to_driver=False,
             _temp_dir=str(folder / "r"),
         )
+        raise_on_signals()  # Ray has put its own handlers in their place
         ray_serve.start(
             http_options={"host": "127.0.0.1", "port": ports.http},  # the gRPC frontend binds where HTTP does
             grpc_options={"port": ports.grpc, "grpc_servicer_functions": [SERVICER], "enable_reflection": False},
@@ -168,7 +180,6 @@ def _cluster(specs: Sequence[ExpertSpec], folder: Path, ports: Ports) -> Iterato
         yield
     finally:
         _stop_cluster()
-        kill_descendants()
 
 
 def _stop_cluster() -> None:

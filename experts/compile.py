@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         catalog = load_catalog(options.catalog)
         names = catalog.names if options.all else options.experts
-        prepared = _prepare_all(_select(catalog, names), options.target, options.verify, console)
+        specs = [spec for spec in _select(catalog, names) if spec.engine != "echo"]  # which loads nothing
+        prepared = _prepare_all(specs, options.target, options.verify, console)
     except FAILURES as error:
         console.print(f"error: {error}", style="red", markup=False)
         return 1

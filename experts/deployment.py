@@ -93,6 +93,7 @@ class ExpertDeployment:
             generation = self._read(request, grpc_context)
             # Closing is explicit: a client that goes away while a chunk is being sent must still free its slot.
             async with aclosing(self._engine.generate(generation)) as items:
+                yield expert_pb2.GenerateChunk()  # taken on: silence before it means that there is no replica
                 async for item in items:
                     yield self._chunk(item)
 

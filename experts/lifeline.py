@@ -1,6 +1,8 @@
-"""How the experts' start code ends: when it is told to, when its parent dies, and with nothing left behind.
+"""How the experts' start code ends: when told to, when its parent dies or its child crashes, with nothing left behind.
 
-`experts.app` uses all three. Linux only, as Ray's own process handling is.
+`experts.app` does its work in a forked child under `supervise`, because Ray installs signal handlers of its own that
+can end the child without a word. The parent runs no library, so it outlives that, and kills what the child left. Linux
+only, as Ray's own process handling is.
 """
 
 from __future__ import annotations
@@ -10,9 +12,12 @@ import ctypes
 import os
 import select
 import signal
+import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 
@@ -49,7 +54,46 @@ def stop_with_parent() -> None:
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
-def adopt_orphans() -> None:
+def supervise(work: Callable[[], int], grace_s: float) -> int:
+    """Run `work` in a child until it ends or a signal comes; return its exit status, 0 after a signal.
+
+    On a signal the child gets SIGTERM and `grace_s` seconds. Whatever it started is gone when this returns.
+    """
+    _adopt_orphans()
+    raise_on_signals()
+    stop_with_parent()
+    child = os.fork()
+    if child == 0:
+        _run_and_exit(work)
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    except StopRequested:
+        os.kill(child, signal.SIGTERM)
+        _wait_at_most(child, grace_s)
+        return 0
+    finally:
+        kill_descendants()
+
+
+def _run_and_exit(work: Callable[[], int]) -> NoReturn:
+    status = 1
+    try:
+        raise_on_signals()
+        stop_with_parent()
+        status = work()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)  # what the parent does at its exit is the parent's
+
+
+def _wait_at_most(child: int, seconds: float) -> None:
+    until_s = time.monotonic() + seconds
+    with contextlib.suppress(ChildProcessError):
+        while time.monotonic() < until_s and os.waitpid(child, os.WNOHANG)[0] == 0:
+            time.sleep(0.02)
+
+
+def _adopt_orphans() -> None:
     """Become the parent of descendants whose own parent dies, so that `kill_descendants` finds them all."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 

@@ -44,7 +44,13 @@ def private_folder() -> Iterator[Path]:
 
 
 def choose_ports(grpc: int = 0) -> Ports:
-    """Pick free ports; `grpc` is kept unless it is 0."""
+    """Pick free ports; `grpc` is kept unless it is 0.
+
+    Raises:
+        OSError: `grpc` is taken, or too few ports are free.
+    """
+    if grpc and not _is_free(grpc):
+        raise OSError(f"port {grpc} is taken by another process")
     with ExitStack() as held:
         singles = [held.enter_context(_bound(0)).getsockname()[1] for _ in range(4)]
     ranges = _free_ranges(seed=os.getpid())
@@ -98,5 +104,6 @@ def _is_free(port: int) -> bool:
 @contextmanager
 def _bound(port: int) -> Iterator[socket.socket]:
     with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that are closing do not count
         sock.bind(("", port))
         yield sock

@@ -50,7 +50,7 @@ class ExpertServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Generate(self, request, context):
-        """Streams an answer. Fails with INVALID_ARGUMENT (the prompt does not fit the context window: details begin
+        """Streams an answer. The first message is empty and comes at once: the replica has taken the request on. Fails with INVALID_ARGUMENT (the prompt does not fit the context window: details begin
         with "context_length_exceeded"), RESOURCE_EXHAUSTED (queue full) or DEADLINE_EXCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -34,7 +34,7 @@ class ExpertStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ExpertAsyncStub: ...
     Generate: _grpc.UnaryStreamMultiCallable[_expert_pb2.GenerateRequest, _expert_pb2.GenerateChunk]
-    """Streams an answer. Fails with INVALID_ARGUMENT (the prompt does not fit the context window: details begin
+    """Streams an answer. The first message is empty and comes at once: the replica has taken the request on. Fails with INVALID_ARGUMENT (the prompt does not fit the context window: details begin
     with "context_length_exceeded"), RESOURCE_EXHAUSTED (queue full) or DEADLINE_EXCEEDED.
     """
     Describe: _grpc.UnaryUnaryMultiCallable[_expert_pb2.DescribeRequest, _expert_pb2.DescribeResponse]
@@ -44,7 +44,7 @@ class ExpertStub:
 class ExpertAsyncStub(ExpertStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Generate: _aio.UnaryStreamMultiCallable[_expert_pb2.GenerateRequest, _expert_pb2.GenerateChunk]  # type: ignore[assignment]
-    """Streams an answer. Fails with INVALID_ARGUMENT (the prompt does not fit the context window: details begin
+    """Streams an answer. The first message is empty and comes at once: the replica has taken the request on. Fails with INVALID_ARGUMENT (the prompt does not fit the context window: details begin
     with "context_length_exceeded"), RESOURCE_EXHAUSTED (queue full) or DEADLINE_EXCEEDED.
     """
     Describe: _aio.UnaryUnaryMultiCallable[_expert_pb2.DescribeRequest, _expert_pb2.DescribeResponse]  # type: ignore[assignment]
@@ -57,7 +57,7 @@ class ExpertServicer(metaclass=_abc_1.ABCMeta):
         request: _expert_pb2.GenerateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_expert_pb2.GenerateChunk], _abc.AsyncIterator[_expert_pb2.GenerateChunk]]:
-        """Streams an answer. Fails with INVALID_ARGUMENT (the prompt does not fit the context window: details begin
+        """Streams an answer. The first message is empty and comes at once: the replica has taken the request on. Fails with INVALID_ARGUMENT (the prompt does not fit the context window: details begin
         with "context_length_exceeded"), RESOURCE_EXHAUSTED (queue full) or DEADLINE_EXCEEDED.
         """
 

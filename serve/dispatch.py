@@ -4,6 +4,7 @@ Until the first token has come, a failure that is not the caller's moves the req
 ranking; after it, never. A failure's details stay here: Ray puts tracebacks and addresses into them.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -84,6 +85,7 @@ class Dispatcher:
     ) -> None:
         self._catalog = catalog
         self._clock = clock
+        self._accept_timeout_s = settings.accept_timeout_s
         self._channels = [
             grpc.aio.insecure_channel(settings.target, options=_CHANNEL_OPTIONS) for _ in range(settings.channels)
         ]
@@ -122,6 +124,8 @@ class Dispatcher:
         for i, expert in enumerate(experts := _candidates(decision)):
             call = self._call(expert, message, request)
             try:
+                if i + 1 < len(experts):  # the last one is waited for: there is nobody else
+                    await _accepted(call, self._accept_timeout_s)
                 first = await _first_token(call)
             except MoegateError as error:
                 if not self._may_fall_back(error, expert, experts[i + 1 :]):
@@ -166,14 +170,34 @@ def _candidates(decision: RouteDecision) -> list[str]:
     return experts[:1] if decision.reason is Reason.PINNED else experts
 
 
+async def _accepted(call: Call, timeout_s: float) -> None:
+    """Wait for the empty message with which a replica takes a request on.
+
+    While an expert has no replica, Ray Serve's ingress holds its calls back in silence until there is one again.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            await _read(call)
+    except TimeoutError:
+        raise ExpertUnavailable("the expert did not take the request on") from None
+
+
 async def _first_token(call: Call) -> pb.GenerateChunk:
     """Read up to the first message that carries tokens or the end: from there on the expert has answered."""
+    while True:
+        chunk = await _read(call)
+        if chunk.token_count or chunk.HasField("completion"):
+            return chunk
+
+
+async def _read(call: Call) -> pb.GenerateChunk:
+    """The next message before the answer has begun, where any failure is still a status."""
     try:
-        while isinstance(chunk := await call.read(), pb.GenerateChunk):
-            if chunk.token_count or chunk.HasField("completion"):
-                return chunk
+        chunk = await call.read()
     except grpc.aio.AioRpcError as error:
         raise _translate(error) from None
+    if isinstance(chunk, pb.GenerateChunk):
+        return chunk
     raise ExpertUnavailable("the expert ended the stream without an answer")
 
 

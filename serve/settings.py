@@ -46,6 +46,7 @@ class ExpertsSettings(_Section):
     probe_interval_s: float = Field(5.0, gt=0)
     probe_timeout_s: float = Field(2.0, gt=0)
     probe_failures: int = Field(2, ge=1)  # consecutive failed probes before an expert counts as down
+    accept_timeout_s: float = Field(1.0, gt=0)  # a replica that has not taken a request on by then is passed over
     channels: int = Field(2, ge=1, le=64)  # HTTP/2 connections to the ingress
 
 

@@ -21,7 +21,8 @@ class Script:
 
     Attributes:
         words: the tokens of its answer.
-        first_s: seconds before the first token.
+        silent_s: seconds before it takes a request on, as while Ray has no replica.
+        first_s: seconds from then to the first token.
         gap_s: seconds between tokens.
         refuse: status (and details) in place of any token.
         break_after: after so many tokens the stream fails with INTERNAL, details like Ray's.
@@ -30,6 +31,7 @@ class Script:
     """
 
     words: list[str] = field(default_factory=lambda: ["Hello", " there", "!"])
+    silent_s: float = 0.0
     first_s: float = 0.0
     gap_s: float = 0.0
     refuse: tuple[grpc.StatusCode, str] | None = None
@@ -81,6 +83,8 @@ class FakeExperts(ExpertServicer):
     async def _play(
         self, script: Script, request: pb.GenerateRequest, context: Context
     ) -> AsyncIterator[pb.GenerateChunk]:
+        await asyncio.sleep(script.silent_s)
+        yield pb.GenerateChunk()
         await asyncio.sleep(script.first_s)
         for i, word in enumerate(script.words):
             if script.break_after == i:

@@ -12,7 +12,7 @@ from protos import chat_pb2 as chat
 from protos import expert_pb2, gateway_pb2
 from protos.expert_pb2_grpc import ExpertStub
 from protos.gateway_pb2_grpc import GatewayStub
-from tests.integration.conftest import Moegate
+from tests.integration.running import Moegate
 
 pytestmark = pytest.mark.ray
 

@@ -245,6 +245,17 @@ async def test_the_next_expert_answers_for_one_that_is_down(
     assert sum(sample("moegate_fallbacks_total", expert=first, to=name) for name in experts.scripts) == 2
 
 
+@pytest.mark.parametrize("overrides", [{"experts": {"accept_timeout_s": 0.1}}])
+async def test_an_expert_without_a_replica_is_passed_over(http: httpx2.AsyncClient, experts: FakeExperts) -> None:
+    first = (await http.post(CHAT, json={"messages": HELLO})).headers["x-moegate-expert"]
+    experts[first].silent_s = 0.5
+    response = await http.post(CHAT, json={"messages": HELLO})
+    assert response.headers["x-moegate-expert"] != first
+    assert response.headers["x-moegate-reason"] == "fallback"
+    pinned_response = await http.post(CHAT, json={"messages": HELLO, "model": first})
+    assert pinned_response.headers["x-moegate-expert"] == first  # whom the caller named is waited for
+
+
 async def test_an_expert_that_breaks_mid_stream(http: httpx2.AsyncClient, experts: FakeExperts) -> None:
     experts["coder"].break_after = 2
     streamed = await http.post(CHAT, json=pinned(stream=True))
