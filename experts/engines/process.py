@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 from experts.catalog import ExpertSpec
@@ -49,11 +49,16 @@ _ROOT = Path(__file__).resolve().parents[2]  # what the child must be able to im
 STALL_S = 60.0  # no step takes this long; a process that is silent for it while it has work is stuck
 STOP_S = 2.0
 
+Popen = subprocess.Popen[bytes]
+
 
 class ProcessEngine:
     """Implements `experts.engine.Engine`."""
 
-    def __init__(self, spec: ExpertSpec, weights: Weights) -> None:
+    def __init__(
+        self, spec: ExpertSpec, weights: Weights, spawn: Callable[[socket.socket], Popen] | None = None
+    ) -> None:
+        self._spawn = spawn or spawn_child
         self._spec = spec
         self._weights = weights
         self._live: dict[int, TokenStream] = {}
@@ -76,7 +81,7 @@ class ProcessEngine:
         """
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = _spawn(theirs)
+            self._process = self._spawn(theirs)
         reader, self._writer = await asyncio.open_connection(sock=ours)
         self._ready: asyncio.Future[Capabilities] = asyncio.get_running_loop().create_future()
         self._reading = asyncio.create_task(self._read(reader))
@@ -182,7 +187,8 @@ class ProcessEngine:
         self._running.clear()
 
 
-def _spawn(theirs: socket.socket) -> subprocess.Popen[bytes]:
+def spawn_child(theirs: socket.socket) -> Popen:
+    """Start `experts.engines.child` on its end of the socket pair."""
     path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-m", "experts.engines.child", str(theirs.fileno())]
     return subprocess.Popen(

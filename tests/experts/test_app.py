@@ -1,0 +1,65 @@
+"""The start code's own decisions; what it starts is tested against a real cluster in tests/integration."""
+
+import json
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from experts.app import Events, choose_experts, deployment_options
+from experts.catalog import CatalogError, Resources, Scaling, load_catalog
+from experts.engines.factory import UnsupportedEngine
+
+
+def test_importing_it_does_not_import_ray() -> None:
+    import subprocess
+
+    code = "import sys, experts.app; sys.exit(any(name.split('.')[0] == 'ray' for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_all_experts_or_the_named_ones() -> None:
+    assert [spec.name for spec in choose_experts(None, [], None)] == list(load_catalog().names)
+    assert [spec.name for spec in choose_experts(None, ["coder"], None)] == ["coder"]
+    with pytest.raises(CatalogError, match="no such expert: nobody"):
+        choose_experts(None, ["nobody"], None)
+
+
+def test_one_engine_for_all() -> None:
+    assert {spec.engine for spec in choose_experts(None, [], "echo")} == {"echo"}
+
+
+@pytest.mark.parametrize(("engine", "words"), [("neuron", "neuron"), ("echo", "engine_options: itl: ")])
+def test_what_could_not_start_is_refused_at_once(tmp_path: Path, engine: str, words: str) -> None:
+    catalog = tmp_path / "experts.yaml"
+    price = "{usd_per_million: {prompt: 1, completion: 1}}"
+    catalog.write_text(
+        f"default: a\nexperts: [{{name: a, description: d, base: x, context_window: 9, licence: MIT, price: {price}, "
+        f"engine: {engine}, engine_options: {{itl: 3}}}}]\n"
+    )
+    with pytest.raises(UnsupportedEngine, match=words):
+        choose_experts(catalog, [], None)
+
+
+def test_a_catalogue_entry_becomes_deployment_options() -> None:
+    spec = load_catalog().experts[0]
+    options = deployment_options(spec)
+    assert options["num_replicas"] == 1
+    assert options["max_ongoing_requests"] > spec.max_batch_size + spec.max_queue_len
+    scaled = spec.model_copy(
+        update={
+            "scaling": Scaling(min_replicas=1, max_replicas=4, target_ongoing=6),
+            "resources": Resources(num_cpus=1, custom={"neuron_cores": 2}),
+        }
+    )
+    options = deployment_options(scaled)
+    assert options["autoscaling_config"] == {"min_replicas": 1, "max_replicas": 4, "target_ongoing_requests": 6}
+    assert options["ray_actor_options"] == {"num_cpus": 1, "resources": {"neuron_cores": 2}}
+    assert "num_replicas" not in options
+
+
+def test_events_are_json_lines() -> None:
+    stream = StringIO()
+    Events(stream).emit("expert", expert="a", seconds=1.5)
+    assert json.loads(stream.getvalue()) == {"event": "expert", "expert": "a", "seconds": 1.5}
