@@ -129,17 +129,23 @@ class ExpertDeployment:
 
     def _chunk(self, item: TokenDelta | Completion) -> expert_pb2.GenerateChunk:
         if isinstance(item, TokenDelta):
-            return expert_pb2.GenerateChunk(text=item.text, token_count=item.token_count)
+            return _delta_chunk(item)
         usage = chat_pb2.Usage(prompt_tokens=item.prompt_tokens, completion_tokens=item.completion_tokens)
         timings = expert_pb2.EngineTimings(queue_s=item.queue_s, prefill_s=item.prefill_s, decode_s=item.decode_s)
         completion = expert_pb2.Completion(
             finish_reason=_FINISH[item.finish_reason], usage=usage, timings=timings, load=self._load()
         )
-        return expert_pb2.GenerateChunk(text=item.tail.text, token_count=item.tail.token_count, completion=completion)
+        chunk = _delta_chunk(item.tail)
+        chunk.completion.CopyFrom(completion)
+        return chunk
 
     def _load(self) -> expert_pb2.Load:
         load = self._engine.load()
         return expert_pb2.Load(running=load.running, waiting=load.waiting, max_batch_size=load.max_batch_size)
+
+
+def _delta_chunk(delta: TokenDelta) -> expert_pb2.GenerateChunk:
+    return expert_pb2.GenerateChunk(text=delta.text, token_count=delta.token_count, prompt_tokens=delta.prompt_tokens)
 
 
 @contextmanager

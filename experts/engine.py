@@ -103,9 +103,11 @@ class TokenDelta:
 
     text: str
     token_count: int
+    prompt_tokens: int = 0  # only in a sequence's first delta: what a cancelled answer's prompt costs
 
     def __add__(self, later: TokenDelta) -> TokenDelta:
-        return TokenDelta(self.text + later.text, self.token_count + later.token_count)
+        tokens = self.token_count + later.token_count
+        return TokenDelta(self.text + later.text, tokens, self.prompt_tokens + later.prompt_tokens)
 
 
 @dataclass(frozen=True, slots=True)

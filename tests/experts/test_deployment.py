@@ -105,9 +105,10 @@ def hello(**sampling: Any) -> expert_pb2.GenerateRequest:
 
 
 async def test_streams_chunks_and_a_completion() -> None:
-    deployment, engine = deploy(TokenDelta("a", 1), END)
-    chunks = [chunk async for chunk in deployment.Generate(hello(max_tokens=9), Context())]
-    assert [(chunk.text, chunk.token_count) for chunk in chunks] == [("a", 1), ("b", 1)]
+    deployment, engine = deploy(TokenDelta("a", 1, prompt_tokens=3), END)
+    taken_on, *chunks = [chunk async for chunk in deployment.Generate(hello(max_tokens=9), Context())]
+    assert taken_on == expert_pb2.GenerateChunk()
+    assert [(chunk.text, chunk.token_count, chunk.prompt_tokens) for chunk in chunks] == [("a", 1, 3), ("b", 1, 0)]
     assert not chunks[0].HasField("completion")
     completion = chunks[1].completion
     assert completion.finish_reason == chat_pb2.FINISH_REASON_STOP
@@ -193,7 +194,7 @@ async def test_bad_requests_never_reach_the_engine(
 async def test_a_client_that_leaves_closes_the_engines_generator() -> None:
     deployment, engine = deploy(TokenDelta("a", 1), TokenDelta("b", 1), END)
     stream = deployment.Generate(hello(), Context())
-    assert (await anext(stream)).text == "a"
+    assert [(await anext(stream)).text for _ in range(2)] == ["", "a"]
     await stream.aclose()
     assert engine.closed == 1
 

@@ -97,7 +97,9 @@ async def test_pace_and_bursts() -> None:
 
 async def test_a_slow_reader_gets_late_tokens_together() -> None:
     stream = engine(itl_s=0.01).generate(ask(max_tokens=50))
-    assert await anext(stream) == TokenDelta("one", 1)
+    first = await anext(stream)
+    assert isinstance(first, TokenDelta)
+    assert (first.text, first.token_count, first.prompt_tokens) == ("one", 1, 2)
     await asyncio.sleep(0.1)
     assert (await anext(stream)).token_count >= 5  # type: ignore[union-attr]
     await stream.aclose()

@@ -93,7 +93,7 @@ async def test_a_lone_token_comes_at_once_and_late_ones_together(start: Start) -
     engine = await start(step_s=0.02)
     stream = engine.generate(GenerationInput("hi", Sampling(20)))
     first = await anext(stream)
-    assert first == TokenDelta("a", 1)
+    assert first == TokenDelta("a", 1, prompt_tokens=1)
     await asyncio.sleep(0.2)
     assert (await anext(stream)).text.startswith("bcde")
     await stream.aclose()
