@@ -1,7 +1,7 @@
 """Turn a catalogue entry into the artefact that an engine loads: `python -m experts.compile EXPERT... --target cpu`.
 
 The start code calls `prepare_expert` before it deploys, so that replicas only load. Running it twice does nothing the
-second time. On `cpu` an expert without an adapter is its base's GGUF file as it is.
+second time. On `cpu` an expert without an adapter is its base's GGUF file, in a form to which OpenVINO keeps.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from experts.artifacts import Artifact, ArtifactCorrupt, ArtifactStore, default_root
 from experts.bases import BaseUnavailable, resolve_base
 from experts.catalog import Catalog, CatalogError, ExpertSpec, load_catalog
+from experts.requantise import make_faithful
 
 Target = Literal["cpu", "neuron"]
 FAILURES = (CatalogError, BaseUnavailable, ArtifactCorrupt)
@@ -40,9 +42,19 @@ def prepare_expert(spec: ExpertSpec, target: Target, store: ArtifactStore) -> Ar
     if spec.adapter is not None:
         raise CannotCompile(f"expert {spec.name!r}: merging an adapter is not supported by this version")
     artifact = resolve_base(spec.base, store)
-    if artifact.path.suffix != ".gguf" and not artifact.path.is_dir():
+    if artifact.path.is_dir():
+        return artifact
+    if artifact.path.suffix != ".gguf":
         raise CannotCompile(f"expert {spec.name!r}: {artifact.path.name} is no GGUF file and no model folder")
-    return artifact
+    return _faithful(spec, artifact, store)
+
+
+def _faithful(spec: ExpertSpec, base: Artifact, store: ArtifactStore) -> Artifact:
+    """Return the base in a form that OpenVINO keeps to; made once, by the base's content."""
+    try:
+        return store.get_or_make(f"cpu-{base.sha256[:16]}", "model.gguf", partial(make_faithful, base.path))
+    except ValueError as error:
+        raise CannotCompile(f"expert {spec.name!r}: {base.path.name} cannot be read: {error}") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

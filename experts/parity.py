@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from experts.artifacts import ArtifactStore, default_root
-from experts.bases import resolve_base
 from experts.catalog import load_catalog
+from experts.compile import prepare_expert
 from experts.engines.openvino import OpenVINOOptions
 
 TOKENS = 32
@@ -162,14 +162,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Compare every set of options with the reference."""
     parser = argparse.ArgumentParser(prog="python -m experts.parity", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("expert", nargs="?", help="out of the catalogue (default: its default)")
-    parser.add_argument("--gguf", type=Path, help="compare on this file instead of the expert's base")
+    parser.add_argument("--gguf", type=Path, help="compare on this file instead of the expert's artefact")
     parser.add_argument("--options", action="append", default=[], metavar="NAME=VALUE,...")
     options = parser.parse_args(arguments)
     catalog = load_catalog()
     spec = catalog.get(options.expert or catalog.default)
     if spec is None:
         parser.error(f"no such expert; there are {', '.join(catalog.names)}")
-    gguf = options.gguf or resolve_base(spec.base, ArtifactStore(default_root())).path
+    gguf = options.gguf or prepare_expert(spec, "cpu", ArtifactStore(default_root())).path
     reference = Reference(gguf)
     rows = []
     for text in options.options or [""]:
