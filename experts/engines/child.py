@@ -75,13 +75,20 @@ def warm_up(pipeline: Pipeline, context_window: int) -> None:
 
 
 def launch(replica: Replica) -> Batch:
-    """Load what the first command names, warm up, and say so."""
+    """Load what the first command names, warm up, and say so.
+
+    Raises:
+        EngineDead: it cannot be loaded. No client's text is here yet, so the library's own words may be told.
+    """
     [command] = replica.receive(wait=True)
     if not isinstance(command, Launch):
         raise EngineDead("the engine process was not told what to load")
     spec = command.spec
-    pipeline = load_pipeline(spec, command.weights)
-    warm_up(pipeline, spec.context_window)
+    try:
+        pipeline = load_pipeline(spec, command.weights)
+        warm_up(pipeline, spec.context_window)
+    except Exception as error:  # a library may raise anything
+        raise EngineDead(f"it could not be loaded: {error}".splitlines()[0]) from error
     honoured = frozenset(Sampling.__dataclass_fields__)
     replica.report(Ready(Capabilities(spec.max_batch_size, spec.context_window, honoured, command.weights.sha256)))
     return Batch(pipeline, spec.max_batch_size, spec.context_window, time.monotonic)
