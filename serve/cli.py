@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 import uvloop
 from rich.console import Console
-from router.explain import explain
 
 from experts.catalog import CatalogError, load_catalog
 from router.errors import RouterError
+from router.explain import explain
 from router.features import query_from_openai
 from router.policy import ExpertState
 from router.router import Router
