@@ -230,4 +230,5 @@ def test_a_broken_catalogue_is_reported(start_experts: Callable[..., Any], tmp_p
     experts = start_experts(catalog, tmp_path / "stderr.log")
     with pytest.raises(AssertionError, match=r"experts\.yaml: experts"):
         experts.await_ready()
-    assert experts.stop() == 1
+    assert experts.process.wait(15) == 1
+    experts.stop()
