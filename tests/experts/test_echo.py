@@ -92,16 +92,16 @@ async def test_pace_and_bursts() -> None:
     assert time.monotonic() - began_s >= 0.05 + 2 * 0.04
     assert all(delta.token_count % 2 == 0 for delta in deltas)
     assert end.prefill_s >= 0.05
-    assert end.decode_s >= 0.08
+    assert end.prefill_s + end.decode_s >= 0.05 + 2 * 0.04
 
 
 async def test_a_slow_reader_gets_late_tokens_together() -> None:
-    stream = engine(itl_s=0.01).generate(ask(max_tokens=50))
-    first = await anext(stream)
-    assert isinstance(first, TokenDelta)
-    assert (first.text, first.token_count, first.prompt_tokens) == ("one", 1, 2)
-    await asyncio.sleep(0.1)
-    assert (await anext(stream)).token_count >= 5  # type: ignore[union-attr]
+    stream = engine(itl_s=0.01).generate(ask(max_tokens=90))
+    await anext(stream)
+    await asyncio.sleep(0.2)
+    late = await anext(stream)
+    assert isinstance(late, TokenDelta)
+    assert late.token_count >= 15
     await stream.aclose()
 
 
