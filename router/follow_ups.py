@@ -1,6 +1,6 @@
 """Words by which a turn leans on the turns before it: "shorter", "continue", "and in French?", in a dozen languages.
 
-Data for `sticky`, folded as `sticky.leans` does: lower case, no punctuation at a word's ends. Phrases are parted by bars.
+Data for `sticky`, folded as it folds a turn: lower case, no punctuation at a word's ends. Bars part phrases.
 """
 
 
@@ -32,8 +32,8 @@ daha kısa|tekrar|devam|devam et|neden|örnek|evet|继续|再来一个|短一点
 """)  # whole turns that ask for more of the same, or a change of it
 
 LEANING = _phrases("""
-and|but|or|also|without|instead|except|same|y|e|o|pero|sin|et|mais|ou|sans|und|aber|oder|ohne|ma|senza|mas|sem
-en|maar|zonder|и|а|но|без|ve|peki|i|ale
+and|but|or|also|without|instead|except|same|y|pero|sin|et|mais|sans|und|aber|oder|ohne|senza|mas|sem|maar|zonder
+и|а|но|без|ve|peki|ale
 """)  # first words of a short turn that goes on with the one before it
 
 LEANING_WIDE = ("那", "还有", "那么", "和", "でも", "じゃあ", "では", "그럼", "그리고", "और")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from router.artifact import DEFAULT_PATH, load
+from router.artifact import DEFAULT_PATH, Artifact, load
 from router.decision import Reason, RouteDecision
 from router.errors import ArtifactError
 from router.explore import Exploration
@@ -46,8 +46,15 @@ class Router:
     abstain_below: float | None = None
 
     @classmethod
-    def load(cls, path: Path | None = None, clock: Clock = time.perf_counter) -> "Router":
-        """Load the artefact at `path`, or the one that ships with moegate.
+    def load(
+        cls,
+        path: Path | None = None,
+        clock: Clock = time.perf_counter,
+        *,
+        exploration: Exploration | None = None,
+        abstain_below: float | None = None,
+    ) -> "Router":
+        """Load the artefact at `path`, or the one that ships with moegate; the rest as the attributes say.
 
         Raises:
             ArtifactError: the file cannot be used.
@@ -55,7 +62,7 @@ class Router:
         path = path or DEFAULT_PATH
         stamp = _stamp_of(path)
         artifact = load(path)
-        return cls(Gate(artifact), policy_of(artifact), path, clock, stamp)
+        return cls(Gate(artifact), policy_of(artifact), path, clock, stamp, exploration, abstain_below)
 
     @property
     def version(self) -> str:
@@ -107,15 +114,34 @@ class Router:
         Raises:
             ArtifactError: the file changed and the new one cannot be used; for the caller to count and log.
         """
-        if self.path is None:
+        artifact = self.changed_artifact()
+        if artifact is None:
             return False
+        self.take_up(artifact)
+        return True
+
+    def changed_artifact(self) -> Artifact | None:
+        """Read a replaced file without using it yet; None where nothing changed. May run in another thread.
+
+        Raises:
+            ArtifactError: as `reload_if_changed`.
+        """
+        if self.path is None:
+            return None
         stamp = _stamp_of(self.path)
         if stamp == self._stamp:
-            return False
+            return None
         self._stamp = stamp
-        artifact = load(self.path)
-        self.gate, self.policy = Gate(artifact), policy_of(artifact)
-        return True
+        return load(self.path)
+
+    def take_up(self, artifact: Artifact) -> None:
+        """Decide by this artefact from now on; on the thread that routes.
+
+        Raises:
+            ArtifactError: its policy cannot be read; nothing has changed then.
+        """
+        gate, policy = Gate(artifact), policy_of(artifact)
+        self.gate, self.policy = gate, policy
 
 
 def _previous(

@@ -53,19 +53,15 @@ def text_inertia(text: str) -> float:
     """Say the same of a turn's text."""
     if len(text) > LONGEST_CHARS:
         return 1.0
-    words = count_words(text)
-    if leans(text, words):
-        return STAYS
-    return SHORT_INERTIA if words <= SHORT_WORDS else BRIEF_INERTIA if words <= BRIEF_WORDS else 1.0
-
-
-def leans(text: str, words: int) -> bool:
-    """Say whether a turn of so many words means nothing without the one before it."""
-    folded = [word for word in (part.strip(_EDGES) for part in text.casefold().split()) if word]
-    asked = [word for word in folded if word not in POLITE]
+    folded = (part.strip(_EDGES) for part in text.casefold().split())
+    asked = [word for word in folded if word and word not in POLITE]
     if not asked or " ".join(asked) in MORE:
-        return True
-    return words <= BRIEF_WORDS and (asked[0] in LEANING or asked[0].startswith(LEANING_WIDE))
+        return STAYS
+    words = count_words(text)
+    if words > BRIEF_WORDS:
+        return 1.0
+    is_leaning = words <= SHORT_WORDS or asked[0] in LEANING or asked[0].startswith(LEANING_WIDE)
+    return SHORT_INERTIA if is_leaning else BRIEF_INERTIA
 
 
 def count_words(text: str) -> int:
@@ -75,9 +71,9 @@ def count_words(text: str) -> int:
 
 
 def anchor(query: RouteQuery) -> RouteQuery | None:
-    """Return the query as it stood at the last earlier user turn that leans on nothing; None if there is none.
+    """Return the query as it stood at the last earlier user turn that stands on its own; None if there is none.
 
-    Where every earlier turn leans, the first of them counts: something began the conversation.
+    Where every earlier turn asks for more, the first of them counts: something began the conversation.
     """
     first = max(0, len(query.turns) - LOOK_BACK)
     places = [at for at in range(first, len(query.turns)) if query.turns[at].role == "user"][:-1]
