@@ -1,8 +1,8 @@
 """Below which probability to abstain, for a stated risk: selective risk control by exact binomial bounds.
 
 `router.calibrate --alpha A --delta D` uses it on held-out rows. Over the draw of those rows, the threshold lets more
-than the share A of answered requests go wrong with a probability of at most D (Clopper and Pearson 1934; tested in a fixed
-sequence of coverages, as in Angelopoulos et al. 2021, "Learn then Test"). It holds for requests like the rows.
+than the share A of answered requests go wrong with a probability of at most D (Clopper and Pearson 1934; tested in a
+fixed sequence of coverages, as in Angelopoulos et al. 2021, "Learn then Test"). It holds for requests like the rows.
 """
 
 from dataclasses import dataclass
