@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from router.decision import Candidate, Reason, RouteDecision
 from router.errors import NoExpertsError, UnknownExpertError
-from router.objective import NO_WISHES, ExpertState, Objective, Wishes
+from router.objective import NO_WISHES, QUALITY_DIGITS, ExpertState, Objective, Wishes
 from router.sticky import Previous
 
 __all__ = ["ExpertState", "Policy", "Wishes", "decide"]
@@ -106,10 +106,10 @@ def _preference(
 ) -> tuple[bool, float, float, float, str]:
     """Order by worth, then by queue in batches, then by price; the name makes it total.
 
-    An expert of probability 0 is ruled out: no price brings it before one that is not.
+    An expert whose probability rounds to 0 is ruled out: no price brings it before one that is not.
     """
     pressure = state.queue_len / max(1, state.max_batch_size)
-    is_ruled_out = probabilities.get(state.name, 0.0) <= 0.0
+    is_ruled_out = round(probabilities.get(state.name, 0.0), QUALITY_DIGITS) <= 0.0
     return is_ruled_out, -worth[state.name], pressure, state.usd_per_million_tokens, state.name
 
 
