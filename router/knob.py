@@ -11,7 +11,8 @@ from itertools import pairwise
 from typing import Any
 
 SETTINGS = 21
-LINEAR = tuple(at / (SETTINGS - 1) for at in range(SETTINGS))
+HIGHEST = 100.0  # λ at which a hundredth of a reference answer outweighs everything: price alone
+UNCALIBRATED = (*(0.5 * at / (SETTINGS - 1 - at) for at in range(SETTINGS - 1)), HIGHEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +20,8 @@ class Knob:
     """A non-decreasing table of λ at evenly spaced positions.
 
     The unit of cost is one *reference answer*: `prompt_tokens` and `completion_tokens` at the dearest expert's prices.
-    So a table outlives a change of all prices, and a long request weighs more than a short one. Uncalibrated, λ is
-    the position itself: at 1, one reference answer is worth one right answer.
+    So a table outlives a change of all prices, and a long request weighs more than a short one. Uncalibrated, half
+    way two reference answers are worth one right answer, and the end is price alone.
 
     Attributes:
         table: λ by position, the first at 0 (quality alone), the last at 1.
@@ -28,7 +29,7 @@ class Knob:
         completion_tokens: of the reference answer.
     """
 
-    table: tuple[float, ...] = LINEAR
+    table: tuple[float, ...] = UNCALIBRATED
     prompt_tokens: float = 200.0
     completion_tokens: float = 200.0
 

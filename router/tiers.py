@@ -59,7 +59,8 @@ class TierPredictor:
         category_gain = _category_gain(prompts.categories, gain)
         joined = _joined(bags, scaler.transform(shapes), prompts.categories, sorted(category_gain))
         dimensions = min(NEIGHBOUR_DIMENSIONS, bags.shape[1] - 1, bags.shape[0] - 1)
-        space = TruncatedSVD(dimensions, random_state=seed).fit(bags)
+        with np.errstate(invalid="ignore"):  # prompts of the same words leave it no variance to explain
+            space = TruncatedSVD(dimensions, random_state=seed).fit(bags)
         return cls(
             words=words,
             word_ridge=Ridge(alpha=WORD_RIDGE, solver="sparse_cg").fit(joined, gain),

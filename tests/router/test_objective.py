@@ -3,8 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.estimates import ExpertEstimate
+from router.knob import Knob
 from router.objective import ExpertState, Objective, Wishes, expected_completion_tokens, usd_of
 
+PLAIN = Objective(Knob((0.0, 1.0)))
 NAMES = ["advisor", "coder", "generalist"]
 
 
@@ -27,7 +29,7 @@ def test_equal_prices_leave_every_worth_as_it_was(
 
 def test_cost_is_what_the_dearer_expert_adds_in_reference_answers() -> None:
     states = [state("coder", 4.0), state("generalist", 1.0)]
-    worth = Objective().utilities({"coder": 0.9, "generalist": 0.6}, states, Wishes(quality_cost=1.0), 0)
+    worth = PLAIN.utilities({"coder": 0.9, "generalist": 0.6}, states, Wishes(quality_cost=1.0), 0)
     assert worth["generalist"] == pytest.approx(0.6)
     usual, dearest = 200 * 3.0, 200 * 4.0 + 200 * 1.0  # what coder adds to an answer; the reference answer
     assert worth["coder"] == pytest.approx(0.9 - usual / dearest)
@@ -35,7 +37,7 @@ def test_cost_is_what_the_dearer_expert_adds_in_reference_answers() -> None:
 
 def test_a_limit_on_the_answer_limits_its_cost() -> None:
     states = [state("coder", 4.0), state("generalist", 1.0)]
-    short = Objective().utilities({"coder": 0.9}, states, Wishes(quality_cost=1.0, max_tokens=2), 0)
+    short = PLAIN.utilities({"coder": 0.9}, states, Wishes(quality_cost=1.0, max_tokens=2), 0)
     assert short["coder"] == pytest.approx(0.9 - 2 * 3.0 / 1000)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from router.artifact import load
+from router.artifact import Artifact, load, save
 from router.calibrate import main
 from router.dataset import Row
 from router.errors import CalibrationError, DatasetError
@@ -37,7 +37,7 @@ def made_field(seed: int, rows: int = 2_000) -> Field:
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 2.0, 1_000.0])
 def test_all_rows_at_once_choose_as_the_policy_does(trained: Trained, rows: list[Row], rate: float) -> None:
-    gate, knob = Gate(trained.artifact), Knob((0.0, rate))
+    gate, knob = Gate(unsure(trained)), Knob((0.0, rate))
     states = states_of(gate.experts, PRICES)
     policy = Policy("generalist", 0.55, Objective(knob))
     field = field_of(gate, rows, states, knob, policy.abstain_below)
@@ -81,6 +81,18 @@ def test_targets_out_of_reach_are_refused() -> None:
         position_for(field, Knob(), target_cost=0.01, target_quality=None)
 
 
+def unsure(trained: Trained) -> Artifact:
+    slope = trained.artifact.slope
+    return replace(trained.artifact, slope=slope * 0.2, intercept=np.zeros_like(slope))
+
+
+@pytest.fixture
+def unsure_file(trained: Trained, tmp_path: Path) -> Path:
+    """An artefact that leaves every expert a chance: one sure of everything leaves a price nothing to choose."""
+    save(unsure(trained), tmp_path / "unsure.npz")
+    return tmp_path / "unsure.npz"
+
+
 def prices_file(tmp_path: Path, prices: dict[str, Prices]) -> Path:
     path = tmp_path / "prices.json"
     path.write_text(
@@ -99,23 +111,23 @@ def test_prices_are_read_and_must_be_whole(tmp_path: Path) -> None:
 
 
 def test_the_command_writes_a_table_that_the_router_reads(
-    artifact_file: Path, data_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    unsure_file: Path, data_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, prices = tmp_path / "knob.npz", prices_file(tmp_path, PRICES)
-    options = ["--data", str(data_file), "--artifact", str(artifact_file), "--out", str(out), "--prices", str(prices)]
+    options = ["--data", str(data_file), "--artifact", str(unsure_file), "--out", str(out), "--prices", str(prices)]
     assert main([*options, "--target-cost", "0.7", "--json"]) == 0
     line = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert line["asked"] == {"target_cost": 0.7} and line["realised"].keys() == {"unseen rows", "unseen sources"}
     assert 0.0 < line["position"] < 1.0
-    before, after = load(artifact_file), load(out)
+    before, after = load(unsure_file), load(out)
     assert policy_of(after).objective.knob.table != policy_of(before).objective.knob.table
     assert after.abstain_below == before.abstain_below
     assert after.version == line["version"]
 
 
-def test_equal_prices_have_nothing_to_choose(artifact_file: Path, data_file: Path, tmp_path: Path) -> None:
+def test_equal_prices_have_nothing_to_choose(unsure_file: Path, data_file: Path, tmp_path: Path) -> None:
     flat = prices_file(tmp_path, {name: Prices(1.0, 1.0) for name in PRICES})
-    options = ["--data", str(data_file), "--artifact", str(artifact_file), "--out", str(tmp_path / "no.npz")]
+    options = ["--data", str(data_file), "--artifact", str(unsure_file), "--out", str(tmp_path / "no.npz")]
     with pytest.raises(SystemExit) as caught:
         main([*options, "--prices", str(flat), "--target-cost", "0.7"])
     assert caught.value.code == 1
