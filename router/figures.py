@@ -122,7 +122,7 @@ def _reliability(axes: "Axes", judged: Judged) -> None:
     error = expected_calibration_error(judged.confidence, judged.right)
     axes.set(
         xlim=(0, 1),
-        ylim=(0, 1.02),
+        ylim=(0, 1.05),
         xlabel="confidence: probability of the best expert",
         ylabel="share of rows for which it is right",
         title=f"Reliability: ECE {error:.3f} on {len(judged.right)} rows",
