@@ -70,7 +70,7 @@ class GenerateChunk(_message.Message):
     token_count: _builtins.int
     """tokens generated since the last message, >= 0"""
     prompt_tokens: _builtins.int
-    """only beside the first tokens: so that a cancelled stream can be metered"""
+    """only beside the first tokens, so that a cancelled stream can be metered"""
     @_builtins.property
     def completion(self) -> Global___Completion:
         """only in the last message"""

@@ -72,10 +72,19 @@ class GenerateRequest(_message.Message):
     CONVERSATION_FIELD_NUMBER: _builtins.int
     PROMPT_FIELD_NUMBER: _builtins.int
     SAMPLING_FIELD_NUMBER: _builtins.int
+    QUALITY_COST_FIELD_NUMBER: _builtins.int
+    TTFT_TARGET_MS_FIELD_NUMBER: _builtins.int
+    PREVIOUS_EXPERT_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """"auto", "moegate" or empty: the router decides; an expert's name pins it"""
     prompt: _builtins.str
     """raw text to continue, no chat template"""
+    quality_cost: _builtins.float
+    """0..1: 0 = quality alone, towards 1 quality is given up for price; unset = default"""
+    ttft_target_ms: _builtins.float
+    """milliseconds from receipt to first token, >= 1; unset = default"""
+    previous_expert: _builtins.str
+    """who answered the conversation's last turn, as `RouteDecision.expert` said; optional"""
     @_builtins.property
     def conversation(self) -> _chat_pb2.Conversation: ...
     @_builtins.property
@@ -87,13 +96,25 @@ class GenerateRequest(_message.Message):
         conversation: _chat_pb2.Conversation | None = ...,
         prompt: _builtins.str = ...,
         sampling: _chat_pb2.Sampling | None = ...,
+        quality_cost: _builtins.float | None = ...,
+        ttft_target_ms: _builtins.float | None = ...,
+        previous_expert: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "input", b"input", "prompt", b"prompt", "sampling", b"sampling"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_quality_cost", b"_quality_cost", "_ttft_target_ms", b"_ttft_target_ms", "conversation", b"conversation", "input", b"input", "prompt", b"prompt", "quality_cost", b"quality_cost", "sampling", b"sampling", "ttft_target_ms", b"ttft_target_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "input", b"input", "model", b"model", "prompt", b"prompt", "sampling", b"sampling"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quality_cost", b"_quality_cost", "_ttft_target_ms", b"_ttft_target_ms", "conversation", b"conversation", "input", b"input", "model", b"model", "previous_expert", b"previous_expert", "prompt", b"prompt", "quality_cost", b"quality_cost", "sampling", b"sampling", "ttft_target_ms", b"ttft_target_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__quality_cost: _TypeAlias = _typing.Literal["quality_cost"]  # noqa: Y015
+    _WhichOneofArgType__quality_cost: _TypeAlias = _typing.Literal["_quality_cost", b"_quality_cost"]  # noqa: Y015
+    _WhichOneofReturnType__ttft_target_ms: _TypeAlias = _typing.Literal["ttft_target_ms"]  # noqa: Y015
+    _WhichOneofArgType__ttft_target_ms: _TypeAlias = _typing.Literal["_ttft_target_ms", b"_ttft_target_ms"]  # noqa: Y015
     _WhichOneofReturnType_input: _TypeAlias = _typing.Literal["conversation", "prompt"]  # noqa: Y015
     _WhichOneofArgType_input: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quality_cost) -> _WhichOneofReturnType__quality_cost | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ttft_target_ms) -> _WhichOneofReturnType__ttft_target_ms | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_input) -> _WhichOneofReturnType_input | None: ...
 
 Global___GenerateRequest: _TypeAlias = GenerateRequest  # noqa: Y015

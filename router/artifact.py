@@ -39,6 +39,7 @@ class Artifact:
         default_expert: who answers when the gate abstains.
         abstain_below: the highest probability under which it abstains, in [0, 1].
         training: data digests, command, figures: for people and the model card.
+        policy: settings of the decision beside the threshold, as `policy_file` writes them; {} = its defaults.
         version: short content hash; set by `save` and `load`.
     """
 
@@ -52,6 +53,7 @@ class Artifact:
     default_expert: str
     abstain_below: float
     training: dict[str, Any] = field(default_factory=dict)
+    policy: dict[str, Any] = field(default_factory=dict)
     version: str = "unsaved"
 
 
@@ -71,6 +73,7 @@ def save(artifact: Artifact, path: Path) -> str:
         "default_expert": artifact.default_expert,
         "abstain_below": artifact.abstain_below,
         "training": artifact.training,
+        "policy": artifact.policy,
     }
     buffer = io.BytesIO()
     np.savez_compressed(
@@ -146,6 +149,7 @@ def _assemble(header: dict[str, Any], arrays: dict[str, Any], version: str) -> A
         default_expert=str(header["default_expert"]),
         abstain_below=float(header["abstain_below"]),
         training=dict(header["training"]),
+        policy=dict(header.get("policy") or {}),  # files from before the knob have none
         version=version,
     )
 

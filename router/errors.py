@@ -2,6 +2,7 @@
 
     RouterError
     ├── ArtifactError        the trained file is missing, torn, or made for another format or feature version
+    ├── CalibrationError     no setting meets what was asked for on the given rows
     ├── DatasetError         a training or evaluation row is not what the format says
     ├── NoExpertsError       nothing to rank: the catalogue is empty
     └── UnknownExpertError   a pin names an expert that is not in the catalogue
@@ -16,6 +17,10 @@ class RouterError(Exception):
 
 class ArtifactError(RouterError):
     """The artefact cannot be used; the message says which check failed."""
+
+
+class CalibrationError(RouterError):
+    """What was asked for cannot be had on these rows; the message says what."""
 
 
 class DatasetError(RouterError):

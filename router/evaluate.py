@@ -8,7 +8,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,12 @@ from router.decision import Reason, RouteDecision
 from router.gate import TOOL_CALLER
 from router.policy import ExpertState
 from router.router import Router
+from router.tradeoff import Prices, curve_of, field_of, fit_table, read_prices, states_of
 
+EXAMPLE_PRICES = {
+    name: Prices(price, price)
+    for name, price in {"generalist": 1.0, "advisor": 4.0, "coder": 4.0, "researcher": 4.0, "tool-caller": 4.0}.items()
+}  # for the report's cost-quality curve where no prices are given: equal ones have no curve
 CONTEXT_WINDOW = 1 << 30  # evaluation judges words; no row may be moved for its length
 
 
@@ -112,15 +117,54 @@ def _run_data(options: argparse.Namespace, console: Console, clock: Callable[[],
         others["TF-IDF + LR"] = baselines.TfidfBaseline.fit(read_rows(options.train), options.seed)
     scores = evaluate(router, rows, others)
     report(scores, console)
+    if options.report:
+        _draw(router, rows, options, console)
     return scores.as_dict()
+
+
+def _draw(router: Router, rows: Sequence[Row], options: argparse.Namespace, console: Console) -> None:
+    """Write the report's diagrams."""
+    from router import figures  # noqa: PLC0415 - needs matplotlib
+
+    prices = read_prices(options.prices) if options.prices else EXAMPLE_PRICES
+    named = options.prices.name if options.prices else "an example, generalist 1, every other expert 4"
+    states = states_of(router.gate.experts, prices)
+    policy = router.policy_in_force
+    judged = figures.Judged(
+        chosen=tuple(router.route(row.query, states).expert for row in rows),
+        labels=tuple(row.labels for row in rows),
+        **_sureness(router, rows),
+    )
+    field = field_of(router.gate, rows, states, policy.objective.knob, policy.abstain_below)
+    knob = replace(policy.objective.knob, table=fit_table(field))
+    for path in figures.write_report(judged, curve_of(field, knob, options.seed), named, options.report):
+        console.print(f"wrote {path}")
+
+
+def _sureness(router: Router, rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the best expert's probability and whether it is acceptable, (n,) each, abstention aside."""
+    found = [router.gate.by_expert(row.query) for row in rows]
+    best = [max(one, key=lambda name: one[name]) for one in found]
+    return {
+        "confidence": np.array([one[name] for one, name in zip(found, best, strict=True)]),
+        "right": np.array([name in row.labels for name, row in zip(best, rows, strict=True)]),
+    }
 
 
 def _run_outcomes(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Cross-validate the weak-or-strong choice."""
     from router import outcomes  # noqa: PLC0415 - needs scikit-learn, which --data does not
 
-    found = outcomes.evaluate(outcomes.read(options.outcomes, options.weak, options.strong), options.seed)
+    data = outcomes.read(options.outcomes, options.weak, options.strong)
+    if options.transfer:
+        found = outcomes.transfer(data, outcomes.read(options.transfer, options.weak, options.strong), options.seed)
+    else:
+        found = outcomes.evaluate(data, options.seed)
     outcomes.report(found, console)
+    if options.report:
+        from router.figures import write_outcomes  # noqa: PLC0415 - needs matplotlib
+
+        write_outcomes(found, options.report)
     return found.as_dict()
 
 
@@ -130,10 +174,13 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = ti
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--data", nargs="+", type=Path, help="rows {source, messages, tools?, label | labels}")
     what.add_argument("--outcomes", type=Path, help="rows {prompt, weak, strong}; 5-fold cross-validation")
-    parser.add_argument("--weak", default="weak", help="column of the weak model's outcome")
-    parser.add_argument("--strong", default="strong", help="column of the strong model's outcome")
+    parser.add_argument("--transfer", type=Path, help="train on --outcomes whole, test on this file")
+    parser.add_argument("--weak", "--weak-column", default="weak", help="column of the weak model's outcome")
+    parser.add_argument("--strong", "--strong-column", default="strong", help="column of the strong model's outcome")
     parser.add_argument("--train", nargs="+", type=Path, help="rows to train the TF-IDF baseline on")
     parser.add_argument("--artifact", type=Path, help="the artefact to measure; the shipped one by default")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write diagrams (PNG) into this folder")
+    parser.add_argument("--prices", type=Path, help="for the report's cost: as `router.calibrate` takes them")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON line last")
     options = parser.parse_args(arguments)

@@ -40,6 +40,10 @@ class Gate:
         fit = self.artifact.tool_probability
         return np.append(np.minimum(heads, 1.0 - fit), fit)
 
+    def by_expert(self, query: RouteQuery) -> dict[str, float]:
+        """Return the same by name."""
+        return dict(zip(self.experts, self.probabilities(query).tolist(), strict=True))
+
     def logits(self, features: Features) -> Doubles:
         """Return the calibrated log-odds of each text head, (C,)."""
         part = self.artifact

@@ -1,8 +1,7 @@
 """Two tiers of one task: can the prompt say whether the strong model is worth its price?
 
-`evaluate --outcomes` calls this. Rows say whether a weak and a strong model were right; a ridge on the router's
-features predicts the difference, out of fold, and is scored by APGR and CPT (Ong et al. 2024, RouteLLM, section 4)
-beside random, prompt length and the category's mean.
+`evaluate --outcomes` calls this: recorded answers of a weak and a strong model, a predictor of the difference (`tiers`)
+that is scored out of fold, or on another benchmark than it was trained on, beside what it must beat (`gap`).
 """
 
 from dataclasses import dataclass
@@ -11,18 +10,22 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from router.dataset import read_json_lines
 from router.errors import DatasetError
-from router.features import RouteQuery, Turn, featurize
-from router.heads import Doubles, design_matrix
+from router.gap import Figure, Recovered, bootstrap, recovered
+from router.heads import Doubles
+from router.tiers import Prompts, TierPredictor
+from router.tokens import estimate_tokens
 
 FOLDS = 5
-DRAWS = 1_000
-RIDGE = 10.0
-SHRINK = 20.0  # rows by which a category's mean is pulled to the overall mean
 MIN_GAP = 0.05  # below this gap between the models APGR explodes (a division by almost nothing)
+COMPLETION_TOKENS = 200.0  # of an answer, beside the prompt, in the token-weighted cost: the files hold no lengths
+OURS = "this predictor"
+
+Folds = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +37,55 @@ class Outcomes:
     strong: Doubles
     categories: tuple[str, ...] | None
 
+    @property
+    def gain(self) -> Doubles:
+        """Strong minus weak, (n,)."""
+        return self.strong - self.weak
+
+    def part(self, at: np.ndarray[Any, Any]) -> Prompts:
+        """Return some prompts; `at` is a mask or places."""
+        places = np.arange(len(self.prompts))[at]
+        categories = None if self.categories is None else tuple(self.categories[place] for place in places)
+        return Prompts(tuple(self.prompts[place] for place in places), categories)
+
 
 @dataclass(frozen=True, slots=True)
 class TierScores:
-    """Scores with 95 % bootstrap intervals over prompts; APGR of random is 0.5 by definition."""
+    """Every chooser's APGR, CPT50 and CPT80 by calls and by tokens; `OURS` first.
+
+    Attributes:
+        n: prompts scored.
+        by_calls: cost is the share of calls to the strong model.
+        by_tokens: cost is the share of tokens, prompt and `COMPLETION_TOKENS`, that it handles.
+        curve: PGR over calls of `OURS`.
+        title: what was trained on what.
+    """
 
     n: int
-    apgr: dict[str, Any]
-    cpt50: dict[str, Any]
-    cpt80: dict[str, Any]
-    baselines: dict[str, float]
+    by_calls: dict[str, tuple[Figure, Figure, Figure]]
+    by_tokens: dict[str, tuple[Figure, Figure, Figure]]
+    curve: Recovered
+    title: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the JSON line's object."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        """Return the JSON line's object; random is 0.5 by definition, the oracle no baseline."""
+        apgr, cpt50, cpt80 = (figure.as_dict() for figure in self.by_calls[OURS])
+        others = {
+            name: round(found[0].value, 4) for name, found in self.by_calls.items() if name not in (OURS, "oracle")
+        }
+        return {"n": self.n, "apgr": apgr, "cpt50": cpt50, "cpt80": cpt80, "baselines": others | {"random": 0.5}}
+
+    def full(self) -> dict[str, Any]:
+        """Return everything, for a report's file."""
+        names = ("apgr", "cpt50", "cpt80")
+        tables = {"by_calls": self.by_calls, "by_tokens": self.by_tokens}
+        return {"n": self.n, "title": self.title} | {
+            kind: {
+                chooser: {name: figure.as_dict() for name, figure in zip(names, found, strict=True)}
+                for chooser, found in table.items()
+            }
+            for kind, table in tables.items()
+        }
 
 
 def read(path: Path, weak: str = "weak", strong: str = "strong") -> Outcomes:
@@ -76,85 +114,66 @@ def read(path: Path, weak: str = "weak", strong: str = "strong") -> Outcomes:
 
 
 def evaluate(data: Outcomes, seed: int) -> TierScores:
-    """Predict out of fold and score."""
-    generator = np.random.default_rng(seed)
-    folds = generator.permutation(len(data.prompts)) % FOLDS
-    score = predict(data, folds)
-    others = {"random": 0.5, "prompt length": apgr(np.array([float(len(text)) for text in data.prompts]), data)}
-    if data.categories:
-        others["category mean"] = apgr(category_mean(data, folds), data)
-    draws = [generator.integers(len(score), size=len(score)) for _ in range(DRAWS)]
-    curves = np.array([_figures(score[at], data.weak[at], data.strong[at]) for at in draws])
-    values = _figures(score, data.weak, data.strong)
-    low, high = np.percentile(curves, [2.5, 97.5], axis=0)
-    figures = [
-        {"value": round(float(value), 4), "ci95": [round(float(bottom), 4), round(float(top), 4)]}
-        for value, bottom, top in zip(values, low, high, strict=True)
-    ]
-    rounded = {name: round(value, 4) for name, value in others.items()}
-    return TierScores(len(score), figures[0], figures[1], figures[2], rounded)
+    """Predict each fold from the other four and score."""
+    folds = np.random.default_rng(seed).permutation(len(data.prompts)) % FOLDS
+    members = predict(data, folds, seed)
+    others = {name: score for name, score in members.items() if name == "category mean"}
+    return _score(data, _sum(members), others, seed, f"{FOLDS}-fold within one benchmark")
 
 
-def predict(data: Outcomes, folds: np.ndarray[Any, np.dtype[np.int64]]) -> Doubles:
-    """Predict strong minus weak of each row by a ridge on the other folds."""
-    from sklearn.linear_model import Ridge  # noqa: PLC0415 - training only
+def transfer(trained_on: Outcomes, tested_on: Outcomes, seed: int) -> TierScores:
+    """Train on one benchmark and score another, whole; categories mean nothing across them."""
+    source = Prompts(trained_on.prompts)
+    predictor = TierPredictor.fit(source, trained_on.gain, seed)
+    score = predictor.predict(Prompts(tested_on.prompts))
+    return _score(tested_on, score, {}, seed, "trained on one benchmark, tested on another")
 
-    matrix = design_matrix([featurize(RouteQuery((Turn("user", text),))) for text in data.prompts])
-    gain = data.strong - data.weak
-    score = np.zeros(len(gain))
+
+def predict(data: Outcomes, folds: Folds, seed: int) -> dict[str, Doubles]:
+    """Return each member's out-of-fold prediction, (n,) each."""
+    found: dict[str, Doubles] = {}
     for fold in range(FOLDS):
         out = folds == fold
-        score[out] = Ridge(alpha=RIDGE, solver="sparse_cg").fit(matrix[~out], gain[~out]).predict(matrix[out])
-    return score
-
-
-def category_mean(data: Outcomes, folds: np.ndarray[Any, np.dtype[np.int64]]) -> Doubles:
-    """Predict the mean gain of a row's category in the other folds, shrunk towards the overall mean."""
-    names = np.array(data.categories)
-    gain = data.strong - data.weak
-    score = np.zeros(len(gain))
-    for fold in range(FOLDS):
-        out = folds == fold
-        overall = gain[~out].mean()
-        for name in np.unique(names[out]):
-            known = gain[~out & (names == name)]
-            score[out & (names == name)] = (known.sum() + SHRINK * overall) / (known.size + SHRINK)
-    return score
+        predictor = TierPredictor.fit(data.part(~out), data.gain[~out], seed)
+        for name, score in predictor.members(data.part(out)).items():
+            found.setdefault(name, np.zeros(len(out)))[out] = score
+    return found
 
 
 def apgr(score: Doubles, data: Outcomes) -> float:
     """Average performance gap recovered when the highest scores go to the strong model."""
-    return _figures(score, data.weak, data.strong)[0]
+    return recovered(score, data.gain).apgr
 
 
-def _figures(score: Doubles, weak: Doubles, strong: Doubles) -> tuple[float, float, float]:
-    """Return (APGR, CPT50, CPT80): area under the recovered gap over the share of strong calls, and where it is .5, .8.
+def _sum(members: dict[str, Doubles]) -> Doubles:
+    return np.asarray(sum(members.values()), dtype=np.float64)
 
-    Ties in the score are served at random on average: their gains are spread evenly over the tied rows.
-    """
-    gain = strong - weak
-    _, inverse, counts = np.unique(-score, return_inverse=True, return_counts=True)
-    mean_gain = np.bincount(inverse, weights=gain) / counts
-    ordered = np.repeat(mean_gain, counts)
-    recovered = np.concatenate([[0.0], np.cumsum(ordered)]) / gain.sum()
-    share = np.linspace(0.0, 1.0, len(recovered))
-    crossings = [float(share[int(np.argmax(recovered >= level))]) for level in (0.5, 0.8)]
-    return float(np.trapezoid(recovered, share)), crossings[0], crossings[1]
+
+def _score(data: Outcomes, score: Doubles, others: dict[str, Doubles], seed: int, title: str) -> TierScores:
+    """Put the predictor beside what it must beat, and the oracle."""
+    choosers = {
+        OURS: score,
+        "random": np.random.default_rng(seed + 1).random(len(score)),
+        "prompt length": np.array([float(len(text)) for text in data.prompts]),
+        **others,
+        "oracle": data.gain,
+    }
+    tokens = np.array([estimate_tokens([text]) for text in data.prompts]) + COMPLETION_TOKENS
+    return TierScores(
+        n=len(score),
+        by_calls=bootstrap(choosers, data.gain, None, seed),
+        by_tokens=bootstrap(choosers, data.gain, tokens, seed),
+        curve=recovered(score, data.gain),
+        title=title,
+    )
 
 
 def report(scores: TierScores, console: Console) -> None:
     """Print the table."""
-    table = Table(title=f"weak or strong, {FOLDS}-fold, {scores.n} prompts")
-    for title in ("chooser", "APGR", "95 % interval"):
+    table = Table(title=f"weak or strong, {scores.title}, {scores.n} prompts; 95 % intervals")
+    for title in ("chooser", "APGR", "CPT50", "CPT80", "APGR by tokens"):
         table.add_column(title)
-    low, high = scores.apgr["ci95"]
-    table.add_row(
-        "router features, ridge", f"{scores.apgr['value']:.3f}", f"[{low:.3f}, {high:.3f}]".replace("[", r"\[")
-    )
-    for name, value in scores.baselines.items():
-        table.add_row(name, f"{value:.3f}", "")
+    for name, figures in scores.by_calls.items():
+        cells = [escape(str(figure)) for figure in (*figures, scores.by_tokens[name][0])]
+        table.add_row(name, *cells)
     console.print(table)
-    for name, found in (("CPT50", scores.cpt50), ("CPT80", scores.cpt80)):
-        console.print(
-            f"{name}: {found['value']:.1%} of calls to strong ({found['ci95'][0]:.1%} to {found['ci95'][1]:.1%})"
-        )

@@ -1,7 +1,8 @@
 """From probabilities to a ranking of all experts: a pure function, no clock, no state.
 
-`router.Router` calls `decide` after the gate has spoken. Order of concerns: a pin wins; an unsure gate gives way to the
-default expert; experts that cannot hold the prompt, and experts that are down, move behind those that can answer.
+`router.Router` calls `decide` after the gate has spoken. Order of concerns: a pin wins; then what a choice is worth
+(`objective`); an unsure gate gives way to the conversation's expert or the default one; a conversation moves only for
+a clear gain; experts that cannot hold the prompt, and experts that are down, move behind those that can answer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,37 +10,29 @@ from dataclasses import dataclass
 
 from router.decision import Candidate, Reason, RouteDecision
 from router.errors import NoExpertsError, UnknownExpertError
+from router.objective import NO_WISHES, QUALITY_DIGITS, ExpertState, Objective, Wishes
+from router.sticky import Previous
 
-TIE_DIGITS = 2  # probabilities equal to this many digits are a tie, settled by queue, then price
+__all__ = ["ExpertState", "Policy", "Wishes", "decide"]
 
-
-@dataclass(frozen=True, slots=True)
-class ExpertState:
-    """What is known of one expert right now.
-
-    Attributes:
-        name: the expert, as the catalogue names it.
-        context_window: tokens its engine can hold, prompt and answer together.
-        healthy: it can take a request.
-        queue_len: sequences waiting in its engine, as last reported.
-        max_batch_size: sequences it runs at once; 0 counts as 1.
-        usd_per_million_tokens: its price.
-    """
-
-    name: str
-    context_window: int
-    healthy: bool
-    queue_len: int
-    max_batch_size: int
-    usd_per_million_tokens: float
+DEFAULT_OBJECTIVE = Objective()
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The few settings of a decision: who answers when the gate is unsure, and what unsure means (a probability)."""
+    """The settings of a decision.
+
+    Attributes:
+        default_expert: who answers when the gate is unsure.
+        abstain_below: what unsure means: the highest probability is below this.
+        objective: what cost and lateness are worth.
+        switch_gain: worth that another expert must add before a conversation moves to it.
+    """
 
     default_expert: str
     abstain_below: float
+    objective: Objective = DEFAULT_OBJECTIVE
+    switch_gain: float = 0.05
 
 
 def decide(
@@ -50,17 +43,21 @@ def decide(
     prompt_tokens: int,
     router_version: str,
     pinned: str | None = None,
+    wishes: Wishes = NO_WISHES,
+    previous: Previous | None = None,
 ) -> RouteDecision:
     """Rank every expert in `states`; an expert the gate was not trained on counts as probability 0.
 
     Args:
         probabilities: calibrated, in [0, 1], by expert.
         states: the catalogue, as it is now; names are unique.
-        policy: the default expert and the abstention threshold.
+        policy: the settings.
         prompt_tokens: an estimate that may be low and must not be high (see `tokens.estimate_tokens`).
         router_version: passed through.
         pinned: the expert the caller named; it stays first even when it is down or too small, so that the caller gets
             that expert's own answer or error.
+        wishes: the caller's knob and latency target.
+        previous: who answered the conversation so far, if it is one.
 
     Raises:
         NoExpertsError: `states` is empty.
@@ -68,15 +65,17 @@ def decide(
     """
     if not states:
         raise NoExpertsError("the catalogue holds no expert")
-    liked = sorted(states, key=lambda state: _preference(state, probabilities))
-    reason = Reason.CLASSIFIED
+    worth = policy.objective.utilities(probabilities, states, wishes, prompt_tokens)
+    liked = sorted(states, key=lambda state: _preference(state, probabilities, worth))
     if pinned is not None:
         liked, reason = _first(liked, pinned), Reason.PINNED
         if liked[0].name != pinned:
             raise UnknownExpertError("the pinned expert is not in the catalogue")
-    elif probabilities.get(liked[0].name, 0.0) < policy.abstain_below:
-        liked, reason = _first(liked, policy.default_expert), Reason.ABSTAINED
-    able = sorted(liked, key=lambda state: _hindrance(state, prompt_tokens))  # stable: keeps the order among equals
+    else:
+        is_unsure = max(probabilities.get(state.name, 0.0) for state in states) < policy.abstain_below
+        name, reason = _choose(liked, worth, policy, is_unsure=is_unsure, previous=previous)
+        liked = _first(liked, name)
+    able = sorted(liked, key=lambda state: hindrance(state, prompt_tokens))  # stable: keeps the order among equals
     if pinned is not None:
         able = _first(able, pinned)
     elif able[0] is not liked[0]:
@@ -85,14 +84,36 @@ def decide(
     return RouteDecision(ranking, reason, ranking[0].probability, router_version, route_s=0.0)
 
 
-def _preference(state: ExpertState, probabilities: Mapping[str, float]) -> tuple[float, float, float, str]:
-    """Order by probability, then by queue in batches, then by price; the name makes it total."""
+def _choose(
+    liked: Sequence[ExpertState],
+    worth: Mapping[str, float],
+    policy: Policy,
+    *,
+    is_unsure: bool,
+    previous: Previous | None,
+) -> tuple[str, Reason]:
+    """Name who should answer, health and size aside, and why."""
+    best = liked[0].name
+    if previous is not None and previous.expert in worth and (previous.expert != best or is_unsure):
+        gain = worth[best] - worth[previous.expert]
+        if is_unsure or gain <= policy.switch_gain * previous.inertia:
+            return previous.expert, Reason.STICKY
+    return (policy.default_expert, Reason.ABSTAINED) if is_unsure else (best, Reason.CLASSIFIED)
+
+
+def _preference(
+    state: ExpertState, probabilities: Mapping[str, float], worth: Mapping[str, float]
+) -> tuple[bool, float, float, float, str]:
+    """Order by worth, then by queue in batches, then by price; the name makes it total.
+
+    An expert whose probability rounds to 0 is ruled out: no price brings it before one that is not.
+    """
     pressure = state.queue_len / max(1, state.max_batch_size)
-    probability = round(probabilities.get(state.name, 0.0), TIE_DIGITS)
-    return (-probability, pressure, state.usd_per_million_tokens, state.name)
+    is_ruled_out = round(probabilities.get(state.name, 0.0), QUALITY_DIGITS) <= 0.0
+    return is_ruled_out, -worth[state.name], pressure, state.usd_per_million_tokens, state.name
 
 
-def _hindrance(state: ExpertState, prompt_tokens: int) -> int:
+def hindrance(state: ExpertState, prompt_tokens: int) -> int:
     """Say how far behind an expert belongs: 0 able, 1 too small for the prompt, 2 down, 3 both."""
     return (0 if prompt_tokens < state.context_window else 1) + (0 if state.healthy else 2)
 

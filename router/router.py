@@ -10,11 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from router.artifact import DEFAULT_PATH, Artifact, load
-from router.decision import RouteDecision
+from router.decision import Reason, RouteDecision
 from router.errors import ArtifactError
+from router.explore import Exploration
 from router.features import RouteQuery
 from router.gate import Gate
-from router.policy import ExpertState, Policy, decide
+from router.objective import NO_WISHES
+from router.policy import ExpertState, Policy, Wishes, decide
+from router.policy_file import policy_of
+from router.sticky import Previous, anchor, inertia_of
 from router.tokens import estimate_tokens
 
 Clock = Callable[[], float]
@@ -27,8 +31,10 @@ class Router:
     Attributes:
         path: the artefact's file; None for a router made of parts.
         gate: the probabilities.
-        policy: the default expert and the abstention threshold.
+        policy: the settings of a decision, out of the artefact.
         clock: seconds, monotonic; measures `route_s`.
+        exploration: draws another expert now and then; never by default.
+        abstain_below: takes the place of every artefact's threshold, where given.
     """
 
     gate: Gate
@@ -36,10 +42,19 @@ class Router:
     path: Path | None = None
     clock: Clock = time.perf_counter
     _stamp: tuple[int, int] | None = None
+    exploration: Exploration | None = None
+    abstain_below: float | None = None
 
     @classmethod
-    def load(cls, path: Path | None = None, clock: Clock = time.perf_counter) -> "Router":
-        """Load the artefact at `path`, or the one that ships with moegate.
+    def load(
+        cls,
+        path: Path | None = None,
+        clock: Clock = time.perf_counter,
+        *,
+        exploration: Exploration | None = None,
+        abstain_below: float | None = None,
+    ) -> "Router":
+        """Load the artefact at `path`, or the one that ships with moegate; the rest as the attributes say.
 
         Raises:
             ArtifactError: the file cannot be used.
@@ -47,32 +62,48 @@ class Router:
         path = path or DEFAULT_PATH
         stamp = _stamp_of(path)
         artifact = load(path)
-        return cls(Gate(artifact), _policy_of(artifact), path, clock, stamp)
+        return cls(Gate(artifact), policy_of(artifact), path, clock, stamp, exploration, abstain_below)
 
     @property
     def version(self) -> str:
         """Name the artefact in use: a short content hash."""
         return self.gate.artifact.version
 
-    def route(self, query: RouteQuery, states: Sequence[ExpertState], pinned: str | None = None) -> RouteDecision:
-        """Rank all experts for one query; pure but for the clock.
+    def route(
+        self,
+        query: RouteQuery,
+        states: Sequence[ExpertState],
+        pinned: str | None = None,
+        wishes: Wishes = NO_WISHES,
+    ) -> RouteDecision:
+        """Rank all experts for one query; pure but for the clock and exploration's draws.
 
         Raises:
             NoExpertsError: `states` is empty.
             UnknownExpertError: `pinned` is not among `states`.
         """
         started = self.clock()
-        gate = self.gate
-        probabilities = dict(zip(gate.experts, gate.probabilities(query).tolist(), strict=True))
+        gate, policy = self.gate, self.policy_in_force
+        prompt_tokens = estimate_tokens(turn.text for turn in query.turns)
+        previous = None if pinned is not None else _previous(gate, policy, query, states, wishes)
         decision = decide(
-            probabilities,
+            gate.by_expert(query),
             states,
-            self.policy,
-            prompt_tokens=estimate_tokens(turn.text for turn in query.turns),
+            policy,
+            prompt_tokens=prompt_tokens,
             router_version=gate.artifact.version,
             pinned=pinned,
+            wishes=wishes,
+            previous=previous,
         )
+        if self.exploration is not None:
+            decision = self.exploration.explore(decision, states, prompt_tokens)
         return replace(decision, route_s=self.clock() - started)
+
+    @property
+    def policy_in_force(self) -> Policy:
+        """The artefact's policy, with the operator's own threshold where there is one."""
+        return self.policy if self.abstain_below is None else replace(self.policy, abstain_below=self.abstain_below)
 
     def reload_if_changed(self) -> bool:
         """Take up a replaced file; True if it was.
@@ -83,20 +114,52 @@ class Router:
         Raises:
             ArtifactError: the file changed and the new one cannot be used; for the caller to count and log.
         """
-        if self.path is None:
+        artifact = self.changed_artifact()
+        if artifact is None:
             return False
-        stamp = _stamp_of(self.path)
-        if stamp == self._stamp:
-            return False
-        self._stamp = stamp
-        artifact = load(self.path)
-        self.gate, self.policy = Gate(artifact), _policy_of(artifact)
+        self.take_up(artifact)
         return True
 
+    def changed_artifact(self) -> Artifact | None:
+        """Read a replaced file without using it yet; None where nothing changed. May run in another thread.
 
-def _policy_of(artifact: Artifact) -> Policy:
-    """Read the policy an artefact was calibrated with."""
-    return Policy(artifact.default_expert, artifact.abstain_below)
+        Raises:
+            ArtifactError: as `reload_if_changed`.
+        """
+        if self.path is None:
+            return None
+        stamp = _stamp_of(self.path)
+        if stamp == self._stamp:
+            return None
+        self._stamp = stamp
+        return load(self.path)
+
+    def take_up(self, artifact: Artifact) -> None:
+        """Decide by this artefact from now on; on the thread that routes.
+
+        Raises:
+            ArtifactError: its policy cannot be read; nothing has changed then.
+        """
+        gate, policy = Gate(artifact), policy_of(artifact)
+        self.gate, self.policy = gate, policy
+
+
+def _previous(
+    gate: Gate, policy: Policy, query: RouteQuery, states: Sequence[ExpertState], wishes: Wishes
+) -> Previous | None:
+    """Find who answered the conversation so far: whom the caller names, or whom its last whole turn would go to.
+
+    An earlier turn that the gate was unsure of holds nobody.
+    """
+    if wishes.previous_expert is not None:
+        return Previous(wishes.previous_expert, inertia_of(query))
+    earlier = anchor(query)
+    if earlier is None:
+        return None
+    decision = decide(gate.by_expert(earlier), states, policy, prompt_tokens=0, router_version="", wishes=wishes)
+    if decision.reason is Reason.ABSTAINED:
+        return None
+    return Previous(decision.expert, inertia_of(query))
 
 
 def _stamp_of(path: Path) -> tuple[int, int]:

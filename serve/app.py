@@ -7,6 +7,7 @@ and death.
 import asyncio
 import contextlib
 import logging
+import random
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from experts.catalog import load_catalog
+from router.explore import Exploration
 from router.router import Router
 from serve.admission import Admission
 from serve.dispatch import Dispatcher
@@ -24,7 +26,8 @@ from serve.health import HealthMonitor
 from serve.http_app import HttpApp
 from serve.meter import Meters
 from serve.metrics import Metrics
-from serve.settings import Settings
+from serve.reload import RouterReloader
+from serve.settings import RouterSettings, Settings
 
 log = logging.getLogger("moegate.app")
 
@@ -42,7 +45,7 @@ class App:
         self.http_address = ""
         self.grpc_address = ""
         self._catalog = load_catalog(settings.experts.catalog)
-        self._router = Router.load(settings.router.artifact)
+        self._router = load_router(settings.router)
         self.metrics = Metrics(_process_registry())
         self.metrics.build(self._router.version)
         self._dispatcher = Dispatcher(self._catalog, settings.experts)
@@ -56,10 +59,12 @@ class App:
             dispatcher=self._dispatcher,
             health=self._health,
             meters=Meters(self._catalog, self.metrics),
+            settings=settings.router,
         )
         self._http_app = HttpApp(self.gateway, self.metrics, settings)
         self._http = _HttpServer(self._http_app, settings)
         self._grpc = GrpcServer(self.gateway, settings)
+        self._reloader = RouterReloader(self._router, self.metrics, settings.router.reload_interval_s)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -70,7 +75,7 @@ class App:
         """
         self.gateway.warm_up()
         await self._health.probe_all()
-        self._tasks.append(asyncio.create_task(self._health.run()))
+        self._tasks += [asyncio.create_task(self._health.run()), asyncio.create_task(self._reloader.run())]
         self.grpc_address = await self._grpc.start()
         self.http_address = await self._http.start()
         await self._grpc.set_serving(True)
@@ -87,6 +92,16 @@ class App:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._dispatcher.close()
         log.info("stopped")
+
+
+def load_router(settings: RouterSettings) -> Router:
+    """Load the router as the settings want it.
+
+    Raises:
+        ArtifactError: its artefact cannot be used.
+    """
+    exploration = Exploration(settings.explore, random.Random(settings.explore_seed)) if settings.explore else None
+    return Router.load(settings.artifact, exploration=exploration, abstain_below=settings.abstain_below)
 
 
 class _HttpServer(uvicorn.Server):

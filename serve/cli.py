@@ -16,9 +16,8 @@ from router.errors import RouterError
 from router.explain import explain
 from router.features import query_from_openai
 from router.policy import ExpertState
-from router.router import Router
 from serve import __version__
-from serve.app import run, stop_on_signals
+from serve.app import load_router, run, stop_on_signals
 from serve.logs import set_up_logging
 from serve.settings import Settings, SettingsError, load_settings
 from serve.up import ExpertsFailed, UpOptions, up
@@ -82,7 +81,7 @@ def _gateway(arguments: argparse.Namespace) -> None:
 def _route(arguments: argparse.Namespace) -> None:
     settings = load_settings(arguments.config)
     catalog = load_catalog(settings.experts.catalog)
-    router = Router.load(settings.router.artifact)
+    router = load_router(settings.router)
     states = [
         ExpertState(
             name=expert.name,
@@ -91,6 +90,7 @@ def _route(arguments: argparse.Namespace) -> None:
             queue_len=0,
             max_batch_size=expert.max_batch_size,
             usd_per_million_tokens=expert.price.usd_per_completion_token * 1e6,
+            usd_per_million_prompt_tokens=expert.price.usd_per_prompt_token * 1e6,
         )
         for expert in catalog.experts
     ]

@@ -6,6 +6,7 @@ ranking; after it, never. A failure's details stay here: Ray puts tracebacks and
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import cycle
@@ -49,10 +50,12 @@ class ExpertStream:
 
     Attributes:
         decision: the decision as carried out: its first expert is the one that answers.
+        ttft_s: seconds from asking that expert to its first token.
     """
 
-    def __init__(self, decision: RouteDecision, first: pb.GenerateChunk, call: Call) -> None:
+    def __init__(self, decision: RouteDecision, first: pb.GenerateChunk, call: Call, ttft_s: float) -> None:
         self.decision = decision
+        self.ttft_s = ttft_s
         self._first: pb.GenerateChunk | None = first
         self._call = call
 
@@ -78,7 +81,11 @@ class ExpertStream:
 
 
 class Dispatcher:
-    """Speaks to the experts, all of them behind one ingress."""
+    """Speaks to the experts, all of them behind one ingress.
+
+    Attributes:
+        in_flight: streams open, or being opened, by expert.
+    """
 
     def __init__(
         self, catalog: Catalog, settings: ExpertsSettings, *, clock: Callable[[], float] = time.monotonic
@@ -86,6 +93,7 @@ class Dispatcher:
         self._catalog = catalog
         self._clock = clock
         self._accept_timeout_s = settings.accept_timeout_s
+        self.in_flight: Counter[str] = Counter()
         self._channels = [
             grpc.aio.insecure_channel(settings.target, options=_CHANNEL_OPTIONS) for _ in range(settings.channels)
         ]
@@ -122,7 +130,9 @@ class Dispatcher:
         """
         message = _generate_request(request)
         for i, expert in enumerate(experts := _candidates(decision)):
+            started = self._clock()
             call = self._call(expert, message, request)
+            self.in_flight[expert] += 1
             try:
                 if i + 1 < len(experts):  # the last one is waited for: there is nobody else
                     await _accepted(call, self._accept_timeout_s)
@@ -132,9 +142,11 @@ class Dispatcher:
                     raise
                 on_fallback(expert, experts[i + 1])
             else:
-                yield ExpertStream(decision if i == 0 else decision.fallback_to(i), first, call)
+                made = decision if i == 0 else decision.fallback_to(i)
+                yield ExpertStream(made, first, call, self._clock() - started)
                 return
             finally:
+                self.in_flight[expert] -= 1
                 call.cancel()
 
     def _call(self, expert: str, message: pb.GenerateRequest, request: ChatRequest) -> Call:

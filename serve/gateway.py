@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from experts.catalog import Catalog
 from protos import expert_pb2 as pb
 from router.decision import RouteDecision
-from router.policy import ExpertState
+from router.policy import ExpertState, Wishes
 from router.router import Router
 from serve.admission import Admission
 from serve.dispatch import Dispatcher, ExpertStream
-from serve.errors import UnknownModel
+from serve.errors import InvalidRequest, UnknownModel
 from serve.health import HealthMonitor
 from serve.meter import Meter, Meters
 from serve.request import ChatRequest, validate
-from serve.route_query import route_query
+from serve.route_query import last_speaker, route_query
+from serve.settings import RouterSettings
+from serve.wishes import PREVIOUS_EXPERT_HEADER
 
 
 class Answer:
@@ -77,6 +79,7 @@ class Gateway:
         dispatcher: Dispatcher,
         health: HealthMonitor,
         meters: Meters,
+        settings: RouterSettings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.catalog = catalog
@@ -85,6 +88,7 @@ class Gateway:
         self._admission = admission
         self._dispatcher = dispatcher
         self._meters = meters
+        self._router_settings = settings
         self._clock = clock
         self._max_tokens_limit = max(expert.context_window for expert in catalog.experts)
 
@@ -107,7 +111,10 @@ class Gateway:
                     meter.answered(stream.decision)
                     answer = Answer(stream, meter)
                     yield answer
-                    self.health.report_load(stream.decision.expert, answer.end.completion.load)
+                    completion = answer.end.completion
+                    self.health.report_answer(
+                        stream.decision.expert, completion, ttft_s=stream.ttft_s, now=self._clock()
+                    )
 
     def route(self, request: ChatRequest) -> RouteDecision:
         """Decide, and do no more.
@@ -129,9 +136,27 @@ class Gateway:
             known = ", ".join(("auto", *self.catalog.names))
             raise UnknownModel(f"no such model; the models are: {known}", param="model")
         validate(request, max_tokens_limit=self._max_tokens_limit)
+        previous = request.wishes.previous_expert
+        if previous is not None and self.catalog.get(previous) is None:
+            param = "previous_expert" if request.door == "grpc" else PREVIOUS_EXPERT_HEADER
+            raise InvalidRequest(f"'{param}' names no expert", param=param)
 
     def _decide(self, request: ChatRequest) -> RouteDecision:
-        return self._router.route(route_query(request.input), self._states(), pinned=request.pinned)
+        return self._router.route(
+            route_query(request.input), self._states(), pinned=request.pinned, wishes=self._wishes(request)
+        )
+
+    def _wishes(self, request: ChatRequest) -> Wishes:
+        """The caller's wishes, the settings' where there are none; a latency target counts from receipt."""
+        said, now, settings = request.wishes, self._clock(), self._router_settings
+        target_ms = settings.ttft_target_ms if said.ttft_target_ms is None else said.ttft_target_ms
+        return Wishes(
+            quality_cost=settings.quality_cost if said.quality_cost is None else said.quality_cost,
+            ttft_target_s=None if target_ms is None else target_ms / 1e3 - (now - request.received_at),
+            max_tokens=request.sampling.max_tokens if request.sampling.HasField("max_tokens") else None,
+            previous_expert=said.previous_expert or last_speaker(request.input, self.catalog.names),
+            now=now,
+        )
 
     def _states(self) -> list[ExpertState]:
         return [
@@ -139,9 +164,11 @@ class Gateway:
                 name=expert.name,
                 context_window=expert.context_window,
                 healthy=health.is_ready,
-                queue_len=health.running + health.waiting,
+                queue_len=self.health.queue_len(expert.name),
                 max_batch_size=expert.max_batch_size,
                 usd_per_million_tokens=expert.price.usd_per_completion_token * 1e6,
+                usd_per_million_prompt_tokens=expert.price.usd_per_prompt_token * 1e6,
+                estimate=health.estimate,
             )
             for expert in self.catalog.experts
             for health in (self.health.experts[expert.name],)

@@ -24,6 +24,7 @@ from serve.logs import log_fault
 from serve.proto_schema import decision_message, experts_message, summary_message
 from serve.request import ChatRequest
 from serve.settings import Settings
+from serve.wishes import read_wishes
 
 log = logging.getLogger("moegate.grpc")
 
@@ -97,6 +98,12 @@ class GatewayService(GatewayServicer):
             is_stream=is_stream,
             received_at=now,
             deadline=now + (limit_s if remaining_s is None else min(remaining_s, limit_s)),
+            wishes=read_wishes(
+                partial(_metadata, context),
+                quality_cost=message.quality_cost if message.HasField("quality_cost") else None,
+                ttft_target_ms=message.ttft_target_ms if message.HasField("ttft_target_ms") else None,
+                previous_expert=message.previous_expert,
+            ),
         )
 
 
@@ -166,10 +173,14 @@ async def _abort(context: Context, error: MoegateError) -> NoReturn:
 
 
 def _caller_request_id(context: Context) -> str | None:
-    for key, value in context.invocation_metadata() or ():
-        if key == "x-request-id" and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
-            return value
-    return None
+    value = _metadata(context, "x-request-id")
+    return value if value is not None and _REQUEST_ID.fullmatch(value) else None
+
+
+def _metadata(context: Context, name: str) -> str | None:
+    """The caller's metadata of that name, if it is text."""
+    pairs = context.invocation_metadata() or ()
+    return next((value for key, value in pairs if key == name and isinstance(value, str)), None)
 
 
 def _routing_metadata(request: ChatRequest, answer: Answer) -> tuple[tuple[str, str], ...]:

@@ -7,10 +7,11 @@ carries the requests over.
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from experts.catalog import Catalog
 from protos import expert_pb2 as pb
+from router.estimates import ExpertEstimate
 from serve.dispatch import Dispatcher
 from serve.errors import MoegateError
 from serve.metrics import Metrics
@@ -21,12 +22,16 @@ log = logging.getLogger("moegate.health")
 
 @dataclass(slots=True)
 class ExpertHealth:
-    """The last word on one expert. `running` and `waiting` are sequences on the replica that spoke last."""
+    """The last word on one expert. `running` and `waiting` are sequences on the replica that spoke last.
+
+    `estimate` is what its answers were lately like.
+    """
 
     is_ready: bool = False
     failures: int = 0  # probes lost in a row
     running: int = 0
     waiting: int = 0
+    estimate: ExpertEstimate = field(default_factory=ExpertEstimate)
 
 
 class HealthMonitor:
@@ -84,3 +89,28 @@ class HealthMonitor:
         health = self.experts[name]
         health.running, health.waiting = load.running, load.waiting
         self._metrics.expert_load(name, load.running, load.waiting)
+
+    def report_answer(self, name: str, completion: pb.Completion, *, ttft_s: float, now: float) -> None:
+        """Take in a finished answer, from the last message of its stream.
+
+        Args:
+            name: who answered.
+            completion: that message's own account.
+            ttft_s: from asking the expert to its first token, the gateway's clock.
+            now: the gateway's clock.
+        """
+        self.report_load(name, completion.load)
+        timings = completion.timings
+        health = self.experts[name]
+        health.estimate = health.estimate.answered(
+            ttft_s=ttft_s,
+            queue_s=timings.queue_s,
+            slot_s=timings.prefill_s + timings.decode_s,
+            completion_tokens=completion.usage.completion_tokens,
+            at=now,
+        )
+
+    def queue_len(self, name: str) -> int:
+        """Sequences in an expert: as it last said, or as many as we ourselves have there, if that is more."""
+        health = self.experts[name]
+        return max(health.running + health.waiting, self._dispatcher.in_flight[name])

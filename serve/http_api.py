@@ -9,6 +9,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
@@ -21,6 +22,7 @@ from serve.openai_response import Dialect, Envelope, Frames
 from serve.openai_schema import ChatCompletionBody, CompletionBody, parse
 from serve.request import ChatRequest
 from serve.settings import Settings
+from serve.wishes import read_wishes
 
 log = logging.getLogger("moegate.http")
 
@@ -65,6 +67,9 @@ class GenerateEndpoint:
                 is_stream=bool(body.stream),
                 received_at=received_at,
                 deadline=received_at + timeout_s(scope, self._settings.timeout_s),
+                wishes=read_wishes(
+                    partial(_text_header, scope), quality_cost=body.quality_cost, ttft_target_ms=body.ttft_target_ms
+                ),
             )
             async with cancelled_by_disconnect(receive), self._gateway.generate(request) as answer:
                 envelope = Envelope.begin(own_id, answer.decision.expert, self._dialect)
@@ -120,6 +125,11 @@ def timeout_s(scope: Scope, limit_s: float) -> float:
     if not asked_ms > 0:
         raise InvalidRequest("'x-request-timeout-ms' must be a positive number", param="x-request-timeout-ms")
     return min(asked_ms / 1000, limit_s)
+
+
+def _text_header(scope: Scope, name: str) -> str | None:
+    value = header(scope, name.encode())
+    return None if value is None else value.decode("latin-1")
 
 
 def _routing_headers(answer: Answer) -> list[Header]:

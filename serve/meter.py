@@ -163,6 +163,7 @@ class Meter(AbstractContextManager["Meter"]):
             "expert": self._expert,
             "reason": decision.reason.value if decision else None,
             "confidence": round(decision.confidence, 4) if decision else None,
+            "quality_cost": self._request.wishes.quality_cost,
             "propensity": decision.propensity if decision else None,
             "prompt_tokens": self._prompt_tokens,
             "completion_tokens": self._completion_tokens,

@@ -93,6 +93,7 @@ class Metrics:
         self._ready = gauge("expert_ready", "1 when the expert answers its probes", "expert")
         self._running = gauge("expert_sequences_running", "Sequences in the expert's batch, as last heard", "expert")
         self._waiting = gauge("expert_sequences_waiting", "Sequences queued before it, as last heard", "expert")
+        self.router_reloads = counter("router_reloads", "Replaced router artefacts, by what became of them", "outcome")
         self._build = gauge("build_info", "Constant 1, labelled by what runs", "version", "router", "python")
 
     def build(self, router_version: str) -> None:

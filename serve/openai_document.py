@@ -6,6 +6,7 @@ from pydantic.json_schema import models_json_schema
 
 from serve import __version__
 from serve.openai_schema import ChatCompletionBody, CompletionBody
+from serve.wishes import PREVIOUS_EXPERT_HEADER, QUALITY_COST_HEADER, TTFT_TARGET_HEADER
 
 _REF: Final = "#/components/schemas/{model}"
 _STATUSES: Final = {
@@ -41,6 +42,14 @@ _ROUTING_HEADERS: Final = {
     "x-moegate-overhead-ms": "Milliseconds the gateway itself took before dispatch",
     "x-moegate-router": "Content hash of the router's artefact",
     "x-request-id": "The caller's x-request-id, or ours",
+}
+
+_REQUEST_HEADERS: Final = {
+    "x-request-id": "The caller's own name for the request",
+    "x-request-timeout-ms": "Milliseconds the caller gives it",
+    QUALITY_COST_HEADER: "As the field quality_cost, which wins",
+    TTFT_TARGET_HEADER: "As the field ttft_target_ms, which wins",
+    PREVIOUS_EXPERT_HEADER: "The expert that answered the conversation's last turn",
 }
 
 
@@ -79,6 +88,7 @@ def _generate(summary: str, body: dict[str, Any]) -> dict[str, Any]:
     }
     return {
         "summary": summary,
+        "parameters": [_header(name, text) for name, text in _REQUEST_HEADERS.items()],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {"200": answer} | {status: _failure(text) for status, text in _STATUSES.items()},
     }
@@ -101,6 +111,10 @@ def _text(summary: str) -> dict[str, Any]:
 
 def _path(name: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _header(name: str, text: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
 
 
 def _failure(text: str) -> dict[str, Any]:

@@ -151,6 +151,12 @@ class _SamplingBody(_Body):
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     n: int | None = None
+    quality_cost: float | None = Field(
+        None, description="moegate's knob, 0..1: 0 is quality alone, towards 1 quality is given up for price"
+    )
+    ttft_target_ms: float | None = Field(
+        None, description="milliseconds from receipt to first token that the caller would like"
+    )
 
     def refuse_unsupported(self) -> None:
         """Refuse what moegate understands and does not offer.

@@ -12,8 +12,11 @@ import orjson
 
 from protos import chat_pb2 as chat
 from serve.errors import InvalidRequest
+from serve.wishes import CallerWishes
 
 Door = Literal["http", "grpc"]
+
+NO_WISHES: Final = CallerWishes()
 
 AUTO: Final = frozenset({"", "auto", "moegate"})
 """Values of `model` that leave the choice to the router."""
@@ -43,6 +46,7 @@ class ChatRequest:
         is_stream: the caller reads tokens as they come.
         received_at: gateway's monotonic clock, seconds.
         deadline: gateway's monotonic clock, seconds.
+        wishes: what the caller asks of routing.
     """
 
     id: str
@@ -54,6 +58,7 @@ class ChatRequest:
     is_stream: bool
     received_at: float
     deadline: float
+    wishes: CallerWishes = NO_WISHES
 
     @property
     def pinned(self) -> str | None:

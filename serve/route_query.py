@@ -1,5 +1,6 @@
-"""What the router gets to see of a request: the turns, the tools on offer, nothing else."""
+"""What the router gets to see of a request: the turns, the tools on offer, who spoke last; nothing else."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from protos import chat_pb2 as chat
@@ -24,3 +25,11 @@ def route_query(source: chat.Conversation | str) -> RouteQuery:
         tool_text=tool_text(names, [tool.description for tool in source.tools]),
         has_tools=bool(names) and source.tool_choice.mode != chat.ToolChoice.MODE_NONE,
     )
+
+
+def last_speaker(source: chat.Conversation | str, experts: Sequence[str]) -> str | None:
+    """Name the expert that gave the last answer, where its message carries an expert's name (`messages[i].name`)."""
+    if isinstance(source, str):
+        return None
+    said = next((message for message in reversed(source.messages) if message.role == chat.ROLE_ASSISTANT), None)
+    return said.name if said is not None and said.name in experts else None

@@ -63,6 +63,11 @@ class RouterSettings(_Section):
 
     artifact: Path | None = None  # None = the one that ships
     abstain_below: float | None = Field(None, ge=0, le=1)  # None = the artefact's calibrated threshold
+    quality_cost: float = Field(0.0, ge=0, le=1)  # the knob of a request that sets none: 0 = quality alone
+    ttft_target_ms: float | None = Field(None, ge=1)  # latency target of a request that brings none; None = none
+    explore: float = Field(0.0, ge=0, le=1)  # share of free choices that are drawn at random, with their propensity
+    explore_seed: int = 0
+    reload_interval_s: float = Field(5.0, gt=0)  # how often the artefact's file is looked at
 
 
 class LogSettings(_Section):

@@ -1,18 +1,22 @@
 import logging
+import random
 import shutil
 import sys
 import time
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from subprocess import run
 
 import pytest
 
-from router.artifact import DEFAULT_PATH
+from router.artifact import DEFAULT_PATH, save
 from router.decision import Reason
 from router.errors import ArtifactError
+from router.explore import Exploration
 from router.features import RouteQuery, Turn, query_from_openai
-from router.policy import ExpertState
+from router.gate import Gate
+from router.policy import ExpertState, Wishes
 from router.router import Router
 from router.train import Trained
 
@@ -87,10 +91,6 @@ def test_usual_prompts_take_well_under_a_millisecond(router: Router, states: lis
 def test_a_replaced_artifact_is_taken_up_and_a_bad_one_is_not(
     artifact_file: Path, trained: Trained, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
-    from router.artifact import save
-
     path = tmp_path / "router.npz"
     shutil.copy(artifact_file, path)
     router = Router.load(path)
@@ -104,6 +104,76 @@ def test_a_replaced_artifact_is_taken_up_and_a_bad_one_is_not(
     save(replace(trained.artifact, abstain_below=0.2), path)
     assert router.reload_if_changed()
     assert router.version != first and router.policy.abstain_below == 0.2
+
+
+def test_a_policy_that_cannot_be_read_leaves_the_old_artefact(
+    artifact_file: Path, trained: Trained, tmp_path: Path
+) -> None:
+    path = tmp_path / "router.npz"
+    shutil.copy(artifact_file, path)
+    router = Router.load(path)
+    before = (router.version, router.policy)
+    save(replace(trained.artifact, policy={"knob": "broken"}), path)
+    with pytest.raises(ArtifactError, match="policy"):
+        router.reload_if_changed()
+    assert (router.version, router.policy) == before
+
+
+def test_the_operators_threshold_takes_the_artefacts_place(artifact_file: Path, states: list[ExpertState]) -> None:
+    router = Router.load(artifact_file, abstain_below=1.0)
+    assert router.route(ask("write a python function that parses maps"), states).reason is Reason.ABSTAINED
+
+
+def chat(*texts: str) -> RouteQuery:
+    return RouteQuery(tuple(Turn("user" if at % 2 == 0 else "assistant", text) for at, text in enumerate(texts)))
+
+
+@pytest.mark.parametrize("follow_up", ["shorter", "continue", "and in French?", "ok thanks", "もっと短く"])
+def test_short_follow_ups_stay(router: Router, states: list[ExpertState], follow_up: str) -> None:
+    for first in ("write a python function that parses maps", "plan a weekend around bees for two friends"):
+        expert = router.route(ask(first), states).expert
+        assert router.route(chat(first, "There.", follow_up), states).expert == expert
+        assert router.route(chat(first, "There.", "again", "Here.", follow_up), states).expert == expert
+
+
+def test_another_request_moves(router: Router, states: list[ExpertState]) -> None:
+    query = chat("write a python function that parses maps", "def f", "what is known about the history of rivers?")
+    made = router.route(query, states)
+    assert (made.expert, made.reason) == ("researcher", Reason.CLASSIFIED)
+
+
+def test_the_caller_may_say_who_answered_before(router: Router, states: list[ExpertState]) -> None:
+    made = router.route(ask("shorter"), states, wishes=Wishes(previous_expert="advisor"))
+    assert made.expert == "advisor"
+    unsaid = router.route(ask("shorter"), states)
+    assert unsaid.reason in {Reason.ABSTAINED, Reason.CLASSIFIED}
+
+
+def test_one_more_look_of_the_gate_and_only_in_a_conversation(
+    router: Router, states: list[ExpertState], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[RouteQuery] = []
+    seen = Gate.probabilities
+
+    def counting(self: Gate, query: RouteQuery) -> object:
+        looks.append(query)
+        return seen(self, query)
+
+    monkeypatch.setattr(Gate, "probabilities", counting)
+    router.route(ask("who first described rivers?"), states)
+    assert len(looks) == 1
+    router.route(chat(*["who first described rivers?"] * 41), states)
+    assert len(looks) == 3
+    router.route(chat("a", "b", "c"), states, pinned="coder")
+    router.route(chat("a", "b", "c"), states, wishes=Wishes(previous_expert="coder"))
+    assert len(looks) == 5
+
+
+def test_exploration_is_written_down(artifact_file: Path, states: list[ExpertState]) -> None:
+    router = Router.load(artifact_file, exploration=Exploration(0.5, random.Random(0)))
+    made = [router.route(ask("who first described rivers?"), states) for _ in range(60)]
+    assert {round(one.propensity, 6) for one in made} == {0.6, 0.1}
+    assert len({one.expert for one in made}) > 2
 
 
 def test_nothing_here_logs_or_prints_a_prompt(
