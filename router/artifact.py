@@ -16,12 +16,22 @@ import numpy as np
 
 from router.errors import ArtifactError
 from router.features import BUCKETS, FEATURE_VERSION, STRUCTURE_NAMES
+from router.toolfit import FIT_NAMES
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAX_BYTES = 4_000_000
 DEFAULT_PATH = Path(__file__).with_name("artifacts") / "router.npz"
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One more head beside the classes: hashed (BUCKETS,) float32, dense (D,) float32, bias."""
+
+    hashed: Floats
+    dense: Floats
+    bias: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +45,11 @@ class Artifact:
         bias: (C,) float32.
         slope: calibration of the raw logit, (C,) float32: calibrated = raw * slope + intercept.
         intercept: (C,) float32.
-        tool_probability: the tool-caller's probability where tools are offered, in (0, 1).
+        tool_probability: share of fitting tools among training rows with tools, in (0, 1); used without `fits`.
         default_expert: who answers when the gate abstains.
         abstain_below: the highest probability under which it abstains, in [0, 1].
+        leans: tells follow-ups, D = S; without it only the last user turn is read.
+        fits: says whether offered tools fit, D = S, `FIT_NAMES` and what each class says of the words.
         training: data digests, command, figures: for people and the model card.
         policy: settings of the decision beside the threshold, as `policy_file` writes them; {} = its defaults.
         version: short content hash; set by `save` and `load`.
@@ -54,6 +66,8 @@ class Artifact:
     abstain_below: float
     training: dict[str, Any] = field(default_factory=dict)
     policy: dict[str, Any] = field(default_factory=dict)
+    leans: Side | None = None
+    fits: Side | None = None
     version: str = "unsaved"
 
 
@@ -63,29 +77,29 @@ def save(artifact: Artifact, path: Path) -> str:
     N-gram weights are rounded to int8 with one scale a class: a quarter of the size
     for a rounding error below half a percent of the largest weight.
     """
-    scale = np.maximum(np.abs(artifact.hashed).max(axis=0), 1e-9) / 127.0
+    sides = {name: side for name, side in (("leans", artifact.leans), ("fits", artifact.fits)) if side}
     header = {
         "format_version": FORMAT_VERSION,
         "feature_version": FEATURE_VERSION,
         "structure_names": list(STRUCTURE_NAMES),
+        "fit_names": list(FIT_NAMES),
         "classes": list(artifact.classes),
         "tool_probability": artifact.tool_probability,
         "default_expert": artifact.default_expert,
         "abstain_below": artifact.abstain_below,
         "training": artifact.training,
         "policy": artifact.policy,
+        "sides": {name: side.bias for name, side in sides.items()},
     }
+    arrays: dict[str, Any] = {
+        "header": np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8),
+        **_packed("hashed", artifact.hashed),
+        **{name: getattr(artifact, name).astype(np.float32) for name in ("dense", "bias", "slope", "intercept")},
+    }
+    for name, side in sides.items():
+        arrays |= _packed(name, side.hashed) | {f"{name}_dense": side.dense.astype(np.float32)}
     buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        header=np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8),
-        hashed=np.rint(artifact.hashed / scale).astype(np.int8),
-        scale=scale.astype(np.float32),
-        dense=artifact.dense.astype(np.float32),
-        bias=artifact.bias.astype(np.float32),
-        slope=artifact.slope.astype(np.float32),
-        intercept=artifact.intercept.astype(np.float32),
-    )
+    np.savez_compressed(buffer, **arrays)
     raw = buffer.getvalue()
     if len(raw) > MAX_BYTES:
         raise ArtifactError(f"artefact of {len(raw)} bytes is over {MAX_BYTES}")
@@ -93,6 +107,12 @@ def save(artifact: Artifact, path: Path) -> str:
     partial.write_bytes(raw)
     partial.replace(path)
     return _version(raw)
+
+
+def _packed(name: str, weights: Floats) -> dict[str, Any]:
+    """Round weights to int8 with one scale a column."""
+    scale = np.maximum(np.abs(weights).max(axis=0), 1e-9) / 127.0
+    return {name: np.rint(weights / scale).astype(np.int8), f"{name}_scale": np.asarray(scale, dtype=np.float32)}
 
 
 def load(path: Path = DEFAULT_PATH) -> Artifact:
@@ -121,6 +141,7 @@ def _check_header(header: dict[str, Any]) -> None:
         "format_version": FORMAT_VERSION,
         "feature_version": FEATURE_VERSION,
         "structure_names": list(STRUCTURE_NAMES),
+        "fit_names": list(FIT_NAMES),
     }
     for name, value in expected.items():
         if header.get(name) != value:
@@ -134,13 +155,17 @@ def _assemble(header: dict[str, Any], arrays: dict[str, Any], version: str) -> A
         "hashed": (BUCKETS, len(classes)),
         "dense": (len(STRUCTURE_NAMES), len(classes)),
     }
-    shapes |= {name: (len(classes),) for name in ("scale", "bias", "slope", "intercept")}
+    shapes |= {name: (len(classes),) for name in ("hashed_scale", "bias", "slope", "intercept")}
+    sides = {str(name): float(bias) for name, bias in header["sides"].items()}
+    for name in sides:
+        extra = len(FIT_NAMES) + len(classes) if name == "fits" else 0
+        shapes |= {name: (BUCKETS,), f"{name}_scale": (), f"{name}_dense": (len(STRUCTURE_NAMES) + extra,)}
     for name, shape in shapes.items():
         if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
             raise ArtifactError(f"artefact's {name} is not finite numbers of shape {shape}")
     return Artifact(
         classes=classes,
-        hashed=arrays["hashed"].astype(np.float32) * arrays["scale"],
+        hashed=arrays["hashed"].astype(np.float32) * arrays["hashed_scale"],
         dense=arrays["dense"],
         bias=arrays["bias"],
         slope=arrays["slope"],
@@ -150,8 +175,17 @@ def _assemble(header: dict[str, Any], arrays: dict[str, Any], version: str) -> A
         abstain_below=float(header["abstain_below"]),
         training=dict(header["training"]),
         policy=dict(header.get("policy") or {}),  # files from before the knob have none
+        leans=_side("leans", arrays, sides),
+        fits=_side("fits", arrays, sides),
         version=version,
     )
+
+
+def _side(name: str, arrays: dict[str, Any], biases: dict[str, float]) -> Side | None:
+    """Read a head beside the classes, if the file has it."""
+    if name not in biases:
+        return None
+    return Side(arrays[name].astype(np.float32) * arrays[f"{name}_scale"], arrays[f"{name}_dense"], biases[name])
 
 
 def _version(raw: bytes) -> str:

@@ -13,9 +13,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 
 from router.decision import RouteDecision
-from router.features import STRUCTURE_NAMES, RouteQuery, featurize, window_of
+from router.features import STRUCTURE_NAMES, RouteQuery, name_features
 from router.gate import TOOL_CALLER
-from router.hashing import name_buckets
 from router.policy import ExpertState
 from router.router import Router
 
@@ -87,20 +86,23 @@ def explain(router: Router, query: RouteQuery, states: Sequence[ExpertState], pi
     """
     decision = router.route(query, states, pinned)
     found = _contributions(router, query)
-    found[TOOL_CALLER] = (Contribution("tools offered" if query.has_tools else "no tools offered", 0.0),)
+    found[TOOL_CALLER] = (_tools(router, query),)
     return Explanation(decision, found)
+
+
+def _tools(router: Router, query: RouteQuery) -> Contribution:
+    """Say in one line what the tools did."""
+    if not query.has_tools:
+        return Contribution("no tools offered", 0.0)
+    fit = router.gate.fit(query, router.gate.features(query))
+    return Contribution("tools offered, fit in log-odds", float(np.log(fit / max(1e-9, 1.0 - fit))))
 
 
 def _contributions(router: Router, query: RouteQuery) -> dict[str, tuple[Contribution, ...]]:
     """Split each text head's log-odds over the features and keep the `TOP` largest of each."""
     artifact = router.gate.artifact
-    features = featurize(query)
-    window = window_of(query)
-    names = {
-        bucket: name
-        for text in (window.previous, window.document, window.own)
-        for bucket, name in name_buckets(text).items()
-    }
+    features = router.gate.features(query)
+    names = name_features(query)
     hashed = features.values[:, None] * artifact.hashed[features.indices] * artifact.slope
     dense = features.dense[:, None] * artifact.dense * artifact.slope
     found = {}

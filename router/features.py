@@ -5,30 +5,26 @@ The gateway builds a `RouteQuery` from its own request type (or `query_from_open
 query is bounded whatever is sent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 
-from router.hashing import BUCKETS, HashedText, hash_text
-from router.structure import STRUCTURE_NAMES, Floats, structure
+from router.conversation import Thread, Turn, shares, thread_of
+from router.crossed import crossed_families, name_crossed
+from router.hashing import BUCKETS, bucket, name_buckets, text_families
+from router.lexicon import concept_families, concepts_of, name_concepts
+from router.structure import ANSWERED_IN_CODE, STRUCTURE_NAMES, Floats, structure
+from router.toolfit import REQUEST_CHARS, fit_features
 from router.window import PREVIOUS_CHARS, Window, normalise, split_window
 
-FEATURE_VERSION = 1  # raise whenever a prompt's features change: artefacts of another version are refused
+FEATURE_VERSION = 2  # raise whenever a prompt's features change: artefacts of another version are refused
 TOOL_TEXT_CHARS = 2_000
 DOCUMENT_WEIGHT = 0.35
-PREVIOUS_WEIGHT = 0.3
+LEANS_FROM = 0.3
 
 __all__ = ["BUCKETS", "FEATURE_VERSION", "STRUCTURE_NAMES", "Features", "RouteQuery", "Turn", "featurize"]
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One message of the conversation; `role` is system, user, assistant or tool."""
-
-    role: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,32 +54,96 @@ class Features:
         indices: buckets, (n,) int64, may repeat.
         values: their weights, (n,) float32.
         dense: structure features in `STRUCTURE_NAMES`' order, (S,) float32, each about 0..1.
+        leaning: how much the newest user turn leans on earlier ones, in [0, 1].
     """
 
     indices: np.ndarray[Any, np.dtype[np.int64]]
     values: Floats
     dense: Floats
+    leaning: float = 0.0
 
 
-def featurize(query: RouteQuery) -> Features:
-    """Turn a query into numbers; deterministic across machines and processes."""
-    window = window_of(query)
-    parts = [hash_text(window.own, 1.0, lead=True)]
+Leans = Callable[["Features"], float]  # how likely a turn, read alone, needs the turns before it
+
+
+def featurize(query: RouteQuery, leans: Leans | None = None) -> Features:
+    """Turn a query into numbers; deterministic across machines and processes.
+
+    Args:
+        query: what to read.
+        leans: the head that tells follow-ups; without it only the last user turn is read.
+    """
+    thread = thread_of(query.turns)
+    newest = featurize_turn(thread.said[0], query.response_format)
+    if leans is None or len(thread.said) == 1:
+        return newest
+    parts = {0: newest}
+
+    def leaning(at: int) -> float:
+        return leans(_part(parts, thread, at, query.response_format))
+
+    split = shares(len(thread.said), leaning)
+    read = [_part(parts, thread, at, query.response_format) for at in range(len(split))]
+    return _blend(read, split, thread.answered_in_code)
+
+
+def featurize_turn(text: str, response_format: str | None = None) -> Features:
+    """Read one user turn alone."""
+    window = split_window(text)
+    dense = structure(window, response_format)
+    concepts = concepts_of(window.own)
+    families = (
+        text_families(window.own, 1.0, lead=True) + concept_families(concepts) + crossed_families(dense, concepts)
+    )
     if window.document:
-        parts.append(hash_text(window.document, DOCUMENT_WEIGHT))
-    if window.previous:
-        parts.append(hash_text(window.previous, PREVIOUS_WEIGHT))
-    joined = parts[0] if len(parts) == 1 else HashedText.join(parts)
-    return Features(joined.indices, joined.values, structure(window, query.response_format, len(query.turns)))
+        families += text_families(window.document, DOCUMENT_WEIGHT)
+    hashed = bucket(families)
+    return Features(hashed.indices, hashed.values, dense)
+
+
+def _part(parts: dict[int, Features], thread: Thread, at: int, response_format: str | None) -> Features:
+    """Read turn `at` once."""
+    if at not in parts:
+        parts[at] = featurize_turn(thread.said[at], response_format)
+    return parts[at]
+
+
+def _blend(parts: Sequence[Features], split: Sequence[float], answered_in_code: bool) -> Features:
+    """Add up turns by their shares; what the last answer was counts as far as the newest turn leans on it."""
+    dense: Floats = np.array(split, dtype=np.float32) @ np.stack([part.dense for part in parts])
+    dense[ANSWERED_IN_CODE] = (1.0 - split[0]) if answered_in_code else 0.0
+    return Features(
+        np.concatenate([part.indices for part in parts]),
+        np.concatenate([part.values * np.float32(share) for part, share in zip(parts, split, strict=True)]),
+        dense,
+        1.0 - split[0],
+    )
+
+
+def fit_of(query: RouteQuery, features: Features) -> Floats:
+    """Compare a query with the tools it offers; a turn that leans on the one before is read together with it."""
+    thread = thread_of(query.turns)
+    said = thread.said[: 2 if features.leaning > LEANS_FROM else 1]
+    text = normalise("\n".join(part[:REQUEST_CHARS] for part in said))
+    return fit_features(text, query.tool_text, thread, features.leaning)
+
+
+def name_features(query: RouteQuery) -> dict[int, str]:
+    """Map the buckets of a query back to what was hashed, the newest turn's own words first, for explanations."""
+    named: dict[int, str] = {}
+    for text in reversed(thread_of(query.turns).said):
+        window = split_window(text)
+        concepts = concepts_of(window.own)
+        named |= name_crossed(structure(window, query.response_format), concepts) | name_concepts(concepts)
+        named |= name_buckets(window.document) | name_buckets(window.own)
+    return named
 
 
 def window_of(query: RouteQuery) -> Window:
-    """Cut out the words that routing reads: the last user turn, and a little of the one before it."""
-    said = [turn.text for turn in query.turns[-8:] if turn.role == "user"]
-    window = split_window(said[-1] if said else "")
-    if len(said) > 1:
-        return window.with_previous(normalise(said[-2][:PREVIOUS_CHARS]))
-    return window
+    """Cut out the last user turn's words, and the head of the user turn before it."""
+    said = thread_of(query.turns).said
+    window = split_window(said[0])
+    return window.with_previous(normalise(said[1][:PREVIOUS_CHARS])) if len(said) > 1 else window
 
 
 def query_from_openai(

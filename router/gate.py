@@ -1,7 +1,7 @@
 """The gate: calibrated probabilities of each expert for one query, by a linear model in numpy.
 
-`router.Router` owns one, built from an `Artifact`. The tool-caller's probability comes from structure alone: offered
-tools make it the first candidate whatever the words are, and without tools it is never one.
+`router.Router` owns one, built from an `Artifact`. Without tools the tool-caller is never a candidate; with tools its
+probability is that they fit the request, which a head of its own answers, leaning towards yes.
 """
 
 from dataclasses import dataclass
@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from router.artifact import Artifact
-from router.features import Features, RouteQuery, featurize
+from router.artifact import Artifact, Side
+from router.features import Features, RouteQuery, featurize, fit_of
+from router.structure import Floats
+from router.toolfit import opinions
 
 TOOL_CALLER = "tool-caller"
+TOOLS_FROM = 0.5  # tools at least this likely to fit come before any words
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -34,11 +37,31 @@ class Gate:
 
     def probabilities(self, query: RouteQuery) -> Doubles:
         """Return (E,) calibrated probabilities in [0, 1], each on its own: they need not sum to 1."""
-        heads = sigmoid(self.logits(featurize(query)))
+        features = self.features(query)
+        heads = sigmoid(self.logits(features))
         if not query.has_tools:
             return np.append(heads, 0.0)
-        fit = self.artifact.tool_probability
-        return np.append(np.minimum(heads, 1.0 - fit), fit)
+        fit = self.fit(query, features)
+        if fit >= min(TOOLS_FROM, float(heads.max())):
+            return np.append(np.minimum(heads, 1.0 - fit), fit)
+        return np.append(heads, fit)  # plainly not for the tools: judged by the words alone
+
+    def features(self, query: RouteQuery) -> Features:
+        """Read a query, earlier turns included as far as the newest leans on them."""
+        return featurize(query, self._leaning if self.artifact.leans else None)
+
+    def fit(self, query: RouteQuery, features: Features) -> float:
+        """Say how likely the offered tools are what the request needs."""
+        side = self.artifact.fits
+        if side is None:
+            return self.artifact.tool_probability
+        dense = np.concatenate([features.dense, fit_of(query, features), opinions(self.raw(features))])
+        return _answer(side, features, dense)
+
+    def _leaning(self, features: Features) -> float:
+        """Say how likely a turn, read alone, needs the turns before it."""
+        side = self.artifact.leans
+        return _answer(side, features, features.dense) if side else 0.0
 
     def by_expert(self, query: RouteQuery) -> dict[str, float]:
         """Return the same by name."""
@@ -46,9 +69,18 @@ class Gate:
 
     def logits(self, features: Features) -> Doubles:
         """Return the calibrated log-odds of each text head, (C,)."""
+        return np.asarray(self.raw(features) * self.artifact.slope + self.artifact.intercept, dtype=np.float64)
+
+    def raw(self, features: Features) -> Floats:
+        """Return the log-odds of each text head before calibration, (C,)."""
         part = self.artifact
-        raw = features.values @ part.hashed[features.indices] + features.dense @ part.dense + part.bias
-        return np.asarray(raw * part.slope + part.intercept, dtype=np.float64)
+        return np.asarray(features.values @ part.hashed[features.indices] + features.dense @ part.dense + part.bias)
+
+
+def _answer(side: Side, features: Features, dense: Floats) -> float:
+    """Ask a head beside the classes; a probability."""
+    logit = features.values @ side.hashed[features.indices] + dense @ side.dense + side.bias
+    return float(sigmoid(np.asarray(logit, dtype=np.float64)))
 
 
 def sigmoid(logits: Doubles) -> Doubles:

@@ -1,6 +1,6 @@
 """Hashed n-grams in numpy: the vocabulary-free half of the features.
 
-`features.featurize` calls `hash_text` on each part of the window. Words, word pairs, the leading words and character
+`features.featurize_turn` hashes each part of the window. Words, word pairs, the leading words and character
 n-grams inside words share one table of `BUCKETS` weights; hashing is the same on every machine, so training and serving
 agree without a dictionary to ship.
 """
@@ -20,7 +20,9 @@ MAX_WORDS = 400
 WORD_CHARS = 24  # a longer word is cut: one 100,000-letter word is one feature
 WIDE_FROM = 0x2E80  # from here on scripts are written without spaces: their 1- and 2-grams are words
 
-_WORD = re.compile(r"\w+")
+# `\w` leaves out the vowel signs of Hebrew, Arabic, the Indic scripts and Thai and would cut their words apart.
+_WORD = re.compile(r"[\w\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u0963\u0966-\u0dff\u0e31-\u0e4e\u200c\u200d]+")
+_ASCII_WORD = re.compile(r"\w+")  # the same words where text is ASCII, found faster
 _DIGITS = re.compile(r"\d+")
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing (Knuth 6.4): the high bits of the product are the bucket
 _SHIFT = np.uint64(64 - BUCKET_BITS)
@@ -30,6 +32,9 @@ Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
+Family = tuple[Hashes, float]  # hashes of one kind, and the length their weights are to have together
+
+
 @dataclass(frozen=True, slots=True)
 class HashedText:
     """Buckets (n,) int64 and their weights (n,) float32; a bucket may repeat."""
@@ -37,42 +42,62 @@ class HashedText:
     indices: Indices
     values: Floats
 
-    @staticmethod
-    def join(parts: "Sequence[HashedText]") -> "HashedText":
-        """Lay several parts end to end."""
-        return HashedText(
-            np.concatenate([part.indices for part in parts]), np.concatenate([part.values for part in parts])
-        )
 
+def text_families(text: str, weight: float, *, lead: bool = False) -> list[Family]:
+    """Hash normalised text into words, pairs, characters and, with `lead`, its first words.
 
-def hash_text(text: str, weight: float, *, lead: bool = False) -> HashedText:
-    """Hash normalised text; each family of n-grams is scaled to length `weight`, so long text does not shout.
+    Each family is scaled to length `weight`, so long text does not shout; "write a", "who was" say more at the start.
 
     Args:
         text: lower case and capped, as `window` makes it.
         weight: how much this part counts.
-        lead: also hash the first words as such: "write a", "who was" say more at the start.
+        lead: also hash the first words as such.
     """
-    text = _DIGITS.sub("0", text)
-    words = [word[:WORD_CHARS] for word in _WORD.findall(text)[:MAX_WORDS]]
-    codes = _word_codes(words)
-    families = [codes, _pairs(codes), _char_ngrams(text)]
-    if lead:
-        families.append(_lead(codes))
-    return HashedText.join([_bucket(family, weight) for family in families])
+    found = split_words(text)
+    codes = _word_codes([word[:WORD_CHARS] for word in found[:MAX_WORDS]])
+    families = [codes, _pairs(codes), _char_ngrams(found)]
+    return [(family, weight) for family in ([*families, _lead(codes)] if lead else families)]
+
+
+def bucket(families: Sequence[Family]) -> HashedText:
+    """Fold hashes into buckets: within a family once each, with equal weights. One sort for all families."""
+    sizes = [len(hashes) for hashes, _ in families]
+    joined = np.concatenate([hashes for hashes, _ in families])
+    offsets = np.repeat(np.arange(len(families), dtype=np.int64) << BUCKET_BITS, sizes)
+    places = np.sort(((joined * _MIX) >> _SHIFT).astype(np.int64) + offsets)
+    if places.size:
+        places = places[np.concatenate(([True], places[1:] != places[:-1]))]
+    family = places >> BUCKET_BITS
+    counts = np.maximum(1, np.bincount(family, minlength=len(families)))
+    value = np.array([weight for _, weight in families], dtype=np.float32) / np.sqrt(counts, dtype=np.float32)
+    return HashedText(places & (BUCKETS - 1), value[family])
+
+
+def place_of(code: Hashes | np.uint64) -> int:
+    """Fold one hash into its bucket number."""
+    return _places(np.atleast_1d(np.asarray(code, dtype=np.uint64)))[0]
+
+
+def words_of(text: str) -> list[str]:
+    """Split a normalised text into words, each cut at `WORD_CHARS`, at most `MAX_WORDS`."""
+    return [word[:WORD_CHARS] for word in split_words(text)[:MAX_WORDS]]
+
+
+def split_words(text: str) -> list[str]:
+    """Split a normalised text into whole words, every number made one 0."""
+    return (_ASCII_WORD if text.isascii() else _WORD).findall(_DIGITS.sub("0", text))
 
 
 def name_buckets(text: str) -> dict[int, str]:
     """Map buckets back to n-grams of a (normalised) text, for explanations; longer units win a collision."""
-    text = _DIGITS.sub("0", text)
-    words = [word[:WORD_CHARS] for word in _WORD.findall(text)[:MAX_WORDS]]
+    words = words_of(text)
     codes = _word_codes(words)
-    packed = f" {' '.join(_WORD.findall(text))} "
+    packed = f" {' '.join(split_words(text))} "
     named: dict[int, str] = {}
     for size in (3, 4):
         for gram in {packed[at : at + size] for at in range(len(packed) - size + 1)}:
             if " " not in gram[1:-1]:
-                named |= dict.fromkeys(_bucket(_char_ngrams(gram.strip(" ")), 1.0).indices.tolist(), f"…{gram}…")
+                named |= dict.fromkeys(_places(_char_ngrams([gram.strip(" ")])), f"…{gram}…")
     named |= dict(zip(_places(codes), words, strict=True))
     named |= dict(zip(_places(_pairs(codes)), [" ".join(pair) for pair in pairwise(words)], strict=True))
     lead = [f"^{' '.join(words[:end])}" for end in range(1, min(3, len(words)) + 1)]
@@ -100,9 +125,9 @@ def _lead(codes: Hashes) -> Hashes:
     return np.array([zlib.crc32(codes[:end].tobytes()) + (7 << 33) for end in ends], dtype=np.uint64)
 
 
-def _char_ngrams(text: str) -> Hashes:
+def _char_ngrams(found: Sequence[str]) -> Hashes:
     """Hash 3- and 4-grams that do not cross a word's edge, and 1- and 2-grams of scripts without spaces."""
-    packed = f" {' '.join(_WORD.findall(text))} "
+    packed = f" {' '.join(found)} "
     chars = np.frombuffer(packed.encode("utf-32-le", "replace"), dtype="<u4").astype(np.uint64)
     is_space = chars == 32
     two = chars[:-1] * np.uint64(0x100000001B3) + chars[1:]
@@ -114,10 +139,3 @@ def _char_ngrams(text: str) -> Hashes:
     if wide.any():
         grams += [chars[wide] + np.uint64(1 << 40), two[wide[:-1] & wide[1:]] + np.uint64(2 << 40)]
     return np.concatenate(grams)
-
-
-def _bucket(hashes: Hashes, weight: float) -> HashedText:
-    """Fold hashes into buckets, once each, with equal weights of joint length `weight`."""
-    unique = np.unique((hashes * _MIX) >> _SHIFT).astype(np.int64)
-    value = weight / np.sqrt(max(1, unique.size))
-    return HashedText(unique, np.full(unique.size, value, dtype=np.float32))

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from router.dataset import Row, weights
-from router.features import BUCKETS, STRUCTURE_NAMES, Features, featurize
+from router.features import BUCKETS, STRUCTURE_NAMES, Features, Leans, featurize
+from router.gate import sigmoid
 
-DENSE_SCALE = 0.5  # structure beside n-grams whose families each have length 1
+DENSE_SCALE = 1.0  # structure beside n-grams whose families each have length 1 (0.5 and 2 were worse: CARD.md)
+TOLERANCE = 0.1  # the dual solver is then within 0.01 of the exact logits, in a tenth of the time
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,35 @@ class Heads:
         return np.asarray(matrix @ stacked + self.bias, dtype=np.float64)
 
 
-def design_matrix(features: Sequence[Features]) -> Any:  # noqa: ANN401 - scipy ships no types
-    """Lay features out as one sparse matrix (n, BUCKETS + S)."""
+@dataclass(frozen=True, slots=True)
+class Head:
+    """One logistic head: hashed (BUCKETS,), dense (D,), bias."""
+
+    hashed: Doubles
+    dense: Doubles
+    bias: float
+
+    @staticmethod
+    def never() -> "Head":
+        """Make a head that always says no."""
+        return Head(np.zeros(BUCKETS), np.zeros(len(STRUCTURE_NAMES)), -20.0)
+
+    def leaning(self, features: Features) -> float:
+        """Answer with a probability."""
+        return float(sigmoid(np.array(self.logit(features))))
+
+    def logits(self, matrix: Any) -> Doubles:  # noqa: ANN401 - scipy ships no types
+        """Answer for the rows of a matrix as `design_matrix` makes it, (n,)."""
+        stacked = np.concatenate([self.hashed, self.dense / DENSE_SCALE])
+        return np.asarray(matrix @ stacked + self.bias, dtype=np.float64)
+
+    def logit(self, features: Features) -> float:
+        """Answer for one query; `dense` is structure alone here."""
+        return float(features.values @ self.hashed[features.indices] + features.dense @ self.dense + self.bias)
+
+
+def design_matrix(features: Sequence[Features], extra: Sequence[Any] = ()) -> Any:  # noqa: ANN401 - scipy ships no types
+    """Lay features out as one sparse matrix (n, BUCKETS + S), and as many columns more as `extra`'s rows hold."""
     from scipy import sparse  # noqa: PLC0415 - training only
 
     sizes = [one.indices.size for one in features]
@@ -42,7 +72,10 @@ def design_matrix(features: Sequence[Features]) -> Any:  # noqa: ANN401 - scipy 
     values = np.concatenate([one.values for one in features])
     hashed = sparse.csr_matrix((values, indices, indptr), shape=(len(features), BUCKETS), dtype=np.float64)
     hashed.sum_duplicates()
-    dense = sparse.csr_matrix(np.vstack([one.dense for one in features]).astype(np.float64) * DENSE_SCALE)
+    numbers = np.vstack([one.dense for one in features]).astype(np.float64)
+    if len(extra):
+        numbers = np.hstack([numbers, np.vstack(extra)])
+    dense = sparse.csr_matrix(numbers * DENSE_SCALE)
     return sparse.hstack([hashed, dense], format="csr")
 
 
@@ -51,26 +84,33 @@ def fit_heads(matrix: Any, rows: Sequence[Row], classes: Sequence[str], strength
 
     A head whose class is absent (or alone) answers its share of the rows, without words.
     """
+    sample_weights = weights(rows)
+    found = [
+        fit_head(matrix, np.array([name in row.labels for row in rows]), sample_weights, strength, seed)
+        for name in classes
+    ]
+    return Heads(
+        tuple(classes),
+        np.stack([head.hashed for head in found], axis=1),
+        np.stack([head.dense for head in found], axis=1),
+        np.array([head.bias for head in found]),
+    )
+
+
+def fit_head(matrix: Any, target: Bools, sample_weights: Doubles, strength: float, seed: int) -> Head:  # noqa: ANN401
+    """Fit one head; one whose target never changes answers that, without words."""
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - training only
 
-    sample_weights = weights(rows)
-    columns = []
-    biases = []
-    for name in classes:
-        target = np.array([name in row.labels for row in rows])
-        if target.all() or not target.any():
-            columns.append(np.zeros(matrix.shape[1]))
-            biases.append(4.0 if target.all() else -4.0)
-            continue
-        model = LogisticRegression(C=strength, solver="liblinear", random_state=seed, max_iter=200)
-        model.fit(matrix, target, sample_weight=sample_weights)
-        columns.append(model.coef_[0])
-        biases.append(float(model.intercept_[0]))
-    stacked = np.stack(columns, axis=1)
-    split = stacked.shape[0] - len(STRUCTURE_NAMES)
-    return Heads(tuple(classes), stacked[:split], stacked[split:] * DENSE_SCALE, np.array(biases))
+    if target.all() or not target.any():
+        return Head(np.zeros(BUCKETS), np.zeros(matrix.shape[1] - BUCKETS), 4.0 if target.all() else -4.0)
+    model = LogisticRegression(
+        C=strength, solver="liblinear", dual=True, tol=TOLERANCE, random_state=seed, max_iter=500
+    )
+    model.fit(matrix, target, sample_weight=sample_weights)
+    weight = model.coef_[0]
+    return Head(weight[:BUCKETS], weight[BUCKETS:] * DENSE_SCALE, float(model.intercept_[0]))
 
 
-def featurize_all(rows: Sequence[Row]) -> list[Features]:
+def featurize_all(rows: Sequence[Row], leans: Leans | None = None) -> list[Features]:
     """Compute the features of many rows."""
-    return [featurize(row.query) for row in rows]
+    return [featurize(row.query, leans) for row in rows]

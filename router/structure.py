@@ -81,12 +81,13 @@ _PROBES: dict[str, Probe] = {
     "capitalised words inside": _count(r"(?<=[a-z,] )[A-Z][a-z]+", 6),
     "lines": lambda text: min(1.0, text.count("\n") / 20),
 }
-_SCALARS = ("short", "log length", "document share", "earlier turns", "response format", "empty")
+_SCALARS = ("short", "log length", "document share", "response format", "empty", "the answer before held code")
 STRUCTURE_NAMES: tuple[str, ...] = (*_PROBES, *_SCALARS)
+ANSWERED_IN_CODE = len(STRUCTURE_NAMES) - 1  # set by `features`, which sees the conversation
 STRUCTURE_CHARS = 2_000  # probes read the window's two ends, so that no pattern sees more than this
 
 
-def structure(window: Window, response_format: str | None, turns: int) -> Floats:
+def structure(window: Window, response_format: str | None) -> Floats:
     """Measure one window; (S,) float32 in `STRUCTURE_NAMES`' order."""
     text = window.raw
     if len(text) > STRUCTURE_CHARS:
@@ -96,8 +97,8 @@ def structure(window: Window, response_format: str | None, turns: int) -> Floats
         1.0 if window.length <= 24 else 0.0,
         min(1.0, math.log1p(window.length) / 9.0),
         len(window.document) / split if split else 0.0,
-        min(1.0, (turns - 1) / 6) if turns else 0.0,
         0.0 if response_format in (None, "text") else 1.0,
         0.0 if text.strip() else 1.0,
+        0.0,
     )
     return np.array([probe(text) for probe in _PROBES.values()] + list(scalars), dtype=np.float32)

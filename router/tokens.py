@@ -19,7 +19,14 @@ def estimate_tokens(texts: Iterable[str]) -> int:
     Pre-tokenisers never join two words, so words bound the tokens of ASCII text from below; East Asian text has no
     spaces and is counted by character.
     """
-    raw = "\n".join(texts)[:MAX_BYTES].encode("utf-8", "replace")
+    left = MAX_BYTES
+    kept = []
+    for text in texts:
+        kept.append(text[:left])
+        left -= len(kept[-1])
+        if left <= 0:
+            break
+    raw = "\n".join(kept).encode("utf-8", "replace")
     if not raw:
         return 0
     codes = np.frombuffer(raw, dtype=np.uint8)

@@ -6,7 +6,7 @@ on everything and saves. Never imported at serving time.
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,23 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from router.artifact import DEFAULT_PATH, Artifact, save
+from router.artifact import DEFAULT_PATH, Artifact, Side, save
 from router.calibrate import Calibration, CrossFit, crossfit, fit_calibration
 from router.crossval import HeldOut, leave_one_source_out, random_split
 from router.dataset import Row, at_most, digest, read_rows, read_seeds, without_duplicates
-from router.features import BUCKETS, STRUCTURE_NAMES
+from router.features import BUCKETS, STRUCTURE_NAMES, Features, fit_of
 from router.gate import TOOL_CALLER
-from router.heads import Heads, design_matrix, featurize_all, fit_heads
+from router.heads import Doubles, Head, Heads, design_matrix, featurize_all, fit_head, fit_heads
+from router.leaning import fit_leaning
+from router.toolfit import opinions
+from router.toolrows import fits, read_misfits, tool_rows, tool_weights
 
 SEEDS_PATH = Path(__file__).with_name("seeds")
 DEFAULT_EXPERT = "generalist"
-STRENGTH = 4.0
+STRENGTH = 2.0
+TOOL_STRENGTH = 1.0
+KEPT_FITS = 0.995  # of the requests whose tools fit, by weight of rows; see CARD.md for what it costs the others
+FOLDS = 5
 ROWS_PER_SOURCE = 400
 
 
@@ -53,15 +59,17 @@ class Recipe:
     seed: int = 0
     strength: float = STRENGTH
     rows_per_source: int = ROWS_PER_SOURCE
+    misfits: Sequence[Row] = ()
     record: dict[str, Any] = field(default_factory=dict)
 
 
 def train(rows: Sequence[Row], recipe: Recipe, progress: Progress | None = None) -> Trained:
     """Fit, measure and calibrate; deterministic in `rows` and `recipe`."""
     kept = at_most(without_duplicates(rows), recipe.rows_per_source, recipe.seed)
+    leans = fit_leaning(kept, recipe.seed)
     worded = [row for row in kept if TOOL_CALLER not in row.labels]
     classes = sorted({label for row in worded for label in row.labels} | {DEFAULT_EXPERT})
-    matrix = design_matrix(featurize_all(worded))
+    matrix = design_matrix(featurize_all(worded, leans.leaning))
     sources = sorted({row.source for row in worded if not row.is_seed})
     held_out, random, crossed, calibration = None, None, None, Calibration(1.0, 0.0, 0.0)
     if len(sources) > 1:
@@ -84,7 +92,67 @@ def train(rows: Sequence[Row], recipe: Recipe, progress: Progress | None = None)
         "random_split_macro": random.macro_accuracy() if random else None,
         "crossfit": asdict(crossed) if crossed else None,
     }
-    return Trained(_artifact(heads, calibration, _tool_probability(kept), record), held_out, random, crossed)
+    tooled = tool_rows(kept, recipe.misfits, recipe.seed)
+    fitting = fit_tools(tooled, leans, Opinions(matrix, worded, classes, recipe, calibration), recipe.seed)
+    artifact = _artifact(heads, calibration, _tool_probability(kept), record)
+    return Trained(replace(artifact, leans=_side(leans), fits=_side(fitting)), held_out, random, crossed)
+
+
+@dataclass(frozen=True, slots=True)
+class Opinions:
+    """What text heads say of words they were not trained on."""
+
+    matrix: Any
+    rows: Sequence[Row]
+    classes: Sequence[str]
+    recipe: Recipe
+    calibration: Calibration
+
+    def __call__(self, rows: Sequence[Row], features: Sequence[Features]) -> Doubles:
+        """Score `rows` (n, C), in folds; a request among the training rows is scored by heads that did not see it."""
+        fold_of = {row.query.turns: at % FOLDS for at, row in enumerate(self.rows)}
+        folds = np.array(list(fold_of.values()))
+        mine = np.array([fold_of[row.query.turns] for row in self.rows])
+        asked = np.array([fold_of.get(row.query.turns, at % FOLDS) for at, row in enumerate(rows)])
+        matrix = design_matrix(features)
+        found = np.zeros((len(rows), len(self.classes)))
+        for at in np.unique(folds):
+            kept = [row for row, fold in zip(self.rows, mine, strict=True) if fold != at]
+            heads = fit_heads(self.matrix[mine != at], kept, self.classes, self.recipe.strength, self.recipe.seed)
+            found[asked == at] = heads.logits(matrix[asked == at])
+        return found
+
+
+def fit_tools(rows: Sequence[Row], leans: Head, opinions_of: Opinions, seed: int) -> Head | None:
+    """Fit the head that says whether tools fit, and lower its threshold until nearly no fitting tools are lost.
+
+    None without examples of both. The bias is set on folds of whole rows, each scored by a head that did not see them:
+    structure comes first, so the error allowed is that of sending too much to the tool-caller.
+    """
+    target = fits(rows)
+    if len(rows) < FOLDS or target.all() or not target.any():
+        return None
+    features = featurize_all(rows, leans.leaning)
+    fitted = np.vstack([fit_of(row.query, one) for row, one in zip(rows, features, strict=True)])
+    said = opinions_of(rows, features)
+    matrix = design_matrix(features, list(np.hstack([fitted, opinions(said)]))).tocsr()
+    weight = tool_weights(rows)
+    fold = np.random.default_rng(seed).integers(FOLDS, size=len(rows))
+    logits = np.zeros(len(rows))
+    for at in range(FOLDS):
+        out = fold == at
+        head = fit_head(matrix[~out], target[~out], weight[~out], TOOL_STRENGTH, seed)
+        logits[out] = head.logits(matrix[out])
+    head = fit_head(matrix, target, weight, TOOL_STRENGTH, seed)
+    words = opinions_of.calibration
+    rival = np.minimum(0.0, said.max(axis=1) * words.slope + words.intercept)  # what `Gate.probabilities` compares with
+    lost = float(np.quantile((logits - rival)[target], 1.0 - KEPT_FITS))
+    return replace(head, bias=head.bias + max(0.0, -lost))
+
+
+def _side(head: Head | None) -> Side | None:
+    """Make a head servable."""
+    return Side(head.hashed.astype(np.float32), head.dense.astype(np.float32), head.bias) if head else None
 
 
 def _artifact(heads: Heads, calibration: Calibration, tool_probability: float, record: dict[str, Any]) -> Artifact:
@@ -139,16 +207,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m router.train", description=main.__doc__)
     parser.add_argument("--data", nargs="+", type=Path, required=True, help=".jsonl(.gz) files of labelled rows")
     parser.add_argument("--seeds", type=Path, default=SEEDS_PATH, help="folder of hand-written seed files")
+    parser.add_argument("--misfits", nargs="*", type=Path, default=[], help="requests whose tools do not fit (BFCL)")
     parser.add_argument("--out", type=Path, default=DEFAULT_PATH)
     parser.add_argument("--seed", type=int, default=0, help="of every random draw")
     options = parser.parse_args(arguments)
     console = Console()
     rows = read_rows(options.data) + read_seeds(options.seeds)
-    files = [*options.data, *(sorted(options.seeds.glob("*.jsonl")) if options.seeds.is_dir() else [])]
+    files = [
+        *options.data,
+        *options.misfits,
+        *(sorted(options.seeds.glob("*.jsonl")) if options.seeds.is_dir() else []),
+    ]
     record = {"data": {path.name: digest(path) for path in files}, "seed": options.seed}
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        trained = train(rows, Recipe(seed=options.seed, record=record), progress)
+        trained = train(rows, Recipe(seed=options.seed, misfits=read_misfits(options.misfits), record=record), progress)
     report(trained, console)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     version = save(trained.artifact, options.out)

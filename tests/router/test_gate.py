@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.artifact import Artifact
+from router.artifact import Artifact, Side
 from router.features import BUCKETS, STRUCTURE_NAMES, RouteQuery, Turn, query_from_openai
 from router.gate import TOOL_CALLER, Gate
+from router.toolfit import FIT_NAMES
 from router.train import Trained
 
 
@@ -41,3 +44,21 @@ def test_a_trained_gate_reads_words_it_has_not_seen_together(trained: Trained, t
     gate = Gate(trained.artifact)
     found = gate.probabilities(query_from_openai([{"role": "user", "content": text}]))
     assert gate.experts[int(np.argmax(found))] == expert
+
+
+def test_tools_that_do_not_fit_leave_the_words_as_they_are() -> None:
+    gate = loud_gate()
+    hashed, dense = np.zeros(BUCKETS, dtype=np.float32), np.zeros(len(STRUCTURE_NAMES) + len(FIT_NAMES) + 2, np.float32)
+    unfit = Gate(replace(gate.artifact, fits=Side(hashed, dense, -5.0)))
+    query = RouteQuery((Turn("user", "paint"),), ("f",), "f: x", has_tools=True)
+    offered, without = unfit.probabilities(query), unfit.probabilities(RouteQuery((Turn("user", "paint"),)))
+    assert np.array_equal(offered[:2], without[:2]) and 0 < offered[2] < offered[:2].max()
+
+
+def test_a_follow_up_is_read_with_the_turn_it_leans_on(trained: Trained) -> None:
+    sure = Side(np.zeros(BUCKETS, dtype=np.float32), np.zeros(len(STRUCTURE_NAMES), dtype=np.float32), 8.0)
+    gate = Gate(replace(trained.artifact, leans=sure))
+    first = {"role": "user", "content": "write a python function that parses dates"}
+    follow = [first, {"role": "assistant", "content": "```python\n```"}, {"role": "user", "content": "shorter"}]
+    found = gate.probabilities(query_from_openai(follow))
+    assert gate.experts[int(np.argmax(found))] == "coder"

@@ -1,0 +1,70 @@
+"""Which earlier turns a request leans on, and how much.
+
+"shorter" or "and in French?" means nothing alone: it takes its meaning from the user turn before it, which may lean on
+an earlier one itself. `features.featurize` asks a trained head how likely each turn leans, newest first, and blends the
+turns by the shares that come of it. No clock, no state.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+MAX_TURNS = 16  # messages looked at, newest last
+MAX_USER_TURNS = 4
+LEAST_LEFT = 0.04  # a share smaller than this is not worth reading another turn for
+ANSWER_CHARS = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of the conversation; `role` is system, user, assistant or tool."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """What matters of a conversation.
+
+    Attributes:
+        said: user turns, newest first, at most `MAX_USER_TURNS`; ("",) when there is none.
+        answered_in_code: the answer before the newest user turn holds a fenced block.
+        used_tools: a tool's result stands between the newest user turn and the one before it.
+    """
+
+    said: tuple[str, ...]
+    answered_in_code: bool
+    used_tools: bool
+
+
+def thread_of(turns: Sequence[Turn]) -> Thread:
+    """Read the last `MAX_TURNS` messages."""
+    recent = turns[-MAX_TURNS:]
+    places = [at for at, turn in enumerate(recent) if turn.role == "user"]
+    said = tuple(recent[at].text for at in reversed(places))[:MAX_USER_TURNS] or ("",)
+    start = places[-2] if len(places) > 1 else 0
+    between = recent[start : places[-1]] if places else ()
+    return Thread(
+        said=said,
+        answered_in_code=any("```" in turn.text[:ANSWER_CHARS] for turn in between if turn.role == "assistant"),
+        used_tools=any(turn.role == "tool" for turn in between),
+    )
+
+
+def shares(count: int, leans: Callable[[int], float]) -> list[float]:
+    """Split a whole of 1 over turns 0 (newest) to `count - 1`; the list stops where nothing is left.
+
+    Args:
+        count: user turns at hand, at least 1.
+        leans: probability that a turn needs an earlier one, in [0, 1]; called at most once a turn, never for the last.
+    """
+    found: list[float] = []
+    left = 1.0
+    for at in range(count):
+        leaning = leans(at) if at < count - 1 else 0.0
+        found.append(left * (1.0 - leaning))
+        left *= leaning
+        if left < LEAST_LEFT:
+            found[-1] += left
+            break
+    return found

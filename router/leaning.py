@@ -1,0 +1,31 @@
+"""The head that tells a follow-up ("shorter", "and in French?") from a request that stands alone.
+
+`train` fits it on the newest user turns of the seeds: tagged follow-ups against turns that start something new. The
+gate asks it only inside conversations; `conversation.shares` turns its answers into weights of turns.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from router.conversation import thread_of
+from router.dataset import Row
+from router.features import featurize_turn
+from router.heads import Head, design_matrix, fit_head
+
+FOLLOW_UP = "followup"
+ALONE_WEIGHT = 0.1  # a first turn stands alone too, but says less than a change of subject inside a conversation
+STRENGTH = 1.0
+
+
+def fit_leaning(rows: Sequence[Row], seed: int) -> Head:
+    """Fit it; with no conversation among the seeds nothing ever leans."""
+    seeds = [row for row in rows if row.is_seed]
+    inside = np.array([len(thread_of(row.query.turns).said) > 1 for row in seeds], dtype=np.bool_)
+    target = np.array([FOLLOW_UP in row.tags for row in seeds], dtype=np.bool_)
+    kept = np.flatnonzero(inside | ~target)
+    if not (target & inside).any():
+        return Head.never()
+    matrix = design_matrix([featurize_turn(thread_of(seeds[at].query.turns).said[0]) for at in kept])
+    weight = np.where(inside[kept], 1.0, ALONE_WEIGHT)
+    return fit_head(matrix, target[kept], weight / weight.mean(), STRENGTH, seed)
