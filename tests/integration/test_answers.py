@@ -108,13 +108,23 @@ async def test_a_prompt_longer_than_the_window(http: httpx2.AsyncClient, stub: G
     assert (await http.get("/ready")).json()["experts"]["coder"] is True
 
 
-async def test_tools_are_never_lost_to_wording(sdk: openai.AsyncOpenAI) -> None:
-    tool = {"type": "function", "function": {"name": "get_time", "description": "the time in a city"}}
-    for text in ("Write a poem", "def f(x): return x", "Who was Ada Lovelace?"):
-        answer = await sdk.chat.completions.create(
-            model="auto",
-            messages=[{"role": "user", "content": text}],
-            tools=[tool],  # type: ignore[list-item]  # a dict is what users send
-            max_tokens=3,
-        )
-        assert answer.model == "tool-caller"
+FITTING = [
+    ("Write a poem about the rain in Lima", "write_poem", "Writes a poem about a topic"),
+    ("Format this code: def f(x): return x", "format_code", "Formats source code"),
+    ("Look up who Ada Lovelace was", "look_up_person", "Looks up who a person was in the encyclopaedia"),
+    ("What time is it in Tokyo?", "get_time", "Returns the time in a city"),
+]
+
+
+@pytest.mark.parametrize(("text", "name", "description"), FITTING)
+async def test_tools_that_fit_are_never_lost_to_wording(
+    sdk: openai.AsyncOpenAI, text: str, name: str, description: str
+) -> None:
+    tool = {"type": "function", "function": {"name": name, "description": description}}
+    answer = await sdk.chat.completions.create(
+        model="auto",
+        messages=[{"role": "user", "content": text}],
+        tools=[tool],  # type: ignore[list-item]  # a dict is what users send
+        max_tokens=3,
+    )
+    assert answer.model == "tool-caller"
