@@ -36,6 +36,7 @@ class RouteQuery:
         tool_names: functions the caller offers, in order.
         tool_text: their names and descriptions, capped at `TOOL_TEXT_CHARS`.
         has_tools: tools are offered and `tool_choice` is not "none".
+        must_call: `tool_choice` asks for a call, so there is nothing to judge.
         response_format: OpenAI's `response_format.type`, or None.
     """
 
@@ -43,6 +44,7 @@ class RouteQuery:
     tool_names: tuple[str, ...] = ()
     tool_text: str = ""
     has_tools: bool = False
+    must_call: bool = False
     response_format: str | None = None
 
 
@@ -160,6 +162,7 @@ def query_from_openai(
         tool_names=names,
         tool_text=tool_text(names, [str(function.get("description") or "") for function in functions]),
         has_tools=bool(names) and tool_choice != "none",
+        must_call=bool(names) and tool_choice not in (None, "none", "auto"),
         response_format=str(response_format["type"]) if response_format and "type" in response_format else None,
     )
 

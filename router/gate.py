@@ -53,6 +53,8 @@ class Gate:
     def fit(self, query: RouteQuery, features: Features) -> float:
         """Say how likely the offered tools are what the request needs."""
         side = self.artifact.fits
+        if query.must_call:
+            return 1.0
         if side is None:
             return self.artifact.tool_probability
         dense = np.concatenate([features.dense, fit_of(query, features), opinions(self.raw(features))])

@@ -13,6 +13,8 @@ ROLE_NAMES: Final = {
     chat.ROLE_TOOL: "tool",
 }
 
+_MUST_CALL: Final = frozenset({chat.ToolChoice.MODE_REQUIRED, chat.ToolChoice.MODE_NAMED})
+
 
 def route_query(source: chat.Conversation | str) -> RouteQuery:
     """Build the router's query; raw text counts as one user turn."""
@@ -24,6 +26,7 @@ def route_query(source: chat.Conversation | str) -> RouteQuery:
         tool_names=names,
         tool_text=tool_text(names, [tool.description for tool in source.tools]),
         has_tools=bool(names) and source.tool_choice.mode != chat.ToolChoice.MODE_NONE,
+        must_call=bool(names) and source.tool_choice.mode in _MUST_CALL,
     )
 
 
