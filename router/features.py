@@ -90,7 +90,7 @@ def featurize(query: RouteQuery, leans: Leans | None = None) -> Features:
         leans: the head that tells follow-ups; without it only the last user turn is read.
     """
     thread = thread_of(query.turns)
-    newest = featurize_turn(thread.said[0], query.response_format)
+    newest = featurize_turn(thread.said[0], query.response_format, query.documents)
     if leans is None or len(thread.said) == 1:
         return newest
     parts = {0: newest}
@@ -103,10 +103,10 @@ def featurize(query: RouteQuery, leans: Leans | None = None) -> Features:
     return _blend(read, split, thread.answered_in_code)
 
 
-def featurize_turn(text: str, response_format: str | None = None) -> Features:
+def featurize_turn(text: str, response_format: str | None = None, documents: Documents = NO_DOCUMENTS) -> Features:
     """Read one user turn alone."""
     window = split_window(text)
-    dense = structure(window, response_format)
+    dense = structure(window, response_format, documents.chars)
     concepts = concepts_of(window.own)
     families = (
         text_families(window.own, 1.0, lead=True) + concept_families(concepts) + crossed_families(dense, concepts)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from router.window import Window
+from router.window import DOCUMENT_CHARS, Window
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Probe = Callable[[str], float]
@@ -84,21 +84,33 @@ _PROBES: dict[str, Probe] = {
 _SCALARS = ("short", "log length", "document share", "response format", "empty", "the answer before held code")
 STRUCTURE_NAMES: tuple[str, ...] = (*_PROBES, *_SCALARS)
 ANSWERED_IN_CODE = len(STRUCTURE_NAMES) - 1  # set by `features`, which sees the conversation
+_NUMBERED_PASSAGES = STRUCTURE_NAMES.index("numbered passages")
 STRUCTURE_CHARS = 2_000  # probes read the window's two ends, so that no pattern sees more than this
 
 
-def structure(window: Window, response_format: str | None) -> Floats:
-    """Measure one window; (S,) float32 in `STRUCTURE_NAMES`' order."""
+def structure(window: Window, response_format: str | None, document_chars: int = 0) -> Floats:
+    """Measure one window; (S,) float32 in `STRUCTURE_NAMES`' order.
+
+    Args:
+        window: what the user wrote.
+        response_format: OpenAI's `response_format.type`, or None.
+        document_chars: characters of the documents beside the conversation. They look as if they were pasted.
+    """
     text = window.raw
     if len(text) > STRUCTURE_CHARS:
         text = f"{text[: STRUCTURE_CHARS - 500]}\n{text[-500:]}"
-    split = len(window.own) + len(window.document)
+    length = window.length + document_chars
+    pasted = min(DOCUMENT_CHARS, len(window.document) + document_chars)
+    split = len(window.own) + pasted
     scalars = (
-        1.0 if window.length <= 24 else 0.0,
-        min(1.0, math.log1p(window.length) / 9.0),
-        len(window.document) / split if split else 0.0,
+        1.0 if length <= 24 else 0.0,
+        min(1.0, math.log1p(length) / 9.0),
+        pasted / split if split else 0.0,
         0.0 if response_format in (None, "text") else 1.0,
         0.0 if text.strip() else 1.0,
         0.0,
     )
-    return np.array([probe(text) for probe in _PROBES.values()] + list(scalars), dtype=np.float32)
+    dense = np.array([probe(text) for probe in _PROBES.values()] + list(scalars), dtype=np.float32)
+    if document_chars:
+        dense[_NUMBERED_PASSAGES] = 1.0
+    return dense

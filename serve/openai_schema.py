@@ -243,7 +243,7 @@ class ChatCompletionBody(_SamplingBody):
             messages=[_message(message) for message in self.messages],
             tools=[_tool(tool.function) for tool in self.tools or ()],
             tool_choice=_tool_choice(self.tool_choice),
-            documents=[chat.Document(title=d.title, text=d.text, url=d.url) for d in self.documents or ()],
+            documents=[chat.Document(title=d.title or "", text=d.text, url=d.url or "") for d in self.documents or ()],
         )
 
 
