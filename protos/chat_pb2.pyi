@@ -140,6 +140,40 @@ class Message(_message.Message):
 Global___Message: _TypeAlias = Message  # noqa: Y015
 
 @_typing.final
+class ToolCallDelta(_message.Message):
+    """A piece of a call inside a stream. The first piece of a call has its id and name, later ones only more arguments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """which call of the answer, from 0"""
+    id: _builtins.str
+    """unique within the conversation"""
+    name: _builtins.str
+    """name of a tool in Conversation.tools"""
+    arguments: _builtins.str
+    """what to append; all pieces together are a JSON object, serialised"""
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        arguments: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "id", b"id", "index", b"index", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToolCallDelta: _TypeAlias = ToolCallDelta  # noqa: Y015
+
+@_typing.final
 class Tool(_message.Message):
     """A function the model may call."""
 
@@ -250,6 +284,94 @@ class Document(_message.Message):
 Global___Document: _TypeAlias = Document  # noqa: Y015
 
 @_typing.final
+class Annotation(_message.Message):
+    """A citation [n] of the answer's text, resolved. Characters are Unicode code points of the whole text."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_INDEX_FIELD_NUMBER: _builtins.int
+    END_INDEX_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    start_index: _builtins.int
+    """character at which "[n]" begins, from 0"""
+    end_index: _builtins.int
+    """character after its "]" """
+    document: _builtins.int
+    """n: place in Conversation.documents, from 1"""
+    title: _builtins.str
+    """the document's; may be empty"""
+    url: _builtins.str
+    """the document's; may be empty"""
+    def __init__(
+        self,
+        *,
+        start_index: _builtins.int = ...,
+        end_index: _builtins.int = ...,
+        document: _builtins.int = ...,
+        title: _builtins.str = ...,
+        url: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "end_index", b"end_index", "start_index", b"start_index", "title", b"title", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Annotation: _TypeAlias = Annotation  # noqa: Y015
+
+@_typing.final
+class ResponseFormat(_message.Message):
+    """What form the answer's text must have. An engine keeps to it token by token; one that cannot refuses it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Type:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _TypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ResponseFormat._Type.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        TYPE_TEXT: ResponseFormat._Type.ValueType  # 0
+        """any text"""
+        TYPE_JSON_OBJECT: ResponseFormat._Type.ValueType  # 1
+        """some JSON object"""
+        TYPE_JSON_SCHEMA: ResponseFormat._Type.ValueType  # 2
+        """JSON that follows `schema_json`"""
+
+    class Type(_Type, metaclass=_TypeEnumTypeWrapper): ...
+    TYPE_TEXT: ResponseFormat.Type.ValueType  # 0
+    """any text"""
+    TYPE_JSON_OBJECT: ResponseFormat.Type.ValueType  # 1
+    """some JSON object"""
+    TYPE_JSON_SCHEMA: ResponseFormat.Type.ValueType  # 2
+    """JSON that follows `schema_json`"""
+
+    TYPE_FIELD_NUMBER: _builtins.int
+    SCHEMA_JSON_FIELD_NUMBER: _builtins.int
+    STRICT_FIELD_NUMBER: _builtins.int
+    type: Global___ResponseFormat.Type.ValueType
+    schema_json: _builtins.str
+    """with TYPE_JSON_SCHEMA: a JSON Schema, serialised; at most 65,536 bytes"""
+    strict: _builtins.bool
+    """refuse a schema with keywords that decoding cannot enforce; otherwise they are ignored"""
+    def __init__(
+        self,
+        *,
+        type: Global___ResponseFormat.Type.ValueType = ...,
+        schema_json: _builtins.str = ...,
+        strict: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["schema_json", b"schema_json", "strict", b"strict", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResponseFormat: _TypeAlias = ResponseFormat  # noqa: Y015
+
+@_typing.final
 class Conversation(_message.Message):
     """A conversation, oldest turn first."""
 
@@ -259,6 +381,10 @@ class Conversation(_message.Message):
     TOOLS_FIELD_NUMBER: _builtins.int
     TOOL_CHOICE_FIELD_NUMBER: _builtins.int
     DOCUMENTS_FIELD_NUMBER: _builtins.int
+    PARALLEL_TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    RESPONSE_FORMAT_FIELD_NUMBER: _builtins.int
+    parallel_tool_calls: _builtins.bool
+    """false: at most one call in an answer; unset = true"""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]:
         """at least 1"""
@@ -273,6 +399,10 @@ class Conversation(_message.Message):
     def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Document]:
         """at most 64; shown before the last ROLE_USER message, which must be there"""
 
+    @_builtins.property
+    def response_format(self) -> Global___ResponseFormat:
+        """unset = text; cannot be had together with tools that may be called"""
+
     def __init__(
         self,
         *,
@@ -280,12 +410,16 @@ class Conversation(_message.Message):
         tools: _abc.Iterable[Global___Tool] | None = ...,
         tool_choice: Global___ToolChoice | None = ...,
         documents: _abc.Iterable[Global___Document] | None = ...,
+        parallel_tool_calls: _builtins.bool | None = ...,
+        response_format: Global___ResponseFormat | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["tool_choice", b"tool_choice"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "parallel_tool_calls", b"parallel_tool_calls", "response_format", b"response_format", "tool_choice", b"tool_choice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "messages", b"messages", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "documents", b"documents", "messages", b"messages", "parallel_tool_calls", b"parallel_tool_calls", "response_format", b"response_format", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__parallel_tool_calls: _TypeAlias = _typing.Literal["parallel_tool_calls"]  # noqa: Y015
+    _WhichOneofArgType__parallel_tool_calls: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__parallel_tool_calls) -> _WhichOneofReturnType__parallel_tool_calls | None: ...
 
 Global___Conversation: _TypeAlias = Conversation  # noqa: Y015
 

@@ -5,8 +5,10 @@ What the gateway asks of an expert. Served by Ray Serve's gRPC ingress: the meta
 names the expert, `request_id` its request. gRPC's own deadline is the deadline.
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from protos import chat_pb2 as _chat_pb2
 import builtins as _builtins
 import sys
@@ -65,6 +67,7 @@ class GenerateChunk(_message.Message):
     TOKEN_COUNT_FIELD_NUMBER: _builtins.int
     COMPLETION_FIELD_NUMBER: _builtins.int
     PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    TOOL_CALLS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """text these tokens add: whole code points, never part of a stop string; may be empty"""
     token_count: _builtins.int
@@ -75,6 +78,10 @@ class GenerateChunk(_message.Message):
     def completion(self) -> Global___Completion:
         """only in the last message"""
 
+    @_builtins.property
+    def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.ToolCallDelta]:
+        """read out of the model's text, of which they are no part"""
+
     def __init__(
         self,
         *,
@@ -82,10 +89,11 @@ class GenerateChunk(_message.Message):
         token_count: _builtins.int = ...,
         completion: Global___Completion | None = ...,
         prompt_tokens: _builtins.int = ...,
+        tool_calls: _abc.Iterable[_chat_pb2.ToolCallDelta] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion", "prompt_tokens", b"prompt_tokens", "text", b"text", "token_count", b"token_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion", "prompt_tokens", b"prompt_tokens", "text", b"text", "token_count", b"token_count", "tool_calls", b"tool_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -101,13 +109,26 @@ class Completion(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
     LOAD_FIELD_NUMBER: _builtins.int
+    ANNOTATIONS_FIELD_NUMBER: _builtins.int
+    TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    DROPPED_CITATIONS_FIELD_NUMBER: _builtins.int
     finish_reason: _chat_pb2.FinishReason.ValueType
+    dropped_citations: _builtins.int
+    """[n] that named no document, taken out of the text"""
     @_builtins.property
     def usage(self) -> _chat_pb2.Usage: ...
     @_builtins.property
     def timings(self) -> Global___EngineTimings: ...
     @_builtins.property
     def load(self) -> Global___Load: ...
+    @_builtins.property
+    def annotations(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.Annotation]:
+        """of the whole text, in its order; only where there are documents"""
+
+    @_builtins.property
+    def tool_calls(self) -> Global___ToolCallCounts:
+        """only where there are tools"""
+
     def __init__(
         self,
         *,
@@ -115,14 +136,50 @@ class Completion(_message.Message):
         usage: _chat_pb2.Usage | None = ...,
         timings: Global___EngineTimings | None = ...,
         load: Global___Load | None = ...,
+        annotations: _abc.Iterable[_chat_pb2.Annotation] | None = ...,
+        tool_calls: Global___ToolCallCounts | None = ...,
+        dropped_citations: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load", "timings", b"timings", "tool_calls", b"tool_calls", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["finish_reason", b"finish_reason", "load", b"load", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "dropped_citations", b"dropped_citations", "finish_reason", b"finish_reason", "load", b"load", "timings", b"timings", "tool_calls", b"tool_calls", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Completion: _TypeAlias = Completion  # noqa: Y015
+
+@_typing.final
+class ToolCallCounts(_message.Message):
+    """What became of each tool call that the model began."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OK_FIELD_NUMBER: _builtins.int
+    REPAIRED_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    INVALID_ARGUMENTS_FIELD_NUMBER: _builtins.int
+    ok: _builtins.int
+    repaired: _builtins.int
+    """not JSON as it stood, mended and returned as a call"""
+    text: _builtins.int
+    """no call could be made of it: returned as text"""
+    invalid_arguments: _builtins.int
+    """returned as a call whose arguments do not follow the tool's schema"""
+    def __init__(
+        self,
+        *,
+        ok: _builtins.int = ...,
+        repaired: _builtins.int = ...,
+        text: _builtins.int = ...,
+        invalid_arguments: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invalid_arguments", b"invalid_arguments", "ok", b"ok", "repaired", b"repaired", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToolCallCounts: _TypeAlias = ToolCallCounts  # noqa: Y015
 
 @_typing.final
 class EngineTimings(_message.Message):
@@ -209,6 +266,7 @@ class DescribeResponse(_message.Message):
     LOAD_FIELD_NUMBER: _builtins.int
     SEQUENCES_TOTAL_FIELD_NUMBER: _builtins.int
     ARTIFACT_FIELD_NUMBER: _builtins.int
+    STRUCTURED_OUTPUT_FIELD_NUMBER: _builtins.int
     expert: _builtins.str
     """the application's name"""
     engine: _builtins.str
@@ -219,6 +277,8 @@ class DescribeResponse(_message.Message):
     """sequences accepted by this replica since it started"""
     artifact: _builtins.str
     """content hash of the weights being served; empty for echo"""
+    structured_output: _builtins.bool
+    """keeps to a Conversation.response_format; refuses it otherwise"""
     @_builtins.property
     def load(self) -> Global___Load:
         """of the replica that answered"""
@@ -232,10 +292,11 @@ class DescribeResponse(_message.Message):
         load: Global___Load | None = ...,
         sequences_total: _builtins.int = ...,
         artifact: _builtins.str = ...,
+        structured_output: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "context_window", b"context_window", "engine", b"engine", "expert", b"expert", "load", b"load", "sequences_total", b"sequences_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "context_window", b"context_window", "engine", b"engine", "expert", b"expert", "load", b"load", "sequences_total", b"sequences_total", "structured_output", b"structured_output"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

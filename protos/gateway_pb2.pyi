@@ -193,6 +193,7 @@ class GenerateChunk(_message.Message):
     TOKEN_COUNT_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    TOOL_CALLS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """request id, the same in every message"""
     expert: _builtins.str
@@ -209,6 +210,8 @@ class GenerateChunk(_message.Message):
     def summary(self) -> Global___Summary:
         """only in the last message"""
 
+    @_builtins.property
+    def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.ToolCallDelta]: ...
     def __init__(
         self,
         *,
@@ -218,10 +221,11 @@ class GenerateChunk(_message.Message):
         token_count: _builtins.int = ...,
         decision: Global___RouteDecision | None = ...,
         summary: Global___Summary | None = ...,
+        tool_calls: _abc.Iterable[_chat_pb2.ToolCallDelta] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "expert", b"expert", "id", b"id", "summary", b"summary", "text", b"text", "token_count", b"token_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "expert", b"expert", "id", b"id", "summary", b"summary", "text", b"text", "token_count", b"token_count", "tool_calls", b"tool_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -236,6 +240,7 @@ class Summary(_message.Message):
     COST_USD_FIELD_NUMBER: _builtins.int
     TTFT_S_FIELD_NUMBER: _builtins.int
     OVERHEAD_MS_FIELD_NUMBER: _builtins.int
+    ANNOTATIONS_FIELD_NUMBER: _builtins.int
     finish_reason: _chat_pb2.FinishReason.ValueType
     cost_usd: _builtins.float
     """USD at the catalogue's prices"""
@@ -245,6 +250,10 @@ class Summary(_message.Message):
     """milliseconds the gateway itself spent before dispatch"""
     @_builtins.property
     def usage(self) -> _chat_pb2.Usage: ...
+    @_builtins.property
+    def annotations(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.Annotation]:
+        """the text's citations; only where there are documents"""
+
     def __init__(
         self,
         *,
@@ -253,10 +262,11 @@ class Summary(_message.Message):
         cost_usd: _builtins.float = ...,
         ttft_s: _builtins.float = ...,
         overhead_ms: _builtins.float = ...,
+        annotations: _abc.Iterable[_chat_pb2.Annotation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_usd", b"cost_usd", "finish_reason", b"finish_reason", "overhead_ms", b"overhead_ms", "ttft_s", b"ttft_s", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "cost_usd", b"cost_usd", "finish_reason", b"finish_reason", "overhead_ms", b"overhead_ms", "ttft_s", b"ttft_s", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -271,6 +281,7 @@ class CompleteResponse(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    TOOL_CALLS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     expert: _builtins.str
     text: _builtins.str
@@ -278,6 +289,8 @@ class CompleteResponse(_message.Message):
     def decision(self) -> Global___RouteDecision: ...
     @_builtins.property
     def summary(self) -> Global___Summary: ...
+    @_builtins.property
+    def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.ToolCall]: ...
     def __init__(
         self,
         *,
@@ -286,10 +299,11 @@ class CompleteResponse(_message.Message):
         text: _builtins.str = ...,
         decision: Global___RouteDecision | None = ...,
         summary: Global___Summary | None = ...,
+        tool_calls: _abc.Iterable[_chat_pb2.ToolCall] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "expert", b"expert", "id", b"id", "summary", b"summary", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "expert", b"expert", "id", b"id", "summary", b"summary", "text", b"text", "tool_calls", b"tool_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
