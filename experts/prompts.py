@@ -1,7 +1,7 @@
 """A conversation off the wire to the turns that a model's chat template takes.
 
 Called by `experts.deployment` before the engine. Every model gets tools, calls and results as plain text in the three
-roles that all templates know (system, user, assistant), in the marked-up JSON that the fine-tuned experts learn from.
+roles that all templates know (system, user, assistant), in the mark-up that the fine-tuned experts learn from.
 Documents stand, numbered, before the words of the last user message.
 """
 
@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from experts.engine import InvalidRequest, Turn
+from experts.tool_signatures import signature
 from protos import chat_pb2
 
 _ToolMode = chat_pb2.ToolChoice.Mode
@@ -101,19 +102,19 @@ def _tools(conversation: chat_pb2.Conversation) -> str:
     tools = [tool for tool in conversation.tools if choice.mode != _ToolMode.MODE_NAMED or tool.name == choice.name]
     if not tools or choice.mode == _ToolMode.MODE_NONE:
         return ""
-    lines = ["You can call these tools:", *(_marked("tool", _describe(tool)) for tool in tools)]
+    lines = ["You can call these tools:", *map(_describe, tools)]
     lines.append('To call one, answer with <tool_call>{"name": ..., "arguments": {...}}</tool_call>, one line a call.')
     if choice.mode in (_ToolMode.MODE_REQUIRED, _ToolMode.MODE_NAMED):
         lines.append(f"You must call {tools[0].name if len(tools) == 1 else 'at least one of them'}.")
     return "\n".join(lines)
 
 
-def _describe(tool: chat_pb2.Tool) -> dict[str, object]:
+def _describe(tool: chat_pb2.Tool) -> str:
     try:
         parameters = json.loads(tool.parameters_json or "{}")
     except ValueError as error:
         raise InvalidRequest(f"the parameters of a tool are not JSON: {type(error).__name__}") from None
-    return {"name": tool.name, "description": tool.description, "parameters": parameters}
+    return f"<tool>\n{signature(tool.name, tool.description, parameters)}\n</tool>"
 
 
 def _arguments(text: str) -> object:

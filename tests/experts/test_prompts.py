@@ -42,9 +42,7 @@ def test_tools_join_the_system_turn() -> None:
     system = render_turns(Conversation(messages=[USER], tools=[WEATHER, TIME]), "Be brief.")[0]
     assert system.role == "system"
     assert system.content.startswith("Be brief.\n\nYou can call these tools:\n")
-    weather = '{"name": "weather", "description": "Looks outside.", "parameters": {"type": "object"}}'
-    assert f"<tool>{weather}</tool>" in system.content
-    assert '<tool>{"name": "time", "description": "", "parameters": {}}</tool>' in system.content
+    assert "<tool>\n// Looks outside.\nweather()\n</tool>\n<tool>\ntime()\n</tool>" in system.content
     assert "must" not in system.content
 
 
@@ -54,7 +52,7 @@ def test_tools_join_the_system_turn() -> None:
         (ToolChoice(mode=ToolChoice.MODE_NONE), "Be brief.", "weather"),
         (ToolChoice(mode=ToolChoice.MODE_AUTO), "weather", "must"),
         (ToolChoice(mode=ToolChoice.MODE_REQUIRED), "You must call at least one of them.", "must call weather"),
-        (ToolChoice(mode=ToolChoice.MODE_NAMED, name="weather"), "You must call weather.", '"time"'),
+        (ToolChoice(mode=ToolChoice.MODE_NAMED, name="weather"), "You must call weather.", "time()"),
     ],
 )
 def test_tool_choice_is_obeyed(choice: ToolChoice, there: str, missing: str) -> None:
