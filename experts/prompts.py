@@ -2,12 +2,13 @@
 
 Called by `experts.deployment` before the engine. Every model gets tools, calls and results as plain text in the three
 roles that all templates know (system, user, assistant), in the marked-up JSON that the fine-tuned experts learn from.
+Documents stand, numbered, before the words of the last user message.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from experts.engine import InvalidRequest, Turn
 from protos import chat_pb2
@@ -20,17 +21,48 @@ def render_turns(conversation: chat_pb2.Conversation, system_prompt: str) -> tup
     """Render a conversation; `system_prompt` is used where the client sent no system message.
 
     Raises:
-        InvalidRequest: there is no message, a role is unset, or a tool's parameters are not JSON.
+        InvalidRequest: there is no message, a role is unset, a tool's parameters are not JSON, or documents come
+            without a user message.
     """
     if not conversation.messages:
         raise InvalidRequest("the conversation has no message")
-    turns = _merge_tool_results(conversation.messages)
+    turns = _merge_tool_results(_with_documents(conversation))
     client_system = turns[0].content if turns[0].role == "system" else None
     body = turns if client_system is None else turns[1:]
     system = "\n\n".join(
         filter(None, [system_prompt if client_system is None else client_system, _tools(conversation)])
     )
     return (Turn("system", system), *body) if system else tuple(body)
+
+
+def numbered(documents: Iterable[chat_pb2.Document]) -> str:
+    """Number documents from 1, a line each, as ALCE shows passages to a model that is to cite them."""
+    return "\n".join(_document(number, document) for number, document in enumerate(documents, start=1))
+
+
+def _document(number: int, document: chat_pb2.Document) -> str:
+    title = f"(Title: {_one_line(document.title)})" if document.title.strip() else ""
+    return f"Document [{number}]{title}: {_one_line(document.text)}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(filter(None, map(str.strip, text.splitlines())))
+
+
+def _with_documents(conversation: chat_pb2.Conversation) -> Sequence[chat_pb2.Message]:
+    """Put the documents before the words of the last user message."""
+    messages = list(conversation.messages)
+    if not conversation.documents:
+        return messages
+    last = max((at for at, message in enumerate(messages) if message.role == chat_pb2.ROLE_USER), default=None)
+    if last is None:
+        raise InvalidRequest("documents need a user message")
+    asked = chat_pb2.Message()
+    asked.CopyFrom(messages[last])
+    asked.content = f"{numbered(conversation.documents)}\n\n{_spoken(asked).content}"
+    asked.name = ""
+    messages[last] = asked
+    return messages
 
 
 def _merge_tool_results(messages: Iterable[chat_pb2.Message]) -> list[Turn]:

@@ -28,6 +28,18 @@ __all__ = ["BUCKETS", "FEATURE_VERSION", "STRUCTURE_NAMES", "Features", "RouteQu
 
 
 @dataclass(frozen=True, slots=True)
+class Documents:
+    """What routing may know of the documents beside a conversation: their size. Their words steer nothing."""
+
+    count: int
+    chars: int
+    tokens: int  # an estimate that may be low, as `tokens.estimate_tokens` makes it
+
+
+NO_DOCUMENTS = Documents(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class RouteQuery:
     """Everything routing may look at.
 
@@ -38,6 +50,7 @@ class RouteQuery:
         has_tools: tools are offered and `tool_choice` is not "none".
         must_call: `tool_choice` asks for a call, so there is nothing to judge.
         response_format: OpenAI's `response_format.type`, or None.
+        documents: the size of what came beside the conversation for the answer to rest on.
     """
 
     turns: tuple[Turn, ...]
@@ -46,6 +59,7 @@ class RouteQuery:
     has_tools: bool = False
     must_call: bool = False
     response_format: str | None = None
+    documents: Documents = NO_DOCUMENTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ class Router:
         """
         started = self.clock()
         gate, policy = self.gate, self.policy_in_force
-        prompt_tokens = estimate_tokens(turn.text for turn in query.turns)
+        prompt_tokens = estimate_tokens(turn.text for turn in query.turns) + query.documents.tokens
         previous = None if pinned is not None else _previous(gate, policy, query, states, wishes)
         decision = decide(
             gate.by_expert(query),

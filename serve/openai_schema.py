@@ -44,6 +44,15 @@ def _content_text(value: object) -> object:
     return "\n".join(texts)
 
 
+def _as_document(value: object) -> object:
+    """A plain string is a document's text; `content` is another name for `text`."""
+    if isinstance(value, str):
+        return {"text": value}
+    if isinstance(value, dict) and "text" not in value and "content" in value:
+        return {**value, "text": value["content"]}
+    return value
+
+
 def _as_list(value: object) -> object:
     if value is None:
         return []
@@ -125,6 +134,26 @@ class NamedToolChoice(_Body):
     function: NamedFunction
 
 
+class DocumentBody(_Body):
+    """What the answer should rest on; moegate numbers documents and the answer cites them as [n]."""
+
+    text: str = Field(description="`content` is another name for it")
+    title: str | None = None
+    url: str | None = None
+
+
+_DOCUMENT_SCHEMA = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("title", "text", "content", "url")},
+    "anyOf": [{"required": ["text"]}, {"required": ["content"]}],
+}
+Document = Annotated[
+    DocumentBody,
+    BeforeValidator(_as_document),
+    WithJsonSchema({"anyOf": [{"type": "string"}, _DOCUMENT_SCHEMA]}),
+]
+
+
 class StreamOptions(_Body):
     """What a stream carries besides the answer."""
 
@@ -191,6 +220,7 @@ class ChatCompletionBody(_SamplingBody):
     messages: list[MessageBody]
     tools: list[ToolBody] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedToolChoice | None = None
+    documents: list[Document] | None = None
     max_completion_tokens: int | None = Field(None, ge=1, le=_UINT32_MAX)
     logprobs: bool | None = None
     response_format: ResponseFormat | None = None
@@ -213,6 +243,7 @@ class ChatCompletionBody(_SamplingBody):
             messages=[_message(message) for message in self.messages],
             tools=[_tool(tool.function) for tool in self.tools or ()],
             tool_choice=_tool_choice(self.tool_choice),
+            documents=[chat.Document(title=d.title, text=d.text, url=d.url) for d in self.documents or ()],
         )
 
 

@@ -23,6 +23,7 @@ AUTO: Final = frozenset({"", "auto", "moegate"})
 
 MAX_STOPS: Final = 4
 MAX_TOOLS: Final = 128
+MAX_DOCUMENTS: Final = 64
 _TOOL_NAME: Final = re.compile(r"[a-zA-Z0-9_.\-]{1,64}")
 _RANGES: Final = {
     "temperature": (0.0, 2.0),
@@ -82,6 +83,7 @@ def validate(request: ChatRequest, *, max_tokens_limit: int) -> None:
     else:
         _check_messages(request.input)
         _check_tools(request.input)
+        _check_documents(request.input)
     _check_sampling(request.sampling, max_tokens_limit)
 
 
@@ -114,6 +116,16 @@ def _check_tools(conversation: chat.Conversation) -> None:
         raise InvalidRequest("'tool_choice' asks for a tool and 'tools' is empty", param="tool_choice")
     if choice.mode == chat.ToolChoice.MODE_NAMED and all(tool.name != choice.name for tool in conversation.tools):
         raise InvalidRequest("'tool_choice' names a tool that is not in 'tools'", param="tool_choice")
+
+
+def _check_documents(conversation: chat.Conversation) -> None:
+    if len(conversation.documents) > MAX_DOCUMENTS:
+        raise InvalidRequest(f"'documents' holds more than {MAX_DOCUMENTS} entries", param="documents")
+    for i, document in enumerate(conversation.documents):
+        if not document.text.strip():
+            raise InvalidRequest(f"'documents[{i}].text' must not be empty", param=f"documents[{i}].text")
+    if conversation.documents and all(message.role != chat.ROLE_USER for message in conversation.messages):
+        raise InvalidRequest("'documents' need a user message", param="documents")
 
 
 def _is_json_object(text: str) -> bool:

@@ -1,10 +1,11 @@
-"""What the router gets to see of a request: the turns, the tools on offer, who spoke last; nothing else."""
+"""What the router gets to see of a request: turns, tools, the documents' size, who spoke last; nothing else."""
 
 from collections.abc import Sequence
 from typing import Final
 
 from protos import chat_pb2 as chat
-from router.features import RouteQuery, Turn, tool_text
+from router.features import NO_DOCUMENTS, Documents, RouteQuery, Turn, tool_text
+from router.tokens import estimate_tokens
 
 ROLE_NAMES: Final = {
     chat.ROLE_SYSTEM: "system",
@@ -27,7 +28,16 @@ def route_query(source: chat.Conversation | str) -> RouteQuery:
         tool_text=tool_text(names, [tool.description for tool in source.tools]),
         has_tools=bool(names) and source.tool_choice.mode != chat.ToolChoice.MODE_NONE,
         must_call=bool(names) and source.tool_choice.mode in _MUST_CALL,
+        documents=_documents(source.documents),
     )
+
+
+def _documents(documents: Sequence[chat.Document]) -> Documents:
+    """Measure documents; their words stay here."""
+    if not documents:
+        return NO_DOCUMENTS
+    texts = [part for document in documents for part in (document.title, document.text)]
+    return Documents(len(documents), sum(map(len, texts)), estimate_tokens(texts))
 
 
 def last_speaker(source: chat.Conversation | str, experts: Sequence[str]) -> str | None:

@@ -10,6 +10,7 @@ from protos.chat_pb2 import (
     ROLE_TOOL,
     ROLE_USER,
     Conversation,
+    Document,
     Message,
     Tool,
     ToolCall,
@@ -94,10 +95,31 @@ def test_a_participants_name_is_said() -> None:
     assert render_turns(Conversation(messages=[named]), "") == (Turn("user", "Ada: Hello"),)
 
 
+def test_documents_stand_numbered_before_the_last_user_message() -> None:
+    documents = [
+        Document(title="Rain", text="It rains\n\n  in May.\r\nA lot.", url="https://rain.example"),
+        Document(text="Snow falls."),
+    ]
+    call = Message(role=ROLE_ASSISTANT, tool_calls=[ToolCall(id="1", name="weather", arguments="{}")])
+    result = Message(role=ROLE_TOOL, tool_call_id="1", content="rain")
+    asked = Message(role=ROLE_USER, content="When?\nAnd where?", name="Ada")
+    conversation = Conversation(messages=[USER, asked, call, result], documents=documents)
+    turns = render_turns(conversation, "")
+    assert turns[0] == Turn("user", "Weather in Oslo?")
+    assert turns[1].content == (
+        "Document [1](Title: Rain): It rains in May. A lot.\nDocument [2]: Snow falls.\n\nAda: When?\nAnd where?"
+    )
+    assert asked == conversation.messages[1], "the caller's message is left as it was"
+
+
 @pytest.mark.parametrize(
     ("conversation", "words"),
     [
         (Conversation(), "no message"),
+        (
+            Conversation(messages=[Message(role=ROLE_SYSTEM, content="hi")], documents=[Document(text="x")]),
+            "need a user message",
+        ),
         (Conversation(messages=[Message(content="hi")]), "no role"),
         (Conversation(messages=[USER], tools=[Tool(name="t", parameters_json="{")]), "not JSON"),
     ],
