@@ -1,8 +1,8 @@
 """Measure an expert on a task: `python -m experts.evaluate EXPERT --suite SUITE --data FILE [--base] [--json]`.
 
-Every row is asked through the artefact and the engine that serve, greedily, with the expert's own system prompt; `--base`
-asks the untouched base the same. Prints a table for people; with `--json` one JSON line last. Every score has its n and
-its 95 % interval.
+Every row is asked through the artefact and the engine that serve, greedily, with the expert's own system prompt;
+`--base` asks the untouched base the same. Prints a table for people; with `--json` one JSON line last. Every score has
+its n and its 95 % interval.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from experts.engine import EngineDead, Sampling
 from experts.engines.factory import UnsupportedEngine
 from experts.engines.wire import Weights
 from experts.suites.grounded_qa import GroundedQASuite
-from experts.suites.rows import Row, RowError, read_rows, sample
+from experts.suites.rows import RowError, read_rows, sample
 from experts.suites.scores import Score, summarise
 from experts.suites.suite import Case, Suite
 from experts.suites.tool_calls import ToolCallSuite
@@ -146,9 +146,7 @@ def run(options: argparse.Namespace, errors: Console) -> dict[str, Any]:
     if options.answers:
         write_answers(options.answers, suite, made)
     variant = name_variant(spec, options)
-    picked = f"{len(cases)} of {len(rows)} rows" + (
-        f", drawn with seed {options.seed}" if len(cases) < len(rows) else ""
-    )
+    picked = f"{len(cases)} of {len(rows)} rows (seed {options.seed})"
     report(f"{spec.name} ({variant}) on {options.suite}: {picked}", scores, measured, Console())
     return {
         "expert": spec.name,

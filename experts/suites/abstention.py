@@ -1,9 +1,9 @@
 """Does an answer say that it does not know? A closed list of phrases, in several languages.
 
 Used by the question suite. The rule, so that a hedge is no way around a false answer: one of the phrases stands in the
-first sentence, no contrasting word follows it there ("I don't know, but ..."), and the answer cites no document. The form
-that the researcher is taught is "I don't know: the documents do not say." and its translations; the others are what
-untuned models say.
+first sentence, no contrasting word follows it there ("I don't know, but ..."), and the answer cites no document. The
+form that the researcher is taught is "I don't know: the documents do not say." and its translations; the others are
+what untuned models say.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """BFCL's rules for one tool call: is it a call of the wanted function with allowed values?
 
-Source: the Berkeley Function-Calling Leaderboard's AST checker. `experts.suites.tool_calls` pairs calls and uses this for
-each pair. In order: name, required, unexpected, type and value of each argument, omitted ones. Where the reference is
-wrong we differ, and tests/experts/test_ast_rules.py has each case:
+Source: the Berkeley Function-Calling Leaderboard's AST checker. `experts.suites.tool_calls` pairs calls and uses this
+for each pair. In order: name, required, unexpected, type and value of each argument, omitted ones. Where the reference
+is wrong we differ, and tests/experts/test_ast_rules.py has each case:
 
 * whole numbers count for `number` inside lists too, not only at the top;
 * `true` is never 1, at any depth;
@@ -20,6 +20,15 @@ from typing import Any
 Json = Any  # what json.loads returns
 
 _IGNORED = re.compile(r"[ ,./\-_*^]")
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "boolean": bool,
+    "integer": int,
+    "number": (int, float),
+    "string": str,
+    "object": dict,
+    "array": list,
+    "null": type(None),
+}
 _OTHER_NAMES = {"dict": "object", "float": "number", "tuple": "array", "str": "string", "int": "integer"}
 _OTHER_NAMES |= {"list": "array", "bool": "boolean", "double": "number"}
 
@@ -73,19 +82,15 @@ def agrees_with_any(value: Json, allowed: Sequence[Json]) -> bool:
 
 def agrees(value: Json, allowed: Json) -> bool:
     """Compare a value with one allowed value; an allowed object holds a list of allowed values for each key."""
-    match value, allowed:
-        case bool(), _:
-            return value is allowed
-        case _, bool():
-            return False
-        case str(), str():
-            return _same_text(value, allowed)
-        case [*made], [*wanted]:
-            return len(made) == len(wanted) and all(map(agrees, made, wanted))
-        case {**made}, {**wanted}:
-            return _same_object(made, wanted)
-        case _:
-            return bool(value == allowed)
+    if isinstance(value, bool) or isinstance(allowed, bool):
+        return value is allowed
+    if isinstance(value, str) and isinstance(allowed, str):
+        return _same_text(value, allowed)
+    if isinstance(value, list) and isinstance(allowed, list):
+        return len(value) == len(allowed) and all(map(agrees, value, allowed))
+    if isinstance(value, dict) and isinstance(allowed, dict):
+        return _same_object(value, allowed)
+    return bool(value == allowed)
 
 
 def _same_text(value: str, allowed: str) -> bool:
@@ -105,13 +110,9 @@ def _same_object(made: Mapping[str, Json], wanted: Mapping[str, Json]) -> bool:
 
 
 def _wrapped(value: Json) -> Json:
-    match value:
-        case {**items}:
-            return {key: [_wrapped(item)] for key, item in items.items()}
-        case [*items]:
-            return [_wrapped(item) for item in items]
-        case _:
-            return value
+    if isinstance(value, dict):
+        return {key: [_wrapped(item)] for key, item in value.items()}
+    return [_wrapped(item) for item in value] if isinstance(value, list) else value
 
 
 def _has_type(value: Json, schema: Mapping[str, Json], allowed: Sequence[Json]) -> bool:
@@ -129,20 +130,10 @@ def _is_a(value: Json, schema: Mapping[str, Json]) -> bool:
 
 def _is_kind(value: Json, kind: str, schema: Mapping[str, Json]) -> bool:
     """Say whether a value is of a kind; one that is none of JSON Schema's ("any") holds everything."""
-    match kind:
-        case "boolean":
-            return isinstance(value, bool)
-        case "integer":
-            return isinstance(value, int) and not isinstance(value, bool)
-        case "number":
-            return isinstance(value, int | float) and not isinstance(value, bool)
-        case "string":
-            return isinstance(value, str)
-        case "object":
-            return isinstance(value, dict)
-        case "null":
-            return value is None
-        case "array":
-            return isinstance(value, list) and all(_is_a(item, schema.get("items") or {}) for item in value)
-        case _:
-            return True
+    if kind not in _KINDS:
+        return True
+    if isinstance(value, bool):
+        return kind == "boolean"
+    if isinstance(value, list) and kind == "array":
+        return all(_is_a(item, schema.get("items") or {}) for item in value)
+    return isinstance(value, _KINDS[kind])

@@ -1,8 +1,8 @@
 """The `grounded_qa` suite: questions over numbered documents, with citations, and some that cannot be answered.
 
-Reads rows `{question, answers, passages, gold, answerable}`: passages are texts or `{title, text}`, `gold` is the number
-(from 1) of the passage that holds the answer, or null; `lang` is optional and chooses the articles that comparison
-ignores. `experts.suites.make_grounded_qa` makes such rows.
+Reads rows `{question, answers, passages, gold, answerable}`: passages are texts or `{title, text}`, `gold` is the
+number (from 1) of the passage that holds the answer, or null; `lang` is optional and chooses the articles that
+comparison ignores. `experts.suites.make_grounded_qa` makes such rows.
 
 Scores, each over the rows that it can be measured on:
 

@@ -1,7 +1,7 @@
 """A score with its sample size and 95 % interval: Wilson for shares, the percentile bootstrap for means.
 
-A suite judges each answer into measures by name (`Verdict`); `summarise` turns the verdicts of a run into scores. A measure
-that does not apply to a row is absent from its verdict, so every score has an n of its own.
+A suite judges each answer into measures by name (`Verdict`); `summarise` turns the verdicts of a run into scores. A
+measure that does not apply to a row is absent from its verdict, so every score has an n of its own.
 """
 
 from __future__ import annotations

@@ -25,9 +25,9 @@ _SCHEMA_TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": "
 class ToolCallSuite:
     """Implements `experts.suites.suite.Suite`.
 
-    Scores: `overall` and one for each category; where calls are wanted `names` (the right tools, whatever the arguments),
-    and for rows with one reference answer `exact` (arguments equal to the letter); `broken` is the share of answers with a
-    call that does not parse.
+    Scores: `overall` and one for each category; where calls are wanted `names` (the right tools, whatever the
+    arguments), and for rows with one reference answer `exact` (arguments equal to the letter); `broken` is the share of
+    answers with a call that does not parse.
     """
 
     def read(self, row: Row, index: int) -> Case:
