@@ -231,7 +231,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--variant", help="what to call it in reports (default: base, adapter or the file's name)")
     parser.add_argument("--max-tokens", type=int, metavar="N", help="of one answer (default: the expert's)")
     parser.add_argument("--batch", type=int, metavar="N", help="sequences at once (default: the expert's)")
-    parser.add_argument("--alone", type=int, default=5, metavar="N", help="rows that are also timed one by one")
+    parser.add_argument("--alone", type=int, default=0, metavar="N", help="also time N rows one by one, for select")
     parser.add_argument("--seed", type=int, default=0, help="of the sample and of the bootstrap")
     parser.add_argument("--catalog", type=Path, help="the catalogue (default: the shipped one)")
     return parser.parse_args(arguments)

@@ -72,7 +72,7 @@ def make_rows(questions: Sequence[Question], pool: Sequence[Question], plan: Pla
     Raises:
         RowError: the pool has too few passages of other articles.
     """
-    rng = random.Random(seed)
+    rng = random.Random(f"rows {seed}")
     by_language: dict[str, list[Passage]] = {}
     for passage in dict.fromkeys(question.passage for question in pool):
         by_language.setdefault(passage.language, []).append(passage)
@@ -143,7 +143,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         questions = [q for path in options.data for q in read_questions(read_rows(path), options.longest)]
         questions = [q for q in questions if not options.language or q.passage.language in options.language]
         known = sorted({q.passage.article for q in questions}, key=lambda name: (len(name), name))
-        kept = set(random.Random(options.seed).sample(known, len(known))[options.skip_articles :][: options.articles])
+        kept = set(
+            random.Random(f"articles {options.seed}").sample(known, len(known))[options.skip_articles :][
+                : options.articles
+            ]
+        )
         pool = [question for question in questions if question.passage.article in kept]
         plan = Plan(options.passages, options.unanswerable, options.longest)
         rows = make_rows(sample(pool, options.limit, options.seed), pool, plan, options.seed)
