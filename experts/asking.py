@@ -1,0 +1,146 @@
+"""Ask one expert many questions through its engine, as a replica would: `experts.evaluate`'s way to answers.
+
+The same rendering, sampling checks and engine process as in serving; only Ray and gRPC are left out. As many sequences
+run at once as the engine batches. A question that the engine refuses (it is too long, say) gets an empty answer that
+says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+
+from experts.catalog import ExpertSpec
+from experts.engine import (
+    Completion,
+    Engine,
+    EngineDead,
+    GenerationInput,
+    InvalidRequest,
+    Sampling,
+)
+from experts.engines.factory import build_engine
+from experts.engines.wire import Weights
+from experts.prompts import render_turns
+from experts.sampling import resolve_sampling
+from protos import chat_pb2
+
+_ALONE_TOKENS = 64  # of one timed answer: enough for a steady pace
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for one question."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    finish: str  # stop, length, or the slug of the error that refused it
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast one answer alone came, by the clock of the process that asked the engine."""
+
+    ttft_s: float  # asked to first text
+    tokens_per_s: float  # from there to the last token
+
+
+@asynccontextmanager
+async def running_engine(spec: ExpertSpec, weights: Weights | None) -> AsyncIterator[Engine]:
+    """Run the expert's engine.
+
+    Raises:
+        EngineDead: it cannot start.
+        UnsupportedEngine: there is none of this name.
+    """
+    engine = build_engine(spec, weights)
+    await engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.stop()
+
+
+def greedy(spec: ExpertSpec, max_tokens: int | None) -> Sampling:
+    """Return the expert's own sampling with temperature 0, and another limit if one is given."""
+    asked = chat_pb2.Sampling(temperature=0)
+    if max_tokens is not None:
+        asked.max_tokens = max_tokens
+    return resolve_sampling(asked, spec)
+
+
+async def ask_all(
+    engine: Engine,
+    spec: ExpertSpec,
+    conversations: Sequence[chat_pb2.Conversation],
+    sampling: Sampling,
+    on_answer: Callable[[Answer], None],
+) -> list[Answer]:
+    """Answer every conversation, in order, `max_batch_size` at once; `on_answer` hears of each as it is complete.
+
+    Raises:
+        EngineDead: the engine failed on the way.
+    """
+    slots = asyncio.Semaphore(spec.max_batch_size)
+
+    async def one(conversation: chat_pb2.Conversation) -> Answer:
+        async with slots:
+            answer = await ask(engine, spec, conversation, sampling)
+        on_answer(answer)
+        return answer
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(conversation)) for conversation in conversations]
+    return [task.result() for task in tasks]
+
+
+async def ask(engine: Engine, spec: ExpertSpec, conversation: chat_pb2.Conversation, sampling: Sampling) -> Answer:
+    """Answer one conversation.
+
+    Raises:
+        EngineDead: the engine failed.
+    """
+    text = ""
+    try:
+        request = GenerationInput(render_turns(conversation, spec.system_prompt), sampling)
+        async with aclosing(engine.generate(request)) as items:
+            async for item in items:
+                if isinstance(item, Completion):
+                    text += item.tail.text
+                    return Answer(text, item.prompt_tokens, item.completion_tokens, item.finish_reason)
+                text += item.text
+    except InvalidRequest as error:
+        return Answer("", 0, 0, error.slug)
+    raise EngineDead("the engine ended an answer without completing it")
+
+
+async def time_alone(
+    engine: Engine, spec: ExpertSpec, conversations: Sequence[chat_pb2.Conversation], sampling: Sampling
+) -> list[Pace]:
+    """Answer one conversation after the other, nothing beside it, and time each; what is refused is left out."""
+    paces = []
+    for conversation in conversations:
+        began_s = time.perf_counter()
+        first_s, tokens, tokens_at_first = 0.0, 0, 0
+        try:
+            request = GenerationInput(render_turns(conversation, spec.system_prompt), sampling)
+            async with aclosing(engine.generate(request)) as items:
+                async for item in items:
+                    tokens += item.tail.token_count if isinstance(item, Completion) else item.token_count
+                    if not first_s:
+                        first_s, tokens_at_first = time.perf_counter(), tokens
+        except InvalidRequest:
+            continue
+        ended_s = time.perf_counter()
+        if tokens > tokens_at_first:
+            paces.append(Pace(first_s - began_s, (tokens - tokens_at_first) / (ended_s - first_s)))
+    return paces
+
+
+def timed(sampling: Sampling) -> Sampling:
+    """Return the sampling of a timed answer."""
+    return replace(sampling, max_tokens=min(sampling.max_tokens, _ALONE_TOKENS))

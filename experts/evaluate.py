@@ -1,0 +1,241 @@
+"""Measure an expert on a task: `python -m experts.evaluate EXPERT --suite SUITE --data FILE [--base] [--json]`.
+
+Every row is asked through the artefact and the engine that serve, greedily, with the expert's own system prompt;
+`--base` asks the untouched base the same. Prints a table for people; with `--json` one JSON line last. Every score has
+its n and its 95 % interval.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from experts.artifacts import ArtifactStore, default_root
+from experts.asking import Answer, Pace, ask_all, greedy, running_engine, time_alone, timed
+from experts.catalog import CatalogError, ExpertSpec, load_catalog
+from experts.compile import FAILURES, prepare_expert
+from experts.engine import EngineDead, Sampling
+from experts.engines.factory import UnsupportedEngine
+from experts.engines.wire import Weights
+from experts.suites.grounded_qa import GroundedQASuite
+from experts.suites.rows import RowError, read_rows, sample
+from experts.suites.scores import Score, summarise
+from experts.suites.suite import Case, Suite
+from experts.suites.tool_calls import ToolCallSuite
+
+SUITES: dict[str, type[Suite]] = {"tool_calls": ToolCallSuite, "grounded_qa": GroundedQASuite}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What was asked, what came back, and how long it took."""
+
+    cases: Sequence[Case]
+    answers: Sequence[Answer]
+    paces: Sequence[Pace]  # answers alone
+    wall_s: float  # of all answers together
+
+
+def evaluate(suite: Suite, run: Run, seed: int) -> dict[str, Score]:
+    """Judge every answer."""
+    texts = [answer.text for answer in run.answers]
+    verdicts = [suite.judge(case, text) for case, text in zip(run.cases, texts, strict=True)]
+    return summarise(verdicts, seed) | suite.overall(run.cases, texts, seed)
+
+
+async def answer_cases(
+    spec: ExpertSpec, weights: Weights | None, cases: Sequence[Case], sampling: Sampling, alone: int, console: Console
+) -> Run:
+    """Ask every case: the first `alone` one by one for the clock, then all of them in batches.
+
+    Raises:
+        EngineDead: the engine cannot start, or failed on the way.
+    """
+    conversations = [case.conversation for case in cases]
+    async with running_engine(spec, weights) as engine:
+        paces = await time_alone(engine, spec, conversations[:alone], timed(sampling))
+        with _progress(console) as progress:
+            task = progress.add_task(f"{spec.name}: answers", total=len(cases))
+            began_s = time.perf_counter()
+            answers = await ask_all(engine, spec, conversations, sampling, lambda _: progress.advance(task))
+            return Run(cases, answers, paces, time.perf_counter() - began_s)
+
+
+def facts(run: Run) -> dict[str, Any]:
+    """Return what `experts.select` needs beside the scores: tokens, pace, and answers that were cut or refused."""
+    answers, n = run.answers, max(1, len(run.answers))
+    finishes = [str(answer.finish) for answer in answers]
+    completion_tokens = sum(answer.completion_tokens for answer in answers)
+    return {
+        "prompt_tokens": round(sum(answer.prompt_tokens for answer in answers) / n, 1),
+        "completion_tokens": round(completion_tokens / n, 1),
+        "finish": {kind: finishes.count(kind) for kind in sorted(set(finishes))},
+        "wall_s": round(run.wall_s, 1),
+        "batch_tokens_per_s": round(completion_tokens / run.wall_s, 1),
+        "alone": {"n": len(run.paces), "ttft_ms": _median_ms(run.paces), "tokens_per_s": _median_pace(run.paces)},
+    }
+
+
+def _median_ms(paces: Sequence[Pace]) -> float | None:
+    return round(1000 * _median([pace.ttft_s for pace in paces]), 1) if paces else None
+
+
+def _median_pace(paces: Sequence[Pace]) -> float | None:
+    return round(_median([pace.tokens_per_s for pace in paces]), 1) if paces else None
+
+
+def _median(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+
+
+def report(title: str, scores: dict[str, Score], measured: dict[str, Any], console: Console) -> None:
+    """Print the table."""
+    table = Table(title=title)
+    for column in ("score", "value", "95 % interval", "n"):
+        table.add_column(column, justify="left" if column == "score" else "right")
+    for name, score in scores.items():
+        table.add_row(name, f"{score.value:.3f}", f"{score.low:.3f} .. {score.high:.3f}", str(score.n))
+    console.print(table)
+    console.print(
+        f"tokens a row: {measured['prompt_tokens']} in, {measured['completion_tokens']} out; "
+        f"ended by {measured['finish']}; {measured['wall_s']} s, {measured['batch_tokens_per_s']} tokens/s"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Evaluate one expert; return the exit status."""
+    options = _parse(arguments)
+    errors = Console(stderr=True)
+    try:
+        result = run(options, errors)
+    except (*FAILURES, UnsupportedEngine, RowError, EngineDead, OSError) as error:
+        errors.print(f"error: {error}", style="red", markup=False)
+        return 1
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    if options.json:
+        print(json.dumps(result))
+    return 0
+
+
+def run(options: argparse.Namespace, errors: Console) -> dict[str, Any]:
+    """Do what the command line says; return the JSON line's object."""
+    suite = SUITES[options.suite]()
+    spec = choose(options)
+    rows = read_rows(options.data)
+    chosen = sample(list(enumerate(rows)), options.limit, options.seed)
+    cases = [suite.read(row, index) for index, row in chosen]
+    if not cases:
+        raise RowError(f"{options.data}: there are no rows")
+    weights = find_weights(spec, options.artifact)
+    sampling = greedy(spec, options.max_tokens)
+    made = asyncio.run(answer_cases(spec, weights, cases, sampling, options.alone, errors))
+    scores, measured = evaluate(suite, made, options.seed), facts(made)
+    if options.answers:
+        write_answers(options.answers, suite, made)
+    variant = name_variant(spec, options)
+    picked = f"{len(cases)} of {len(rows)} rows (seed {options.seed})"
+    report(f"{spec.name} ({variant}) on {options.suite}: {picked}", scores, measured, Console())
+    return {
+        "expert": spec.name,
+        "suite": options.suite,
+        "n": len(cases),
+        "scores": {name: score.as_dict() for name, score in scores.items()},
+        "variant": variant,
+        "data": {"file": options.data.name, "rows": len(rows), "seed": options.seed},
+        "artifact": {"sha256": weights.sha256, "bytes": Path(weights.path).stat().st_size} if weights else None,
+        "max_tokens": sampling.max_tokens,
+        "measured": measured,
+    }
+
+
+def choose(options: argparse.Namespace) -> ExpertSpec:
+    """Return the expert's entry; for the base, and for a given artefact, without its adapter.
+
+    Raises:
+        CatalogError: there is no such expert.
+    """
+    catalog = load_catalog(options.catalog)
+    spec = catalog.get(options.expert)
+    if spec is None:
+        raise CatalogError(f"no such expert: {options.expert}; there are {', '.join(catalog.names)}")
+    changes: dict[str, Any] = {"max_batch_size": options.batch or spec.max_batch_size}
+    if options.base or options.artifact:
+        changes["adapter"] = None
+    return spec.model_copy(update=changes)
+
+
+def find_weights(spec: ExpertSpec, artifact: Path | None) -> Weights | None:
+    """Find or make what the engine loads; None for an engine without weights.
+
+    Raises:
+        BaseUnavailable: there is no such file, or the expert cannot be made.
+        ArtifactCorrupt: a cached file was damaged.
+    """
+    if spec.engine == "echo":
+        return None
+    store = ArtifactStore(default_root())
+    if artifact is None:
+        found = prepare_expert(spec, "neuron" if spec.engine == "neuron" else "cpu", store)
+    else:
+        found = store.adopt(artifact.resolve(strict=True))
+    return Weights(str(found.path), found.sha256)
+
+
+def name_variant(spec: ExpertSpec, options: argparse.Namespace) -> str:
+    """Name what was measured: as given, else a file's name, `base`, or `adapter`."""
+    if options.variant:
+        return str(options.variant)
+    if options.artifact:
+        return str(options.artifact.name)
+    return "base" if spec.adapter is None else "adapter"
+
+
+def write_answers(path: Path, suite: Suite, made: Run) -> None:
+    """Write every answer and its verdict, a JSON line each: for reading, never for a log."""
+    with path.open("w", encoding="utf-8") as file:
+        for case, answer in zip(made.cases, made.answers, strict=True):
+            line = {"id": case.name, "answer": answer.text, "finish": str(answer.finish)}
+            verdict = dict(suite.judge(case, answer.text))
+            file.write(json.dumps(line | {"verdict": verdict}, ensure_ascii=False) + "\n")
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), console=console)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m experts.evaluate", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("expert", metavar="EXPERT", help="out of the catalogue")
+    parser.add_argument("--suite", choices=sorted(SUITES), required=True)
+    parser.add_argument("--data", type=Path, required=True, help="rows, .jsonl or .jsonl.gz")
+    parser.add_argument("--limit", type=int, metavar="N", help="only N rows, drawn with the seed")
+    parser.add_argument("--base", action="store_true", help="the untouched base, with the same system prompt")
+    parser.add_argument("--artifact", type=Path, metavar="FILE", help="these weights (GGUF) instead of the expert's")
+    parser.add_argument("--json", action="store_true", help="print one JSON line last")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the result for experts.select (JSON)")
+    parser.add_argument("--answers", type=Path, metavar="FILE", help="write every answer and verdict (JSON lines)")
+    parser.add_argument("--variant", help="what to call it in reports (default: base, adapter or the file's name)")
+    parser.add_argument("--max-tokens", type=int, metavar="N", help="of one answer (default: the expert's)")
+    parser.add_argument("--batch", type=int, metavar="N", help="sequences at once (default: the expert's)")
+    parser.add_argument("--alone", type=int, default=0, metavar="N", help="also time N rows one by one, for select")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample and of the bootstrap")
+    parser.add_argument("--catalog", type=Path, help="the catalogue (default: the shipped one)")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
