@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -63,7 +64,7 @@ class ArtifactStore:
             return self._checked(entry, path) or self._record(entry, path)
 
     def get_or_make(self, key: str, name: str, make: Callable[[Path], None]) -> Artifact:
-        """Return the entry's file; `make(path)` writes it when it is missing or its manifest no longer fits.
+        """Return the entry's file or folder; `make(path)` writes it when it is missing or its manifest no longer fits.
 
         Raises:
             ArtifactCorrupt: under `verify`, the content is not what was made.
@@ -74,10 +75,12 @@ class ArtifactStore:
                 return artifact
             unfinished = entry / f".{name}.unfinished"
             try:
+                _remove(unfinished)  # a process that was killed may have left one
                 make(unfinished)
+                _remove(path)
                 unfinished.replace(path)
             finally:
-                unfinished.unlink(missing_ok=True)
+                _remove(unfinished)
             return self._record(entry, path)
 
     def _checked(self, entry: Path, path: Path) -> Artifact | None:
@@ -115,6 +118,13 @@ def hash_content(path: Path) -> str:
             while block := stream.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _files(path: Path) -> list[Path]:

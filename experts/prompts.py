@@ -86,9 +86,14 @@ def _spoken(message: chat_pb2.Message) -> Turn:
     role = _ROLES.get(message.role)
     if role is None:
         raise InvalidRequest("a message has no role")
-    calls = [_marked("tool_call", {"name": c.name, "arguments": _arguments(c.arguments)}) for c in message.tool_calls]
+    calls = [call_text(call.name, _arguments(call.arguments)) for call in message.tool_calls]
     content = f"{message.name}: {message.content}" if message.name and role == "user" else message.content
     return Turn(role, "\n".join(filter(None, [content, *calls])))
+
+
+def call_text(name: str, arguments: object) -> str:
+    """Write a tool call as the model writes it."""
+    return _marked("tool_call", {"name": name, "arguments": arguments})
 
 
 def _tool_result(message: chat_pb2.Message, tool_names: dict[str, str]) -> Turn:

@@ -1,0 +1,110 @@
+"""The training loop: transformers' Trainer, with a loss that makes logits for answer tokens only.
+
+Called by `experts.finetune`. The Trainer keeps the loop, the optimiser, the schedule, the checkpoints and the exact
+resumption; here are the loss, batches of like lengths, and bfloat16 arithmetic around float32 adapter weights. TRL's
+SFTTrainer and ORPOTrainer serve where there is an accelerator; on a CPU the logits of whole prompts, which they make,
+would cost a quarter of the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from peft.helpers import disable_input_dtype_casting
+from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from experts.training.batch import collate
+from experts.training.encode import Encoded
+from experts.training.losses import answer_log_probs, orpo_loss, sft_loss
+from experts.training.recipe import Hyperparameters
+
+CHECKPOINT_STEPS = 50
+
+
+def load_model(folder: Path, wishes: Hyperparameters) -> Any:  # noqa: ANN401  # a PeftModel
+    """Load the base in bfloat16 and put a fresh float32 adapter on every linear layer of it."""
+    torch.manual_seed(wishes.seed)
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, attn_implementation="sdpa")
+    config = LoraConfig(
+        r=wishes.rank,
+        lora_alpha=wishes.alpha,
+        lora_dropout=wishes.dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(base, config)
+
+
+def make_trainer(
+    model: Any,  # noqa: ANN401  # a PeftModel
+    samples: Sequence[Encoded],
+    wishes: Hyperparameters,
+    folder: Path,
+    callbacks: Sequence[TrainerCallback],
+) -> Trainer:
+    """Set up a run that checkpoints under `folder` and can go on from there."""
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=wishes.epochs,
+        per_device_train_batch_size=wishes.batch_size,
+        learning_rate=wishes.learning_rate,
+        warmup_steps=wishes.warmup,
+        weight_decay=wishes.weight_decay,
+        lr_scheduler_type="cosine",
+        max_grad_norm=1.0,
+        use_cpu=True,
+        seed=wishes.seed,
+        save_steps=CHECKPOINT_STEPS,
+        save_total_limit=1,
+        logging_steps=5,
+        disable_tqdm=True,
+        report_to=[],
+        remove_unused_columns=False,
+        dataloader_num_workers=0,
+        dataloader_pin_memory=False,
+    )
+    trainer = AnswerTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=list(samples),
+        data_collator=collate,
+        callbacks=list(callbacks),
+        wishes=wishes,
+    )
+    trainer.remove_callback("PrinterCallback")
+    return trainer
+
+
+class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers ships no types here
+    """Minimises the loss of the answers alone."""
+
+    def __init__(self, *, wishes: Hyperparameters, **parts: Any) -> None:  # noqa: ANN401  # the Trainer's
+        super().__init__(**parts)
+        self._wishes = wishes
+
+    def compute_loss(
+        self,
+        model: Any,  # noqa: ANN401  # a PeftModel
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,  # noqa: ANN401  # unused: each step is one batch
+    ) -> Any:  # noqa: ANN401  # a tensor ()
+        """Return the batch's loss."""
+        inner = model.get_base_model()
+        with torch.autocast("cpu", dtype=torch.bfloat16), disable_input_dtype_casting(model):
+            hidden = inner.model(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state
+            log_probs, rows = answer_log_probs(hidden, inputs["labels"], inner.lm_head)
+        if self._wishes.method == "orpo":
+            return orpo_loss(log_probs, rows, self._wishes.strength)
+        return sft_loss(log_probs)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:  # noqa: ANN401  # a Sampler
+        """Batch samples of like lengths, so that little is spent on padding."""
+        lengths = [sample.length for sample in self.train_dataset]
+        generator = torch.Generator().manual_seed(self.args.seed)
+        return LengthGroupedSampler(self.args.per_device_train_batch_size, lengths=lengths, generator=generator)
