@@ -3,8 +3,8 @@
 Reads rows `{messages, answer}`. No judge model stands behind it: it says whether answers are laid out as the advisor is
 taught to, not whether they are wise or kind.
 
-Scores: `target`, all checks of `structure` at once; `structure`, the share of the checks that hold, averaged; each check
-alone; `rouge_l` (0..1) and `bleu` (0..100); `words` of an answer.
+Scores: `target`, all checks of `structure` at once; `structure`, the share of the checks that hold, averaged; each
+check alone; `rouge_l` (0..1) and `bleu` (0..100); `words` of an answer.
 """
 
 from __future__ import annotations
