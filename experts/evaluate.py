@@ -58,7 +58,7 @@ def judge_all(suite: Suite, run: Run, console: Console) -> list[Verdict]:
     """Judge every answer."""
     pairs = list(zip(run.cases, run.answers, strict=True))
     with _progress(console) as progress:
-        return [suite.judge(case, answer.text) for case, answer in progress.track(pairs, description="verdicts")]
+        return [suite.judge(case, answer.reply) for case, answer in progress.track(pairs, description="verdicts")]
 
 
 async def answer_cases(
@@ -151,7 +151,7 @@ def run(options: argparse.Namespace, errors: Console) -> dict[str, Any]:
     made = asyncio.run(answer_cases(spec, weights, cases, sampling, options.alone, errors))
     verdicts, measured = judge_all(suite, made, errors), facts(made)
     scores = summarise(verdicts, options.seed)
-    scores |= suite.overall(cases, [answer.text for answer in made.answers], options.seed)
+    scores |= suite.overall(cases, [answer.reply for answer in made.answers], options.seed)
     if options.answers:
         write_answers(options.answers, made, verdicts)
     variant = name_variant(spec, options)
@@ -216,7 +216,12 @@ def write_answers(path: Path, made: Run, verdicts: Sequence[Verdict]) -> None:
     """Write every answer and its verdict, a JSON line each: for reading, never for a log."""
     with path.open("w", encoding="utf-8") as file:
         for case, answer, verdict in zip(made.cases, made.answers, verdicts, strict=True):
-            line = {"id": case.name, "answer": answer.text, "finish": str(answer.finish), "verdict": dict(verdict)}
+            line = {
+                "id": case.name,
+                "answer": answer.reply.text,
+                "finish": str(answer.finish),
+                "verdict": dict(verdict),
+            }
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 

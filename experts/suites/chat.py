@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from experts.suites import overlap, structure
 from experts.suites.rows import Row
 from experts.suites.scores import Score, Verdict
-from experts.suites.suite import Case, field, read_messages
+from experts.suites.suite import Case, Reply, field, read_messages
 from protos import chat_pb2
 
 
@@ -27,8 +27,9 @@ class ChatSuite:
         field(row, "answer", str, name)
         return Case(name, chat_pb2.Conversation(messages=read_messages(row, name)), row)
 
-    def judge(self, case: Case, answer: str) -> Verdict:
+    def judge(self, case: Case, reply: Reply) -> Verdict:
         """See `Suite.judge`."""
+        answer = reply.text
         checks = structure.check(case.conversation.messages[-1].content, answer, case.row["answer"])
         return {
             "target": all(checks.values()),
@@ -38,6 +39,8 @@ class ChatSuite:
             "words": float(structure.word_count(answer)),
         }
 
-    def overall(self, cases: Sequence[Case], answers: Sequence[str], seed: int) -> dict[str, Score]:
+    def overall(self, cases: Sequence[Case], replies: Sequence[Reply], seed: int) -> dict[str, Score]:
         """See `Suite.overall`."""
-        return {"bleu": overlap.corpus_bleu(answers, [case.row["answer"] for case in cases], seed)}
+        return {
+            "bleu": overlap.corpus_bleu([reply.text for reply in replies], [case.row["answer"] for case in cases], seed)
+        }

@@ -15,7 +15,7 @@ from experts.suites.fences import fenced_blocks
 from experts.suites.rows import Row, RowError
 from experts.suites.sandbox import Limits, run_tests
 from experts.suites.scores import Score, Verdict
-from experts.suites.suite import Case, field, read_messages
+from experts.suites.suite import Case, Reply, field, read_messages
 from protos import chat_pb2
 
 TIMEOUT_S = 15.0  # of the clock; the CPU limit is the one that loops meet
@@ -43,10 +43,10 @@ class CodeSuite:
             messages[-1].content = task_request(messages[-1].content, tests)
         return Case(name, chat_pb2.Conversation(messages=messages), row)
 
-    def judge(self, case: Case, answer: str) -> Verdict:
+    def judge(self, case: Case, reply: Reply) -> Verdict:
         """See `Suite.judge`."""
-        blocks = fenced_blocks(answer)
-        program, tests = build_program(case.row, blocks[0].code if blocks else answer)
+        blocks = fenced_blocks(reply.text)
+        program, tests = build_program(case.row, blocks[0].code if blocks else reply.text)
         outcome = run_tests(program, tests, self._limits, self._timeout_s)
         return {
             "pass@1": outcome.passed,
@@ -54,7 +54,7 @@ class CodeSuite:
             "timeouts": outcome.reason == "timeout",
         }
 
-    def overall(self, cases: Sequence[Case], answers: Sequence[str], seed: int) -> dict[str, Score]:
+    def overall(self, cases: Sequence[Case], replies: Sequence[Reply], seed: int) -> dict[str, Score]:
         """See `Suite.overall`."""
         return {}
 
