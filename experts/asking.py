@@ -26,6 +26,8 @@ from experts.engines.factory import build_engine
 from experts.engines.wire import Weights
 from experts.prompts import render_turns
 from experts.sampling import resolve_sampling
+from experts.suites.call_text import read_calls
+from experts.suites.suite import Reply
 from protos import chat_pb2
 
 _ALONE_TOKENS = 64  # of one timed answer: enough for a steady pace
@@ -35,7 +37,7 @@ _ALONE_TOKENS = 64  # of one timed answer: enough for a steady pace
 class Answer:
     """What came back for one question."""
 
-    text: str
+    reply: Reply
     prompt_tokens: int
     completion_tokens: int
     finish: str  # stop, length, or the slug of the error that refused it
@@ -111,11 +113,16 @@ async def ask(engine: Engine, spec: ExpertSpec, conversation: chat_pb2.Conversat
             async for item in items:
                 if isinstance(item, Completion):
                     text += item.tail.text
-                    return Answer(text, item.prompt_tokens, item.completion_tokens, item.finish_reason)
+                    return Answer(_reply(text), item.prompt_tokens, item.completion_tokens, item.finish_reason)
                 text += item.text
     except InvalidRequest as error:
-        return Answer("", 0, 0, error.slug)
+        return Answer(Reply("", broken=1), 0, 0, error.slug)
     raise EngineDead("the engine ended an answer without completing it")
+
+
+def _reply(text: str) -> Reply:
+    spoken = read_calls(text)
+    return Reply(text, spoken.calls, spoken.attempts - len(spoken.calls))
 
 
 async def time_alone(

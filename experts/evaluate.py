@@ -12,7 +12,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,20 @@ from experts.compile import FAILURES, prepare_expert
 from experts.engine import EngineDead, Sampling
 from experts.engines.factory import UnsupportedEngine
 from experts.engines.wire import Weights
+from experts.suites.chat import ChatSuite
+from experts.suites.coding import CodeSuite
 from experts.suites.grounded_qa import GroundedQASuite
 from experts.suites.rows import RowError, read_rows, sample
-from experts.suites.scores import Score, summarise
+from experts.suites.scores import Score, Verdict, summarise
 from experts.suites.suite import Case, Suite
 from experts.suites.tool_calls import ToolCallSuite
 
-SUITES: dict[str, type[Suite]] = {"tool_calls": ToolCallSuite, "grounded_qa": GroundedQASuite}
+SUITES: dict[str, Callable[[], Suite]] = {
+    "tool_calls": ToolCallSuite,
+    "code": CodeSuite,
+    "grounded_qa": GroundedQASuite,
+    "chat": ChatSuite,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +54,11 @@ class Run:
     wall_s: float  # of all answers together
 
 
-def evaluate(suite: Suite, run: Run, seed: int) -> dict[str, Score]:
+def judge_all(suite: Suite, run: Run, console: Console) -> list[Verdict]:
     """Judge every answer."""
-    texts = [answer.text for answer in run.answers]
-    verdicts = [suite.judge(case, text) for case, text in zip(run.cases, texts, strict=True)]
-    return summarise(verdicts, seed) | suite.overall(run.cases, texts, seed)
+    pairs = list(zip(run.cases, run.answers, strict=True))
+    with _progress(console) as progress:
+        return [suite.judge(case, answer.reply) for case, answer in progress.track(pairs, description="verdicts")]
 
 
 async def answer_cases(
@@ -142,9 +149,11 @@ def run(options: argparse.Namespace, errors: Console) -> dict[str, Any]:
     weights = find_weights(spec, options.artifact)
     sampling = greedy(spec, options.max_tokens)
     made = asyncio.run(answer_cases(spec, weights, cases, sampling, options.alone, errors))
-    scores, measured = evaluate(suite, made, options.seed), facts(made)
+    verdicts, measured = judge_all(suite, made, errors), facts(made)
+    scores = summarise(verdicts, options.seed)
+    scores |= suite.overall(cases, [answer.reply for answer in made.answers], options.seed)
     if options.answers:
-        write_answers(options.answers, suite, made)
+        write_answers(options.answers, made, verdicts)
     variant = name_variant(spec, options)
     picked = f"{len(cases)} of {len(rows)} rows (seed {options.seed})"
     report(f"{spec.name} ({variant}) on {options.suite}: {picked}", scores, measured, Console())
@@ -203,13 +212,17 @@ def name_variant(spec: ExpertSpec, options: argparse.Namespace) -> str:
     return "base" if spec.adapter is None else "adapter"
 
 
-def write_answers(path: Path, suite: Suite, made: Run) -> None:
+def write_answers(path: Path, made: Run, verdicts: Sequence[Verdict]) -> None:
     """Write every answer and its verdict, a JSON line each: for reading, never for a log."""
     with path.open("w", encoding="utf-8") as file:
-        for case, answer in zip(made.cases, made.answers, strict=True):
-            line = {"id": case.name, "answer": answer.text, "finish": str(answer.finish)}
-            verdict = dict(suite.judge(case, answer.text))
-            file.write(json.dumps(line | {"verdict": verdict}, ensure_ascii=False) + "\n")
+        for case, answer, verdict in zip(made.cases, made.answers, verdicts, strict=True):
+            line = {
+                "id": case.name,
+                "answer": answer.reply.text,
+                "finish": str(answer.finish),
+                "verdict": dict(verdict),
+            }
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def _progress(console: Console) -> Progress:

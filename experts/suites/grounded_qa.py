@@ -26,7 +26,7 @@ from experts.suites.abstention import abstains
 from experts.suites.rows import Row, RowError
 from experts.suites.scores import Score, Verdict
 from experts.suites.sentences import cited_numbers, split_sentences, without_marks
-from experts.suites.suite import Case, field
+from experts.suites.suite import Case, Reply, field
 from protos import chat_pb2
 
 
@@ -45,21 +45,22 @@ class GroundedQASuite:
         question = chat_pb2.Message(role=chat_pb2.ROLE_USER, content=field(row, "question", str, name))
         return Case(name, chat_pb2.Conversation(messages=[question], documents=documents), row)
 
-    def judge(self, case: Case, answer: str) -> Verdict:
+    def judge(self, case: Case, reply: Reply) -> Verdict:
         """See `Suite.judge`."""
-        row, gave_up = case.row, abstains(answer) or not answer.strip()
+        row, answer = case.row, reply.text
+        is_answer = bool(answer.strip()) and not abstains(answer)
         verdict: dict[str, bool | float] = {}
         if is_answerable(row):
-            verdict |= _judge_words(row, "" if gave_up else answer)
-            verdict["answered"] = not gave_up
+            verdict |= _judge_words(row, answer if is_answer else "")
+            verdict["answered"] = is_answer
         else:
-            verdict["abstention"] = gave_up
-        if not gave_up:
+            verdict["abstention"] = abstains(answer)
+        if is_answer:
             verdict |= _judge_citations(row, answer)
-        verdict["false_answers"] = not gave_up and not verdict.get("match", False)
+        verdict["false_answers"] = is_answer and not verdict.get("match", False)
         return verdict
 
-    def overall(self, cases: Sequence[Case], answers: Sequence[str], seed: int) -> dict[str, Score]:
+    def overall(self, cases: Sequence[Case], replies: Sequence[Reply], seed: int) -> dict[str, Score]:
         """See `Suite.overall`."""
         return {}
 

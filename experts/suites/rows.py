@@ -50,6 +50,6 @@ def sample(rows: Sequence[_T], limit: int | None, seed: int) -> list[_T]:
     """Draw `limit` rows without replacement, in the file's order; all of them when there are no more."""
     if limit is None or limit >= len(rows):
         return list(rows)
-    # The purpose is part of the seed: rows that were chosen by a bare 0 elsewhere must not be the ones drawn by it here.
+    # The purpose is part of the seed: rows that the same number chose elsewhere must not be the ones drawn here.
     rng = random.Random(f"sample {seed}")
     return [rows[index] for index in sorted(rng.sample(range(len(rows)), limit))]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from experts.suites.ast_rules import Call
 from experts.suites.rows import Row, RowError
 from experts.suites.scores import Score, Verdict
 from protos import chat_pb2
@@ -31,6 +32,22 @@ class Case:
     row: Row
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back.
+
+    Attributes:
+        text: as the expert wrote it, before anything is taken out.
+        calls: the tool calls that the client gets.
+        broken: calls that the expert began and nobody could make a call of; 1 where the engine refused the request,
+            so that silence is not taken for a right "no call".
+    """
+
+    text: str
+    calls: tuple[Call, ...] = ()
+    broken: int = 0
+
+
 class Suite(Protocol):
     """One kind of task."""
 
@@ -41,10 +58,10 @@ class Suite(Protocol):
             RowError: the row does not have the suite's shape.
         """
 
-    def judge(self, case: Case, answer: str) -> Verdict:
+    def judge(self, case: Case, reply: Reply) -> Verdict:
         """Measure one answer."""
 
-    def overall(self, cases: Sequence[Case], answers: Sequence[str], seed: int) -> dict[str, Score]:
+    def overall(self, cases: Sequence[Case], replies: Sequence[Reply], seed: int) -> dict[str, Score]:
         """Return scores that are no mean of verdicts; most suites have none."""
 
 

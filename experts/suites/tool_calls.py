@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experts.suites.ast_rules import Call, Wanted, exactly, fits, wire_name
-from experts.suites.call_text import read_calls
 from experts.suites.matching import can_pair
 from experts.suites.rows import Row, RowError
 from experts.suites.scores import Score, Verdict
-from experts.suites.suite import Case, field, read_messages
+from experts.suites.suite import Case, Reply, field, read_messages
 from protos import chat_pb2
 
 _SCHEMA_TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": "string"}
@@ -45,22 +44,22 @@ class ToolCallSuite:
         wanted_calls(row, name)
         return Case(name, chat_pb2.Conversation(messages=read_messages(row, name), tools=tools), row)
 
-    def judge(self, case: Case, answer: str) -> Verdict:
+    def judge(self, case: Case, reply: Reply) -> Verdict:
         """See `Suite.judge`."""
-        wanted, spoken = wanted_calls(case.row, case.name), read_calls(answer)
+        wanted, made, is_broken = wanted_calls(case.row, case.name), reply.calls, reply.broken > 0
         schemas = _schemas(case.row)
-        right = not spoken.is_broken and can_pair(
-            wanted, spoken.calls, lambda want, made: fits(want, made, schemas.get(wire_name(made.name), {}))
+        right = not is_broken and can_pair(
+            wanted, made, lambda want, call: fits(want, call, schemas.get(wire_name(call.name), {}))
         )
         verdict: dict[str, bool | float] = {"overall": right, _category(case.row, wanted): right}
-        verdict["broken"] = spoken.is_broken
+        verdict["broken"] = is_broken
         if wanted:
-            verdict["names"] = not spoken.is_broken and _same_names(wanted, spoken.calls)
+            verdict["names"] = not is_broken and _same_names(wanted, made)
         if "calls" in case.row and wanted:
-            verdict["exact"] = not spoken.is_broken and can_pair(case.row["calls"], spoken.calls, _is_exactly)
+            verdict["exact"] = not is_broken and can_pair(case.row["calls"], made, _is_exactly)
         return verdict
 
-    def overall(self, cases: Sequence[Case], answers: Sequence[str], seed: int) -> dict[str, Score]:
+    def overall(self, cases: Sequence[Case], replies: Sequence[Reply], seed: int) -> dict[str, Score]:
         """See `Suite.overall`."""
         return {}
 
@@ -74,7 +73,9 @@ def wanted_calls(row: Row, where: str) -> list[Wanted]:
     try:
         if "calls" in row:
             return [Wanted(call["name"], exactly(call["arguments"])) for call in row["calls"]]
-        return [Wanted(name, dict(allowed)) for call in row["ground_truth"] or () for name, allowed in call.items()]
+        is_irrelevance = "irrelevance" in str(row.get("category", ""))  # whose rows may come without ground truth
+        calls = row.get("ground_truth") if is_irrelevance else row["ground_truth"]
+        return [Wanted(name, dict(allowed)) for call in calls or () for name, allowed in call.items()]
     except (KeyError, TypeError, AttributeError, ValueError):
         raise RowError(f"{where}: ground_truth or calls is missing or has another shape") from None
 

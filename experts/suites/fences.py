@@ -1,0 +1,43 @@
+"""Fenced code blocks of an answer, after CommonMark 0.31 section 4.5.
+
+The code suite takes the program out of the first one; the coder is taught to give exactly one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_FENCE = re.compile(r" {0,3}(?P<mark>`{3,}|~{3,})(?P<info>.*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One fenced block."""
+
+    info: str  # what stands behind the opening fence: the language
+    code: str
+    is_closed: bool
+
+
+def fenced_blocks(answer: str) -> list[Block]:
+    """Return every fenced block, in order; one that is never closed reaches to the end."""
+    blocks: list[Block] = []
+    opening: re.Match[str] | None = None
+    lines: list[str] = []
+    for line in answer.splitlines():
+        fence = _FENCE.match(line)
+        if opening is None:
+            if fence and not ("`" in fence["info"] and fence["mark"][0] == "`"):
+                opening, lines = fence, []
+        elif fence and _closes(fence, opening):
+            blocks.append(Block(opening["info"].strip(), "\n".join(lines), True))
+            opening = None
+        else:
+            lines.append(line)
+    return [*blocks, Block(opening["info"].strip(), "\n".join(lines), False)] if opening else blocks
+
+
+def _closes(fence: re.Match[str], opening: re.Match[str]) -> bool:
+    same = fence["mark"][0] == opening["mark"][0] and len(fence["mark"]) >= len(opening["mark"])
+    return same and not fence["info"].strip()
