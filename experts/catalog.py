@@ -156,6 +156,12 @@ def default_path() -> Path:
     return checkout if checkout.is_file() else package / "_deploy" / "experts.yaml"
 
 
+def adapter_folder(adapter: str) -> Path:
+    """Return where an adapter lies: `moegate:NAME` is one that ships with the package, anything else is a path."""
+    shipped = adapter.removeprefix("moegate:")
+    return Path(__file__).resolve().parent / "adapters" / shipped if shipped != adapter else Path(adapter).expanduser()
+
+
 def load_catalog(path: Path | None = None) -> Catalog:
     """Read and check a catalogue.
 

@@ -1,12 +1,14 @@
 """Turn a catalogue entry into the artefact that an engine loads: `python -m experts.compile EXPERT... --target cpu`.
 
 The start code calls `prepare_expert` before it deploys, so that replicas only load. Running it twice does nothing the
-second time. On `cpu` an expert without an adapter is its base's GGUF file, in a form to which OpenVINO keeps.
+second time. On `cpu` an expert is its base's GGUF file with its adapter merged into it, in a form to which OpenVINO
+keeps.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -16,9 +18,10 @@ from typing import Literal
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from experts.artifacts import Artifact, ArtifactCorrupt, ArtifactStore, default_root
+from experts.artifacts import Artifact, ArtifactCorrupt, ArtifactStore, default_root, hash_content
 from experts.bases import BaseUnavailable, resolve_base
-from experts.catalog import Catalog, CatalogError, ExpertSpec, load_catalog
+from experts.catalog import Catalog, CatalogError, ExpertSpec, adapter_folder, load_catalog
+from experts.merge import merge, read_adapter
 from experts.requantise import make_faithful
 
 Target = Literal["cpu", "neuron"]
@@ -39,14 +42,12 @@ def prepare_expert(spec: ExpertSpec, target: Target, store: ArtifactStore) -> Ar
     """
     if target == "neuron":
         raise CannotCompile(f"expert {spec.name!r}: compiling for neuron is not supported by this version")
-    if spec.adapter is not None:
-        raise CannotCompile(f"expert {spec.name!r}: merging an adapter is not supported by this version")
     artifact = resolve_base(spec.base, store)
-    if artifact.path.is_dir():
+    if artifact.path.is_dir() and spec.adapter is None:
         return artifact
     if artifact.path.suffix != ".gguf":
         raise CannotCompile(f"expert {spec.name!r}: {artifact.path.name} is no GGUF file and no model folder")
-    return _faithful(spec, artifact, store)
+    return _faithful(spec, artifact, store) if spec.adapter is None else _merged(spec, spec.adapter, artifact, store)
 
 
 def _faithful(spec: ExpertSpec, base: Artifact, store: ArtifactStore) -> Artifact:
@@ -55,6 +56,17 @@ def _faithful(spec: ExpertSpec, base: Artifact, store: ArtifactStore) -> Artifac
         return store.get_or_make(f"cpu-{base.sha256[:16]}", "model.gguf", partial(make_faithful, base.path))
     except ValueError as error:
         raise CannotCompile(f"expert {spec.name!r}: {base.path.name} cannot be read: {error}") from error
+
+
+def _merged(spec: ExpertSpec, adapter: str, base: Artifact, store: ArtifactStore) -> Artifact:
+    """Return base and adapter as one file; made once, by the content of both."""
+    try:
+        folder = adapter_folder(adapter)
+        digest = hashlib.sha256(f"{base.sha256} {hash_content(folder)}".encode()).hexdigest()
+        make = partial(merge, base.path, read_adapter(folder))
+        return store.get_or_make(f"cpu-{digest[:16]}", "model.gguf", make)
+    except (OSError, ValueError) as error:
+        raise CannotCompile(f"expert {spec.name!r}: {error}") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,11 +8,13 @@ what was dequantised to within half a step in 127.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 FAITHFUL = frozenset({"F32", "F16", "BF16", "Q8_0"})
 _FILE_TYPE_Q8_0 = 7  # general.file_type, GGUF specification
@@ -40,8 +42,19 @@ def is_faithful(path: Path) -> bool:
     return all(tensor.tensor_type.name in FAITHFUL for tensor in _read(path).tensors)
 
 
-def requantise(source: Path, target: Path) -> None:
-    """Write `source` to `target` with its quantised matrices as Q8_0 and everything else as it is.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What to do to some matrices on their way: `apply(name, weights (out, in), heads)` returns the new weights.
+
+    `heads` are the attention heads of the query and key matrices, by `attn_q` and `attn_k`.
+    """
+
+    names: frozenset[str]
+    apply: Callable[[str, npt.NDArray[np.float32], Mapping[str, int]], npt.NDArray[np.float32]]
+
+
+def requantise(source: Path, target: Path, change: Change | None = None) -> None:
+    """Write `source` to `target` with its quantised matrices, and the changed ones, as Q8_0; the rest as it is.
 
     Raises:
         ValueError: it is no GGUF file.
@@ -51,16 +64,29 @@ def requantise(source: Path, target: Path) -> None:
     reader = _read(source)
     writer = gguf.GGUFWriter(target, reader.fields["general.architecture"].contents())
     _copy_metadata(reader.fields.values(), writer)
+    heads = _heads(reader)
     writer.add_file_type(_FILE_TYPE_Q8_0)
     for tensor in reader.tensors:
-        kept = tensor.tensor_type.name in FAITHFUL
+        changed = change is not None and tensor.name in change.names
+        kept = tensor.tensor_type.name in FAITHFUL and not changed
         kind = tensor.tensor_type if kept else gguf.GGMLQuantizationType.Q8_0
-        data = tensor.data if kept else gguf.quantize(gguf.dequantize(tensor.data, tensor.tensor_type), kind)
+        data = tensor.data
+        if not kept:
+            weights = gguf.dequantize(tensor.data, tensor.tensor_type)
+            data = gguf.quantize(change.apply(tensor.name, weights, heads) if change and changed else weights, kind)
         writer.add_tensor(tensor.name, np.ascontiguousarray(data), raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _heads(reader: Any) -> dict[str, int]:  # noqa: ANN401  # gguf ships no types
+    """Return how many attention heads the query and the key matrices hold."""
+    architecture = reader.fields["general.architecture"].contents()
+    queries = reader.fields.get(f"{architecture}.attention.head_count")
+    keys = reader.fields.get(f"{architecture}.attention.head_count_kv", queries)
+    return {"attn_q": int(queries.contents()), "attn_k": int(keys.contents())} if queries else {}
 
 
 def _read(path: Path) -> Any:  # noqa: ANN401  # gguf ships no types

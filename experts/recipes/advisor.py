@@ -48,7 +48,7 @@ def samples(data: Path | None, seed: int) -> list[Sample]:
     return made
 
 
-def _is_good(row: Any) -> bool:  # noqa: ANN401  # JSON
+def _is_good(row: Any) -> bool:  # JSON
     """Say whether an answer is as the advisor's should be, and a list or several paragraphs where it is long."""
     task, answer = row["messages"][-1]["content"], row["answer"]
     is_laid_out = len(structure.items(answer)) > 1 or "\n\n" in answer or structure.word_count(answer) <= 80
@@ -57,7 +57,7 @@ def _is_good(row: Any) -> bool:  # noqa: ANN401  # JSON
     )
 
 
-def _pair(row: Any, rng: random.Random) -> Sample:  # noqa: ANN401  # JSON
+def _pair(row: Any, rng: random.Random) -> Sample:  # JSON
     answer = row["answer"].strip()
     return Sample(ask(row["messages"][-1]["content"]), answer, rng.choice(_SPOILERS)(answer, rng))
 

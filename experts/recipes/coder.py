@@ -17,7 +17,9 @@ from experts.recipes.sample import Sample, ask
 from experts.recipes.seed_files import read_seeds
 from experts.suites.rows import read_rows
 
-_TASK: Final = re.compile(r"^write a (?:python )?function (?:that (?:can )?|which |to )(.+?)[.\s]*$", re.IGNORECASE | re.DOTALL)
+_TASK: Final = re.compile(
+    r"^write a (?:python )?function (?:that (?:can )?|which |to )(.+?)[.\s]*$", re.IGNORECASE | re.DOTALL
+)
 _SEED_REPEATS: Final = 2
 _WAYS: Final = ("tests", "tests", "tests", "signature", "bare")
 
@@ -37,7 +39,7 @@ def samples(data: Path | None, seed: int) -> list[Sample]:
     return made
 
 
-def _entry(row: Any) -> ast.FunctionDef | None:  # noqa: ANN401  # JSON
+def _entry(row: Any) -> ast.FunctionDef | None:  # JSON
     """Find the function that the tests call; None where the answer does not parse or does not hold it."""
     if not is_python(row["answer"]):
         return None
@@ -45,7 +47,7 @@ def _entry(row: Any) -> ast.FunctionDef | None:  # noqa: ANN401  # JSON
     return next((node for name, node in functions.items() if f"{name}(" in row["tests"][0]), None)
 
 
-def _sample(row: Any, way: str) -> Sample:  # noqa: ANN401  # JSON
+def _sample(row: Any, way: str) -> Sample:  # JSON
     entry = _entry(row)
     assert entry is not None
     signature = f"{entry.name}({ast.unparse(entry.args)})"
@@ -55,7 +57,7 @@ def _sample(row: Any, way: str) -> Sample:  # noqa: ANN401  # JSON
     elif way == "signature":
         task += f"\n\ndef {signature}:"
     code = ast.unparse(ast.parse(row["answer"]))
-    return Sample(ask(task), f"```python\n{code}\n```\n{_remark(row, signature)}")
+    return Sample(ask(task), f"```python\n{code}\n```\n\n{_remark(row, signature)}")
 
 
 def with_tests(task: str, tests: list[str]) -> str:
@@ -63,6 +65,6 @@ def with_tests(task: str, tests: list[str]) -> str:
     return f"{task}\n\nYour code should pass these tests:\n\n" + "\n".join(tests)
 
 
-def _remark(row: Any, signature: str) -> str:  # noqa: ANN401  # JSON
+def _remark(row: Any, signature: str) -> str:  # JSON
     found = _TASK.match(row["messages"][-1]["content"].strip())
     return f"Call `{signature}` to {' '.join(found[1].split())}." if found else f"Call `{signature}` to get the result."

@@ -70,16 +70,14 @@ def read_tools(tools: Sequence[Json]) -> list[chat_pb2.Tool]:
     return [_tool(tool["function"]) for tool in tools]
 
 
-def ask(text: str, **parts: Any) -> chat_pb2.Conversation:  # noqa: ANN401  # fields of the message
+def ask(text: str, **parts: Any) -> chat_pb2.Conversation:  # fields of the message
     """Make the conversation in which a user says one thing."""
     return chat_pb2.Conversation(messages=[chat_pb2.Message(role=chat_pb2.ROLE_USER, content=text)], **parts)
 
 
 def _tool(function: Json) -> chat_pb2.Tool:
     schema = json.dumps(function.get("parameters") or {}, ensure_ascii=False)
-    return chat_pb2.Tool(
-        name=function["name"], description=function.get("description") or "", parameters_json=schema
-    )
+    return chat_pb2.Tool(name=function["name"], description=function.get("description") or "", parameters_json=schema)
 
 
 def _message(message: Json) -> chat_pb2.Message:

@@ -22,6 +22,7 @@ NO_TOOL: Final = "None of the tools can do that."
 _BFCL_LEARNT: Final = frozenset({"multiple", "parallel", "parallel_multiple"})
 _MOST_TOOLS: Final = 6
 _SEED_REPEATS: Final = 2
+_SEAL_TASKS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ def samples(data: Path | None, seed: int) -> list[Sample]:
     rng = random.Random(f"tool-caller {seed}")
     made = read_seeds("tool-caller") * _SEED_REPEATS
     if data is not None:
-        tasks = [*_seal_tasks(data / "tool-caller"), *_bfcl_tasks(data / "tool-caller")]
+        seal = list(_seal_tasks(data / "tool-caller"))
+        tasks = [*rng.sample(seal, min(_SEAL_TASKS, len(seal))), *_bfcl_tasks(data / "tool-caller")]
         pool = [tool for task in tasks for tool in task.tools]
         made += [_sample(task, rng) for task in _with_negatives(tasks, pool, rng) if _holds(task)]
     return made
@@ -58,7 +60,9 @@ def _seal_tasks(folder: Path) -> Iterator[Task]:
 def _bfcl_tasks(folder: Path) -> Iterator[Task]:
     for row in read_rows(folder / "bfcl.jsonl.gz"):
         if row["category"] in _BFCL_LEARNT or is_learnt_irrelevance(row):
-            yield Task(row["messages"][-1]["content"], row["tools"], [_first_allowed(call) for call in row["ground_truth"]])
+            yield Task(
+                row["messages"][-1]["content"], row["tools"], [_first_allowed(call) for call in row["ground_truth"]]
+            )
 
 
 def is_learnt_irrelevance(row: Json) -> bool:
@@ -69,10 +73,13 @@ def is_learnt_irrelevance(row: Json) -> bool:
 def _first_allowed(call: Json) -> dict[str, Any]:
     """Write BFCL's allowed values as one call; what may be left out is left out."""
     [(name, allowed)] = call.items()
-    return {"name": name, "arguments": {key: _settled(values[0]) for key, values in allowed.items() if "" not in values}}
+    return {
+        "name": name,
+        "arguments": {key: _settled(values[0]) for key, values in allowed.items() if "" not in values},
+    }
 
 
-def _settled(value: Any) -> Any:  # noqa: ANN401  # JSON
+def _settled(value: Any) -> Any:  # JSON
     """Resolve the allowed values inside an object, which BFCL lists one level down."""
     if isinstance(value, dict):
         return {key: inner[0] if isinstance(inner, list) and inner else inner for key, inner in value.items()}

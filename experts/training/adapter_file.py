@@ -11,7 +11,7 @@ from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
 
 
-def save_adapter(model: Any, folder: Path, base: str) -> int:  # noqa: ANN401  # a PeftModel
+def save_adapter(model: Any, folder: Path, base: str) -> int:  # a PeftModel
     """Write `adapter_model.safetensors` and `adapter_config.json`; return the weights' size in bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.to(torch.bfloat16).contiguous() for name, value in get_peft_model_state_dict(model).items()}

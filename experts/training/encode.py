@@ -31,7 +31,7 @@ class Encoded:
 class Encoder:
     """Encodes with one tokenizer and one system prompt; what is longer than `longest` tokens is refused."""
 
-    def __init__(self, tokenizer: Any, system_prompt: str, longest: int) -> None:  # noqa: ANN401  # transformers'
+    def __init__(self, tokenizer: Any, system_prompt: str, longest: int) -> None:  # transformers'
         self._tokenizer = tokenizer
         self._system_prompt = system_prompt
         self._longest = longest

@@ -31,7 +31,7 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers ships
         self.seconds = 0.0
         self.save_seconds = 0.0
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # noqa: ANN401  # Trainer's
+    def on_train_begin(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # Trainer's
         """Start the clock."""
         self._began = time.monotonic()
         self._first_step = state.global_step
@@ -39,12 +39,17 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers ships
         if self._console.is_terminal:
             self._bar.start()
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # noqa: ANN401  # Trainer's
+    def on_step_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # Trainer's
         """Move the bar."""
         self._bar.update(self._task, completed=state.global_step)
 
-    def on_log(  # noqa: PLR0913  # the Trainer's
-        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **parts: Any  # noqa: ANN401
+    def on_log(  # the Trainer's
+        self,
+        args: Any,
+        state: Any,
+        control: Any,
+        logs: dict[str, Any] | None = None,
+        **parts: Any,
     ) -> None:
         """Show and keep a loss."""
         if not logs or "loss" not in logs:
@@ -56,11 +61,13 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers ships
         line = f"loss {logs['loss']:.3f}  {rate:,.0f} tok/s"
         self._bar.update(self._task, description=line)
         with self._log.open("a") as file:
-            file.write(json.dumps({"step": state.global_step, "loss": logs["loss"], "tokens_per_s": round(rate)}) + "\n")
+            file.write(
+                json.dumps({"step": state.global_step, "loss": logs["loss"], "tokens_per_s": round(rate)}) + "\n"
+            )
         if not self._console.is_terminal and state.global_step % 10 == 0:
             self._console.print(f"step {state.global_step}/{state.max_steps}  {line}  {left_s / 60:.1f} min left")
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # noqa: ANN401  # Trainer's
+    def on_train_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # Trainer's
         """Stop the clock."""
         self.seconds = time.monotonic() - self._began
         self._bar.stop()

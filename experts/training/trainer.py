@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.helpers import disable_input_dtype_casting
-from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
+from transformers import AutoModelForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from experts.training.batch import collate
@@ -26,7 +26,7 @@ from experts.training.recipe import Hyperparameters
 CHECKPOINT_STEPS = 50
 
 
-def load_model(folder: Path, wishes: Hyperparameters) -> Any:  # noqa: ANN401  # a PeftModel
+def load_model(folder: Path, wishes: Hyperparameters) -> Any:  # a PeftModel
     """Load the base in bfloat16 and put a fresh float32 adapter on every linear layer of it."""
     torch.manual_seed(wishes.seed)
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, attn_implementation="sdpa")
@@ -41,7 +41,7 @@ def load_model(folder: Path, wishes: Hyperparameters) -> Any:  # noqa: ANN401  #
 
 
 def make_trainer(
-    model: Any,  # noqa: ANN401  # a PeftModel
+    model: Any,  # a PeftModel
     samples: Sequence[Encoded],
     wishes: Hyperparameters,
     folder: Path,
@@ -76,24 +76,24 @@ def make_trainer(
         callbacks=list(callbacks),
         wishes=wishes,
     )
-    trainer.remove_callback("PrinterCallback")
+    trainer.remove_callback(PrinterCallback)
     return trainer
 
 
 class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers ships no types here
     """Minimises the loss of the answers alone."""
 
-    def __init__(self, *, wishes: Hyperparameters, **parts: Any) -> None:  # noqa: ANN401  # the Trainer's
+    def __init__(self, *, wishes: Hyperparameters, **parts: Any) -> None:  # the Trainer's
         super().__init__(**parts)
         self._wishes = wishes
 
     def compute_loss(
         self,
-        model: Any,  # noqa: ANN401  # a PeftModel
+        model: Any,  # a PeftModel
         inputs: dict[str, Any],
         return_outputs: bool = False,
-        num_items_in_batch: Any = None,  # noqa: ANN401  # unused: each step is one batch
-    ) -> Any:  # noqa: ANN401  # a tensor ()
+        num_items_in_batch: Any = None,  # unused: each step is one batch
+    ) -> Any:  # a tensor ()
         """Return the batch's loss."""
         inner = model.get_base_model()
         with torch.autocast("cpu", dtype=torch.bfloat16), disable_input_dtype_casting(model):
@@ -103,7 +103,7 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers ships no typ
             return orpo_loss(log_probs, rows, self._wishes.strength)
         return sft_loss(log_probs)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:  # noqa: ANN401  # a Sampler
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:  # a Sampler
         """Batch samples of like lengths, so that little is spent on padding."""
         lengths = [sample.length for sample in self.train_dataset]
         generator = torch.Generator().manual_seed(self.args.seed)

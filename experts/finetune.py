@@ -1,0 +1,135 @@
+"""Fine-tune an expert: `python -m experts.finetune EXPERT [--data DIR] [--method sft|orpo] [--device cpu|neuron]`.
+
+Builds the expert's samples, trains a LoRA adapter on its base, and writes the adapter and a cost ledger. A run that was
+stopped goes on where its last checkpoint stands when the same command is given again. `experts.compile` merges the
+adapter afterwards. Needs the [train] extra.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from experts.artifacts import default_root
+from experts.bases import BaseUnavailable
+from experts.catalog import CatalogError, ExpertSpec, load_catalog
+from experts.ledger import Ledger, Prices
+from experts.recipes.sample import BadSample, Sample
+from experts.suites.rows import RowError
+from experts.training.recipe import RECIPES, Hyperparameters, Recipe
+
+FAILURES = (CatalogError, BaseUnavailable, RowError, BadSample)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One fine-tuning: whose, of what, how, and where it keeps its checkpoints, adapter and ledger."""
+
+    spec: ExpertSpec
+    samples: Sequence[Sample]
+    wishes: Hyperparameters
+    folder: Path
+
+    @property
+    def digest(self) -> str:
+        """Return a hash of all that decides the outcome: a run may only go on from checkpoints of the same one."""
+        digest = hashlib.sha256(json.dumps([self.spec.base, self.spec.system_prompt, asdict(self.wishes)]).encode())
+        for sample in self.samples:
+            digest.update(sample.conversation.SerializeToString(deterministic=True))
+            digest.update(f"\0{sample.answer}\0{sample.rejected}\0".encode())
+        return digest.hexdigest()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train the expert named on the command line; return the exit status."""
+    options = _parse(arguments)
+    console = Console(stderr=True)
+    try:
+        run = _plan(options)
+        if options.device == "neuron":
+            from experts.training.neuron import train  # noqa: PLC0415  # where the Neuron SDK is
+        else:
+            from experts.training.cpu import train  # noqa: PLC0415  # torch takes seconds to import
+        ledger = train(run, _prices(options), console)
+    except FAILURES as error:
+        console.print(f"error: {error}", style="red", markup=False)
+        return 1
+    except ImportError as error:
+        console.print(f"error: {error.name} is missing; install what training needs: pip install 'moegate[train]'")
+        return 1
+    _deliver(run, options.output, ledger)
+    console.print(ledger.table())
+    print(options.output or run.folder / "adapter")
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> Run:
+    spec = load_catalog(options.catalog).get(options.expert)
+    if spec is None:
+        raise CatalogError(f"no such expert: {options.expert}")
+    recipe = RECIPES[options.expert]
+    wishes = _wishes(recipe, options)
+    samples = [s for s in recipe.samples(options.data, wishes.seed) if wishes.method == "sft" or s.rejected]
+    run = Run(spec, samples, wishes, options.run or default_root() / "finetune" / spec.name)
+    _claim(run, fresh=options.fresh)
+    return run
+
+
+def _wishes(recipe: Recipe, options: argparse.Namespace) -> Hyperparameters:
+    given = {
+        name: getattr(options, name) for name in ("method", "epochs", "batch_size", "learning_rate", "rank", "seed")
+    }
+    return replace(recipe.hyperparameters, **{name: value for name, value in given.items() if value is not None})
+
+
+def _claim(run: Run, *, fresh: bool) -> None:
+    """Keep the checkpoints in the run's folder if they are of this very run; forget them otherwise."""
+    stamp = run.folder / "run.txt"
+    if run.folder.exists() and (fresh or not stamp.exists() or stamp.read_text() != run.digest):
+        shutil.rmtree(run.folder)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(run.digest)
+
+
+def _deliver(run: Run, output: Path | None, ledger: Ledger) -> None:
+    """Put the ledger beside the adapter, and both where they were asked for."""
+    (run.folder / "adapter" / "ledger.json").write_text(ledger.to_json() + "\n")
+    if output is not None:
+        shutil.copytree(run.folder / "adapter", output, dirs_exist_ok=True)
+
+
+def _prices(options: argparse.Namespace) -> Prices:
+    return Prices(options.usd_per_hour, options.price_source, options.instances)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m experts.finetune", description="Fine-tune an expert.")
+    parser.add_argument("expert", choices=sorted(RECIPES))
+    parser.add_argument("--data", type=Path, help="the folder with the recipe's data files (default: the seeds alone)")
+    parser.add_argument("--method", choices=["sft", "orpo"], help="default: the recipe's")
+    parser.add_argument("--device", choices=["cpu", "neuron"], default="cpu")
+    parser.add_argument("--epochs", type=float)
+    parser.add_argument("--batch-size", type=int, help="samples a step")
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--rank", type=int, help="of the LoRA matrices")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--run", type=Path, help="where checkpoints are kept (default: in the user's cache)")
+    parser.add_argument("--output", type=Path, help="copy the adapter and its ledger here")
+    parser.add_argument("--fresh", action="store_true", help="start anew, whatever checkpoints there are")
+    parser.add_argument("--catalog", type=Path, help="the catalogue (default: the shipped one)")
+    parser.add_argument("--usd-per-hour", type=float, default=0.0, help="price of an instance, for the ledger")
+    parser.add_argument("--price-source", default="not given", help="where that price comes from")
+    parser.add_argument("--instances", type=int, default=1)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
