@@ -2,7 +2,7 @@
 
 Used by the question suite. The rule, so that a hedge is no way around a false answer: one of the phrases stands in the
 first sentence, no contrasting word follows it there ("I don't know, but ..."), and the answer cites no document. The
-form that the researcher is taught is "I don't know: the documents do not say." and its translations; the others are
+forms that the researcher is taught (`experts.recipes.unknown`) count by what stands before their colon; the others are
 what untuned models say.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from experts.recipes.unknown import UNKNOWN
 from experts.suites.sentences import split_sentences
 
 PHRASES = (
@@ -42,7 +43,8 @@ PHRASES = (
     r"os documentos não (o )?(dizem|mencionam)",
 )
 _CONTRAST = r"\b(but|however|though|although|aber|jedoch|doch|pero|sin embargo|mais|cependant|ma|mas|porém)\b"
-_KNOWS_NOT = re.compile("|".join(rf"(?<!\w)(?:{phrase})" for phrase in PHRASES))
+_TAUGHT = tuple(re.escape(re.split("[:：]", sentence)[0].strip().lower()) for sentence in UNKNOWN.values())
+_KNOWS_NOT = re.compile("|".join(rf"(?<!\w)(?:{phrase})" for phrase in (*_TAUGHT, *PHRASES)))
 _ANSWERS_AFTER_ALL = re.compile(_CONTRAST)
 
 

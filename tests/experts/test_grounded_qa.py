@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from experts.recipes.unknown import UNKNOWN
 from experts.suites.abstention import abstains
 from experts.suites.grounded_qa import GroundedQASuite
 from experts.suites.rows import RowError
@@ -122,6 +123,12 @@ def test_abstentions(answer: str) -> None:
 )
 def test_answers_that_are_no_abstention(answer: str) -> None:
     assert not abstains(answer)
+
+
+@pytest.mark.parametrize("language", sorted(UNKNOWN))
+def test_every_form_that_is_taught_is_recognised(language: str) -> None:
+    assert abstains(UNKNOWN[language])
+    assert not abstains(f"{UNKNOWN[language]} [1]")
 
 
 def test_sentences_keep_the_marks_behind_their_full_stop() -> None:
