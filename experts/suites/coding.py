@@ -4,7 +4,8 @@ Reads MBPP rows `{messages, tests, setup?}` and HumanEval's own `{task_id, promp
 paper does (Austin et al. 2021), the tests are shown with the task: nothing else says what the function is called. One
 greedy answer a row, so `pass@1` is the share that passes (Chen et al. 2021, section 2.1, n = k = 1).
 
-Scores: `pass@1`; `one_block`, the share of answers with exactly one fenced block, closed; `timeouts`.
+Scores: `pass@1`; `one_block`, the share of answers with exactly one fenced block, closed; `timeouts`; `confined`, the
+share of runs that the kernel held (`sandbox_child`), 1 where Landlock and seccomp are there.
 """
 
 from __future__ import annotations
@@ -48,11 +49,12 @@ class CodeSuite:
         blocks = fenced_blocks(reply.text)
         program, tests = build_program(case.row, blocks[0].code if blocks else reply.text)
         outcome = run_tests(program, tests, self._limits, self._timeout_s)
-        return {
+        verdict = {
             "pass@1": outcome.passed,
             "one_block": len(blocks) == 1 and blocks[0].is_closed,
             "timeouts": outcome.reason == "timeout",
         }
+        return verdict | ({"confined": {"landlock", "seccomp"} <= set(outcome.guards)} if outcome.guards else {})
 
     def overall(self, cases: Sequence[Case], replies: Sequence[Reply], seed: int) -> dict[str, Score]:
         """See `Suite.overall`."""
