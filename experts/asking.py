@@ -95,9 +95,7 @@ async def ask_all(
         on_answer(answer)
         return answer
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(conversation)) for conversation in conversations]
-    return [task.result() for task in tasks]
+    return await asyncio.gather(*map(one, conversations))
 
 
 async def ask(engine: Engine, spec: ExpertSpec, conversation: chat_pb2.Conversation, sampling: Sampling) -> Answer:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from experts.engine import EngineDead
+from experts.engines.echo import EchoEngine
 from experts.evaluate import main
 
 CALL = '<tool_call>{"name":"f","arguments":{"a":1}}</tool_call>'
@@ -92,6 +94,17 @@ def test_every_suite_runs(files: Path, capsys: pytest.CaptureFixture[str], suite
     assert all(score["ci95"][0] <= score["value"] <= score["ci95"][1] for score in scores.values())
     headline = {"grounded_qa": "answered", "code": "pass@1", "chat": "target"}[suite]
     assert scores[headline]["value"] == 1.0
+
+
+def test_an_engine_that_dies_is_said_in_a_line(
+    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dead(self: EchoEngine, request: object) -> None:
+        raise EngineDead("the engine process ended")
+
+    monkeypatch.setattr(EchoEngine, "generate", dead)
+    assert run(files) == 1
+    assert "error: the engine process ended" in capsys.readouterr().err
 
 
 def test_what_is_wrong_is_said_in_a_line(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
