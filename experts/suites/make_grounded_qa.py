@@ -66,6 +66,16 @@ def read_questions(rows: Sequence[Row], longest: int) -> list[Question]:
     return questions
 
 
+def article_order(rows: Sequence[Row], seed: int) -> list[str]:
+    """Shuffle the articles of SQuAD-shaped rows: who takes the first n and who skips them share none.
+
+    The order rests on the whole file, whatever is left out of it later by language or length.
+    """
+    known = {passage.article for index, row in enumerate(rows) for passage in _passages(row, index)}
+    ordered = sorted(known, key=lambda name: (len(name), name))
+    return random.Random(f"articles {seed}").sample(ordered, len(ordered))
+
+
 def make_rows(questions: Sequence[Question], pool: Sequence[Question], plan: Plan, seed: int) -> list[Row]:
     """Make a row of each question, with distractors out of `pool`.
 
@@ -140,25 +150,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the rows; return the exit status."""
     options = _parse(arguments)
     try:
-        questions = [q for path in options.data for q in read_questions(read_rows(path), options.longest)]
+        rows = [row for path in options.data for row in read_rows(path)]
+        kept = set(article_order(rows, options.seed)[options.skip_articles :][: options.articles])
+        questions = read_questions(rows, options.longest)
         questions = [q for q in questions if not options.language or q.passage.language in options.language]
-        known = sorted({q.passage.article for q in questions}, key=lambda name: (len(name), name))
-        kept = set(
-            random.Random(f"articles {options.seed}").sample(known, len(known))[options.skip_articles :][
-                : options.articles
-            ]
-        )
         pool = [question for question in questions if question.passage.article in kept]
         plan = Plan(options.passages, options.unanswerable, options.longest)
-        rows = make_rows(sample(pool, options.limit, options.seed), pool, plan, options.seed)
+        made = make_rows(sample(pool, options.limit, options.seed), pool, plan, options.seed)
     except RowError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     write = gzip.open if options.out.suffix == ".gz" else open
     with write(options.out, "wt", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    answerable = sum(row["answerable"] for row in rows)
-    print(f"{len(rows)} rows of {len({row['article'] for row in rows})} articles, {answerable} answerable")
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in made)
+    answerable = sum(row["answerable"] for row in made)
+    print(f"{len(made)} rows of {len({row['article'] for row in made})} articles, {answerable} answerable")
     return 0
 
 

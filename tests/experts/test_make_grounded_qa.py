@@ -73,9 +73,10 @@ def test_the_command_writes_disjoint_halves(tmp_path: Path) -> None:
     data = tmp_path / "squad.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in squad(20)))
     halves = []
-    for name, extra in (("a", ["--articles", "10"]), ("b", ["--skip-articles", "10"])):
+    # Leaving rows out by their length must not move an article from one half to the other.
+    for name, extra in (("a", ["--articles", "10", "--longest", "34"]), ("b", ["--skip-articles", "10"])):
         out = tmp_path / f"{name}.jsonl.gz"
         assert main(["--data", str(data), "--out", str(out), "--passages", "2", *extra]) == 0
         halves.append({row["article"] for row in read_rows(out)})
-    assert len(halves[0]) == len(halves[1]) == 10
+    assert 1 < len(halves[0]) < len(halves[1]) == 10
     assert not halves[0] & halves[1]
