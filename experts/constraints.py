@@ -20,7 +20,7 @@ from experts.engine import (
     ToolAnswer,
     UnsupportedFormat,
 )
-from experts.json_schema import MAX_BYTES, Schema, SchemaError, parse_schema, reduce_schema
+from experts.json_schema import Schema, SchemaError, parse_schema, reduce_schema
 from experts.prompts import callable_tools
 from experts.tool_calls import CLOSE, ToolOffer
 from protos import chat_pb2
@@ -28,6 +28,7 @@ from protos import chat_pb2
 _Format = chat_pb2.ResponseFormat
 _Mode = chat_pb2.ToolChoice.Mode
 _ANY_OBJECT: Schema = {"type": "object"}
+_NOTHING: Schema = {"type": "object", "additionalProperties": False}
 MAX_TOOLS_CHARS = (
     20_000  # of all tools' reduced schemas; beyond it a tool's arguments are held to be an object at least
 )
@@ -99,12 +100,13 @@ def _affordable(tools: list[chat_pb2.Tool]) -> Iterator[tuple[str, str]]:
 
 def _arguments_schema(tool: chat_pb2.Tool) -> Schema:
     """Reduce a tool's parameters; where they say something that is no schema, anything may stand."""
-    if len(tool.parameters_json) > MAX_BYTES:
-        return _ANY_OBJECT
     try:
-        reduced = reduce_schema(parse_schema(tool.parameters_json or "{}"), "forgiving")
+        schema = parse_schema(tool.parameters_json or "{}")
     except SchemaError:
         return _ANY_OBJECT
+    if schema in ({}, {"type": "object"}, {"type": "object", "properties": {}}):
+        return _NOTHING  # a function without parameters
+    reduced = reduce_schema(schema, "forgiving")
     return reduced if reduced.get("type") == "object" else _ANY_OBJECT
 
 

@@ -21,7 +21,7 @@ class Outcome(StrEnum):
 
     OK = "ok"
     REPAIRED = "repaired"  # not a call as it stood, mended once
-    TEXT = "text"  # no call could be made of it
+    TEXT = "text"  # no call could be made of it: words, or nothing where it was cut off behind whole calls
     INVALID_ARGUMENTS = "invalid_arguments"  # a call, but its arguments do not follow the tool's schema
 
 

@@ -82,9 +82,12 @@ class ToolCallReader:
         """Return what is left once the text has ended.
 
         Args:
-            is_cut: it ended for want of tokens: an unfinished call is not mended, for nobody knows what it lacks.
+            is_cut: it ended for want of tokens: an unfinished call is not mended, for nobody knows what it lacks. It
+                is returned as words, or left out where it comes after whole calls.
         """
         pieces: list[Piece] = []
+        if is_cut and self.made:
+            self._drop_unfinished()
         while self._state is _State.CALL:
             end = self._text.find(CLOSE)
             self._end_call(end if end >= 0 else len(self._text), may_mend=not is_cut)
@@ -95,6 +98,15 @@ class ToolCallReader:
             self._say(self._text)
         self._text = ""
         return pieces + self._read()
+
+    def _drop_unfinished(self) -> None:
+        """Forget a tag or a call that the end cut off."""
+        if self._state is _State.CALL:
+            self.counts[Outcome.TEXT] += 1
+            self._text = ""
+            self._enter(_State.WORDS)
+        elif self._state is _State.WORDS:
+            self._text = self._text[: len(self._text) - _begun(self._text, OPEN)]
 
     def _read(self) -> list[Piece]:
         """Go from state to state until more text is needed."""
