@@ -20,7 +20,7 @@ from experts.engine import (
     ToolAnswer,
     UnsupportedFormat,
 )
-from experts.json_schema import Schema, SchemaError, parse_schema, reduce_schema
+from experts.json_schema import Schema, SchemaError, parse_schema, reduce_schema, without_lengths
 from experts.prompts import callable_tools
 from experts.tool_calls import CLOSE, ToolOffer
 from protos import chat_pb2
@@ -93,7 +93,7 @@ def _affordable(tools: list[chat_pb2.Tool]) -> Iterator[tuple[str, str]]:
     """Pair names with serialised schemas, as long as the engine can compile them in a moment."""
     left = MAX_TOOLS_CHARS
     for tool in tools:
-        schema = json.dumps(_arguments_schema(tool))
+        schema = json.dumps(without_lengths(_arguments_schema(tool)))
         left -= len(schema)
         yield tool.name, schema if left >= 0 else json.dumps(_ANY_OBJECT)
 

@@ -40,6 +40,7 @@ _OF_TYPE: dict[str, frozenset[str]] = {
     "boolean": frozenset(),
     "null": frozenset(),
 }
+_LENGTHS = frozenset({"minLength", "maxLength", "minItems", "maxItems"})
 _FORMATS = frozenset({"date", "time", "date-time", "duration", "email", "uuid", "ipv4", "ipv6"})
 
 
@@ -70,6 +71,19 @@ def reduce_schema(schema: object, mode: Mode) -> Schema:
         SchemaError: it is wrong, cyclic or too large, or (strict) says what cannot be enforced; never when forgiving.
     """
     return _Reducer(schema, mode).reduce(schema, "#", 0, ())
+
+
+def without_lengths(schema: Schema) -> Schema:
+    """Leave out the lengths of strings and lists in a reduced schema: with many tools they take minutes to compile."""
+    parts = {name: part for name, part in schema.items() if name not in _LENGTHS}
+    for name in ("items", "additionalProperties"):
+        if isinstance(parts.get(name), dict):
+            parts[name] = without_lengths(parts[name])
+    if "anyOf" in parts:
+        parts["anyOf"] = [without_lengths(part) for part in parts["anyOf"]]
+    if "properties" in parts:
+        parts["properties"] = {name: without_lengths(part) for name, part in parts["properties"].items()}
+    return parts
 
 
 def _no_constant(name: str) -> object:

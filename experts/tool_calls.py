@@ -68,6 +68,7 @@ class ToolCallReader:
         self._scanner = JsonScanner()
         self._scanned = 0  # characters of `_text` that the scanner has seen
         self._is_bare = True  # nothing but spaces since the beginning or the last call
+        self._space = ""  # what stood before the tag and is left out if a call follows
         self._name = self._arguments = ""  # of the call that streams
         self._out: list[Piece] = []
         self.counts: Counter[Outcome] = Counter()
@@ -127,7 +128,8 @@ class ToolCallReader:
         is_space = self._is_bare and not self._text[:end].strip()
         if at < 0 and is_space:
             return False  # spaces before a call are no part of the answer
-        self._say("" if is_space else self._text[:end])
+        self._space = self._text[:end] if is_space else ""
+        self._say(self._text[len(self._space) : end])
         self._text = self._text[end:]
         if at < 0:
             return False
@@ -151,13 +153,13 @@ class ToolCallReader:
         text = self._text
         while self._scanned < len(text):
             at = self._scanned
-            if text[at] == "<" and not self._scanner.in_string:
+            if text[at] == "<" and not (self._scanner.in_string and text[at - 1] != "\n"):
                 if text.startswith((OPEN, CLOSE), at):
-                    return at  # no JSON has a tag here: something was left open
+                    return at  # no JSON has a tag outside a string, or a string a line break: something was left open
                 if OPEN.startswith(text[at:]) or CLOSE.startswith(text[at:]):
                     return None
             if text[at] == "\n" and self._scanner.in_string and text[:at].rstrip().endswith(CLOSE):
-                return text.rindex(CLOSE, 0, at)  # no JSON string has a line break: a quote was left open
+                return text.rindex(CLOSE, 0, at)  # likewise
             if self._push(text[at]):
                 return self._scanned
         return None
@@ -183,7 +185,7 @@ class ToolCallReader:
     def _refuse(self, end: int) -> bool:
         """Return as words what began like a call."""
         self.counts[Outcome.TEXT] += 1
-        self._say(OPEN + self._text[:end])
+        self._say(self._space + OPEN + self._text[:end])
         self._text = self._text[end:]
         self._enter(_State.WORDS)
         return True
