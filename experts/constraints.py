@@ -29,9 +29,7 @@ _Format = chat_pb2.ResponseFormat
 _Mode = chat_pb2.ToolChoice.Mode
 _ANY_OBJECT: Schema = {"type": "object"}
 _NOTHING: Schema = {"type": "object", "additionalProperties": False}
-MAX_TOOLS_CHARS = (
-    20_000  # of all tools' reduced schemas; beyond it a tool's arguments are held to be an object at least
-)
+MAX_TOOLS_CHARS = 10_000  # of all tools' schemas: beyond it, arguments are held to be an object and no more
 
 
 def constrained(sampling: Sampling, conversation: chat_pb2.Conversation, capabilities: Capabilities) -> Sampling:
