@@ -193,6 +193,7 @@ def test_constrained_and_free_sequences_share_a_batch(pipeline: OpenVINOPipeline
     assert conforms(json.loads(both[0][0]), CITY)
 
 
+FORMATS = ("date", "time", "date-time", "duration", "email", "uuid", "ipv4", "ipv6")
 LARGE: list[Schema] = [
     {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(64)}},
     {"enum": [f"{n} {'x' * 35}" for n in range(500)]},
@@ -203,7 +204,7 @@ LARGE: list[Schema] = [
     {"type": "number", "minimum": -0.5, "maximum": 1e-9},
     {"type": "integer", "minimum": -(2**53), "maximum": 2**53},
     {"type": "array", "items": {}, "maxItems": 0},
-    *({"type": "string", "format": name} for name in ("date", "time", "date-time", "duration", "email", "uuid", "ipv4", "ipv6")),
+    *({"type": "string", "format": name} for name in FORMATS),
 ]  # fmt: skip
 
 

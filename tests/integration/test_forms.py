@@ -35,7 +35,7 @@ async def test_documents_are_numbered_and_citations_resolved(sdk: openai.AsyncOp
     documents = [{"title": "Rain", "text": "It rains.", "url": "https://rain.example"}, "It snows [7]."]
     answer = await ask(sdk, "researcher", "When? END", stop=["END"], max_tokens=50, extra_body={"documents": documents})
     message = answer.choices[0].message
-    assert message.content.split() == "Document [1](Title: Rain): It rains. Document [2]: It snows . When?".split()
+    assert " ".join(message.content.split()) == "Document [1](Title: Rain): It rains. Document [2]: It snows . When?"
     first, second = [annotation.url_citation for annotation in message.annotations]
     assert message.content[first.start_index : first.end_index] == "[1]"
     assert (first.title, first.url, second.title, second.url) == ("Rain", "https://rain.example", "", "")
