@@ -65,9 +65,11 @@ class CitationReader:
 
     def _mark(self, ticks: str) -> None:
         """Enter or leave code."""
+        is_block = len(self._code) >= _FENCE
+        is_end = len(ticks) >= len(self._code) if is_block else ticks == self._code
         if not self._code:
             self._code = ticks
-        elif len(ticks) >= len(self._code) if len(self._code) >= _FENCE else ticks == self._code:
+        elif is_end:
             self._code = ""
 
     def _cite(self, number: int, text: str) -> str:
