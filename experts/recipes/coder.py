@@ -17,7 +17,9 @@ from experts.recipes.sample import Sample, ask
 from experts.recipes.seed_files import read_seeds
 from experts.suites.rows import read_rows
 
-_TASK: Final = re.compile(r"^write a (?:python )?function (?:that (?:can )?|which |to )(.+?)[.\s]*$", re.IGNORECASE | re.DOTALL)
+_TASK: Final = re.compile(
+    r"^write a (?:python )?function (?:that (?:can )?|which |to )(.+?)[.\s]*$", re.IGNORECASE | re.DOTALL
+)
 _SEED_REPEATS: Final = 2
 _WAYS: Final = ("tests", "tests", "tests", "signature", "bare")
 

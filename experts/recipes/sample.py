@@ -77,9 +77,7 @@ def ask(text: str, **parts: Any) -> chat_pb2.Conversation:  # fields of the mess
 
 def _tool(function: Json) -> chat_pb2.Tool:
     schema = json.dumps(function.get("parameters") or {}, ensure_ascii=False)
-    return chat_pb2.Tool(
-        name=function["name"], description=function.get("description") or "", parameters_json=schema
-    )
+    return chat_pb2.Tool(name=function["name"], description=function.get("description") or "", parameters_json=schema)
 
 
 def _message(message: Json) -> chat_pb2.Message:

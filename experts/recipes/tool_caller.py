@@ -60,7 +60,9 @@ def _seal_tasks(folder: Path) -> Iterator[Task]:
 def _bfcl_tasks(folder: Path) -> Iterator[Task]:
     for row in read_rows(folder / "bfcl.jsonl.gz"):
         if row["category"] in _BFCL_LEARNT or is_learnt_irrelevance(row):
-            yield Task(row["messages"][-1]["content"], row["tools"], [_first_allowed(call) for call in row["ground_truth"]])
+            yield Task(
+                row["messages"][-1]["content"], row["tools"], [_first_allowed(call) for call in row["ground_truth"]]
+            )
 
 
 def is_learnt_irrelevance(row: Json) -> bool:
@@ -71,7 +73,10 @@ def is_learnt_irrelevance(row: Json) -> bool:
 def _first_allowed(call: Json) -> dict[str, Any]:
     """Write BFCL's allowed values as one call; what may be left out is left out."""
     [(name, allowed)] = call.items()
-    return {"name": name, "arguments": {key: _settled(values[0]) for key, values in allowed.items() if "" not in values}}
+    return {
+        "name": name,
+        "arguments": {key: _settled(values[0]) for key, values in allowed.items() if "" not in values},
+    }
 
 
 def _settled(value: Any) -> Any:  # JSON
