@@ -15,7 +15,9 @@ from typing import Protocol
 
 import grpc
 
+from experts.answer import AnswerReader
 from experts.catalog import ExpertSpec
+from experts.constraints import constrained
 from experts.engine import (
     Completion,
     ContextLengthExceeded,
@@ -23,11 +25,12 @@ from experts.engine import (
     Engine,
     EngineDead,
     EngineError,
-    FinishReason,
     GenerationInput,
     InvalidRequest,
     QueueFull,
+    Sampling,
     TokenDelta,
+    UnsupportedFormat,
 )
 from experts.failures import describe_failure
 from experts.prompts import render_turns
@@ -40,13 +43,10 @@ TIMEOUT_KEY = "x-request-timeout-ms"
 STATUS_CODES: dict[type[EngineError], grpc.StatusCode] = {
     InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
     ContextLengthExceeded: grpc.StatusCode.INVALID_ARGUMENT,
+    UnsupportedFormat: grpc.StatusCode.INVALID_ARGUMENT,
     QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     EngineDead: grpc.StatusCode.UNAVAILABLE,
-}
-_FINISH = {
-    FinishReason.STOP: chat_pb2.FINISH_REASON_STOP,
-    FinishReason.LENGTH: chat_pb2.FINISH_REASON_LENGTH,
 }
 
 
@@ -91,11 +91,12 @@ class ExpertDeployment:
         """Stream an answer; the last chunk carries the completion."""
         with _errors_as_status(grpc_context):
             generation = self._read(request, grpc_context)
+            reader = _reader(request, generation.sampling)
             # Closing is explicit: a client that goes away while a chunk is being sent must still free its slot.
             async with aclosing(self._engine.generate(generation)) as items:
                 yield expert_pb2.GenerateChunk()  # taken on: silence before it means that there is no replica
                 async for item in items:
-                    yield self._chunk(item)
+                    yield self._chunk(item, reader)
 
     async def Describe(  # Ray finds the method by its RPC's name
         self,
@@ -113,6 +114,7 @@ class ExpertDeployment:
                 load=self._load(),
                 sequences_total=self._engine.sequences_total(),
                 artifact=capabilities.artifact,
+                structured_output="constraint" in capabilities.sampling,
             )
 
     def _read(self, request: expert_pb2.GenerateRequest, context: CallContext) -> GenerationInput:
@@ -121,22 +123,23 @@ class ExpertDeployment:
         match request.WhichOneof("input"):
             case "conversation":
                 turns = render_turns(request.conversation, self._spec.system_prompt)
+                sampling = constrained(sampling, request.conversation, self._engine.capabilities)
                 return GenerationInput(turns, sampling, deadline_s)
             case "prompt":
                 return GenerationInput(request.prompt, sampling, deadline_s)
             case _:
                 raise InvalidRequest("there is neither a conversation nor a prompt")
 
-    def _chunk(self, item: TokenDelta | Completion) -> expert_pb2.GenerateChunk:
+    def _chunk(self, item: TokenDelta | Completion, reader: AnswerReader) -> expert_pb2.GenerateChunk:
         if isinstance(item, TokenDelta):
-            return _delta_chunk(item)
-        usage = chat_pb2.Usage(prompt_tokens=item.prompt_tokens, completion_tokens=item.completion_tokens)
-        timings = expert_pb2.EngineTimings(queue_s=item.queue_s, prefill_s=item.prefill_s, decode_s=item.decode_s)
+            return _told(reader.push(item.text), item)
+        chunk = _told(reader.close(item.tail.text, item.finish_reason), item.tail)
         completion = expert_pb2.Completion(
-            finish_reason=_FINISH[item.finish_reason], usage=usage, timings=timings, load=self._load()
+            usage=chat_pb2.Usage(prompt_tokens=item.prompt_tokens, completion_tokens=item.completion_tokens),
+            timings=expert_pb2.EngineTimings(queue_s=item.queue_s, prefill_s=item.prefill_s, decode_s=item.decode_s),
+            load=self._load(),
         )
-        chunk = _delta_chunk(item.tail)
-        chunk.completion.CopyFrom(completion)
+        chunk.completion.MergeFrom(completion)
         return chunk
 
     def _load(self) -> expert_pb2.Load:
@@ -144,8 +147,15 @@ class ExpertDeployment:
         return expert_pb2.Load(running=load.running, waiting=load.waiting, max_batch_size=load.max_batch_size)
 
 
-def _delta_chunk(delta: TokenDelta) -> expert_pb2.GenerateChunk:
-    return expert_pb2.GenerateChunk(text=delta.text, token_count=delta.token_count, prompt_tokens=delta.prompt_tokens)
+def _reader(request: expert_pb2.GenerateRequest, sampling: Sampling) -> AnswerReader:
+    conversation = request.conversation if request.HasField("conversation") else None
+    return AnswerReader(conversation, is_constrained=sampling.constraint is not None)
+
+
+def _told(chunk: expert_pb2.GenerateChunk, delta: TokenDelta) -> expert_pb2.GenerateChunk:
+    """Tell what was generated, also where nothing of it may leave yet."""
+    chunk.token_count, chunk.prompt_tokens = delta.token_count, delta.prompt_tokens
+    return chunk
 
 
 @contextmanager

@@ -7,7 +7,8 @@ replica.
 Errors:
     EngineError
     ├── InvalidRequest             the request can never be served as it is
-    │   └── ContextLengthExceeded  its prompt does not fit the context window
+    │   ├── ContextLengthExceeded  its prompt does not fit the context window
+    │   └── UnsupportedFormat      it asks for a form that the engine cannot keep to
     ├── QueueFull                  batch and queue are full: try again, or elsewhere
     ├── DeadlineExceeded           its deadline passed before the answer was complete
     └── EngineDead                 the engine has failed and its replica must be replaced
@@ -40,6 +41,12 @@ class ContextLengthExceeded(InvalidRequest):
     """The prompt leaves no room for an answer in the context window."""
 
     slug: ClassVar[str] = "context_length_exceeded"
+
+
+class UnsupportedFormat(InvalidRequest):
+    """The answer is to have a form, and the engine keeps to none."""
+
+    slug: ClassVar[str] = "unsupported_response_format"
 
 
 class QueueFull(EngineError):
@@ -76,6 +83,25 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class JsonAnswer:
+    """The whole answer is JSON."""
+
+    schema: str  # serialised, out of `experts.json_schema`: finite, and of checked keywords alone
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswer:
+    """Words and tool calls, in the form `experts.tool_calls` reads; each call follows its tool's schema."""
+
+    tools: tuple[tuple[str, str], ...]  # name and arguments' schema, as `JsonAnswer.schema` is
+    must_call: bool  # nothing but calls, at least one
+    at_most_one: bool
+
+
+Constraint = JsonAnswer | ToolAnswer
+
+
+@dataclass(frozen=True, slots=True)
 class Sampling:
     """How tokens are chosen, every default filled in."""
 
@@ -86,6 +112,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
+    constraint: Constraint | None = None  # only for engines whose capabilities name it
 
 
 @dataclass(frozen=True, slots=True)

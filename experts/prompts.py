@@ -30,10 +30,17 @@ def render_turns(conversation: chat_pb2.Conversation, system_prompt: str) -> tup
     turns = _merge_tool_results(_with_documents(conversation))
     client_system = turns[0].content if turns[0].role == "system" else None
     body = turns if client_system is None else turns[1:]
-    system = "\n\n".join(
-        filter(None, [system_prompt if client_system is None else client_system, _tools(conversation)])
-    )
+    instruction = system_prompt if client_system is None else client_system
+    system = "\n\n".join(filter(None, [instruction, _tools(conversation), _form(conversation.response_format)]))
     return (Turn("system", system), *body) if system else tuple(body)
+
+
+def callable_tools(conversation: chat_pb2.Conversation) -> list[chat_pb2.Tool]:
+    """List the tools that the model may call: none, all, or the one that is named."""
+    choice = conversation.tool_choice
+    if choice.mode == _ToolMode.MODE_NONE:
+        return []
+    return [tool for tool in conversation.tools if choice.mode != _ToolMode.MODE_NAMED or tool.name == choice.name]
 
 
 def numbered(documents: Iterable[chat_pb2.Document]) -> str:
@@ -103,9 +110,8 @@ def _tool_result(message: chat_pb2.Message, tool_names: dict[str, str]) -> Turn:
 
 def _tools(conversation: chat_pb2.Conversation) -> str:
     """Describe the tools the model may call, and how; empty when it may call none."""
-    choice = conversation.tool_choice
-    tools = [tool for tool in conversation.tools if choice.mode != _ToolMode.MODE_NAMED or tool.name == choice.name]
-    if not tools or choice.mode == _ToolMode.MODE_NONE:
+    tools, choice = callable_tools(conversation), conversation.tool_choice
+    if not tools:
         return ""
     lines = ["You can call these tools:", *map(_describe, tools)]
     lines.append('To call one, answer with <tool_call>{"name": ..., "arguments": {...}}</tool_call>, one line a call.')
@@ -114,10 +120,21 @@ def _tools(conversation: chat_pb2.Conversation) -> str:
     return "\n".join(lines)
 
 
+def _form(wanted: chat_pb2.ResponseFormat) -> str:
+    """Tell the model the form that its answer is held to, lest it fights it."""
+    match wanted.type:
+        case chat_pb2.ResponseFormat.TYPE_JSON_OBJECT:
+            return "Answer with a JSON object."
+        case chat_pb2.ResponseFormat.TYPE_JSON_SCHEMA:
+            return f"Answer with JSON that follows this schema:\n{wanted.schema_json}"
+        case _:
+            return ""
+
+
 def _describe(tool: chat_pb2.Tool) -> str:
     try:
         parameters = json.loads(tool.parameters_json or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"the parameters of a tool are not JSON: {type(error).__name__}") from None
     return f"<tool>\n{signature(tool.name, tool.description, parameters)}\n</tool>"
 

@@ -162,7 +162,7 @@ class ToolCallCounts(_message.Message):
     repaired: _builtins.int
     """not JSON as it stood, mended and returned as a call"""
     text: _builtins.int
-    """no call could be made of it: returned as text"""
+    """no call could be made of it: returned as text, or cut off behind whole calls"""
     invalid_arguments: _builtins.int
     """returned as a call whose arguments do not follow the tool's schema"""
     def __init__(

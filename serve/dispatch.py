@@ -27,6 +27,7 @@ from serve.errors import (
     InvalidRequest,
     MoegateError,
     Overloaded,
+    UnsupportedParameter,
 )
 from serve.request import ChatRequest
 from serve.settings import ExpertsSettings
@@ -40,6 +41,7 @@ _CHANNEL_OPTIONS: Final = [
     ("grpc.max_send_message_length", 64 * 2**20),
 ]
 _CONTEXT_SLUG: Final = "context_length_exceeded"
+_FORMAT_SLUG: Final = "unsupported_response_format"
 
 Call = grpc.aio.UnaryStreamCall[pb.GenerateRequest, pb.GenerateChunk]
 OnFallback = Callable[[str, str], None]
@@ -218,6 +220,8 @@ def _translate(error: grpc.aio.AioRpcError) -> MoegateError:
     match error.code():
         case grpc.StatusCode.INVALID_ARGUMENT if (error.details() or "").startswith(_CONTEXT_SLUG):
             return ContextLengthExceeded("the prompt is longer than the expert's context window", param="messages")
+        case grpc.StatusCode.INVALID_ARGUMENT if (error.details() or "").startswith(_FORMAT_SLUG):
+            return UnsupportedParameter("'response_format': the expert cannot keep to one", param="response_format")
         case grpc.StatusCode.INVALID_ARGUMENT:
             return InvalidRequest("the expert refused the request")
         case grpc.StatusCode.RESOURCE_EXHAUSTED:

@@ -16,7 +16,7 @@ from router.policy import ExpertState, Wishes
 from router.router import Router
 from serve.admission import Admission
 from serve.dispatch import Dispatcher, ExpertStream
-from serve.errors import InvalidRequest, UnknownModel
+from serve.errors import ExpertUnavailable, InvalidRequest, UnknownModel, UnsupportedParameter
 from serve.health import HealthMonitor
 from serve.meter import Meter, Meters
 from serve.request import ChatRequest, validate
@@ -42,7 +42,7 @@ class Answer:
         self._meter = meter
 
     async def chunks(self) -> AsyncIterator[pb.GenerateChunk]:
-        """The expert's messages that carry text, as they come.
+        """The expert's messages that carry text or tool calls, as they come.
 
         Raises:
             ExpertFailed: the expert broke; the answer is incomplete.
@@ -53,9 +53,9 @@ class Answer:
             chunk = await self._stream.read()
             self._meter.tokens(chunk)
             is_last = chunk.HasField("completion")
-            if chunk.text:
+            if chunk.text or chunk.tool_calls:
                 yield chunk
-        self.end = End(chunk.completion, self._meter.settled(chunk.completion.usage), self._meter.ttft_s)
+        self.end = End(chunk.completion, self._meter.settled(chunk.completion), self._meter.ttft_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +140,30 @@ class Gateway:
         if previous is not None and self.catalog.get(previous) is None:
             param = "previous_expert" if request.door == "grpc" else PREVIOUS_EXPERT_HEADER
             raise InvalidRequest(f"'{param}' names no expert", param=param)
+        if request.needs_structure:
+            self._check_structure(request)
+
+    def _check_structure(self, request: ChatRequest) -> None:
+        """Somebody who may answer can keep to a form, as far as is known."""
+        asked = self.catalog.names if request.pinned is None else (request.pinned,)
+        said = [self.health.experts[name].structured_output for name in asked]
+        if True in said:
+            return
+        if None in said:
+            raise ExpertUnavailable("no expert that could keep to 'response_format' has been reached; retry later")
+        who = "no expert" if request.pinned is None else "not the expert named in 'model'"
+        raise UnsupportedParameter(f"'response_format': {who} can keep to one", param="response_format")
 
     def _decide(self, request: ChatRequest) -> RouteDecision:
         return self._router.route(
-            route_query(request.input), self._states(), pinned=request.pinned, wishes=self._wishes(request)
+            route_query(request.input),
+            [state for state in self._states() if self._can_answer(state.name, request)],
+            pinned=request.pinned,
+            wishes=self._wishes(request),
         )
+
+    def _can_answer(self, expert: str, request: ChatRequest) -> bool:
+        return not request.needs_structure or self.health.experts[expert].structured_output is True
 
     def _wishes(self, request: ChatRequest) -> Wishes:
         """The caller's wishes, the settings' where there are none; a latency target counts from receipt."""

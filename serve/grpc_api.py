@@ -24,6 +24,7 @@ from serve.logs import log_fault
 from serve.proto_schema import decision_message, experts_message, summary_message
 from serve.request import ChatRequest
 from serve.settings import Settings
+from serve.whole import gather
 from serve.wishes import read_wishes
 
 log = logging.getLogger("moegate.grpc")
@@ -52,7 +53,7 @@ class GatewayService(GatewayServicer):
                 await context.send_initial_metadata(_routing_metadata(request, answer))
                 yield message_of(decision=decision_message(decision))
                 async for chunk in answer.chunks():
-                    yield message_of(text=chunk.text, token_count=chunk.token_count)
+                    yield message_of(text=chunk.text, token_count=chunk.token_count, tool_calls=chunk.tool_calls)
                 yield message_of(summary=summary_message(answer))
 
     async def Complete(self, message: pb.GenerateRequest, context: Context) -> pb.CompleteResponse:
@@ -60,12 +61,13 @@ class GatewayService(GatewayServicer):
         async with _errors_as_status(context):
             request = self._request(message, context, is_stream=False)
             async with self._gateway.generate(request) as answer:
-                text = "".join([chunk.text async for chunk in answer.chunks()])
+                whole = await gather(answer, has_documents=request.has_documents)
                 await context.send_initial_metadata(_routing_metadata(request, answer))
                 return pb.CompleteResponse(
                     id=request.id,
                     expert=answer.decision.expert,
-                    text=text,
+                    text=whole.text,
+                    tool_calls=whole.tool_calls,
                     decision=decision_message(answer.decision),
                     summary=summary_message(answer),
                 )

@@ -31,6 +31,7 @@ class ExpertHealth:
     failures: int = 0  # probes lost in a row
     running: int = 0
     waiting: int = 0
+    structured_output: bool | None = None  # whether it keeps to a response_format; None before its first word
     estimate: ExpertEstimate = field(default_factory=ExpertEstimate)
 
 
@@ -64,15 +65,16 @@ class HealthMonitor:
         except MoegateError:
             self._probe_failed(name)
         else:
-            self._probe_answered(name, answer.load)
+            self._probe_answered(name, answer)
 
-    def _probe_answered(self, name: str, load: pb.Load) -> None:
+    def _probe_answered(self, name: str, answer: pb.DescribeResponse) -> None:
         health = self.experts[name]
         if not health.is_ready:
             log.info("expert is up", extra={"expert": name})
         health.is_ready, health.failures = True, 0
+        health.structured_output = answer.structured_output
         self._metrics.expert_ready(name, True)
-        self.report_load(name, load)
+        self.report_load(name, answer.load)
 
     def _probe_failed(self, name: str) -> None:
         health = self.experts[name]

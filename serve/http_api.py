@@ -22,6 +22,7 @@ from serve.openai_response import Dialect, Envelope, Frames
 from serve.openai_schema import ChatCompletionBody, CompletionBody, parse
 from serve.request import ChatRequest
 from serve.settings import Settings
+from serve.whole import gather
 from serve.wishes import read_wishes
 
 log = logging.getLogger("moegate.http")
@@ -76,7 +77,7 @@ class GenerateEndpoint:
                 if request.is_stream:
                     await _stream(reply, answer, Frames(envelope, include_usage=body.include_usage))
                 else:
-                    await _collect(reply, answer, envelope)
+                    await _collect(reply, answer, envelope, has_documents=request.has_documents)
         except ClientGone:
             return
         except MoegateError as error:
@@ -89,18 +90,20 @@ class GenerateEndpoint:
 async def _stream(reply: Reply, answer: Answer, frames: Frames) -> None:
     """Send tokens as they come. Nothing was sent before the first one: until then an error has a status."""
     await reply.begin(200, [*EVENT_STREAM, *_routing_headers(answer)])
-    opening = frames.opening()
+    is_open = False
     async for chunk in answer.chunks():
-        await reply.write(opening + frames.text(chunk.text))
-        opening = b""
+        opening = b"" if is_open else frames.opening("" if chunk.text else None)
+        await reply.write(opening + frames.piece(chunk))
+        is_open = True
+    opening = b"" if is_open else frames.opening("")
     await reply.write(opening + frames.closing(answer.end.completion), is_last=True)
 
 
-async def _collect(reply: Reply, answer: Answer, envelope: Envelope) -> None:
+async def _collect(reply: Reply, answer: Answer, envelope: Envelope, *, has_documents: bool) -> None:
     """Send the answer whole: the same stream, gathered."""
-    text = "".join([chunk.text async for chunk in answer.chunks()])
+    whole = await gather(answer, has_documents=has_documents)
     headers = [JSON, *_routing_headers(answer), (b"x-moegate-cost-usd", f"{answer.end.cost_usd:.9f}".encode())]
-    await reply.whole(200, headers, envelope.whole(text, answer.end.completion))
+    await reply.whole(200, headers, envelope.whole(whole, answer.end.completion))
 
 
 def caller_request_id(scope: Scope) -> str | None:

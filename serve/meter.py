@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Final, Self
 
 from experts.catalog import Catalog
-from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from router.decision import Reason, RouteDecision
 from serve.cost import cost_usd
@@ -110,9 +109,14 @@ class Meter(AbstractContextManager["Meter"]):
         self._last_at = now
         self._completion_tokens += count
 
-    def settled(self, usage: chat.Usage) -> float:
+    def settled(self, completion: pb.Completion) -> float:
         """The expert's own count is final. Returns USD."""
+        usage = completion.usage
         self._prompt_tokens, self._completion_tokens = usage.prompt_tokens, usage.completion_tokens
+        for field, count in completion.tool_calls.ListFields():
+            self._metrics.tool_calls.labels(self._expert, field.name).inc(count)
+        if completion.dropped_citations:
+            self._metrics.dropped_citations.labels(self._expert).inc(completion.dropped_citations)
         return self._price()
 
     def __exit__(

@@ -88,6 +88,10 @@ class Metrics:
         )
         self.cost = counter("cost_usd", "USD at the catalogue's prices", "expert")
         self.fallbacks = counter("fallbacks", "Moves to the next expert before the first token", "expert", "to")
+        self.tool_calls = counter("tool_calls", "Tool calls that the model began, by outcome", "expert", "outcome")
+        self.dropped_citations = counter(
+            "dropped_citations", "Citations [n] that named no document, taken out of the answer", "expert"
+        )
         self.admission_wait = histogram("admission_wait_seconds", "Wait for a permit", GATEWAY_BUCKETS)
         self.admission_waiting = gauge("admission_waiting", "Requests waiting for a permit")
         self._ready = gauge("expert_ready", "1 when the expert answers its probes", "expert")

@@ -13,6 +13,7 @@ import orjson
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from serve.errors import MoegateError
+from serve.whole import Whole
 
 FINISH_NAMES: Final = {
     chat.FINISH_REASON_STOP: "stop",
@@ -29,7 +30,7 @@ class Dialect(Protocol):
     object: str
     chunk_object: str
 
-    def choice(self, text: str, finish: str | None) -> dict[str, Any]:
+    def choice(self, answer: Whole, finish: str | None) -> dict[str, Any]:
         """The one choice of a whole answer."""
         ...
 
@@ -37,8 +38,8 @@ class Dialect(Protocol):
         """The one choice of a frame."""
         ...
 
-    def opening(self) -> dict[str, Any] | None:
-        """The choice of the frame that precedes the text, if there is one."""
+    def opening(self, content: str | None) -> dict[str, Any] | None:
+        """The choice of the frame that precedes the answer, if there is one; without content where calls come."""
         ...
 
 
@@ -49,18 +50,23 @@ class ChatDialect:
     object = "chat.completion"
     chunk_object = "chat.completion.chunk"
 
-    def choice(self, text: str, finish: str | None) -> dict[str, Any]:
+    def choice(self, answer: Whole, finish: str | None) -> dict[str, Any]:
         """A message."""
-        message = {"role": "assistant", "content": text, "refusal": None}
+        message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+        if answer.tool_calls:
+            calls = [call_object(call.id, call.name, call.arguments) for call in answer.tool_calls]
+            message |= {"content": answer.text or None, "tool_calls": calls}
+        if answer.annotations is not None:
+            message["annotations"] = [annotation_object(annotation) for annotation in answer.annotations]
         return {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
 
     def delta(self, text: str, finish: str | None) -> dict[str, Any]:
         """A delta; the last one is empty."""
         return {"index": 0, "delta": {} if finish else {"content": text}, "logprobs": None, "finish_reason": finish}
 
-    def opening(self) -> dict[str, Any] | None:
+    def opening(self, content: str | None) -> dict[str, Any] | None:
         """The role comes first."""
-        delta = {"role": "assistant", "content": "", "refusal": None}
+        delta = {"role": "assistant", "content": content, "refusal": None}
         return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}
 
 
@@ -71,13 +77,15 @@ class CompletionDialect:
     object = "text_completion"
     chunk_object = "text_completion"
 
-    def choice(self, text: str, finish: str | None) -> dict[str, Any]:
+    def choice(self, answer: Whole, finish: str | None) -> dict[str, Any]:
         """A text."""
+        return self.delta(answer.text, finish)
+
+    def delta(self, text: str, finish: str | None) -> dict[str, Any]:
+        """A piece of text."""
         return {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
 
-    delta = choice
-
-    def opening(self) -> dict[str, Any] | None:
+    def opening(self, content: str | None) -> dict[str, Any] | None:
         """Nothing precedes the text."""
         return None
 
@@ -96,12 +104,10 @@ class Envelope:
         """Start an answer now."""
         return cls(request_id, expert, dialect, int(time.time()))
 
-    def whole(self, text: str, end: pb.Completion) -> bytes:
+    def whole(self, answer: Whole, end: pb.Completion) -> bytes:
         """A whole answer."""
-        return orjson.dumps(
-            self._head(self.dialect.object)
-            | {"choices": [self.dialect.choice(text, FINISH_NAMES[end.finish_reason])], "usage": usage(end.usage)}
-        )
+        choice = self.dialect.choice(answer, FINISH_NAMES[end.finish_reason])
+        return orjson.dumps(self._head(self.dialect.object) | {"choices": [choice], "usage": usage(end.usage)})
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
@@ -123,22 +129,52 @@ class Frames:
         template = envelope.frame([envelope.dialect.delta(self._GAP, None)], self._extra)
         self._before, self._after = template.split(orjson.dumps(self._GAP))
 
-    def opening(self) -> bytes:
-        """What precedes the text; may be empty."""
-        choice = self._envelope.dialect.opening()
+    def opening(self, content: str | None) -> bytes:
+        """What precedes the answer; may be empty."""
+        choice = self._envelope.dialect.opening(content)
         return b"" if choice is None else self._envelope.frame([choice], self._extra)
+
+    def piece(self, chunk: pb.GenerateChunk) -> bytes:
+        """The frames of one of the expert's messages: its text, its pieces of tool calls."""
+        text = self.text(chunk.text) if chunk.text else b""
+        return text + b"".join(map(self._call, chunk.tool_calls))
+
+    def _call(self, call: chat.ToolCallDelta) -> bytes:
+        delta = {"tool_calls": [call_delta(call)]}
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}
+        return self._envelope.frame([choice], self._extra)
 
     def text(self, text: str) -> bytes:
         """The frame of a piece of text."""
         return self._before + orjson.dumps(text) + self._after
 
     def closing(self, end: pb.Completion) -> bytes:
-        """The frame with the finish reason, the usage if it was asked for, and the end mark."""
+        """The frame with the finish reason and the citations, the usage if it was asked for, and the end mark."""
         last = self._envelope.dialect.delta("", FINISH_NAMES[end.finish_reason])
+        if end.annotations:
+            last["delta"]["annotations"] = [annotation_object(annotation) for annotation in end.annotations]
         frames = self._envelope.frame([last], self._extra)
         if self._include_usage:
             frames += self._envelope.frame([], {"usage": usage(end.usage)})
         return frames + DONE
+
+
+def call_object(call_id: str, name: str, arguments: str) -> dict[str, Any]:
+    """OpenAI's tool call."""
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def call_delta(call: chat.ToolCallDelta) -> dict[str, Any]:
+    """A piece of a tool call: the first has id and name, later ones more arguments."""
+    if call.id:
+        return {"index": call.index, **call_object(call.id, call.name, call.arguments)}
+    return {"index": call.index, "function": {"arguments": call.arguments}}
+
+
+def annotation_object(annotation: chat.Annotation) -> dict[str, Any]:
+    """OpenAI's annotation of a citation."""
+    cited = {"start_index": annotation.start_index, "end_index": annotation.end_index}
+    return {"type": "url_citation", "url_citation": {**cited, "title": annotation.title, "url": annotation.url}}
 
 
 def usage(tokens: chat.Usage) -> dict[str, int]:

@@ -160,10 +160,19 @@ class StreamOptions(_Body):
     include_usage: bool | None = None
 
 
+class JsonSchemaBody(_Body):
+    """The schema of a response format."""
+
+    name: str | None = None
+    schema_: dict[str, Any] = Field({}, alias="schema")
+    strict: bool | None = None
+
+
 class ResponseFormat(_Body):
     """What form the answer takes."""
 
-    type: str
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchemaBody | None = None
 
 
 class _SamplingBody(_Body):
@@ -221,6 +230,7 @@ class ChatCompletionBody(_SamplingBody):
     tools: list[ToolBody] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedToolChoice | None = None
     documents: list[Document] | None = None
+    parallel_tool_calls: bool | None = None
     max_completion_tokens: int | None = Field(None, ge=1, le=_UINT32_MAX)
     logprobs: bool | None = None
     response_format: ResponseFormat | None = None
@@ -230,8 +240,6 @@ class ChatCompletionBody(_SamplingBody):
         super().refuse_unsupported()
         if self.logprobs:
             raise UnsupportedParameter("'logprobs' is not supported", param="logprobs")
-        if self.response_format is not None and self.response_format.type != "text":
-            raise UnsupportedParameter("'response_format' other than text is not supported", param="response_format")
 
     def to_sampling(self) -> chat.Sampling:
         """The sampling; `max_completion_tokens` is the newer name of `max_tokens` and wins."""
@@ -244,6 +252,8 @@ class ChatCompletionBody(_SamplingBody):
             tools=[_tool(tool.function) for tool in self.tools or ()],
             tool_choice=_tool_choice(self.tool_choice),
             documents=[chat.Document(title=d.title or "", text=d.text, url=d.url or "") for d in self.documents or ()],
+            parallel_tool_calls=self.parallel_tool_calls,
+            response_format=_response_format(self.response_format),
         )
 
 
@@ -328,6 +338,22 @@ def _tool(function: FunctionBody) -> chat.Tool:
     except orjson.JSONEncodeError:  # nested deeper than orjson writes, though not deeper than it reads
         raise InvalidRequest("'tools': a parameter schema is nested too deeply", param="tools") from None
     return chat.Tool(name=function.name, description=function.description or "", parameters_json=schema)
+
+
+def _response_format(body: ResponseFormat | None) -> chat.ResponseFormat | None:
+    if body is None or body.type == "text":
+        return None
+    if body.type == "json_object":
+        return chat.ResponseFormat(type=chat.ResponseFormat.TYPE_JSON_OBJECT)
+    if body.json_schema is None:
+        raise InvalidRequest("'response_format.json_schema' is required", param="response_format.json_schema")
+    try:
+        schema = orjson.dumps(body.json_schema.schema_).decode()
+    except orjson.JSONEncodeError:
+        raise InvalidRequest("'response_format': the schema is nested too deeply", param="response_format") from None
+    return chat.ResponseFormat(
+        type=chat.ResponseFormat.TYPE_JSON_SCHEMA, schema_json=schema, strict=bool(body.json_schema.strict)
+    )
 
 
 def _tool_choice(choice: str | NamedToolChoice | None) -> chat.ToolChoice:

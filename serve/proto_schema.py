@@ -38,6 +38,7 @@ def summary_message(answer: Answer) -> pb.Summary:
         cost_usd=end.cost_usd,
         ttft_s=end.ttft_s,
         overhead_ms=answer.overhead_s * 1e3,
+        annotations=end.completion.annotations,
     )
 
 

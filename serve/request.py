@@ -10,8 +10,9 @@ from typing import Final, Literal
 
 import orjson
 
+from experts.json_schema import SchemaError, parse_schema, reduce_schema
 from protos import chat_pb2 as chat
-from serve.errors import InvalidRequest
+from serve.errors import InvalidRequest, UnsupportedParameter
 from serve.wishes import CallerWishes
 
 Door = Literal["http", "grpc"]
@@ -62,6 +63,16 @@ class ChatRequest:
     wishes: CallerWishes = NO_WISHES
 
     @property
+    def has_documents(self) -> bool:
+        """Whether the answer can cite."""
+        return not isinstance(self.input, str) and bool(self.input.documents)
+
+    @property
+    def needs_structure(self) -> bool:
+        """Whether the answer has a form that not every engine can keep to."""
+        return not isinstance(self.input, str) and self.input.response_format.type != chat.ResponseFormat.TYPE_TEXT
+
+    @property
     def pinned(self) -> str | None:
         """The expert the caller named, if any."""
         return None if self.model in AUTO else self.model
@@ -84,6 +95,7 @@ def validate(request: ChatRequest, *, max_tokens_limit: int) -> None:
         _check_messages(request.input)
         _check_tools(request.input)
         _check_documents(request.input)
+        _check_response_format(request.input)
     _check_sampling(request.sampling, max_tokens_limit)
 
 
@@ -126,6 +138,21 @@ def _check_documents(conversation: chat.Conversation) -> None:
             raise InvalidRequest(f"'documents[{i}].text' must not be empty", param=f"documents[{i}].text")
     if conversation.documents and all(message.role != chat.ROLE_USER for message in conversation.messages):
         raise InvalidRequest("'documents' need a user message", param="documents")
+
+
+def _check_response_format(conversation: chat.Conversation) -> None:
+    wanted = conversation.response_format
+    if wanted.type == chat.ResponseFormat.TYPE_TEXT:
+        return
+    if wanted.type not in (chat.ResponseFormat.TYPE_JSON_OBJECT, chat.ResponseFormat.TYPE_JSON_SCHEMA):
+        raise InvalidRequest("'response_format.type' is unknown", param="response_format.type")
+    if conversation.tools and conversation.tool_choice.mode != chat.ToolChoice.MODE_NONE:
+        raise UnsupportedParameter("'response_format' cannot be combined with tools", param="response_format")
+    if wanted.type == chat.ResponseFormat.TYPE_JSON_SCHEMA:
+        try:
+            reduce_schema(parse_schema(wanted.schema_json), "strict" if wanted.strict else "loose")
+        except SchemaError as error:
+            raise InvalidRequest(f"'response_format': {error}", param="response_format") from None
 
 
 def _is_json_object(text: str) -> bool:

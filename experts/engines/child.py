@@ -16,7 +16,7 @@ import time
 
 from experts.engine import Capabilities, EngineDead, GenerationInput, Sampling
 from experts.engines.batch import Batch, Pipeline
-from experts.engines.factory import load_pipeline
+from experts.engines.factory import honoured_sampling, load_pipeline
 from experts.engines.wire import Abort, Command, Launch, Ready, Report, Submit, Unpacker, pack
 from experts.failures import describe_failure
 
@@ -89,7 +89,7 @@ def launch(replica: Replica) -> Batch:
         warm_up(pipeline, spec.context_window)
     except Exception as error:  # a library may raise anything
         raise EngineDead(f"it could not be loaded: {error}".splitlines()[0]) from error
-    honoured = frozenset(Sampling.__dataclass_fields__)
+    honoured = honoured_sampling(spec.engine)
     replica.report(Ready(Capabilities(spec.max_batch_size, spec.context_window, honoured, command.weights.sha256)))
     return Batch(pipeline, spec.max_batch_size, spec.context_window, time.monotonic)
 

@@ -5,8 +5,8 @@ A library is imported only where it runs: OpenVINO in the engine process, nothin
 
 from __future__ import annotations
 
-from experts.catalog import ExpertSpec
-from experts.engine import Engine
+from experts.catalog import EngineName, ExpertSpec
+from experts.engine import Engine, Sampling
 from experts.engines.batch import Pipeline
 from experts.engines.wire import Weights
 
@@ -58,6 +58,11 @@ def load_pipeline(spec: ExpertSpec, weights: Weights) -> Pipeline:
     from experts.engines.openvino import OpenVINOPipeline
 
     return OpenVINOPipeline(spec, weights.path)
+
+
+def honoured_sampling(engine: EngineName) -> frozenset[str]:
+    """Name the fields of `Sampling` that a batching engine honours; only OpenVINO's sampler keeps to a grammar."""
+    return frozenset(Sampling.__dataclass_fields__) - ({"constraint"} if engine != "openvino" else set())
 
 
 def _check_options(spec: ExpertSpec) -> None:

@@ -17,6 +17,7 @@ from experts.catalog import ExpertSpec
 from experts.control_tokens import neutralise
 from experts.detokenizer import Detokenizer, byte_table
 from experts.engine import FinishReason, InvalidRequest, Sampling, Turn
+from experts.engines.openvino_grammar import structured_output
 
 _DECODE_CHUNK = 1024
 
@@ -144,6 +145,8 @@ class OpenVINOPipeline:
             config.rng_seed = secrets.randbits(63) if sampling.seed is None else sampling.seed
         config.frequency_penalty = sampling.frequency_penalty
         config.presence_penalty = sampling.presence_penalty
+        if sampling.constraint is not None:
+            config.structured_output_config = structured_output(self._genai, sampling.constraint)
         return config
 
 

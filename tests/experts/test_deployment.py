@@ -22,10 +22,12 @@ from experts.engine import (
     FinishReason,
     GenerationInput,
     InvalidRequest,
+    JsonAnswer,
     Load,
     QueueFull,
     TokenDelta,
     Turn,
+    UnsupportedFormat,
 )
 from protos import chat_pb2, expert_pb2
 
@@ -139,6 +141,7 @@ async def test_the_clients_timeout_is_the_deadline() -> None:
     [
         (InvalidRequest("why"), grpc.StatusCode.INVALID_ARGUMENT, "invalid_request"),
         (ContextLengthExceeded("why"), grpc.StatusCode.INVALID_ARGUMENT, "context_length_exceeded"),
+        (UnsupportedFormat("why"), grpc.StatusCode.INVALID_ARGUMENT, "unsupported_response_format"),
         (QueueFull("why"), grpc.StatusCode.RESOURCE_EXHAUSTED, "queue_full"),
         (DeadlineExceeded("why"), grpc.StatusCode.DEADLINE_EXCEEDED, "deadline_exceeded"),
         (EngineDead("why"), grpc.StatusCode.UNAVAILABLE, "engine_dead"),
@@ -225,3 +228,81 @@ async def test_a_dead_engine_does_not_describe_itself() -> None:
     with pytest.raises(EngineDead):
         await deployment.Describe(expert_pb2.DescribeRequest(), context)
     assert context.code is grpc.StatusCode.UNAVAILABLE
+
+
+async def said(deployment: ExpertDeployment, request: expert_pb2.GenerateRequest) -> list[expert_pb2.GenerateChunk]:
+    return [chunk async for chunk in deployment.Generate(request, Context())][1:]
+
+
+async def test_a_call_is_read_and_its_tokens_are_told_as_they_come() -> None:
+    request = hello()
+    request.conversation.tools.add(name="now")
+    body = '<tool_call>{"name": "now", "arguments": {}}'
+    deployment, _ = deploy(
+        TokenDelta("<tool_", 2, prompt_tokens=3),
+        TokenDelta(body.removeprefix("<tool_"), 9),
+        Completion(FinishReason.STOP, 3, 12, 0, 0, 0, TokenDelta("</tool_call>", 1)),
+    )
+    first, second, last = await said(deployment, request)
+    assert (first.text, first.token_count, first.prompt_tokens, list(first.tool_calls)) == ("", 2, 3, [])
+    assert second.token_count == 9
+    assert [(call.name, call.arguments) for call in second.tool_calls] == [("now", ""), ("", "{}")]
+    assert second.tool_calls[0].id.startswith("call_")
+    assert (last.text, last.token_count) == ("", 1)
+    assert last.completion.finish_reason == chat_pb2.FINISH_REASON_TOOL_CALLS
+    assert last.completion.tool_calls == expert_pb2.ToolCallCounts(ok=1)
+    assert last.completion.usage.completion_tokens == 12
+
+
+async def test_a_call_and_an_end_for_want_of_tokens() -> None:
+    request = hello()
+    request.conversation.tools.add(name="now")
+    call = '<tool_call>{"name": "now", "arguments": {}}</tool_call>'
+    deployment, _ = deploy(Completion(FinishReason.LENGTH, 3, 9, 0, 0, 0, TokenDelta(f"{call}\n<tool", 9)))
+    [last] = await said(deployment, request)
+    assert (last.text, [piece.name for piece in last.tool_calls]) == ("", ["now", ""])
+    assert last.completion.finish_reason == chat_pb2.FINISH_REASON_LENGTH
+
+
+async def test_citations_are_told_with_the_end() -> None:
+    request = hello()
+    request.conversation.documents.add(title="T", text="x", url="https://t.example")
+    deployment, _ = deploy(
+        TokenDelta("Rain [", 2), Completion(FinishReason.STOP, 3, 9, 0, 0, 0, TokenDelta("1][2] [1", 7))
+    )
+    first, last = await said(deployment, request)
+    assert (first.text, last.text) == ("Rain ", "[1] [1")
+    assert list(last.completion.annotations) == [
+        chat_pb2.Annotation(start_index=5, end_index=8, document=1, title="T", url="https://t.example")
+    ]
+    assert last.completion.dropped_citations == 1
+    assert not last.completion.HasField("tool_calls")
+
+
+async def test_tags_and_brackets_are_words_where_nothing_was_offered() -> None:
+    text = '<tool_call>{"name": "now", "arguments": {}}</tool_call> [7]'
+    for request in (hello(), expert_pb2.GenerateRequest(prompt="Once")):
+        deployment, _ = deploy(TokenDelta(text, 2), END)
+        chunks = await said(deployment, request)
+        assert "".join(chunk.text for chunk in chunks) == text + "b"
+
+
+async def test_an_engine_without_structured_output_refuses_a_response_format_by_name() -> None:
+    request = hello()
+    request.conversation.response_format.type = chat_pb2.ResponseFormat.TYPE_JSON_OBJECT
+    deployment, engine = deploy(END)
+    context = Context()
+    with pytest.raises(UnsupportedFormat):
+        assert [_ async for _ in deployment.Generate(request, context)]
+    assert (context.code, engine.requests) == (grpc.StatusCode.INVALID_ARGUMENT, [])
+    assert context.details.startswith("unsupported_response_format: ")
+
+
+async def test_an_engine_with_structured_output_gets_the_constraint() -> None:
+    request = hello()
+    request.conversation.response_format.type = chat_pb2.ResponseFormat.TYPE_JSON_OBJECT
+    deployment, engine = deploy(END)
+    engine.capabilities = Capabilities(4, 64, frozenset({"constraint"}), "hash")
+    await said(deployment, request)
+    assert engine.requests[0].sampling.constraint == JsonAnswer('{"type": "object"}')
+    assert (await deployment.Describe(expert_pb2.DescribeRequest(), Context())).structured_output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,18 +12,25 @@ import pytest
 from experts.artifacts import ArtifactStore, default_root
 from experts.bases import BaseUnavailable, resolve_base
 from experts.catalog import load_catalog
+from experts.conformance import conforms
 from experts.engine import (
     Completion,
+    Constraint,
     ContextLengthExceeded,
     FinishReason,
     GenerationInput,
+    JsonAnswer,
     Sampling,
     TokenDelta,
+    ToolAnswer,
     Turn,
 )
 from experts.engines.batch import Batch
 from experts.engines.openvino import OpenVINOPipeline
 from experts.engines.wire import Event, Submit
+from experts.json_schema import Schema, reduce_schema
+from experts.tool_call import Outcome
+from experts.tool_calls import ToolCallReader, ToolOffer
 
 pytestmark = pytest.mark.slow
 
@@ -134,3 +142,77 @@ def test_the_base_is_where_it_should_be() -> None:
         pytest.skip(f"the base is not here: {error}")
     assert artifact.path.suffix == ".gguf"
     assert Path(artifact.path).stat().st_size > 50_000_000
+
+
+CITY = reduce_schema(
+    {
+        "type": "object",
+        "properties": {"city": {"enum": ["Oslo", "Paris"]}, "days": {"type": "integer", "minimum": 1, "maximum": 3}},
+        "required": ["city", "days"],
+        "additionalProperties": False,
+    },
+    "strict",
+)
+TOOLS = (("weather", json.dumps(CITY)), ("now", '{"type": "object", "additionalProperties": false}'))
+
+
+def held(constraint: Constraint, text: str = "The weather in Oslo?", max_tokens: int = 80) -> GenerationInput:
+    return GenerationInput((Turn("user", text),), Sampling(max_tokens=max_tokens, constraint=constraint))
+
+
+def test_json_follows_its_schema(pipeline: OpenVINOPipeline) -> None:
+    [(text, end)] = generate(pipeline, held(JsonAnswer(json.dumps(CITY))))
+    assert conforms(json.loads(text), CITY)
+    assert end.finish_reason is FinishReason.STOP
+
+
+@pytest.mark.parametrize("tools", [TOOLS, TOOLS[1:]])
+def test_a_call_that_must_come_comes_in_the_form_that_is_read(
+    pipeline: OpenVINOPipeline, tools: tuple[tuple[str, str], ...]
+) -> None:
+    [(text, end)] = generate(pipeline, held(ToolAnswer(tools, must_call=True, at_most_one=True)))
+    reader = ToolCallReader(ToolOffer({name: json.loads(schema) for name, schema in tools}, is_constrained=True), str)
+    pieces = reader.push(text) + reader.close(is_cut=False)
+    assert not [piece for piece in pieces if isinstance(piece, str)]
+    assert (reader.made, dict(reader.counts)) == (1, {Outcome.OK: 1})
+    assert end.finish_reason is FinishReason.STOP
+
+
+def test_words_stay_free_where_a_call_may_come(pipeline: OpenVINOPipeline) -> None:
+    free = GenerationInput(FRANCE, Sampling(max_tokens=40))
+    offered = held(ToolAnswer(TOOLS, must_call=False, at_most_one=False), FRANCE[0].content, 40)
+    [(text, end), (same_text, same_end)] = generate(pipeline, free, offered)
+    assert (text, end.finish_reason) == (same_text, same_end.finish_reason)
+    assert end.finish_reason is FinishReason.STOP, "a turn may end without a call"
+
+
+def test_constrained_and_free_sequences_share_a_batch(pipeline: OpenVINOPipeline) -> None:
+    free = GenerationInput(FRANCE, Sampling(max_tokens=20))
+    [alone] = generate(pipeline, free)
+    both = generate(pipeline, held(JsonAnswer(json.dumps(CITY))), free, held(JsonAnswer('{"type": "object"}')))
+    assert both[1][0] == alone[0]
+    assert conforms(json.loads(both[0][0]), CITY)
+
+
+FORMATS = ("date", "time", "date-time", "duration", "email", "uuid", "ipv4", "ipv6")
+LARGE: list[Schema] = [
+    {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(64)}},
+    {"enum": [f"{n} {'x' * 35}" for n in range(500)]},
+    {"type": "string", "minLength": 1_999, "maxLength": 2_000},
+    {"type": "array", "items": {"type": "object"}, "minItems": 2_000},
+    {"enum": ['say "hi" \\ back', "é日本😀", "[x]{y}(z)|*+?.^$", 1.5, None, True, -(2**53)]},
+    {"type": "object", "properties": {"é😀": {}, "a b": {}, "a'b": {}, "$x": {}, "{": {}}},
+    {"type": "number", "minimum": -0.5, "maximum": 1e-9},
+    {"type": "integer", "minimum": -(2**53), "maximum": 2**53},
+    {"type": "array", "items": {}, "maxItems": 0},
+    *({"type": "string", "format": name} for name in FORMATS),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("schema", LARGE, ids=lambda schema: json.dumps(schema)[:40])
+def test_whatever_passes_the_reduction_compiles_in_a_moment(pipeline: OpenVINOPipeline, schema: Schema) -> None:
+    constraint = JsonAnswer(json.dumps(reduce_schema(schema, "strict")))
+    began_s = time.monotonic()
+    [(_, end)] = generate(pipeline, held(constraint, max_tokens=2))
+    assert end.completion_tokens >= 1
+    assert time.monotonic() - began_s < 10, "seconds at most, also on a busy machine"

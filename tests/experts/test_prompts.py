@@ -12,6 +12,7 @@ from protos.chat_pb2 import (
     Conversation,
     Document,
     Message,
+    ResponseFormat,
     Tool,
     ToolCall,
     ToolChoice,
@@ -125,3 +126,11 @@ def test_documents_stand_numbered_before_the_last_user_message() -> None:
 def test_unusable_conversations_are_refused(conversation: Conversation, words: str) -> None:
     with pytest.raises(InvalidRequest, match=words):
         render_turns(conversation, "")
+
+
+def test_the_form_of_the_answer_is_told() -> None:
+    plain = Conversation(messages=[USER], response_format=ResponseFormat(type=ResponseFormat.TYPE_JSON_OBJECT))
+    assert render_turns(plain, "Be brief.")[0].content == "Be brief.\n\nAnswer with a JSON object."
+    wanted = ResponseFormat(type=ResponseFormat.TYPE_JSON_SCHEMA, schema_json='{"type":"object"}')
+    system = render_turns(Conversation(messages=[USER], response_format=wanted), "")[0].content
+    assert system == 'Answer with JSON that follows this schema:\n{"type":"object"}'

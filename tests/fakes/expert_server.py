@@ -1,4 +1,7 @@
-"""Experts without Ray: one gRPC server that plays any number of them by script, told apart as Ray's ingress does."""
+"""Experts without Ray: one gRPC server that plays any number of them by script, told apart as Ray's ingress does.
+
+Their words are read as a real replica reads them: tool calls and citations leave as such.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,6 +11,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from experts.answer import AnswerReader
+from experts.engine import FinishReason
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from protos.expert_pb2_grpc import ExpertServicer, add_ExpertServicer_to_server
@@ -21,6 +26,8 @@ class Script:
 
     Attributes:
         words: the tokens of its answer.
+        is_cut: it ends for want of tokens.
+        structured_output: it says that it keeps to a response_format.
         silent_s: seconds before it takes a request on, as while Ray has no replica.
         first_s: seconds from then to the first token.
         gap_s: seconds between tokens.
@@ -31,6 +38,8 @@ class Script:
     """
 
     words: list[str] = field(default_factory=lambda: ["Hello", " there", "!"])
+    is_cut: bool = False
+    structured_output: bool = False
     silent_s: float = 0.0
     first_s: float = 0.0
     gap_s: float = 0.0
@@ -86,22 +95,23 @@ class FakeExperts(ExpertServicer):
         await asyncio.sleep(script.silent_s)
         yield pb.GenerateChunk()
         await asyncio.sleep(script.first_s)
+        reader = AnswerReader(request.conversation if request.HasField("conversation") else None, is_constrained=False)
         for i, word in enumerate(script.words):
             if script.break_after == i:
                 await context.abort(grpc.StatusCode.INTERNAL, "Traceback (most recent call last): 10.0.0.1 pid=7")
-            yield pb.GenerateChunk(text=word, token_count=1, prompt_tokens=0 if i else 7)
+            chunk = reader.push(word)
+            chunk.token_count, chunk.prompt_tokens = 1, 0 if i else 7
+            yield chunk
             await asyncio.sleep(script.gap_s)
-        yield pb.GenerateChunk(
-            completion=pb.Completion(
-                finish_reason=chat.FINISH_REASON_STOP,
-                usage=chat.Usage(prompt_tokens=7, completion_tokens=len(script.words)),
-                load=pb.Load(running=1, waiting=2, max_batch_size=4),
-            )
-        )
+        last = reader.close("", FinishReason.LENGTH if script.is_cut else FinishReason.STOP)
+        last.completion.usage.CopyFrom(chat.Usage(prompt_tokens=7, completion_tokens=len(script.words)))
+        last.completion.load.CopyFrom(pb.Load(running=1, waiting=2, max_batch_size=4))
+        yield last
 
     async def Describe(self, request: pb.DescribeRequest, context: Context) -> pb.DescribeResponse:
         script = await self._script(context)
-        return pb.DescribeResponse(load=pb.Load(running=script.live, max_batch_size=4))
+        load = pb.Load(running=script.live, max_batch_size=4)
+        return pb.DescribeResponse(load=load, structured_output=script.structured_output)
 
     async def _script(self, context: Context) -> Script:
         name = dict(context.invocation_metadata() or ()).get("application")

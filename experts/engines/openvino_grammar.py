@@ -1,0 +1,37 @@
+"""A constraint in OpenVINO GenAI's words: what its sampler lets a sequence say, token by token (XGrammar underneath).
+
+Used by `experts.engines.openvino` alone. A grammar that does not compile fails inside the step that serves every
+sequence, and the pipeline cannot be used afterwards (measured with 2026.4); schemas come from `experts.json_schema`,
+which lets nothing through that was found not to compile, or to take more than a moment.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from experts.engine import Constraint, JsonAnswer, ToolAnswer
+from experts.tool_calls import CLOSE, OPEN
+
+
+def structured_output(genai: Any, constraint: Constraint) -> Any:  # noqa: ANN401  # the library ships no types
+    """Build the library's configuration."""
+    kind = genai.StructuredOutputConfig
+    if isinstance(constraint, JsonAnswer):
+        return kind(json_schema=constraint.schema)
+    return kind(structural_tags_config=_calls(kind, constraint))
+
+
+def _calls(kind: Any, answer: ToolAnswer) -> Any:  # noqa: ANN401  # likewise
+    """Nothing but calls, a line each; or words in which a call may begin at any place."""
+    tags = [
+        kind.Tag(
+            begin=f'{OPEN}{{"name": {json.dumps(name)}, "arguments": ',
+            content=kind.JSONSchema(schema),
+            end=f"}}{CLOSE}",
+        )
+        for name, schema in answer.tools
+    ]
+    if answer.must_call:
+        return kind.TagsWithSeparator(tags=tags, separator="\n", at_least_one=True, stop_after_first=answer.at_most_one)
+    return kind.TriggeredTags(triggers=[OPEN], tags=tags, at_least_one=False, stop_after_first=answer.at_most_one)

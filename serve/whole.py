@@ -1,0 +1,33 @@
+"""A streamed answer put together again, for callers who asked for it whole. Both doors use it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from protos import chat_pb2 as chat
+from serve.gateway import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What an answer says. `annotations` is None where there were no documents to cite."""
+
+    text: str
+    tool_calls: Sequence[chat.ToolCall]
+    annotations: Sequence[chat.Annotation] | None
+
+
+async def gather(answer: Answer, *, has_documents: bool) -> Whole:
+    """Read an answer to its end.
+
+    Raises:
+        MoegateError: as `Answer.chunks` does.
+    """
+    texts: list[str] = []
+    calls: list[chat.ToolCall] = []
+    async for chunk in answer.chunks():
+        texts.append(chunk.text)
+        for delta in chunk.tool_calls:
+            if delta.index == len(calls):
+                calls.append(chat.ToolCall(id=delta.id, name=delta.name))
+            calls[delta.index].arguments += delta.arguments
+    return Whole("".join(texts), calls, answer.end.completion.annotations if has_documents else None)

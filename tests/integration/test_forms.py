@@ -1,0 +1,62 @@
+"""Tools, documents and JSON through everything: OpenAI's SDK, the gateway, Ray, and an engine."""
+
+import json
+from typing import Any
+
+import openai
+import pytest
+
+pytestmark = pytest.mark.ray
+
+PARAMETERS = {"type": "object", "properties": {"city": {"enum": ["Oslo", "Rome"]}}, "required": ["city"]}
+TOOL = {"type": "function", "function": {"name": "get_time", "description": "The time", "parameters": PARAMETERS}}
+CALL = '<tool_call>{"name": "get_time", "arguments": {"city": "Oslo"}}</tool_call>'
+
+
+async def ask(sdk: openai.AsyncOpenAI, model: str, text: str, **fields: Any) -> Any:
+    return await sdk.chat.completions.create(
+        model=model, messages=[{"role": "user", "content": text}], **{"temperature": 0, **fields}
+    )
+
+
+async def test_what_an_engine_says_in_the_form_is_a_call(sdk: openai.AsyncOpenAI) -> None:
+    asked = {"tools": [TOOL], "stop": ["END"], "max_tokens": 100}
+    [choice] = (await ask(sdk, "researcher", f"{CALL} {CALL} END", **asked)).choices
+    assert choice.finish_reason == "tool_calls"
+    assert [call.function.arguments for call in choice.message.tool_calls] == ['{"city": "Oslo"}'] * 2
+    stream = await ask(sdk, "researcher", f"{CALL} END", stream=True, **asked)
+    deltas = [chunk.choices[0].delta async for chunk in stream]
+    [head, *tail] = [piece for delta in deltas for piece in delta.tool_calls or ()]
+    assert (head.id is not None, head.function.name) == (True, "get_time")
+    assert "".join(piece.function.arguments for piece in tail) == '{"city": "Oslo"}'
+
+
+async def test_documents_are_numbered_and_citations_resolved(sdk: openai.AsyncOpenAI) -> None:
+    documents = [{"title": "Rain", "text": "It rains.", "url": "https://rain.example"}, "It snows [7]."]
+    answer = await ask(sdk, "researcher", "When? END", stop=["END"], max_tokens=50, extra_body={"documents": documents})
+    message = answer.choices[0].message
+    assert " ".join(message.content.split()) == "Document [1](Title: Rain): It rains. Document [2]: It snows . When?"
+    first, second = [annotation.url_citation for annotation in message.annotations]
+    assert message.content[first.start_index : first.end_index] == "[1]"
+    assert (first.title, first.url, second.title, second.url) == ("Rain", "https://rain.example", "", "")
+
+
+async def test_a_call_that_is_asked_for_comes_and_follows_its_schema(sdk: openai.AsyncOpenAI) -> None:
+    named = {"type": "function", "function": {"name": "get_time"}}
+    for choice in ("required", named):
+        answer = await ask(
+            sdk, "coder", "Time in Rome?", tools=[TOOL], tool_choice=choice, parallel_tool_calls=False, max_tokens=80
+        )
+        [call] = answer.choices[0].message.tool_calls
+        assert answer.choices[0].finish_reason == "tool_calls"
+        assert json.loads(call.function.arguments)["city"] in {"Oslo", "Rome"}
+
+
+async def test_json_goes_to_the_expert_that_can_keep_to_it(sdk: openai.AsyncOpenAI) -> None:
+    wanted = {"type": "json_schema", "json_schema": {"name": "city", "strict": True, "schema": PARAMETERS}}
+    answer = await ask(sdk, "auto", "Plan a weekend in Rome.", response_format=wanted, max_tokens=60)
+    assert answer.model == "coder"
+    assert json.loads(answer.choices[0].message.content)["city"] in {"Oslo", "Rome"}
+    with pytest.raises(openai.BadRequestError) as caught:
+        await ask(sdk, "researcher", "Hello", response_format=wanted)
+    assert caught.value.param == "response_format"
