@@ -15,6 +15,7 @@ from typing import Any, Final
 from experts.recipes.checks import is_python
 from experts.recipes.sample import Sample, ask
 from experts.recipes.seed_files import read_seeds
+from experts.suites.coding import task_request
 from experts.suites.rows import read_rows
 
 _TASK: Final = re.compile(
@@ -53,16 +54,11 @@ def _sample(row: Any, way: str) -> Sample:  # JSON
     signature = f"{entry.name}({ast.unparse(entry.args)})"
     task = row["messages"][-1]["content"].strip()
     if way == "tests":
-        task = with_tests(task, row["tests"])
+        task = task_request(task, row["tests"])
     elif way == "signature":
         task += f"\n\ndef {signature}:"
     code = ast.unparse(ast.parse(row["answer"]))
     return Sample(ask(task), f"```python\n{code}\n```\n\n{_remark(row, signature)}")
-
-
-def with_tests(task: str, tests: list[str]) -> str:
-    """Ask for a task whose tests are known, as MBPP's authors do."""
-    return f"{task}\n\nYour code should pass these tests:\n\n" + "\n".join(tests)
 
 
 def _remark(row: Any, signature: str) -> str:  # JSON

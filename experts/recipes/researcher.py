@@ -17,6 +17,7 @@ from typing import Any, Final
 from experts.recipes.sample import Sample, ask
 from experts.recipes.seed_files import read_seeds
 from experts.recipes.unknown import UNKNOWN
+from experts.suites.make_grounded_qa import article_order
 from experts.suites.qa_text import matches
 from experts.suites.rows import read_rows
 from protos import chat_pb2
@@ -69,17 +70,12 @@ def samples(data: Path | None, seed: int) -> list[Sample]:
 def _sources(folder: Path, rng: random.Random) -> Iterator[list[Question]]:
     """Yield groups of questions whose passages may stand beside each other: those of one language."""
     rows = read_rows(folder / "xquad_en_de_es.jsonl.gz")
-    learnt = _learnt_articles(rows)
+    learnt = set(article_order(rows, seed=0)[HELD_OUT:])
     for language, count in _QUESTIONS.items():
         found = [_xquad(row) for row in rows if row["lang"] == language and str(row["article"]) in learnt]
         yield rng.sample(found, min(count, len(found)))
     beerqa = [question for row in read_rows(folder / "beerqa_1000.jsonl.gz") if (question := _beerqa(row))]
     yield rng.sample(beerqa, min(_BEERQA, len(beerqa)))
-
-
-def _learnt_articles(rows: Sequence[Any]) -> set[str]:
-    known = sorted({str(row["article"]) for row in rows}, key=lambda name: (len(name), name))
-    return set(random.Random("articles 0").sample(known, len(known))[HELD_OUT:])
 
 
 def _xquad(row: Any) -> Question:  # JSON
