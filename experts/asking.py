@@ -1,8 +1,8 @@
 """Ask one expert many questions through its engine, as a replica would: `experts.evaluate`'s way to answers.
 
-The same rendering, sampling checks and engine process as in serving; only Ray and gRPC are left out. As many sequences
-run at once as the engine batches. A question that the engine refuses (it is too long, say) gets an empty answer that
-says why.
+The same rendering, constraints, engine process and reading of tool calls as in serving; only Ray and gRPC are left out.
+As many sequences run at once as the engine batches. A question that the engine refuses (it is too long, say) gets an
+empty answer that says why.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from experts.catalog import ExpertSpec
+from experts.constraints import constrained
 from experts.engine import (
     Completion,
     Engine,
@@ -25,8 +26,8 @@ from experts.engine import (
 from experts.engines.factory import build_engine
 from experts.engines.wire import Weights
 from experts.prompts import render_turns
+from experts.reply import ReplyListener
 from experts.sampling import resolve_sampling
-from experts.suites.call_text import read_calls
 from experts.suites.suite import Reply
 from protos import chat_pb2
 
@@ -104,23 +105,30 @@ async def ask(engine: Engine, spec: ExpertSpec, conversation: chat_pb2.Conversat
     Raises:
         EngineDead: the engine failed.
     """
-    text = ""
     try:
-        request = GenerationInput(render_turns(conversation, spec.system_prompt), sampling)
+        request = _request(engine, spec, conversation, sampling)
+        listener = ReplyListener(conversation, is_constrained=request.sampling.constraint is not None)
         async with aclosing(engine.generate(request)) as items:
             async for item in items:
                 if isinstance(item, Completion):
-                    text += item.tail.text
-                    return Answer(_reply(text), item.prompt_tokens, item.completion_tokens, item.finish_reason)
-                text += item.text
+                    reply = listener.close(item.tail.text, item.finish_reason)
+                    return Answer(reply, item.prompt_tokens, item.completion_tokens, item.finish_reason)
+                listener.push(item.text)
     except InvalidRequest as error:
         return Answer(Reply("", broken=1), 0, 0, error.slug)
     raise EngineDead("the engine ended an answer without completing it")
 
 
-def _reply(text: str) -> Reply:
-    spoken = read_calls(text)
-    return Reply(text, spoken.calls, spoken.attempts - len(spoken.calls))
+def _request(
+    engine: Engine, spec: ExpertSpec, conversation: chat_pb2.Conversation, sampling: Sampling
+) -> GenerationInput:
+    """Prepare a request as `experts.deployment` does.
+
+    Raises:
+        InvalidRequest: it can never be served as it is.
+    """
+    turns = render_turns(conversation, spec.system_prompt)
+    return GenerationInput(turns, constrained(sampling, conversation, engine.capabilities))
 
 
 async def time_alone(
@@ -132,7 +140,7 @@ async def time_alone(
         began_s = time.perf_counter()
         first_s, tokens, tokens_at_first = 0.0, 0, 0
         try:
-            request = GenerationInput(render_turns(conversation, spec.system_prompt), sampling)
+            request = _request(engine, spec, conversation, sampling)
             async with aclosing(engine.generate(request)) as items:
                 async for item in items:
                     tokens += item.tail.token_count if isinstance(item, Completion) else item.token_count

@@ -27,7 +27,7 @@ HUMANEVAL: dict[str, Any] = {
 
 
 def judge(row: dict[str, Any], answer: str) -> dict[str, float]:
-    suite = CodeSuite(Limits(cpu_s=1), timeout_s=10)
+    suite = CodeSuite(Limits(cpu_s=1), timeout_s=60)
     verdict = dict(suite.judge(suite.read(row, 0), Reply(answer)))
     verdict.pop("confined", None)  # the kernel's to say
     return verdict

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from experts.suites.sandbox import Limits, Outcome, run_tests
 LIMITS = Limits(cpu_s=1)
 
 
-def run(program: str, tests: str = "assert f() == 1", timeout_s: float = 10) -> Outcome:
+def run(program: str, tests: str = "assert f() == 1", timeout_s: float = 60) -> Outcome:
     return run_tests(program, tests, LIMITS, timeout_s)
 
 
@@ -78,15 +77,12 @@ def f(): return 2
 
 
 def test_an_endless_loop_is_cut_by_cpu_time() -> None:
-    began = time.monotonic()
-    assert not run("while True: pass").passed
-    assert time.monotonic() - began < 8
+    # Not "timeout": the clock, which a busy machine stretches, was not what ended it.
+    assert run("while True: pass", timeout_s=120).reason == "ended early"
 
 
 def test_an_endless_sleep_is_cut_by_the_clock() -> None:
-    began = time.monotonic()
-    assert run("import time\ntime.sleep(60)", timeout_s=1.0).reason == "timeout"
-    assert time.monotonic() - began < 5
+    assert run("import time\ntime.sleep(600)", timeout_s=1.0).reason == "timeout"
 
 
 def test_memory_is_bounded() -> None:
@@ -198,11 +194,9 @@ def test_a_thread_that_stays_does_not_hold_the_run() -> None:
 import threading, time
 def f():
     try:
-        threading.Thread(target=time.sleep, args=(60,)).start()
+        threading.Thread(target=time.sleep, args=(600,)).start()
     except RuntimeError:
         pass
     return 1
 """
-    began = time.monotonic()
-    assert run(program).passed
-    assert time.monotonic() - began < 8
+    assert run(program, timeout_s=120).passed
