@@ -13,7 +13,10 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from experts.prices import PriceList, PricesError, UsdPerMillion, load_prices
+
 EngineName = Literal["openvino", "neuron", "echo"]
+PriceBasis = Literal["configured", "measured", "occupancy"]
 Scalar = bool | int | float | str
 Base = Annotated[
     str,
@@ -29,31 +32,41 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class UsdPerMillion(_Model):
-    """A configured price: USD per million tokens."""
-
-    prompt: float = Field(ge=0)
-    completion: float = Field(ge=0)
-
-
 class Price(_Model):
-    """What tokens cost: configured outright, or an instance's hourly price spread over its measured throughput."""
+    """What tokens cost: configured outright, or a machine's hourly price spread over what it does.
+
+    With an instance (`instance`, a name out of the price list, or `instance_usd_per_hour`) and its throughput, `basis`
+    says how a request is charged: `measured`, by its tokens; `occupancy`, by the seconds it held a slot of the batch.
+    The throughput then still tells the router what to expect.
+    """
 
     usd_per_million: UsdPerMillion | None = None
+    instance: str | None = None
+    share: float = Field(default=1.0, gt=0, le=1)  # of the instance that one replica has for itself
     instance_usd_per_hour: float | None = Field(default=None, ge=0)
     prompt_tokens_per_s: float | None = Field(default=None, gt=0)
     completion_tokens_per_s: float | None = Field(default=None, gt=0)
+    basis: PriceBasis = "measured"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _configured(cls, value: object) -> object:
+        if isinstance(value, dict) and "usd_per_million" in value:
+            return {"basis": "configured", **value}
+        return value
 
     @model_validator(mode="after")
     def _exactly_one_way(self) -> Self:
         measured = (self.instance_usd_per_hour, self.prompt_tokens_per_s, self.completion_tokens_per_s)
         given = [value is not None for value in measured]
-        if self.usd_per_million is not None and any(given):
+        if self.usd_per_million is not None and (any(given) or self.instance is not None):
             raise ValueError("give usd_per_million or an instance's price and throughput, not both")
         if self.usd_per_million is None and not all(given):
             raise ValueError(
                 "give usd_per_million, or all of instance_usd_per_hour, prompt_tokens_per_s, completion_tokens_per_s"
             )
+        if (self.usd_per_million is not None) != (self.basis == "configured"):
+            raise ValueError("the basis of usd_per_million is configured, an instance's is measured or occupancy")
         return self
 
     @property
@@ -70,8 +83,13 @@ class Price(_Model):
             return self.usd_per_million.completion / 1e6
         return self._usd_per_token(self.completion_tokens_per_s)
 
+    @property
+    def usd_per_replica_second(self) -> float:
+        """USD for one second of one replica; 0 where tokens have a configured price."""
+        return (self.instance_usd_per_hour or 0.0) * self.share / 3600
+
     def _usd_per_token(self, tokens_per_s: float | None) -> float:
-        return (self.instance_usd_per_hour or 0.0) / 3600 / (tokens_per_s or 1.0)
+        return self.usd_per_replica_second / (tokens_per_s or 1.0)
 
 
 class SamplingDefaults(_Model):
@@ -162,8 +180,8 @@ def adapter_folder(adapter: str) -> Path:
     return Path(__file__).resolve().parent / "adapters" / shipped if shipped != adapter else Path(adapter).expanduser()
 
 
-def load_catalog(path: Path | None = None) -> Catalog:
-    """Read and check a catalogue.
+def load_catalog(path: Path | None = None, prices: PriceList | None = None) -> Catalog:
+    """Read and check a catalogue; an instance it names costs what `prices`, or the list that ships, says.
 
     Raises:
         CatalogError: the file is missing, is not YAML, or does not describe a usable catalogue.
@@ -174,9 +192,37 @@ def load_catalog(path: Path | None = None) -> Catalog:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CatalogError(f"{path}: cannot be read: {error}") from error
     try:
-        return Catalog.model_validate(content)
+        return Catalog.model_validate(_priced(content, prices))
+    except PricesError as error:
+        raise CatalogError(f"{path}: {error}") from None
     except ValidationError as error:
         raise CatalogError("\n".join(f"{path}: {line}" for line in _explain(error, content))) from error
+
+
+def _priced(content: object, prices: PriceList | None) -> object:
+    """Fill in what the instances that a raw catalogue names cost by the hour.
+
+    Raises:
+        PricesError: one of them is not in the list.
+    """
+    if not isinstance(content, dict) or not isinstance(content.get("experts"), list):
+        return content
+    return {**content, "experts": [_priced_entry(entry, prices) for entry in content["experts"]]}
+
+
+def _priced_entry(entry: object, prices: PriceList | None) -> object:
+    if not isinstance(entry, dict):
+        return entry
+    price = entry.get("price")
+    if not isinstance(price, dict) or "instance_usd_per_hour" in price:
+        return entry
+    name = price.get("instance")
+    if not isinstance(name, str):
+        return entry
+    spec = (prices or load_prices()).instances.get(name)
+    if spec is None:
+        raise PricesError(f"expert {entry.get('name')!r}: price.instance: {name!r} is not in the price list")
+    return {**entry, "price": {**price, "instance_usd_per_hour": spec.usd_per_hour}}
 
 
 def _explain(error: ValidationError, content: object) -> list[str]:

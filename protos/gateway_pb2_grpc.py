@@ -54,6 +54,11 @@ class GatewayStub:
                 request_serializer=protos_dot_gateway__pb2.ListExpertsRequest.SerializeToString,
                 response_deserializer=protos_dot_gateway__pb2.ListExpertsResponse.FromString,
                 _registered_method=True)
+        self.Feedback = channel.unary_unary(
+                '/moegate.gateway.v1.Gateway/Feedback',
+                request_serializer=protos_dot_gateway__pb2.FeedbackRequest.SerializeToString,
+                response_deserializer=protos_dot_gateway__pb2.FeedbackResponse.FromString,
+                _registered_method=True)
 
 
 class GatewayServicer:
@@ -87,6 +92,13 @@ class GatewayServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Feedback(self, request, context):
+        """Takes in what somebody thinks of an answer; on disk before it is acknowledged. UNAVAILABLE: it could not be written.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -109,6 +121,11 @@ def add_GatewayServicer_to_server(servicer, server):
                     servicer.ListExperts,
                     request_deserializer=protos_dot_gateway__pb2.ListExpertsRequest.FromString,
                     response_serializer=protos_dot_gateway__pb2.ListExpertsResponse.SerializeToString,
+            ),
+            'Feedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.Feedback,
+                    request_deserializer=protos_dot_gateway__pb2.FeedbackRequest.FromString,
+                    response_serializer=protos_dot_gateway__pb2.FeedbackResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -219,6 +236,33 @@ class Gateway:
             '/moegate.gateway.v1.Gateway/ListExperts',
             protos_dot_gateway__pb2.ListExpertsRequest.SerializeToString,
             protos_dot_gateway__pb2.ListExpertsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Feedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/moegate.gateway.v1.Gateway/Feedback',
+            protos_dot_gateway__pb2.FeedbackRequest.SerializeToString,
+            protos_dot_gateway__pb2.FeedbackResponse.FromString,
             options,
             channel_credentials,
             insecure,

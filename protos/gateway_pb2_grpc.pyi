@@ -41,6 +41,8 @@ class GatewayStub:
     """The decision alone; no expert is called."""
     ListExperts: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListExpertsRequest, _gateway_pb2.ListExpertsResponse]
     """The catalogue, with each expert's health and load as the gateway sees them."""
+    Feedback: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.FeedbackRequest, _gateway_pb2.FeedbackResponse]
+    """Takes in what somebody thinks of an answer; on disk before it is acknowledged. UNAVAILABLE: it could not be written."""
 
 @_typing.type_check_only
 class GatewayAsyncStub(GatewayStub):
@@ -53,6 +55,8 @@ class GatewayAsyncStub(GatewayStub):
     """The decision alone; no expert is called."""
     ListExperts: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListExpertsRequest, _gateway_pb2.ListExpertsResponse]  # type: ignore[assignment]
     """The catalogue, with each expert's health and load as the gateway sees them."""
+    Feedback: _aio.UnaryUnaryMultiCallable[_gateway_pb2.FeedbackRequest, _gateway_pb2.FeedbackResponse]  # type: ignore[assignment]
+    """Takes in what somebody thinks of an answer; on disk before it is acknowledged. UNAVAILABLE: it could not be written."""
 
 class GatewayServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -86,5 +90,13 @@ class GatewayServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.ListExpertsResponse, _abc.Awaitable[_gateway_pb2.ListExpertsResponse]]:
         """The catalogue, with each expert's health and load as the gateway sees them."""
+
+    @_abc_1.abstractmethod
+    def Feedback(
+        self,
+        request: _gateway_pb2.FeedbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.FeedbackResponse, _abc.Awaitable[_gateway_pb2.FeedbackResponse]]:
+        """Takes in what somebody thinks of an answer; on disk before it is acknowledged. UNAVAILABLE: it could not be written."""
 
 def add_GatewayServicer_to_server(servicer: GatewayServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -69,6 +69,12 @@ class Router:
         """Name the artefact in use: a short content hash."""
         return self.gate.artifact.version
 
+    @property
+    def training_mix(self) -> dict[str, float]:
+        """Share of the training rows by expert; empty where the artefact does not say."""
+        mix = self.gate.artifact.training.get("mix") or {}
+        return {str(name): float(share) for name, share in mix.items()}
+
     def route(
         self,
         query: RouteQuery,

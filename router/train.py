@@ -172,6 +172,15 @@ def _artifact(heads: Heads, calibration: Calibration, tool_probability: float, r
     )
 
 
+def class_mix(rows: Sequence[Row]) -> dict[str, float]:
+    """Share of the rows by expert, a row of several right ones a part for each: what drift is measured against."""
+    mix: dict[str, float] = {}
+    for row in rows:
+        for label in row.labels:
+            mix[label] = mix.get(label, 0.0) + 1 / len(row.labels) / len(rows)
+    return {name: round(share, 4) for name, share in sorted(mix.items())}
+
+
 def _tool_probability(rows: Sequence[Row]) -> float:
     """Measure how often offered tools are what the request needs (Laplace), at least .6: structure decides first."""
     offered = [row for row in rows if row.query.has_tools]
@@ -218,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         *options.misfits,
         *(sorted(options.seeds.glob("*.jsonl")) if options.seeds.is_dir() else []),
     ]
-    record = {"data": {path.name: digest(path) for path in files}, "seed": options.seed}
+    record = {"data": {path.name: digest(path) for path in files}, "seed": options.seed, "mix": class_mix(rows)}
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         trained = train(rows, Recipe(seed=options.seed, misfits=read_misfits(options.misfits), record=record), progress)

@@ -16,18 +16,24 @@ import uvicorn
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from experts.catalog import load_catalog
+from experts.prices import load_prices
 from router.explore import Exploration
 from router.router import Router
 from serve.admission import Admission
+from serve.books import open_books
 from serve.dispatch import Dispatcher
+from serve.feedback import FeedbackBook
 from serve.gateway import Gateway
 from serve.grpc_api import GrpcServer
 from serve.health import HealthMonitor
 from serve.http_app import HttpApp
 from serve.meter import Meters
 from serve.metrics import Metrics
+from serve.recent import Recent
 from serve.reload import RouterReloader
 from serve.settings import RouterSettings, Settings
+from serve.traces import make_tracer
+from serve.traffic import Traffic
 
 log = logging.getLogger("moegate.app")
 
@@ -44,7 +50,8 @@ class App:
         self.settings = settings
         self.http_address = ""
         self.grpc_address = ""
-        self._catalog = load_catalog(settings.experts.catalog)
+        prices = load_prices(settings.cost.prices)
+        self._catalog = load_catalog(settings.experts.catalog, prices)
         self._router = load_router(settings.router)
         self.metrics = Metrics(_process_registry())
         self.metrics.process.build(self._router.version)
@@ -52,19 +59,28 @@ class App:
         admission = Admission(settings.admission)
         self.metrics.admission.waiting.set_function(lambda: admission.waiting)
         self._health = HealthMonitor(self._catalog, self._dispatcher, self.metrics, settings.experts)
+        ledger = open_books(self._catalog, prices, settings.cost)
+        self.metrics.money.show(ledger)
+        self._traffic = Traffic(self.metrics.routing, self._router.training_mix)
+        self._recent = Recent()
+        self._tracer = make_tracer(settings.tracing)
+        self._meters = Meters(self.metrics, ledger, self._traffic, self._recent, self._tracer)
         self.gateway = Gateway(
             catalog=self._catalog,
             router=self._router,
             admission=admission,
             dispatcher=self._dispatcher,
             health=self._health,
-            meters=Meters(self._catalog, self.metrics),
+            meters=self._meters,
             settings=settings.router,
         )
-        self._http_app = HttpApp(self.gateway, self.metrics, settings)
+        self._feedback = FeedbackBook(settings.feedback, self._recent, self.metrics.feedback, self._catalog.names)
+        self._http_app = HttpApp(self.gateway, self.metrics, self._feedback, settings)
         self._http = _HttpServer(self._http_app, settings)
-        self._grpc = GrpcServer(self.gateway, settings)
-        self._reloader = RouterReloader(self._router, self.metrics, settings.router.reload_interval_s)
+        self._grpc = GrpcServer(self.gateway, self._feedback, settings)
+        self._reloader = RouterReloader(
+            self._router, self.metrics, settings.router.reload_interval_s, on_reload=self._traffic.train_on
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -92,6 +108,8 @@ class App:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._dispatcher.close()
+        await asyncio.to_thread(self._feedback.close)
+        await asyncio.to_thread(self._tracer.close)
         log.info("stopped")
 
 

@@ -12,6 +12,7 @@ import uvloop
 from rich.console import Console
 
 from experts.catalog import CatalogError, load_catalog
+from experts.prices import PricesError
 from router.errors import RouterError
 from router.explain import explain
 from router.features import query_from_openai
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], None] = arguments.command
     try:
         command(arguments)
-    except (SettingsError, CatalogError, RouterError, ExpertsFailed, OSError) as error:
+    except (SettingsError, CatalogError, PricesError, RouterError, ExpertsFailed, OSError) as error:
         print(f"moegate: {error}", file=sys.stderr)
         return 1
     return 0

@@ -121,7 +121,12 @@ class Dispatcher:
 
     @asynccontextmanager
     async def dispatch(
-        self, request: ChatRequest, decision: RouteDecision, on_fallback: OnFallback
+        self,
+        request: ChatRequest,
+        decision: RouteDecision,
+        on_fallback: OnFallback,
+        *,
+        traceparent: str | None = None,
     ) -> AsyncIterator[ExpertStream]:
         """Hold open a stream to the first expert of the ranking that gives a first token.
 
@@ -133,7 +138,7 @@ class Dispatcher:
         message = _generate_request(request)
         for i, expert in enumerate(experts := _candidates(decision)):
             started = self._clock()
-            call = self._call(expert, message, request)
+            call = self._call(expert, message, request, traceparent)
             self.in_flight[expert] += 1
             try:
                 if i + 1 < len(experts):  # the last one is waited for: there is nobody else
@@ -151,12 +156,13 @@ class Dispatcher:
                 self.in_flight[expert] -= 1
                 call.cancel()
 
-    def _call(self, expert: str, message: pb.GenerateRequest, request: ChatRequest) -> Call:
+    def _call(self, expert: str, message: pb.GenerateRequest, request: ChatRequest, traceparent: str | None) -> Call:
         timeout_s = request.deadline - self._clock()
         metadata = (
             ("application", expert),
             ("request_id", request.request_id),
             ("x-request-timeout-ms", str(max(1, int(timeout_s * 1000)))),  # Ray hides gRPC's deadline from a replica
+            *((("traceparent", traceparent),) if traceparent else ()),
         )
         return next(self._stubs).Generate(message, timeout=max(timeout_s, 0.001), metadata=metadata)
 

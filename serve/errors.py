@@ -16,6 +16,7 @@ translates. Messages reach the client: they never hold a prompt, an address or a
     ├── Overloaded                no permit, or the expert's queue is full
     ├── DeadlineExceeded          the caller's deadline, or the gateway's, passed
     ├── ExpertUnavailable         nobody in the ranking could be reached
+    ├── StorageUnavailable        feedback could not be written
     ├── ExpertFailed              an expert broke after its first token
     └── InternalError             our fault
 """
@@ -140,6 +141,15 @@ class ExpertUnavailable(MoegateError):
     grpc_status = StatusCode.UNAVAILABLE
     code = "expert_unavailable"
     retry_after_s = 1.0
+
+
+class StorageUnavailable(MoegateError):
+    """Feedback could not be written to disk."""
+
+    http_status = 503
+    grpc_status = StatusCode.UNAVAILABLE
+    code = "storage_unavailable"
+    retry_after_s = 5.0
 
 
 class ExpertFailed(MoegateError):

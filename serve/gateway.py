@@ -105,9 +105,12 @@ class Gateway:
             self._check(request)
             async with self._admission.permit(wait_s=request.deadline - self._clock()) as waited_s:
                 meter.admitted(waited_s)
-                decision = self._decide(request)
-                meter.routed(decision)
-                async with self._dispatcher.dispatch(request, decision, meter.fell_back) as stream:
+                wishes = self._wishes(request)
+                decision = self._decide(request, wishes)
+                meter.routed(decision, wishes.previous_expert)
+                async with self._dispatcher.dispatch(
+                    request, decision, meter.fell_back, traceparent=meter.trace.traceparent
+                ) as stream:
                     meter.answered(stream.decision)
                     answer = Answer(stream, meter)
                     yield answer
@@ -124,7 +127,7 @@ class Gateway:
             UnknownModel: `model` names no expert.
         """
         self._check(request)
-        return self._decide(request)
+        return self._decide(request, self._wishes(request))
 
     def warm_up(self) -> None:
         """Decide a few times for nobody: the first decision of a process pays for imports and page faults (15 ms)."""
@@ -154,12 +157,12 @@ class Gateway:
         who = "no expert" if request.pinned is None else "not the expert named in 'model'"
         raise UnsupportedParameter(f"'response_format': {who} can keep to one", param="response_format")
 
-    def _decide(self, request: ChatRequest) -> RouteDecision:
+    def _decide(self, request: ChatRequest, wishes: Wishes) -> RouteDecision:
         return self._router.route(
             route_query(request.input),
             [state for state in self._states() if self._can_answer(state.name, request)],
             pinned=request.pinned,
-            wishes=self._wishes(request),
+            wishes=wishes,
         )
 
     def _can_answer(self, expert: str, request: ChatRequest) -> bool:

@@ -19,11 +19,13 @@ from grpc_reflection.v1alpha import reflection
 from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayServicer, add_GatewayServicer_to_server
 from serve.errors import InternalError, InvalidRequest, MoegateError
+from serve.feedback import Feedback, FeedbackBook
 from serve.gateway import Answer, Gateway
 from serve.logs import log_fault
 from serve.proto_schema import decision_message, experts_message, summary_message
 from serve.request import ChatRequest
 from serve.settings import Settings
+from serve.tracing import read_traceparent
 from serve.whole import gather
 from serve.wishes import read_wishes
 
@@ -38,8 +40,16 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class GatewayService(GatewayServicer):
     """The service."""
 
-    def __init__(self, gateway: Gateway, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        feedback: FeedbackBook,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._gateway = gateway
+        self._feedback = feedback
         self._settings = settings
         self._clock = clock
 
@@ -82,6 +92,15 @@ class GatewayService(GatewayServicer):
         """List the catalogue."""
         return experts_message(self._gateway)
 
+    async def Feedback(self, message: pb.FeedbackRequest, context: Context) -> pb.FeedbackResponse:
+        """Take in what somebody thinks of an answer."""
+        async with _errors_as_status(context):
+            opinion = Feedback(
+                message.response_id, message.rating, message.better_expert or None, message.comment or None
+            )
+            return pb.FeedbackResponse(known=await self._feedback.take(opinion))
+        raise AssertionError("unreachable: every failure has aborted the call")
+
     def _request(self, message: pb.GenerateRequest, context: Context, *, is_stream: bool) -> ChatRequest:
         now = self._clock()
         own_id = f"gen-{uuid.uuid4().hex}"
@@ -100,6 +119,7 @@ class GatewayService(GatewayServicer):
             is_stream=is_stream,
             received_at=now,
             deadline=now + (limit_s if remaining_s is None else min(remaining_s, limit_s)),
+            traceparent=read_traceparent(partial(_metadata, context)),
             wishes=read_wishes(
                 partial(_metadata, context),
                 quality_cost=message.quality_cost if message.HasField("quality_cost") else None,
@@ -112,13 +132,13 @@ class GatewayService(GatewayServicer):
 class GrpcServer:
     """The door's server: started, drained and stopped by `serve.app`."""
 
-    def __init__(self, gateway: Gateway, settings: Settings) -> None:
+    def __init__(self, gateway: Gateway, feedback: FeedbackBook, settings: Settings) -> None:
         size = settings.grpc.max_message_bytes
         self._server = grpc.aio.server(
             options=[("grpc.max_receive_message_length", size), ("grpc.so_reuseport", 0)],
         )
         self._health = health.aio.HealthServicer()
-        add_GatewayServicer_to_server(GatewayService(gateway, settings), self._server)
+        add_GatewayServicer_to_server(GatewayService(gateway, feedback, settings), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)

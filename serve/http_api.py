@@ -22,6 +22,7 @@ from serve.openai_response import Dialect, Envelope, Frames
 from serve.openai_schema import ChatCompletionBody, CompletionBody, parse
 from serve.request import ChatRequest
 from serve.settings import Settings
+from serve.tracing import read_traceparent
 from serve.whole import gather
 from serve.wishes import read_wishes
 
@@ -68,6 +69,7 @@ class GenerateEndpoint:
                 is_stream=bool(body.stream),
                 received_at=received_at,
                 deadline=received_at + timeout_s(scope, self._settings.timeout_s),
+                traceparent=read_traceparent(partial(_text_header, scope)),
                 wishes=read_wishes(
                     partial(_text_header, scope), quality_cost=body.quality_cost, ttft_target_ms=body.ttft_target_ms
                 ),
@@ -96,14 +98,14 @@ async def _stream(reply: Reply, answer: Answer, frames: Frames) -> None:
         await reply.write(opening + frames.piece(chunk))
         is_open = True
     opening = b"" if is_open else frames.opening("")
-    await reply.write(opening + frames.closing(answer.end.completion), is_last=True)
+    await reply.write(opening + frames.closing(answer.end.completion, answer.end.cost_usd), is_last=True)
 
 
 async def _collect(reply: Reply, answer: Answer, envelope: Envelope, *, has_documents: bool) -> None:
     """Send the answer whole: the same stream, gathered."""
     whole = await gather(answer, has_documents=has_documents)
-    headers = [JSON, *_routing_headers(answer), (b"x-moegate-cost-usd", f"{answer.end.cost_usd:.9f}".encode())]
-    await reply.whole(200, headers, envelope.whole(whole, answer.end.completion))
+    headers = [JSON, *_routing_headers(answer), (b"x-moegate-cost-usd", f"{answer.end.cost_usd:.12f}".encode())]
+    await reply.whole(200, headers, envelope.whole(whole, answer.end.completion, answer.end.cost_usd))
 
 
 def caller_request_id(scope: Scope) -> str | None:

@@ -16,8 +16,10 @@ from starlette.types import Receive, Scope, Send
 
 from serve.asgi import error_headers
 from serve.errors import InternalError, MethodNotAllowed, MoegateError, NotFound, UnknownModel
+from serve.feedback import FeedbackBook
 from serve.gateway import Gateway
 from serve.http_api import GenerateEndpoint
+from serve.http_feedback import FeedbackEndpoint
 from serve.logs import log_fault
 from serve.metrics import Metrics
 from serve.metrics.page import page
@@ -34,7 +36,7 @@ _AUTO: Final = "auto"
 class HttpApp:
     """The ASGI application."""
 
-    def __init__(self, gateway: Gateway, metrics: Metrics, settings: Settings) -> None:
+    def __init__(self, gateway: Gateway, metrics: Metrics, feedback: FeedbackBook, settings: Settings) -> None:
         self._gateway = gateway
         self._metrics = metrics
         self._started_at = int(time.time())
@@ -46,6 +48,7 @@ class HttpApp:
             routes=[
                 Route("/v1/chat/completions", chat, methods=["POST"]),
                 Route("/v1/completions", completions, methods=["POST"]),
+                Route("/v1/feedback", FeedbackEndpoint(feedback, settings), methods=["POST"]),
                 Route("/v1/models", self._models),
                 Route("/v1/models/{name}", self._model),
                 Route("/health", self._health),

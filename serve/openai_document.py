@@ -5,6 +5,7 @@ from typing import Any, Final
 from pydantic.json_schema import models_json_schema
 
 from serve import __version__
+from serve.http_feedback import FeedbackBody
 from serve.openai_schema import ChatCompletionBody, CompletionBody
 from serve.wishes import PREVIOUS_EXPERT_HEADER, QUALITY_COST_HEADER, TTFT_TARGET_HEADER
 
@@ -55,7 +56,7 @@ _REQUEST_HEADERS: Final = {
 
 def openai_document() -> dict[str, Any]:
     """Build the document."""
-    models = (ChatCompletionBody, CompletionBody)
+    models = (ChatCompletionBody, CompletionBody, FeedbackBody)
     refs, schemas = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
     return {
         "openapi": "3.1.0",
@@ -63,6 +64,7 @@ def openai_document() -> dict[str, Any]:
         "paths": {
             "/v1/chat/completions": {"post": _generate("Answer a conversation", refs[models[0], "validation"])},
             "/v1/completions": {"post": _generate("Continue a text", refs[models[1], "validation"])},
+            "/v1/feedback": {"post": _feedback(refs[FeedbackBody, "validation"])},
             "/v1/models": {"get": _get("auto, and the experts of the catalogue")},
             "/v1/models/{name}": {"get": _get("One model", missing="No such model") | {"parameters": [_path("name")]}},
             "/health": {"get": _get("The process answers")},
@@ -91,6 +93,18 @@ def _generate(summary: str, body: dict[str, Any]) -> dict[str, Any]:
         "parameters": [_header(name, text) for name, text in _REQUEST_HEADERS.items()],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {"200": answer} | {status: _failure(text) for status, text in _STATUSES.items()},
+    }
+
+
+def _feedback(body: dict[str, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"type": "object", "properties": {"known": {"type": "boolean"}}}}}
+    failures = {status: _failure(_STATUSES[status]) for status in ("400", "413", "415", "500")}
+    return {
+        "summary": "Say what you think of an answer",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {"200": {"description": "It is on disk", "content": content}}
+        | failures
+        | {"503": _failure("It could not be written; see Retry-After")},
     }
 
 

@@ -104,10 +104,12 @@ class Envelope:
         """Start an answer now."""
         return cls(request_id, expert, dialect, int(time.time()))
 
-    def whole(self, answer: Whole, end: pb.Completion) -> bytes:
+    def whole(self, answer: Whole, end: pb.Completion, cost_usd: float) -> bytes:
         """A whole answer."""
         choice = self.dialect.choice(answer, FINISH_NAMES[end.finish_reason])
-        return orjson.dumps(self._head(self.dialect.object) | {"choices": [choice], "usage": usage(end.usage)})
+        return orjson.dumps(
+            self._head(self.dialect.object) | {"choices": [choice], "usage": usage(end.usage, cost_usd)}
+        )
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
@@ -148,14 +150,14 @@ class Frames:
         """The frame of a piece of text."""
         return self._before + orjson.dumps(text) + self._after
 
-    def closing(self, end: pb.Completion) -> bytes:
+    def closing(self, end: pb.Completion, cost_usd: float) -> bytes:
         """The frame with the finish reason and the citations, the usage if it was asked for, and the end mark."""
         last = self._envelope.dialect.delta("", FINISH_NAMES[end.finish_reason])
         if end.annotations:
             last["delta"]["annotations"] = [annotation_object(annotation) for annotation in end.annotations]
         frames = self._envelope.frame([last], self._extra)
         if self._include_usage:
-            frames += self._envelope.frame([], {"usage": usage(end.usage)})
+            frames += self._envelope.frame([], {"usage": usage(end.usage, cost_usd)})
         return frames + DONE
 
 
@@ -177,12 +179,13 @@ def annotation_object(annotation: chat.Annotation) -> dict[str, Any]:
     return {"type": "url_citation", "url_citation": {**cited, "title": annotation.title, "url": annotation.url}}
 
 
-def usage(tokens: chat.Usage) -> dict[str, int]:
-    """OpenAI's usage object."""
+def usage(tokens: chat.Usage, cost_usd: float) -> dict[str, int | float]:
+    """OpenAI's usage object, and what the answer cost."""
     return {
         "prompt_tokens": tokens.prompt_tokens,
         "completion_tokens": tokens.completion_tokens,
         "total_tokens": tokens.prompt_tokens + tokens.completion_tokens,
+        "cost_usd": cost_usd,
     }
 
 

@@ -5,7 +5,7 @@ accepted and ignored, as OpenAI does; known ones that moegate does not offer are
 everything else both doors share is `serve.request.validate`'s.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
@@ -284,10 +284,10 @@ class CompletionBody(_SamplingBody):
         return self.prompt
 
 
-Body = ChatCompletionBody | CompletionBody
+B = TypeVar("B", bound=BaseModel)
 
 
-def parse(kind: type[ChatCompletionBody] | type[CompletionBody], raw: bytes) -> Body:
+def parse(kind: type[B], raw: bytes) -> B:
     """Read a body.
 
     Raises:

@@ -6,6 +6,7 @@ no decision sees half of it.
 
 import asyncio
 import logging
+from collections.abc import Callable, Mapping
 
 from router.errors import ArtifactError
 from router.router import Router
@@ -15,12 +16,20 @@ log = logging.getLogger("moegate.router")
 
 
 class RouterReloader:
-    """Looks at the artefact's file every so often, until stopped."""
+    """Looks at the artefact's file every so often, until stopped; `on_reload` is told a new one's training mix."""
 
-    def __init__(self, router: Router, metrics: Metrics, interval_s: float) -> None:
+    def __init__(
+        self,
+        router: Router,
+        metrics: Metrics,
+        interval_s: float,
+        *,
+        on_reload: Callable[[Mapping[str, float]], None] | None = None,
+    ) -> None:
         self._router = router
         self._metrics = metrics
         self._interval_s = interval_s
+        self._on_reload = on_reload
 
     async def run(self) -> None:
         """Sleep, look; for ever."""
@@ -41,4 +50,6 @@ class RouterReloader:
         else:
             self._metrics.routing.reloads.labels("taken").inc()
             self._metrics.process.build(self._router.version)
+            if self._on_reload is not None:
+                self._on_reload(self._router.training_mix)
             log.info("router replaced", extra={"router": self._router.version})

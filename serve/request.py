@@ -49,6 +49,7 @@ class ChatRequest:
         received_at: gateway's monotonic clock, seconds.
         deadline: gateway's monotonic clock, seconds.
         wishes: what the caller asks of routing.
+        traceparent: the caller's W3C trace context, if it sent one.
     """
 
     id: str
@@ -61,6 +62,7 @@ class ChatRequest:
     received_at: float
     deadline: float
     wishes: CallerWishes = NO_WISHES
+    traceparent: str | None = None
 
     @property
     def has_documents(self) -> bool:

@@ -70,6 +70,31 @@ class RouterSettings(_Section):
     reload_interval_s: float = Field(5.0, gt=0)  # how often the artefact's file is looked at
 
 
+class CostSettings(_Section):
+    """What money is counted by."""
+
+    prices: Path | None = None  # None = the price list that ships
+    fleet: dict[str, float] | None = None  # instances paid for, by type; None = one of each the catalogue names
+    gateway_instance: str | None = None  # where the gateway runs, for the router's own cost; None = the fleet's first
+    baseline_expert: str | None = None  # "saved" is against all on this expert; None = the catalogue's default
+
+
+class FeedbackSettings(_Section):
+    """Where feedback is kept."""
+
+    path: Path | None = None  # None = feedback.sqlite3 in the user's state folder
+    max_rows: int = Field(1_000_000, ge=1)  # beyond it the oldest go
+
+
+class TracingSettings(_Section):
+    """OpenTelemetry traces; needs the extra `moegate[otel]`."""
+
+    enabled: bool = False
+    endpoint: str = "http://127.0.0.1:4317"  # OTLP over gRPC; or over HTTP when it ends in /v1/traces
+    sample: float = Field(1.0, ge=0, le=1)  # share of requests without a caller's decision
+    content: bool = False  # prompts and answers in spans: only where they may be stored
+
+
 class LogSettings(_Section):
     """JSON lines on standard error."""
 
@@ -86,6 +111,9 @@ class Settings(BaseSettings):
     experts: ExpertsSettings = Field(default_factory=ExpertsSettings)
     admission: AdmissionSettings = Field(default_factory=AdmissionSettings)
     router: RouterSettings = Field(default_factory=RouterSettings)
+    cost: CostSettings = Field(default_factory=CostSettings)
+    feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
+    tracing: TracingSettings = Field(default_factory=TracingSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     timeout_s: float = Field(300.0, gt=0)  # deadline of a request that brings none, seconds
     shutdown_grace_s: float = Field(5.0, ge=0)  # how long streams may finish after SIGTERM, seconds

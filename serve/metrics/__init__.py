@@ -12,6 +12,8 @@ from prometheus_client import CollectorRegistry
 from serve.metrics.admission import AdmissionMetrics
 from serve.metrics.dispatch import DispatchMetrics
 from serve.metrics.experts import ExpertMetrics
+from serve.metrics.feedback import FeedbackMetrics
+from serve.metrics.money import MoneyMetrics
 from serve.metrics.process import ProcessMetrics
 from serve.metrics.registrar import Across, Registrar
 from serve.metrics.requests import NO_EXPERT, RequestMetrics
@@ -32,4 +34,6 @@ class Metrics:
         self.routing = RoutingMetrics(add)
         self.dispatch = DispatchMetrics(add)
         self.experts = ExpertMetrics(add)
+        self.feedback = FeedbackMetrics(add)
+        self.money = MoneyMetrics(add)
         self.process = ProcessMetrics(add)

@@ -5,11 +5,33 @@ says itself (`across`) what several values of it mean, and `serve.metrics.page` 
 """
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
 
 PREFIX: Final = "moegate_"
+
+
+M = TypeVar("M", bound=MetricWrapperBase)
+
+
+class Children(dict[tuple[str, ...], M], Generic[M]):
+    """A metric's series by label values, made when first asked for.
+
+    `labels` is the library's own, at a fraction of the cost. For values out of closed sets: nothing is ever dropped.
+    """
+
+    def __init__(self, metric: M) -> None:
+        self._metric = metric
+
+    def labels(self, *values: str) -> M:
+        """The series of these values."""
+        return self[values]
+
+    def __missing__(self, values: tuple[str, ...]) -> M:
+        child = self[values] = self._metric.labels(*values)
+        return child
 
 
 class Across(StrEnum):

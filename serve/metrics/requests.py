@@ -3,7 +3,7 @@
 from typing import Final
 
 from serve.metrics import buckets
-from serve.metrics.registrar import Registrar
+from serve.metrics.registrar import Children, Registrar
 
 NO_EXPERT: Final = "none"
 """The expert label of a request that reached none."""
@@ -13,42 +13,53 @@ class RequestMetrics:
     """`serve.meter` writes them."""
 
     def __init__(self, add: Registrar) -> None:
-        self.ended = add.counter(
-            "requests", "Requests ended, by the expert that answered, door and outcome", "expert", "door", "outcome"
+        by_mode = ("expert", "mode")
+        self.ended = Children(
+            add.counter(
+                "requests",
+                "Requests ended, by the expert that answered, door and outcome",
+                "expert",
+                "door",
+                "outcome",
+            )
         )
-        self.in_flight = add.gauge(
-            "requests_in_flight", "Requests being answered, by expert (none: not yet routed)", "expert"
+        self.in_flight = Children(
+            add.gauge("requests_in_flight", "Requests being answered, by expert (none: not yet routed)", "expert")
         )
-        self.duration = add.histogram(
-            "request_duration_seconds", "Request received to answer complete", buckets.DURATION, "expert", "mode"
+        self.duration = Children(
+            add.histogram("request_duration_seconds", "Request received to answer complete", buckets.DURATION, *by_mode)
         )
-        self.ttft = add.histogram(
-            "time_to_first_token_seconds",
-            "Request received to first token from the expert",
-            buckets.TTFT,
-            "expert",
-            "mode",
+        self.ttft = Children(
+            add.histogram(
+                "time_to_first_token_seconds", "Request received to first token from the expert", buckets.TTFT, *by_mode
+            )
         )
-        self.inter_token = add.histogram(
-            "inter_token_seconds",
-            "Gap between consecutive messages of a stream, divided by the tokens the later one carries",
-            buckets.INTER_TOKEN,
-            "expert",
+        self.inter_token = Children(
+            add.histogram(
+                "inter_token_seconds",
+                "Gap between consecutive messages of an answer, divided by the tokens the later one carries",
+                buckets.INTER_TOKEN,
+                *by_mode,
+            )
         )
-        self.per_output_token = add.histogram(
-            "time_per_output_token_seconds",
-            "(last token - first token) / (tokens - 1) of a request",
-            buckets.INTER_TOKEN,
-            "expert",
+        self.per_output_token = Children(
+            add.histogram(
+                "time_per_output_token_seconds",
+                "(last token - first token) / (tokens - 1) of a request",
+                buckets.INTER_TOKEN,
+                *by_mode,
+            )
         )
         self.overhead = add.histogram(
             "gateway_overhead_seconds", "Request received to dispatch, the wait for a permit left out", buckets.GATEWAY
         )
-        self.tokens = add.counter("tokens", "Tokens of answers, also of cancelled ones", "expert", "kind")
-        self.wasted_tokens = add.counter(
-            "wasted_tokens", "Completion tokens of requests that were cancelled or failed", "expert"
+        self.tokens = Children(add.counter("tokens", "Tokens of answers, also of cancelled ones", "expert", "kind"))
+        self.wasted_tokens = Children(
+            add.counter("wasted_tokens", "Completion tokens of requests that were cancelled or failed", "expert")
         )
-        self.cost = add.counter("cost_usd", "USD at the catalogue's prices", "expert")
+        self.stream_errors = Children(
+            add.counter("stream_errors", "Answers that broke after their first token, by error code", "expert", "code")
+        )
         self.tool_calls = add.counter("tool_calls", "Tool calls that the model began, by outcome", "expert", "outcome")
         self.dropped_citations = add.counter(
             "dropped_citations", "Citations [n] that named no document, taken out of the answer", "expert"

@@ -35,7 +35,8 @@ async def test_whole_answer(http: httpx2.AsyncClient) -> None:
     assert body["model"] == "coder"
     assert body["choices"][0]["message"] == {"role": "assistant", "content": "Hello there!", "refusal": None}
     assert body["choices"][0]["finish_reason"] == "stop"
-    assert body["usage"] == {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+    cost_usd = pytest.approx(7 * 1e-6 + 3 * 2e-6)
+    assert body["usage"] == {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10, "cost_usd": cost_usd}
     assert response.headers["x-moegate-expert"] == "coder"
     assert response.headers["x-moegate-reason"] == "pinned"
     assert 0 <= float(response.headers["x-moegate-confidence"]) <= 1
@@ -61,6 +62,7 @@ async def test_stream(http: httpx2.AsyncClient) -> None:
     assert [chunk["choices"][0]["finish_reason"] for chunk in chunks] == [None] * 4 + ["stop"]
     assert usage["choices"] == []
     assert usage["usage"]["total_tokens"] == 10
+    assert usage["usage"]["cost_usd"] == pytest.approx(13e-6)
 
 
 async def test_text_survives_the_wire(http: httpx2.AsyncClient, experts: FakeExperts) -> None:
@@ -339,10 +341,10 @@ async def test_the_operators_endpoints(http: httpx2.AsyncClient, experts: FakeEx
         'moegate_requests_total{door="http",expert="coder",outcome="ok"} 1.0',
         'moegate_tokens_total{expert="coder",kind="completion"} 3.0',
         'moegate_time_to_first_token_seconds_count{expert="coder",mode="stream"} 1.0',
-        'moegate_inter_token_seconds_count{expert="coder"} 2.0',
+        'moegate_inter_token_seconds_count{expert="coder",mode="stream"} 2.0',
         'moegate_request_duration_seconds_count{expert="coder",mode="stream"} 1.0',
         'moegate_requests_in_flight{expert="coder"} 0.0',
-        'moegate_cost_usd_total{expert="coder"}',
+        'moegate_cost_usd_total{basis="configured",expert="coder"} 1.3e-05',
         "moegate_route_seconds_count 1.0",
         'moegate_expert_ready{expert="coder"} 1.0',
         "moegate_build_info{",

@@ -1,0 +1,26 @@
+"""The latest decisions by response id, so that feedback can be set beside what was decided. Bounded; the oldest go."""
+
+from collections import OrderedDict
+from typing import Final
+
+from router.decision import RouteDecision
+
+KEPT: Final = 20_000  # responses; a few hundred bytes each
+
+
+class Recent:
+    """One process's memory of whom it chose."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
+        self._decisions: OrderedDict[str, RouteDecision] = OrderedDict()
+
+    def remember(self, response_id: str, decision: RouteDecision) -> None:
+        """Keep a decision; the oldest is forgotten when there are too many."""
+        self._decisions[response_id] = decision
+        if len(self._decisions) > self._kept:
+            self._decisions.popitem(last=False)
+
+    def get(self, response_id: str) -> RouteDecision | None:
+        """The decision behind a response; None if it is too old, or another process's."""
+        return self._decisions.get(response_id)
