@@ -87,6 +87,7 @@ def train(rows: Sequence[Row], recipe: Recipe, progress: Progress | None = None)
     heads = fit_heads(matrix, worded, classes, recipe.strength, recipe.seed)
     record = recipe.record | {
         "rows": len(kept),
+        "mix": class_mix(kept),
         "loso": held_out.accuracy_by_source() if held_out else {},
         "loso_macro": held_out.macro_accuracy() if held_out else None,
         "random_split_macro": random.macro_accuracy() if random else None,
@@ -227,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         *options.misfits,
         *(sorted(options.seeds.glob("*.jsonl")) if options.seeds.is_dir() else []),
     ]
-    record = {"data": {path.name: digest(path) for path in files}, "seed": options.seed, "mix": class_mix(rows)}
+    record = {"data": {path.name: digest(path) for path in files}, "seed": options.seed}
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         trained = train(rows, Recipe(seed=options.seed, misfits=read_misfits(options.misfits), record=record), progress)
