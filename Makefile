@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-unit lint format protos clean
+.PHONY: help run install test test-unit lint format protos dashboards observe clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,12 @@ protos: $(VENV)/.testing  ## regenerate the code of protos/*.proto
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -I. --python_out=. --grpc_python_out=. \
 		--mypy_out=. --mypy_grpc_out=. protos/*.proto
 	rm -f protos/chat_pb2_grpc.py protos/chat_pb2_grpc.pyi
+
+dashboards: $(VENV)/.testing  ## write deploy/grafana/dashboards anew
+	$(BIN)/python -m deploy.observe.grafana
+
+observe: $(VENV)/.serving $(VENV)/.testing  ## a real Prometheus against moegate with traffic: every panel's and rule's query
+	$(BIN)/python -m deploy.observe.check
 
 clean:  ## forget the virtual environment and the tools' caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -54,6 +54,7 @@ class App:
         self._catalog = load_catalog(settings.experts.catalog, prices)
         self._router = load_router(settings.router)
         self.metrics = Metrics(_process_registry())
+        self.metrics.expect(self._catalog.names)
         self.metrics.process.build(self._router.version)
         self._dispatcher = Dispatcher(self._catalog, settings.experts)
         admission = Admission(settings.admission)

@@ -5,10 +5,14 @@ sends becomes a label. All clocks are the gateway's. A new concern is a new modu
 `Registrar`, and one line here; `docs/architecture.md` lists every name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
+from router.decision import Reason
+from serve.errors import DeadlineExceeded, ExpertFailed, ExpertUnavailable, Overloaded
 from serve.metrics.admission import AdmissionMetrics
 from serve.metrics.dispatch import DispatchMetrics
 from serve.metrics.experts import ExpertMetrics
@@ -37,3 +41,28 @@ class Metrics:
         self.feedback = FeedbackMetrics(add)
         self.money = MoneyMetrics(add)
         self.process = ProcessMetrics(add)
+
+    def expect(self, experts: Sequence[str]) -> None:
+        """Show what has not happened yet as 0: a counter that begins at 1 has no increase to alert on."""
+        reasons = [reason.value for reason in Reason]
+        refused = (Overloaded.code, ExpertUnavailable.code, DeadlineExceeded.code)
+        _make(self.requests.tokens, experts, ("prompt", "completion"))
+        _make(self.requests.wasted_tokens, experts)
+        _make(self.requests.stream_errors, experts, (ExpertFailed.code,))
+        _make(self.requests.ended, experts, ("http", "grpc"), ("ok", "cancelled"))
+        _make(self.requests.ended, (NO_EXPERT,), ("http", "grpc"), refused)
+        _make(self.routing.classes, experts)
+        _make(self.routing.decisions, experts, reasons)
+        _make(self.routing.turns, ("stayed", "moved"))
+        _make(self.routing.reloads, ("taken", "refused"))
+        _make(self.dispatch.fallbacks, experts, experts)
+        _make(self.feedback.ratings, experts, ("good", "bad"))
+
+
+class _Labelled(Protocol):
+    def labels(self, *values: str) -> object: ...
+
+
+def _make(metric: _Labelled, *values: Sequence[str]) -> None:
+    for combination in product(*values):
+        metric.labels(*combination)
