@@ -143,6 +143,7 @@ def _routing_headers(answer: Answer) -> list[Header]:
         (b"x-moegate-expert", decision.expert.encode()),
         (b"x-moegate-reason", decision.reason.encode()),
         (b"x-moegate-confidence", f"{decision.confidence:.4f}".encode()),
+        (b"x-moegate-ranking", ",".join(f"{c.expert}={c.probability:.4f}" for c in decision.ranking).encode()),
         (b"x-moegate-overhead-ms", f"{answer.overhead_s * 1e3:.3f}".encode()),
         (b"x-moegate-router", decision.router_version.encode()),
     ]

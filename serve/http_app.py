@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from serve.asgi import error_headers
+from serve.console import console_page
 from serve.errors import InternalError, MethodNotAllowed, MoegateError, NotFound, UnknownModel
 from serve.feedback import FeedbackBook
 from serve.gateway import Gateway
@@ -41,6 +42,7 @@ class HttpApp:
         self._metrics = metrics
         self._started_at = int(time.time())
         self._document = orjson.dumps(openai_document())
+        self._console_page = console_page()
         self.is_draining = False
         chat = GenerateEndpoint(gateway, settings, ChatCompletionBody, ChatDialect())
         completions = GenerateEndpoint(gateway, settings, CompletionBody, CompletionDialect())
@@ -51,6 +53,7 @@ class HttpApp:
                 Route("/v1/feedback", FeedbackEndpoint(feedback, settings), methods=["POST"]),
                 Route("/v1/models", self._models),
                 Route("/v1/models/{name}", self._model),
+                Route("/", self._console),
                 Route("/health", self._health),
                 Route("/ready", self._ready),
                 Route("/metrics", self._metrics_page),
@@ -101,6 +104,9 @@ class HttpApp:
     async def _metrics_page(self, request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(page(self._metrics.registry)), media_type=content_type)
+
+    async def _console(self, request: Request) -> Response:
+        return self._console_page
 
     async def _openapi(self, request: Request) -> Response:
         return Response(self._document, media_type="application/json")

@@ -40,6 +40,7 @@ _ROUTING_HEADERS: Final = {
     "x-moegate-expert": "The expert that answered",
     "x-moegate-reason": "Why it did: classified, pinned, abstained, over_context, unhealthy, sticky or fallback",
     "x-moegate-confidence": "Its probability, 0..1",
+    "x-moegate-ranking": "Every expert and its probability, best first: name=p,name=p",
     "x-moegate-overhead-ms": "Milliseconds the gateway itself took before dispatch",
     "x-moegate-router": "Content hash of the router's artefact",
     "x-request-id": "The caller's x-request-id, or ours",
@@ -67,6 +68,7 @@ def openai_document() -> dict[str, Any]:
             "/v1/feedback": {"post": _feedback(refs[FeedbackBody, "validation"])},
             "/v1/models": {"get": _get("auto, and the experts of the catalogue")},
             "/v1/models/{name}": {"get": _get("One model", missing="No such model") | {"parameters": [_path("name")]}},
+            "/": {"get": _text("The console, a page for people", "text/html")},
             "/health": {"get": _get("The process answers")},
             "/ready": {"get": _get("An expert can answer", unready="None can, or the gateway is draining")},
             "/metrics": {"get": _text("Prometheus metrics")},
@@ -118,8 +120,8 @@ def _get(summary: str, *, missing: str | None = None, unready: str | None = None
     return {"summary": summary, "responses": responses}
 
 
-def _text(summary: str) -> dict[str, Any]:
-    content = {"text/plain": {"schema": {"type": "string"}}}
+def _text(summary: str, media_type: str = "text/plain") -> dict[str, Any]:
+    content = {media_type: {"schema": {"type": "string"}}}
     return {"summary": summary, "responses": {"200": {"description": summary, "content": content}}}
 
 
