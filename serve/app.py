@@ -47,10 +47,10 @@ class App:
         self._catalog = load_catalog(settings.experts.catalog)
         self._router = load_router(settings.router)
         self.metrics = Metrics(_process_registry())
-        self.metrics.build(self._router.version)
+        self.metrics.process.build(self._router.version)
         self._dispatcher = Dispatcher(self._catalog, settings.experts)
         admission = Admission(settings.admission)
-        self.metrics.admission_waiting.set_function(lambda: admission.waiting)
+        self.metrics.admission.waiting.set_function(lambda: admission.waiting)
         self._health = HealthMonitor(self._catalog, self._dispatcher, self.metrics, settings.experts)
         self.gateway = Gateway(
             catalog=self._catalog,
@@ -76,6 +76,7 @@ class App:
         self.gateway.warm_up()
         await self._health.probe_all()
         self._tasks += [asyncio.create_task(self._health.run()), asyncio.create_task(self._reloader.run())]
+        self._tasks.append(asyncio.create_task(self.metrics.process.watch_loop()))
         self.grpc_address = await self._grpc.start()
         self.http_address = await self._http.start()
         await self._grpc.set_serving(True)

@@ -20,6 +20,7 @@ from serve.gateway import Gateway
 from serve.http_api import GenerateEndpoint
 from serve.logs import log_fault
 from serve.metrics import Metrics
+from serve.metrics.page import page
 from serve.openai_document import openai_document
 from serve.openai_response import ChatDialect, CompletionDialect, error_body
 from serve.openai_schema import ChatCompletionBody, CompletionBody
@@ -96,7 +97,7 @@ class HttpApp:
 
     async def _metrics_page(self, request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(self._metrics.registry), media_type=content_type)
+        return Response(encode(page(self._metrics.registry)), media_type=content_type)
 
     async def _openapi(self, request: Request) -> Response:
         return Response(self._document, media_type="application/json")
