@@ -120,6 +120,7 @@ class _HttpServer(uvicorn.Server):
             access_log=False,
             log_config=None,
             server_header=False,
+            proxy_headers=False,  # nothing here asks for the client's address
             timeout_keep_alive=settings.http.keep_alive_s,
             timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
         )

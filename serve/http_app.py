@@ -40,12 +40,13 @@ class HttpApp:
         self._started_at = int(time.time())
         self._document = orjson.dumps(openai_document())
         self.is_draining = False
-        chat = GenerateEndpoint(gateway, settings, ChatCompletionBody, ChatDialect())
-        completions = GenerateEndpoint(gateway, settings, CompletionBody, CompletionDialect())
+        self._generating = {
+            "/v1/chat/completions": GenerateEndpoint(gateway, settings, ChatCompletionBody, ChatDialect()),
+            "/v1/completions": GenerateEndpoint(gateway, settings, CompletionBody, CompletionDialect()),
+        }
         self._app = Starlette(
             routes=[
-                Route("/v1/chat/completions", chat, methods=["POST"]),
-                Route("/v1/completions", completions, methods=["POST"]),
+                *(Route(path, endpoint, methods=["POST"]) for path, endpoint in self._generating.items()),
                 Route("/v1/models", self._models),
                 Route("/v1/models/{name}", self._model),
                 Route("/health", self._health),
@@ -61,9 +62,13 @@ class HttpApp:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection's next request; the last place where a fault can be caught."""
+        """Serve one connection's next request; the last place where a fault can be caught.
+
+        What generates goes straight to its endpoint: Starlette's layers would see every token of a stream pass.
+        """
+        endpoint = self._generating.get(scope["path"]) if scope["method"] == "POST" else None
         try:
-            await self._app(scope, receive, send)
+            await (endpoint or self._app)(scope, receive, send)
         except Exception as error:  # the door's edge; Starlette has already answered 500
             log_fault(log, error)
 
