@@ -89,7 +89,9 @@ class MockOpenAI:
             pass
         message = {"role": "assistant", "content": "tok " * self._pace.tokens}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-        await _whole(send, orjson.dumps(_HEAD | {"object": "chat.completion", "choices": [choice], "usage": _usage(self._pace)}))
+        await _whole(
+            send, orjson.dumps(_HEAD | {"object": "chat.completion", "choices": [choice], "usage": _usage(self._pace)})
+        )
 
     async def _stream(self, send: Send) -> None:
         headers = [(b"content-type", b"text/event-stream")]

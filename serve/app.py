@@ -5,14 +5,12 @@ and death.
 """
 
 import asyncio
-import contextlib
 import logging
 import random
 import signal
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 
-import uvicorn
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from experts.catalog import load_catalog
@@ -24,10 +22,15 @@ from serve.gateway import Gateway
 from serve.grpc_api import GrpcServer
 from serve.health import HealthMonitor
 from serve.http_app import HttpApp
+from serve.http_server import HttpServer
+from serve.listening import Listening
 from serve.meter import Meters
 from serve.metrics import Metrics
+from serve.metrics.page import Page, page
 from serve.reload import RouterReloader
 from serve.settings import RouterSettings, Settings
+from serve.siblings import Siblings
+from serve.workers import run_workers
 
 log = logging.getLogger("moegate.app")
 
@@ -40,7 +43,8 @@ class App:
         grpc_address: likewise.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, siblings_folder: Path | None = None) -> None:
+        """Make the parts; with `siblings_folder`, as one of several workers (`serve.workers`) that share the ports."""
         self.settings = settings
         self.http_address = ""
         self.grpc_address = ""
@@ -61,9 +65,13 @@ class App:
             meters=Meters(self._catalog, self.metrics),
             settings=settings.router,
         )
-        self._http_app = HttpApp(self.gateway, self.metrics, settings)
-        self._http = _HttpServer(self._http_app, settings)
-        self._grpc = GrpcServer(self.gateway, settings)
+        self._siblings = (
+            Siblings(siblings_folder, self.metrics.registry, self.metrics.across) if siblings_folder else None
+        )
+        is_shared = self._siblings is not None
+        self._http_app = HttpApp(self.gateway, self._metrics_page, settings)
+        self._http = HttpServer(self._http_app, settings, is_shared=is_shared)
+        self._grpc = GrpcServer(self.gateway, settings, is_shared=is_shared)
         self._reloader = RouterReloader(self._router, self.metrics, settings.router.reload_interval_s)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -74,6 +82,8 @@ class App:
             OSError: a port is taken.
         """
         self.gateway.warm_up()
+        if self._siblings is not None:
+            await self._siblings.start()
         await self._health.probe_all()
         self._tasks += [asyncio.create_task(self._health.run()), asyncio.create_task(self._reloader.run())]
         self._tasks.append(asyncio.create_task(self.metrics.process.watch_loop()))
@@ -92,7 +102,13 @@ class App:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._dispatcher.close()
+        if self._siblings is not None:
+            await self._siblings.stop()
         log.info("stopped")
+
+    async def _metrics_page(self) -> Page:
+        """This process's metrics, or all workers'."""
+        return page(self.metrics.registry) if self._siblings is None else await self._siblings.page()
 
 
 def load_router(settings: RouterSettings) -> Router:
@@ -105,63 +121,18 @@ def load_router(settings: RouterSettings) -> Router:
     return Router.load(settings.artifact, exploration=exploration, abstain_below=settings.abstain_below)
 
 
-class _HttpServer(uvicorn.Server):
-    """Uvicorn, without its own signal handling: the process has one owner."""
-
-    def __init__(self, app: HttpApp, settings: Settings) -> None:
-        config = uvicorn.Config(
-            app,
-            host=settings.http.host,
-            port=settings.http.port,
-            loop="none",
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,  # nothing here asks for the client's address
-            timeout_keep_alive=settings.http.keep_alive_s,
-            timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
-        )
-        super().__init__(config)
-        self._task: asyncio.Task[None] | None = None
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to `run`."""
-        yield
-
-    async def start(self) -> str:
-        """Listen. Returns the address, `host:port`.
-
-        Raises:
-            OSError: the port is taken.
-        """
-        family = socket.AF_INET6 if ":" in self.config.host else socket.AF_INET
-        listener = socket.create_server((self.config.host, self.config.port), family=family, backlog=2048)
-        self._task = asyncio.create_task(self.serve([listener]))
-        while not self.started:
-            if self._task.done():
-                self._task.result()
-            await asyncio.sleep(0.01)
-        return f"{self.config.host}:{listener.getsockname()[1]}"
-
-    async def stop(self) -> None:
-        """Refuse new connections, let open requests finish within the grace, then cancel them."""
-        self.should_exit = True
-        if self._task is not None:
-            await self._task
-
-
-async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[App], None]) -> None:
-    """Run a gateway until `stop` is set.
+async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[Listening], None]) -> None:
+    """Run a gateway, of as many workers as the settings say, until `stop` is set.
 
     Raises:
         OSError: a port is taken.
+        WorkersFailed: a worker cannot be started.
         CatalogError: the catalogue cannot be used.
         ArtifactError: the router's artefact cannot be used.
     """
+    if settings.workers > 1:
+        await run_workers(settings, stop, on_ready)
+        return
     app = App(settings)
     try:
         await app.start()

@@ -21,6 +21,7 @@ from serve.app import load_router, run, stop_on_signals
 from serve.logs import set_up_logging
 from serve.settings import Settings, SettingsError, load_settings
 from serve.up import ExpertsFailed, UpOptions, up
+from serve.workers import WorkersFailed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], None] = arguments.command
     try:
         command(arguments)
-    except (SettingsError, CatalogError, RouterError, ExpertsFailed, OSError) as error:
+    except (SettingsError, CatalogError, RouterError, ExpertsFailed, WorkersFailed, OSError) as error:
         print(f"moegate: {error}", file=sys.stderr)
         return 1
     return 0
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_argument("--host", help="address of both doors (default 127.0.0.1)")
     serving.add_argument("--port", type=int, help="HTTP port (default 8000; 0 = any free one)")
     serving.add_argument("--grpc-port", type=int, help="gRPC port (default 8001; 0 = any free one)")
+    serving.add_argument("--workers", type=int, help="gateway processes that share both ports (default 1)")
     serving.add_argument("--config", type=Path, metavar="FILE", help="settings, as in deploy/gateway.yaml")
 
     whole = commands.add_parser("up", parents=[serving], help="prepare and start the experts and the gateway")
@@ -111,9 +113,11 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         "grpc": {"host": arguments.host, "port": arguments.grpc_port},
         "experts": {"target": getattr(arguments, "target", None)},
     }
-    overrides = {
+    overrides: dict[str, Any] = {
         section: {key: value for key, value in values.items() if value is not None} for section, values in given.items()
     }
+    if arguments.workers is not None:
+        overrides["workers"] = arguments.workers
     return load_settings(arguments.config, {section: values for section, values in overrides.items() if values})
 
 

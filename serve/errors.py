@@ -9,7 +9,8 @@ translates. Messages reach the client: they never hold a prompt, an address or a
     │   ├── ContextLengthExceeded the prompt fits no expert it may go to
     │   ├── UnsupportedParameter  understood, not offered
     │   ├── UnsupportedMediaType
-    │   └── PayloadTooLarge
+    │   ├── PayloadTooLarge
+    │   └── HeadersTooLarge
     ├── NotFound                  no such path
     │   └── UnknownModel          no such expert
     ├── MethodNotAllowed
@@ -88,6 +89,13 @@ class PayloadTooLarge(InvalidRequest):
 
     http_status = 413
     code = "payload_too_large"
+
+
+class HeadersTooLarge(InvalidRequest):
+    """The request's head is larger than the gateway accepts."""
+
+    http_status = 431
+    code = "headers_too_large"
 
 
 class NotFound(MoegateError):

@@ -24,6 +24,7 @@ from serve.logs import log_fault
 from serve.proto_schema import decision_message, experts_message, summary_message
 from serve.request import ChatRequest
 from serve.settings import Settings
+from serve.tls import grpc_credentials
 from serve.whole import gather
 from serve.wishes import read_wishes
 
@@ -112,11 +113,18 @@ class GatewayService(GatewayServicer):
 class GrpcServer:
     """The door's server: started, drained and stopped by `serve.app`."""
 
-    def __init__(self, gateway: Gateway, settings: Settings) -> None:
-        size = settings.grpc.max_message_bytes
+    def __init__(self, gateway: Gateway, settings: Settings, *, is_shared: bool = False) -> None:
+        bounds = settings.grpc
         self._server = grpc.aio.server(
-            options=[("grpc.max_receive_message_length", size), ("grpc.so_reuseport", 0)],
+            options=[
+                ("grpc.max_receive_message_length", bounds.max_message_bytes),
+                ("grpc.max_metadata_size", bounds.max_metadata_bytes),
+                ("grpc.absolute_max_metadata_size", 2 * bounds.max_metadata_bytes),
+                ("grpc.max_concurrent_streams", bounds.max_streams),
+                ("grpc.so_reuseport", int(is_shared)),
+            ],
         )
+        self._credentials = grpc_credentials(settings.tls)
         self._health = health.aio.HealthServicer()
         add_GatewayServicer_to_server(GatewayService(gateway, settings), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -132,7 +140,10 @@ class GrpcServer:
             OSError: the port is taken.
         """
         try:
-            port = self._server.add_insecure_port(self._address)
+            if self._credentials is None:
+                port = self._server.add_insecure_port(self._address)
+            else:
+                port = self._server.add_secure_port(self._address, self._credentials)
         except RuntimeError:
             raise OSError(f"cannot listen on {self._address} for gRPC: is the port taken?") from None
         await self._server.start()

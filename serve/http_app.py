@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -19,8 +19,7 @@ from serve.errors import InternalError, MethodNotAllowed, MoegateError, NotFound
 from serve.gateway import Gateway
 from serve.http_api import GenerateEndpoint
 from serve.logs import log_fault
-from serve.metrics import Metrics
-from serve.metrics.page import page
+from serve.metrics.page import Page
 from serve.openai_document import openai_document
 from serve.openai_response import ChatDialect, CompletionDialect, error_body
 from serve.openai_schema import ChatCompletionBody, CompletionBody
@@ -34,9 +33,9 @@ _AUTO: Final = "auto"
 class HttpApp:
     """The ASGI application."""
 
-    def __init__(self, gateway: Gateway, metrics: Metrics, settings: Settings) -> None:
+    def __init__(self, gateway: Gateway, metrics_page: Callable[[], Awaitable[Page]], settings: Settings) -> None:
         self._gateway = gateway
-        self._metrics = metrics
+        self._page = metrics_page
         self._started_at = int(time.time())
         self._document = orjson.dumps(openai_document())
         self.is_draining = False
@@ -102,7 +101,7 @@ class HttpApp:
 
     async def _metrics_page(self, request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(page(self._metrics.registry)), media_type=content_type)
+        return Response(encode(await self._page()), media_type=content_type)
 
     async def _openapi(self, request: Request) -> Response:
         return Response(self._document, media_type="application/json")

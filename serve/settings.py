@@ -7,9 +7,9 @@ down as arguments; nobody reads the environment after start.
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 
@@ -27,6 +27,9 @@ class HttpSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)  # 0 = any free port
     max_body_bytes: int = Field(4 * 2**20, ge=1024)
+    max_header_bytes: int = Field(32 * 2**10, ge=1024)
+    max_connections: int = Field(4096, ge=1)
+    read_timeout_s: float = Field(30.0, gt=0)  # from a request's first byte (or the connection) to its last
     keep_alive_s: int = Field(75, ge=1)
 
 
@@ -36,6 +39,24 @@ class GrpcSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(8001, ge=0, le=65535)
     max_message_bytes: int = Field(4 * 2**20, ge=1024)
+    max_metadata_bytes: int = Field(32 * 2**10, ge=1024)
+    max_streams: int = Field(4096, ge=1)  # open calls of one connection
+
+
+class TlsSettings(_Section):
+    """TLS for both doors; PEM files."""
+
+    certificate: Path | None = None  # None = plain text
+    key: Path | None = None
+    client_ca: Path | None = None  # clients must show a certificate that it signed
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together")
+        if self.client_ca is not None and self.certificate is None:
+            raise ValueError("client_ca needs a certificate")
+        return self
 
 
 class ExpertsSettings(_Section):
@@ -83,10 +104,12 @@ class Settings(BaseSettings):
 
     http: HttpSettings = Field(default_factory=HttpSettings)
     grpc: GrpcSettings = Field(default_factory=GrpcSettings)
+    tls: TlsSettings = Field(default_factory=TlsSettings)
     experts: ExpertsSettings = Field(default_factory=ExpertsSettings)
     admission: AdmissionSettings = Field(default_factory=AdmissionSettings)
     router: RouterSettings = Field(default_factory=RouterSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+    workers: int = Field(1, ge=1, le=64)  # gateway processes that share both ports
     timeout_s: float = Field(300.0, gt=0)  # deadline of a request that brings none, seconds
     shutdown_grace_s: float = Field(5.0, ge=0)  # how long streams may finish after SIGTERM, seconds
 
