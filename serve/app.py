@@ -10,6 +10,7 @@ import random
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
@@ -18,6 +19,7 @@ from router.explore import Exploration
 from router.router import Router
 from serve.admission import Admission
 from serve.dispatch import Dispatcher
+from serve.drain import Drain
 from serve.gateway import Gateway
 from serve.grpc_api import GrpcServer
 from serve.health import HealthMonitor
@@ -33,6 +35,8 @@ from serve.siblings import Siblings
 from serve.workers import run_workers
 
 log = logging.getLogger("moegate.app")
+
+_LAST_WORDS_S: Final = 1.0  # after the grace, for the errors to reach the clients
 
 
 class App:
@@ -52,14 +56,16 @@ class App:
         self._router = load_router(settings.router)
         self.metrics = Metrics(_process_registry())
         self.metrics.process.build(self._router.version)
-        self._dispatcher = Dispatcher(self._catalog, settings.experts)
+        self._dispatcher = Dispatcher(self._catalog, settings.experts, settings.dispatch, self.metrics.dispatch)
         admission = Admission(settings.admission)
         self.metrics.admission.waiting.set_function(lambda: admission.waiting)
+        self._drain = Drain()
         self._health = HealthMonitor(self._catalog, self._dispatcher, self.metrics, settings.experts)
         self.gateway = Gateway(
             catalog=self._catalog,
             router=self._router,
             admission=admission,
+            drain=self._drain,
             dispatcher=self._dispatcher,
             health=self._health,
             meters=Meters(self._catalog, self.metrics),
@@ -93,11 +99,15 @@ class App:
         log.info("listening", extra={"http": self.http_address, "grpc": self.grpc_address})
 
     async def stop(self) -> None:
-        """Say so, let streams finish within the grace, then end them; leave nothing open."""
+        """Say so, close the doors, let streams finish within the grace, then end them; leave nothing open."""
+        delay_s, grace_s = self.settings.shutdown_delay_s, self.settings.shutdown_grace_s
+        log.info("draining", extra={"delay_s": delay_s, "grace_s": grace_s})
         self._http_app.is_draining = True
-        grace_s = self.settings.shutdown_grace_s
-        log.info("draining", extra={"grace_s": grace_s})
-        await asyncio.gather(self._grpc.stop(grace_s), self._http.stop())
+        await self._grpc.set_serving(False)
+        await asyncio.sleep(delay_s)
+        end = asyncio.get_running_loop().call_later(grace_s, self._drain.end_all)
+        await asyncio.gather(self._grpc.stop(grace_s + _LAST_WORDS_S), self._http.stop())
+        end.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

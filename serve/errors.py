@@ -18,6 +18,8 @@ translates. Messages reach the client: they never hold a prompt, an address or a
     ├── DeadlineExceeded          the caller's deadline, or the gateway's, passed
     ├── ExpertUnavailable         nobody in the ranking could be reached
     ├── ExpertFailed              an expert broke after its first token
+    │   └── ExpertStalled         it stopped sending
+    ├── ShuttingDown              the gateway is on its way out
     └── InternalError             our fault
 """
 
@@ -42,12 +44,14 @@ class MoegateError(Exception):
     grpc_status: ClassVar[StatusCode] = StatusCode.INTERNAL
     type: ClassVar[str] = "server_error"
     code: ClassVar[str] = "internal_error"
-    retry_after_s: ClassVar[float | None] = None
+    retry_after_s: float | None = None
 
-    def __init__(self, message: str, *, param: str | None = None) -> None:
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
+        if retry_after_s is not None:
+            self.retry_after_s = retry_after_s
 
 
 class InvalidRequest(MoegateError):
@@ -156,6 +160,22 @@ class ExpertFailed(MoegateError):
     http_status = 502
     grpc_status = StatusCode.ABORTED
     code = "expert_failed"
+
+
+class ExpertStalled(ExpertFailed):
+    """The expert stopped sending tokens; what was streamed is incomplete."""
+
+    http_status = 504
+    code = "expert_stalled"
+
+
+class ShuttingDown(MoegateError):
+    """The gateway is on its way out."""
+
+    http_status = 503
+    grpc_status = StatusCode.UNAVAILABLE
+    code = "shutting_down"
+    retry_after_s = 1.0
 
 
 class InternalError(MoegateError):

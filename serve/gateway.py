@@ -15,8 +15,10 @@ from router.decision import RouteDecision
 from router.policy import ExpertState, Wishes
 from router.router import Router
 from serve.admission import Admission
-from serve.dispatch import Dispatcher, ExpertStream
+from serve.dispatch import Dispatcher
+from serve.drain import Drain
 from serve.errors import ExpertUnavailable, InvalidRequest, UnknownModel, UnsupportedParameter
+from serve.expert_stream import ExpertStream
 from serve.health import HealthMonitor
 from serve.meter import Meter, Meters
 from serve.request import ChatRequest, validate
@@ -76,6 +78,7 @@ class Gateway:
         catalog: Catalog,
         router: Router,
         admission: Admission,
+        drain: Drain,
         dispatcher: Dispatcher,
         health: HealthMonitor,
         meters: Meters,
@@ -86,6 +89,7 @@ class Gateway:
         self.health = health
         self._router = router
         self._admission = admission
+        self._drain = drain
         self._dispatcher = dispatcher
         self._meters = meters
         self._router_settings = settings
@@ -101,9 +105,9 @@ class Gateway:
         Raises:
             MoegateError: nothing was generated; or, out of `Answer.chunks`, the answer is incomplete.
         """
-        with self._meters.follow(request) as meter:
+        with self._meters.follow(request) as meter, self._drain.watch():
             self._check(request)
-            async with self._admission.permit(wait_s=request.deadline - self._clock()) as waited_s:
+            async with self._admission.permit(deadline=request.deadline, priority=request.priority) as waited_s:
                 meter.admitted(waited_s)
                 decision = self._decide(request)
                 meter.routed(decision)
@@ -182,7 +186,7 @@ class Gateway:
             ExpertState(
                 name=expert.name,
                 context_window=expert.context_window,
-                healthy=health.is_ready,
+                healthy=health.is_ready and not self._dispatcher.is_open(expert.name),
                 queue_len=self.health.queue_len(expert.name),
                 max_batch_size=expert.max_batch_size,
                 usd_per_million_tokens=expert.price.usd_per_completion_token * 1e6,

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -20,9 +20,10 @@ from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayServicer, add_GatewayServicer_to_server
 from serve.errors import InternalError, InvalidRequest, MoegateError
 from serve.gateway import Answer, Gateway
+from serve.grpc_errors import abort
 from serve.logs import log_fault
 from serve.proto_schema import decision_message, experts_message, summary_message
-from serve.request import ChatRequest
+from serve.request import ChatRequest, read_priority
 from serve.settings import Settings
 from serve.tls import grpc_credentials
 from serve.whole import gather
@@ -107,6 +108,7 @@ class GatewayService(GatewayServicer):
                 ttft_target_ms=message.ttft_target_ms if message.HasField("ttft_target_ms") else None,
                 previous_expert=message.previous_expert,
             ),
+            priority=read_priority(partial(_metadata, context)),
         )
 
 
@@ -167,22 +169,12 @@ async def _errors_as_status(context: Context) -> AsyncIterator[None]:
     try:
         yield
     except MoegateError as error:
-        await _abort(context, error)
+        await abort(context, error)
     except grpc.aio.AbortError:
         raise
     except Exception as error:  # the door's edge: a fault of ours must still be a status
         log_fault(log, error)
-        await _abort(context, InternalError("internal error"))
-
-
-async def _abort(context: Context, error: MoegateError) -> NoReturn:
-    trailers = [("x-moegate-error-code", error.code)]
-    if error.param is not None:
-        trailers.append(("x-moegate-error-param", error.param))
-    if error.retry_after_s is not None:
-        trailers.append(("retry-after", str(max(1, round(error.retry_after_s)))))
-        trailers.append(("grpc-retry-pushback-ms", str(int(error.retry_after_s * 1000))))
-    await context.abort(error.grpc_status, error.message, tuple(trailers))
+        await abort(context, InternalError("internal error"))
 
 
 def _caller_request_id(context: Context) -> str | None:

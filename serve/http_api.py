@@ -20,7 +20,7 @@ from serve.gateway import Answer, Gateway
 from serve.logs import log_fault
 from serve.openai_response import Dialect, Envelope, Frames
 from serve.openai_schema import ChatCompletionBody, CompletionBody, parse
-from serve.request import ChatRequest
+from serve.request import ChatRequest, read_priority
 from serve.settings import Settings
 from serve.whole import gather
 from serve.wishes import read_wishes
@@ -71,6 +71,7 @@ class GenerateEndpoint:
                 wishes=read_wishes(
                     partial(_text_header, scope), quality_cost=body.quality_cost, ttft_target_ms=body.ttft_target_ms
                 ),
+                priority=read_priority(partial(_text_header, scope)),
             )
             async with cancelled_by_disconnect(receive), self._gateway.generate(request) as answer:
                 envelope = Envelope.begin(own_id, answer.decision.expert, self._dialect)

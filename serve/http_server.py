@@ -7,6 +7,7 @@ possible, and closed. Bodies are bounded by the application (`serve.asgi.read_js
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -40,7 +41,8 @@ class HttpServer(uvicorn.Server):
             server_header=False,
             proxy_headers=False,  # nothing here asks for the client's address
             timeout_keep_alive=settings.http.keep_alive_s,
-            timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
+            timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_s)
+            + 1,  # `serve.drain` ends requests before that
             **uvicorn_arguments(settings.tls),
         )
         super().__init__(config)

@@ -71,6 +71,25 @@ class ExpertsSettings(_Section):
     channels: int = Field(2, ge=1, le=64)  # HTTP/2 connections to the ingress
 
 
+class CircuitSettings(_Section):
+    """When an expert is left alone, and for how long."""
+
+    failures: int = Field(5, ge=1)  # in a row
+    open_s: float = Field(5.0, gt=0)  # doubled each time a trial fails
+    max_open_s: float = Field(60.0, gt=0)
+
+
+class DispatchSettings(_Section):
+    """What is done when an expert fails or is slow."""
+
+    retries: int = Field(1, ge=0, le=5)  # further attempts at the same expert, before the next one is asked
+    retry_ratio: float = Field(0.2, ge=0)  # retries, fallbacks and hedges per request, in the long run
+    retry_burst: float = Field(20.0, ge=1)  # and at once
+    hedge_after_ms: float | None = Field(None, ge=1)  # without a first token by then the next expert is asked as well
+    patience_s: float = Field(30.0, gt=0)  # a stream without a message for so long has failed
+    circuit: CircuitSettings = Field(default_factory=CircuitSettings)
+
+
 class AdmissionSettings(_Section):
     """How many requests may be inside at once, and how many may wait."""
 
@@ -106,12 +125,14 @@ class Settings(BaseSettings):
     grpc: GrpcSettings = Field(default_factory=GrpcSettings)
     tls: TlsSettings = Field(default_factory=TlsSettings)
     experts: ExpertsSettings = Field(default_factory=ExpertsSettings)
+    dispatch: DispatchSettings = Field(default_factory=DispatchSettings)
     admission: AdmissionSettings = Field(default_factory=AdmissionSettings)
     router: RouterSettings = Field(default_factory=RouterSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     workers: int = Field(1, ge=1, le=64)  # gateway processes that share both ports
     timeout_s: float = Field(300.0, gt=0)  # deadline of a request that brings none, seconds
-    shutdown_grace_s: float = Field(5.0, ge=0)  # how long streams may finish after SIGTERM, seconds
+    shutdown_delay_s: float = Field(0.0, ge=0)  # from SIGTERM to closed doors: not ready, still answering, seconds
+    shutdown_grace_s: float = Field(5.0, ge=0)  # how long streams may finish after that, seconds
 
     @classmethod
     def settings_customise_sources(

@@ -1,6 +1,7 @@
 """Admission: bounded inside, bounded waiting, in order, nothing lost."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -14,7 +15,7 @@ def admission(inside: int, waiting: int, timeout_s: float = 5.0) -> Admission:
 
 
 async def hold(gate: Admission, release: asyncio.Event, order: list[int], name: int) -> None:
-    async with gate.permit(wait_s=5):
+    async with gate.permit(deadline=time.monotonic() + 5):
         order.append(name)
         await release.wait()
 
@@ -37,7 +38,7 @@ async def test_a_full_queue_refuses_at_once() -> None:
     task = asyncio.create_task(hold(gate, release, [], 0))
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
-        async with gate.permit(wait_s=5):
+        async with gate.permit(deadline=time.monotonic() + 5):
             pytest.fail("admitted")
     release.set()
     await task
@@ -51,12 +52,12 @@ async def test_waiting_ends(wait_s: float, timeout_s: float, error: type[Excepti
     task = asyncio.create_task(hold(gate, release, [], 0))
     await asyncio.sleep(0)
     with pytest.raises(error):
-        async with gate.permit(wait_s=wait_s):
+        async with gate.permit(deadline=time.monotonic() + wait_s):
             pytest.fail("admitted")
     assert gate.waiting == 0
     release.set()
     await task
-    async with gate.permit(wait_s=1):
+    async with gate.permit(deadline=time.monotonic() + 1):
         assert gate.in_flight == 1
 
 
@@ -71,6 +72,6 @@ async def test_a_cancelled_waiter_leaves_no_trace() -> None:
     assert gate.waiting == 0
     release.set()
     await first
-    async with gate.permit(wait_s=1) as waited_s:
+    async with gate.permit(deadline=time.monotonic() + 1) as waited_s:
         assert waited_s < 1
     assert gate.in_flight == 0

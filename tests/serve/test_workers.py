@@ -94,7 +94,7 @@ async def test_workers_end_with_their_supervisor(config: Path, tmp_path: Path) -
     running.process.kill()
     deadline = time.monotonic() + 5
     while running.left() and time.monotonic() < deadline:
-        await asyncio.sleep(0.1)
+        await asyncio.to_thread(time.sleep, 0.1)
     left = running.left()
     for pid in left:
         os.kill(pid, signal.SIGKILL)
