@@ -135,10 +135,10 @@ async def _whole(send: Send, data: bytes) -> None:
     await send({"type": "http.response.body", "body": data})
 
 
-async def _serve(pace: Pace) -> None:
+async def _serve(pace: Pace, grpc_port: int) -> None:
     experts = grpc.aio.server()
     add_ExpertServicer_to_server(MockExpert(pace), experts)
-    port = experts.add_insecure_port("127.0.0.1:0")
+    port = experts.add_insecure_port(f"127.0.0.1:{grpc_port}")
     await experts.start()
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     config = uvicorn.Config(
@@ -156,9 +156,10 @@ def main() -> None:
     parser.add_argument("--burst", type=int, default=1)
     parser.add_argument("--first-ms", type=float, default=0.0)
     parser.add_argument("--gap-ms", type=float, default=0.0, help="between bursts")
+    parser.add_argument("--grpc-port", type=int, default=0, help="0 = any free one")
     arguments = parser.parse_args()
     pace = Pace(arguments.tokens, arguments.burst, arguments.first_ms / 1e3, arguments.gap_ms / 1e3)
-    uvloop.run(_serve(pace))
+    uvloop.run(_serve(pace, arguments.grpc_port))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from serve.health import HealthMonitor
 from serve.http_app import HttpApp
 from serve.http_server import HttpServer
 from serve.listening import Listening
+from serve.logs import count_losses
 from serve.meter import Meters
 from serve.metrics import Metrics
 from serve.metrics.page import Page, page
@@ -56,6 +57,7 @@ class App:
         self._router = load_router(settings.router)
         self.metrics = Metrics(_process_registry())
         self.metrics.process.build(self._router.version)
+        count_losses(self.metrics.process.lost_lines.inc)
         self._dispatcher = Dispatcher(self._catalog, settings.experts, settings.dispatch, self.metrics.dispatch)
         admission = Admission(settings.admission)
         self.metrics.admission.waiting.set_function(lambda: admission.waiting)

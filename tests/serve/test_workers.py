@@ -15,23 +15,9 @@ import pytest_asyncio
 import yaml
 
 from tests.fakes.expert_server import FakeExperts
-from tests.integration.running import Running
+from tests.fakes.processes import Gateway
 
 BODY = {"model": "coder", "messages": [{"role": "user", "content": "hello"}]}
-
-
-class Gateway(Running):
-    """`moegate gateway --workers 2`."""
-
-    def __init__(self, folder: Path, config: Path, workers: int = 2) -> None:
-        ports = ["--port", "0", "--grpc-port", "0"]
-        super().__init__(["serve.cli", "gateway", *ports, "--config", str(config), "--workers", str(workers)], folder)
-        match = re.search(r"ready: HTTP (\S+), gRPC (\S+)", self.stdout.readline())
-        assert match is not None, self.log.read_text()[-2000:]
-        self.http, self.grpc = match[1], match[2]
-
-    def workers(self) -> list[int]:
-        return [pid for pid, command in self.left().items() if "serve.worker " in command]
 
 
 @pytest.fixture
@@ -47,7 +33,7 @@ def config(tmp_path: Path, catalog_file: Path, experts: FakeExperts) -> Path:
 
 @pytest_asyncio.fixture
 async def gateway(config: Path, tmp_path: Path) -> AsyncIterator[Gateway]:
-    running = await asyncio.to_thread(Gateway, tmp_path, config)  # the fake experts answer its probes from this loop
+    running = await asyncio.to_thread(Gateway, tmp_path, config, 2)  # the fake experts answer its probes from this loop
     yield running
     status, took_s = await asyncio.to_thread(running.stop, signal.SIGTERM)
     assert (status, took_s < 5) == (0, True)
@@ -90,7 +76,7 @@ async def test_workers_share_count_and_survive(gateway: Gateway) -> None:
 
 @pytest.mark.slow
 async def test_workers_end_with_their_supervisor(config: Path, tmp_path: Path) -> None:
-    running = await asyncio.to_thread(Gateway, tmp_path, config)
+    running = await asyncio.to_thread(Gateway, tmp_path, config, 2)
     running.process.kill()
     deadline = time.monotonic() + 5
     while running.left() and time.monotonic() < deadline:
