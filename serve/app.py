@@ -18,20 +18,25 @@ from experts.catalog import load_catalog
 from router.explore import Exploration
 from router.router import Router
 from serve.admission import Admission
+from serve.allowance import Allowances
 from serve.dispatch import Dispatcher
 from serve.drain import Drain
+from serve.exposure import check_exposure
 from serve.gateway import Gateway
 from serve.grpc_api import GrpcServer
 from serve.health import HealthMonitor
 from serve.http_app import HttpApp
 from serve.http_server import HttpServer
+from serve.keys import KeyRing, load_keys
+from serve.limit_stores import LimitStore, LocalStore, SharedStore
 from serve.listening import Listening
 from serve.logs import count_losses
 from serve.meter import Meters
 from serve.metrics import Metrics
+from serve.metrics.access import AccessMetrics
 from serve.metrics.page import Page, page
 from serve.reload import RouterReloader
-from serve.settings import RouterSettings, Settings
+from serve.settings import AccessSettings, RouterSettings, Settings
 from serve.siblings import Siblings
 from serve.workers import run_workers
 
@@ -53,6 +58,8 @@ class App:
         self.settings = settings
         self.http_address = ""
         self.grpc_address = ""
+        key_ring = KeyRing(load_keys(settings.access))
+        check_exposure(settings, has_keys=not key_ring.is_open)
         self._catalog = load_catalog(settings.experts.catalog)
         self._router = load_router(settings.router)
         self.metrics = Metrics(_process_registry())
@@ -63,9 +70,13 @@ class App:
         self.metrics.admission.waiting.set_function(lambda: admission.waiting)
         self._drain = Drain()
         self._health = HealthMonitor(self._catalog, self._dispatcher, self.metrics, settings.experts)
+        self._limits = _limit_store(settings.access, key_ring, siblings_folder, self.metrics.access)
         self.gateway = Gateway(
             catalog=self._catalog,
             router=self._router,
+            allowances=Allowances(
+                self._limits, on_refusal=lambda short: self.metrics.access.limited.labels(short.value).inc()
+            ),
             admission=admission,
             drain=self._drain,
             dispatcher=self._dispatcher,
@@ -77,9 +88,9 @@ class App:
             Siblings(siblings_folder, self.metrics.registry, self.metrics.across) if siblings_folder else None
         )
         is_shared = self._siblings is not None
-        self._http_app = HttpApp(self.gateway, self._metrics_page, settings)
+        self._http_app = HttpApp(self.gateway, self._metrics_page, key_ring, settings)
         self._http = HttpServer(self._http_app, settings, is_shared=is_shared)
-        self._grpc = GrpcServer(self.gateway, settings, is_shared=is_shared)
+        self._grpc = GrpcServer(self.gateway, key_ring, settings, is_shared=is_shared)
         self._reloader = RouterReloader(self._router, self.metrics, settings.router.reload_interval_s)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -114,6 +125,7 @@ class App:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._dispatcher.close()
+        await self._limits.close()
         if self._siblings is not None:
             await self._siblings.stop()
         log.info("stopped")
@@ -131,6 +143,20 @@ def load_router(settings: RouterSettings) -> Router:
     """
     exploration = Exploration(settings.explore, random.Random(settings.explore_seed)) if settings.explore else None
     return Router.load(settings.artifact, exploration=exploration, abstain_below=settings.abstain_below)
+
+
+def _limit_store(
+    settings: AccessSettings, keys: KeyRing, siblings_folder: Path | None, metrics: AccessMetrics
+) -> LimitStore:
+    """Where limits are counted: in Redis, in a file that the workers share, or here."""
+    if settings.redis_url is not None:
+        from serve.redis_limits import Forgiving, RedisStore  # noqa: PLC0415  # only who configures it needs the library
+
+        store = RedisStore(settings.redis_url, settings.redis_timeout_s)
+        return Forgiving(store, on_failure=metrics.store_failures.inc)
+    if siblings_folder is not None:
+        return SharedStore(siblings_folder / "limits", [caller.name for caller in keys.callers])
+    return LocalStore()
 
 
 async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[Listening], None]) -> None:

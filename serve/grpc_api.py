@@ -21,6 +21,7 @@ from protos.gateway_pb2_grpc import GatewayServicer, add_GatewayServicer_to_serv
 from serve.errors import InternalError, InvalidRequest, MoegateError
 from serve.gateway import Answer, Gateway
 from serve.grpc_errors import abort
+from serve.keys import KeyRing
 from serve.logs import log_fault
 from serve.proto_schema import decision_message, experts_message, summary_message
 from serve.request import ChatRequest, read_priority
@@ -40,8 +41,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class GatewayService(GatewayServicer):
     """The service."""
 
-    def __init__(self, gateway: Gateway, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, gateway: Gateway, keys: KeyRing, settings: Settings, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._gateway = gateway
+        self._keys = keys
         self._settings = settings
         self._clock = clock
 
@@ -82,10 +86,13 @@ class GatewayService(GatewayServicer):
 
     async def ListExperts(self, message: pb.ListExpertsRequest, context: Context) -> pb.ListExpertsResponse:
         """List the catalogue."""
-        return experts_message(self._gateway)
+        async with _errors_as_status(context):
+            self._keys.identify(_metadata(context, "authorization"))
+            return experts_message(self._gateway)
 
     def _request(self, message: pb.GenerateRequest, context: Context, *, is_stream: bool) -> ChatRequest:
         now = self._clock()
+        caller = self._keys.identify(_metadata(context, "authorization"))
         own_id = f"gen-{uuid.uuid4().hex}"
         remaining_s = context.time_remaining()
         limit_s = self._settings.timeout_s
@@ -109,13 +116,14 @@ class GatewayService(GatewayServicer):
                 previous_expert=message.previous_expert,
             ),
             priority=read_priority(partial(_metadata, context)),
+            caller=caller,
         )
 
 
 class GrpcServer:
     """The door's server: started, drained and stopped by `serve.app`."""
 
-    def __init__(self, gateway: Gateway, settings: Settings, *, is_shared: bool = False) -> None:
+    def __init__(self, gateway: Gateway, keys: KeyRing, settings: Settings, *, is_shared: bool = False) -> None:
         bounds = settings.grpc
         self._server = grpc.aio.server(
             options=[
@@ -128,7 +136,7 @@ class GrpcServer:
         )
         self._credentials = grpc_credentials(settings.tls)
         self._health = health.aio.HealthServicer()
-        add_GatewayServicer_to_server(GatewayService(gateway, settings), self._server)
+        add_GatewayServicer_to_server(GatewayService(gateway, keys, settings), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
@@ -198,4 +206,5 @@ def _routing_metadata(request: ChatRequest, answer: Answer) -> tuple[tuple[str, 
         ("x-moegate-confidence", f"{decision.confidence:.4f}"),
         ("x-moegate-overhead-ms", f"{answer.overhead_s * 1e3:.3f}"),
         ("x-moegate-router", decision.router_version),
+        *answer.rate_headers,
     )

@@ -32,6 +32,7 @@ def trailers(error: MoegateError) -> Trailers:
     if error.retry_after_s is not None:
         pairs.append(("retry-after", str(max(1, round(error.retry_after_s)))))
         pairs.append(("grpc-retry-pushback-ms", str(int(error.retry_after_s * 1000))))
+    pairs += error.headers
     pairs.append(("grpc-status-details-bin", _details(error).SerializeToString()))
     return tuple(pairs)
 

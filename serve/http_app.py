@@ -14,10 +14,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from serve.asgi import error_headers
+from serve.asgi import Reply, error_headers, text_header
 from serve.errors import InternalError, MethodNotAllowed, MoegateError, NotFound, UnknownModel
 from serve.gateway import Gateway
 from serve.http_api import GenerateEndpoint
+from serve.keys import KeyRing
 from serve.logs import log_fault
 from serve.metrics.page import Page
 from serve.openai_document import openai_document
@@ -33,9 +34,12 @@ _AUTO: Final = "auto"
 class HttpApp:
     """The ASGI application."""
 
-    def __init__(self, gateway: Gateway, metrics_page: Callable[[], Awaitable[Page]], settings: Settings) -> None:
+    def __init__(
+        self, gateway: Gateway, metrics_page: Callable[[], Awaitable[Page]], keys: KeyRing, settings: Settings
+    ) -> None:
         self._gateway = gateway
         self._page = metrics_page
+        self._keys = keys
         self._started_at = int(time.time())
         self._document = orjson.dumps(openai_document())
         self.is_draining = False
@@ -67,7 +71,11 @@ class HttpApp:
         """
         endpoint = self._generating.get(scope["path"]) if scope["method"] == "POST" else None
         try:
+            if scope["path"].startswith("/v1/"):
+                scope["state"]["caller"] = self._keys.identify(text_header(scope, "authorization"))
             await (endpoint or self._app)(scope, receive, send)
+        except MoegateError as error:
+            await Reply(send).fail(error)
         except Exception as error:  # the door's edge; Starlette has already answered 500
             log_fault(log, error)
 

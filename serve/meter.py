@@ -119,6 +119,10 @@ class Meter(AbstractContextManager["Meter"]):
             self._metrics.requests.dropped_citations.labels(self._expert).inc(completion.dropped_citations)
         return self._price()
 
+    def spent(self) -> tuple[int, float]:
+        """Tokens, prompt and completion together, and USD, so far."""
+        return self._prompt_tokens + self._completion_tokens, self._price()
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -161,6 +165,7 @@ class Meter(AbstractContextManager["Meter"]):
         decision = self._decision
         fields = {
             "request_id": self._request.request_id,
+            "tenant": self._request.caller.name or None,
             "door": self._request.door,
             "mode": self._mode,
             "outcome": outcome,

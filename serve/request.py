@@ -15,6 +15,7 @@ from experts.json_schema import SchemaError, parse_schema, reduce_schema
 from protos import chat_pb2 as chat
 from serve.errors import InvalidRequest, UnsupportedParameter
 from serve.fair_queue import Priority
+from serve.keys import ANYONE, Caller
 from serve.wishes import CallerWishes
 
 Door = Literal["http", "grpc"]
@@ -52,6 +53,7 @@ class ChatRequest:
         deadline: gateway's monotonic clock, seconds.
         wishes: what the caller asks of routing.
         priority: who goes first when there is a queue.
+        caller: who asks, by the API key.
     """
 
     id: str
@@ -65,6 +67,7 @@ class ChatRequest:
     deadline: float
     wishes: CallerWishes = NO_WISHES
     priority: Priority = Priority.INTERACTIVE
+    caller: Caller = ANYONE
 
     @property
     def has_documents(self) -> bool:

@@ -71,6 +71,27 @@ class ExpertsSettings(_Section):
     channels: int = Field(2, ge=1, le=64)  # HTTP/2 connections to the ingress
 
 
+class KeySettings(_Section):
+    """One API key; `moegate key NAME` makes one."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")  # the tenant in logs
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")  # of the key, in hexadecimal
+    rpm: int | None = Field(None, ge=1)  # requests a minute
+    tpm: int | None = Field(None, ge=1)  # tokens a minute, of prompts and answers together
+    usd: float | None = Field(None, ge=0)  # USD a day or month, at the catalogue's prices
+    usd_per: Literal["day", "month"] = "day"  # UTC days; a month is 30 of them
+
+
+class AccessSettings(_Section):
+    """Who may come in."""
+
+    keys: tuple[KeySettings, ...] = ()  # none, and no file = everybody
+    keys_file: Path | None = None  # YAML with `keys`, as above
+    allow_open: bool = False  # without keys, listen beyond this machine all the same
+    redis_url: str | None = None  # where limits are counted, for several gateways; None = in this one
+    redis_timeout_s: float = Field(0.05, gt=0)  # after which the gateway counts for itself
+
+
 class CircuitSettings(_Section):
     """When an expert is left alone, and for how long."""
 
@@ -124,6 +145,7 @@ class Settings(BaseSettings):
     http: HttpSettings = Field(default_factory=HttpSettings)
     grpc: GrpcSettings = Field(default_factory=GrpcSettings)
     tls: TlsSettings = Field(default_factory=TlsSettings)
+    access: AccessSettings = Field(default_factory=AccessSettings)
     experts: ExpertsSettings = Field(default_factory=ExpertsSettings)
     dispatch: DispatchSettings = Field(default_factory=DispatchSettings)
     admission: AdmissionSettings = Field(default_factory=AdmissionSettings)

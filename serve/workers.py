@@ -19,6 +19,8 @@ from typing import Final
 import orjson
 from prometheus_client import CollectorRegistry
 
+from serve.exposure import check_exposure
+from serve.keys import load_keys
 from serve.listening import Addresses, Listening, reserve
 from serve.metrics.page import snapshot
 from serve.metrics.registrar import Registrar
@@ -43,8 +45,10 @@ async def run_workers(settings: Settings, stop: asyncio.Event, on_ready: Callabl
 
     Raises:
         OSError: a port is taken.
+        SettingsError: the keys cannot be used, or their absence is not meant.
         WorkersFailed: see there.
     """
+    check_exposure(settings, has_keys=bool(load_keys(settings.access)))
     with (
         reserve(settings.http.host, settings.http.port) as http,
         reserve(settings.grpc.host, settings.grpc.port) as grpc,

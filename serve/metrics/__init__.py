@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry
 
+from serve.metrics.access import AccessMetrics
 from serve.metrics.admission import AdmissionMetrics
 from serve.metrics.dispatch import DispatchMetrics
 from serve.metrics.experts import ExpertMetrics
@@ -28,6 +29,7 @@ class Metrics:
         self.registry = registry
         self.across: Mapping[str, Across] = add.across
         self.requests = RequestMetrics(add)
+        self.access = AccessMetrics(add)
         self.admission = AdmissionMetrics(add)
         self.routing = RoutingMetrics(add)
         self.dispatch = DispatchMetrics(add)

@@ -237,7 +237,12 @@ class TestWholeProcess:
         gateway = await asyncio.to_thread(Gateway, tmp_path, config)
         has_begun = asyncio.Event()
         terminate = partial(gateway.process.send_signal, signal.SIGTERM)
-        stop = when_both(lambda: (terminate(), has_begun.set()) and None)
+
+        def both_have_begun() -> None:
+            terminate()
+            has_begun.set()
+
+        stop = when_both(both_have_begun)
         async with (
             httpx2.AsyncClient(base_url=gateway.http, timeout=10) as http,
             grpc.aio.insecure_channel(gateway.grpc) as channel,
