@@ -10,7 +10,7 @@ import contextlib
 import math
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -22,6 +22,8 @@ from serve.listening import listen
 from serve.openai_response import error_body
 from serve.settings import HttpSettings, Settings
 from serve.tls import uvicorn_arguments
+
+_LINGER_S: Final = 1.0  # how long a refused client has to read the answer
 
 
 class HttpServer(uvicorn.Server):
@@ -84,6 +86,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._is_reading_head = True
         self._read_by: asyncio.TimerHandle | None = None
+        self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Take a connection on, unless there are too many."""
@@ -99,6 +102,8 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse; a head that goes on and on ends here, before its bytes pile up."""
+        if self._is_refused:
+            return
         if self._is_reading_head:
             self._head_bytes += len(data)
         super().data_received(data)
@@ -121,14 +126,14 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Part of its body is here."""
-        if not self.transport.is_closing():
+        if not self._is_refused:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """All of it is here."""
         self._stop_reading()
         self._is_reading_head = True
-        if not self.transport.is_closing():
+        if not self._is_refused:
             super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -156,10 +161,21 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: MoegateError) -> None:
         """Answer and close; say nothing in the middle of another answer."""
+        if self._is_refused:
+            return
+        self._is_refused = True
         self._stop_reading()
-        if not self._is_answering() and not self.transport.is_closing():
-            body = error_body(error)
-            headers = [*error_headers(error), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
-            lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
-            self.transport.write(b"HTTP/1.1 %d Refused\r\n%s\r\n%s" % (error.http_status, lines, body))
-        self.transport.close()
+        if self._is_answering():
+            self.transport.close()
+            return
+        body = error_body(error)
+        headers = [*error_headers(error), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+        self.transport.write(b"HTTP/1.1 %d Refused\r\n%s\r\n%s" % (error.http_status, lines, body))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close in a way that lets the client read the answer: closing with its bytes unread would reset it."""
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._read_by = self.loop.call_later(_LINGER_S, self.transport.close)
