@@ -79,9 +79,9 @@ class MockOpenAI:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["method"] == "GET":
-            await _whole(send, orjson.dumps({"object": "list", "data": [{"id": "mock", "object": "model"}]}))
+            await whole(send, orjson.dumps({"object": "list", "data": [{"id": "mock", "object": "model"}]}))
             return
-        body = orjson.loads(await _body(receive))
+        body = orjson.loads(await read_body(receive))
         if body.get("stream"):
             await self._stream(send)
             return
@@ -89,7 +89,7 @@ class MockOpenAI:
             pass
         message = {"role": "assistant", "content": "tok " * self._pace.tokens}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-        await _whole(
+        await whole(
             send, orjson.dumps(_HEAD | {"object": "chat.completion", "choices": [choice], "usage": _usage(self._pace)})
         )
 
@@ -97,10 +97,10 @@ class MockOpenAI:
         headers = [(b"content-type", b"text/event-stream")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         delta: dict[str, Any] = {"role": "assistant", "content": ""}
-        await _write(send, _frame(delta))
+        await _write(send, frame(delta))
         async for count in self._pace.bursts():
-            await _write(send, _frame({"content": "tok "}) * count)  # one event a token, as vLLM and sglang send them
-        await _write(send, _frame({}, "stop") + b"data: [DONE]\n\n")
+            await _write(send, frame({"content": "tok "}) * count)  # one event a token, as vLLM and sglang send them
+        await _write(send, frame({}, "stop") + b"data: [DONE]\n\n")
         await send({"type": "http.response.body", "body": b""})
 
 
@@ -111,16 +111,18 @@ def _usage(pace: Pace) -> dict[str, int]:
     return {"prompt_tokens": 9, "completion_tokens": pace.tokens, "total_tokens": 9 + pace.tokens}
 
 
-def _frame(delta: dict[str, Any], finish: str | None = None) -> bytes:
+def frame(delta: dict[str, Any], finish: str | None = None) -> bytes:
+    """One server-sent event of a chat stream."""
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
     return b"data: " + orjson.dumps(_HEAD | {"object": "chat.completion.chunk", "choices": [choice]}) + b"\n\n"
 
 
-async def _body(receive: Receive) -> bytes:
+async def read_body(receive: Receive) -> bytes:
+    """The whole body of a request."""
     body = b""
     while True:
         message = await receive()
-        body += message.get("body", b"")
+        body += bytes(message.get("body", b""))
         if not message.get("more_body"):
             return body
 
@@ -129,7 +131,8 @@ async def _write(send: Send, data: bytes) -> None:
     await send({"type": "http.response.body", "body": data, "more_body": True})
 
 
-async def _whole(send: Send, data: bytes) -> None:
+async def whole(send: Send, data: bytes) -> None:
+    """Send a whole answer of JSON."""
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(data)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": data})

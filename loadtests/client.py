@@ -47,9 +47,11 @@ class _Connection(asyncio.Protocol):
         self._done: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is open."""
         self.transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """It is closed; a request under way has no whole answer."""
         self.transport = None
         self._finish()
 
@@ -63,6 +65,7 @@ class _Connection(asyncio.Protocol):
         await self._done
 
     def data_received(self, data: bytes) -> None:
+        """Take in a piece of the answer."""
         if not self._answer.status:
             self._head += data
             head, found, data = self._head.partition(b"\r\n\r\n")
