@@ -113,6 +113,7 @@ class Client:
         self._address = (host, port)
         self._raw = raw
         self._idle: list[_Connection] = []
+        self._busy: set[_Connection] = set()
 
     async def ask(self, due_at: float) -> Answer:
         """Send the request now; it was due at `due_at`."""
@@ -121,7 +122,9 @@ class Client:
             connection = await self._take()
         except OSError:
             return answer
+        self._busy.add(connection)
         await connection.ask(self._raw, answer)
+        self._busy.discard(connection)
         if connection.transport is not None:
             self._idle.append(connection)
         return answer
@@ -133,6 +136,13 @@ class Client:
                 return connection
         _, connection = await asyncio.get_running_loop().create_connection(_Connection, *self._address)
         return connection
+
+    def abort(self) -> None:
+        """Leave in the middle of every answer that is still coming."""
+        while self._busy:
+            connection = self._busy.pop()
+            if connection.transport is not None:
+                connection.transport.abort()
 
     def close(self) -> None:
         """Close what is idle."""

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -22,13 +23,15 @@ class ProcessTree:
 
     def __init__(self, command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None) -> None:
         self.log = log
+        mark = f"moegate-bench-{uuid.uuid4()}"
+        self._mark = mark.encode()
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=os.environ | (environment or {}),
+                env=os.environ | (environment or {}) | {"MOEGATE_BENCH_MARK": mark},
                 start_new_session=True,
             )
 
@@ -45,18 +48,19 @@ class ProcessTree:
         """Memory held now."""
         return sum(int(fields[21]) for fields in self._stats()) * _PAGE_BYTES
 
+    def open_files(self) -> int:
+        """Files and sockets open now."""
+        return sum(len(list((Path("/proc") / pid / "fd").iterdir())) for pid in self._pids())
+
     def stop(self) -> None:
         """End all of it; kill what does not end by itself."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGTERM)
-        try:
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
+        for pid in self._pids():
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+                os.kill(int(pid), signal.SIGKILL)
+        self._process.wait()
 
     def await_line(self, mark: str, timeout_s: float) -> str:
         """Wait until the log has a line with `mark` in it; returns that line.
@@ -74,9 +78,15 @@ class ProcessTree:
 
     def _stats(self) -> Iterator[list[str]]:
         """`/proc/PID/stat` from the third field on, of every process of the tree."""
-        group = str(self._process.pid)
+        for pid in self._pids():
+            with contextlib.suppress(OSError):
+                yield (Path("/proc") / pid / "stat").read_text().rpartition(")")[2].split()
+
+    def _pids(self) -> list[str]:
+        """The processes of the tree: those whose environment holds our mark, which every descendant inherits."""
+        found = []
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                if fields[3] == group:  # the session it was started in
-                    yield fields
+                if self._mark in (folder / "environ").read_bytes():
+                    found.append(folder.name)
+        return found
