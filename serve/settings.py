@@ -114,8 +114,8 @@ class DispatchSettings(_Section):
 class AdmissionSettings(_Section):
     """How many requests may be inside at once, and how many may wait."""
 
-    max_in_flight: int = Field(256, ge=1)
-    max_queue_len: int = Field(256, ge=0)
+    max_in_flight: int = Field(1024, ge=1)
+    max_queue_len: int = Field(1024, ge=0)
     queue_timeout_s: float = Field(10.0, gt=0)
 
 
