@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final, Self
 
@@ -121,6 +121,11 @@ class Meter(AbstractContextManager["Meter"]):
         self.trace.fell_back(expert, to)
         log.warning("fell back", extra={"request_id": self._request.request_id, "expert": expert, "to": to})
 
+    def traced(self, request: ChatRequest) -> ChatRequest:
+        """The request as the expert is to be asked: below our dispatch in the trace, where there is one."""
+        context = self.trace.traceparent
+        return request if context == request.traceparent else replace(request, traceparent=context)
+
     def lost(self, expert: str, waste: Waste, work: Work) -> None:
         """An attempt beside the answer came to nothing after so much work; it is paid for all the same."""
         self._lost_pico += self._parts.ledger.spend(expert, work, waste)
@@ -159,6 +164,11 @@ class Meter(AbstractContextManager["Meter"]):
         if completion.dropped_citations:
             self._metrics.requests.dropped_citations.labels(self._expert).inc(completion.dropped_citations)
         return usd(self._parts.ledger.price(self._expert, self._work()))
+
+    def spent(self) -> tuple[int, float]:
+        """Tokens, prompt and completion together, and USD, so far."""
+        pico = self._parts.ledger.price(self._expert, self._work()) if self._expert != NO_EXPERT else 0
+        return self._prompt_tokens + self._completion_tokens, usd(pico + self._lost_pico)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -213,6 +223,7 @@ class Meter(AbstractContextManager["Meter"]):
         fields = {
             "request_id": self._request.request_id,
             "response_id": self._request.id,
+            "tenant": self._request.caller.name or None,
             "door": self._request.door,
             "mode": self._mode,
             "outcome": outcome,

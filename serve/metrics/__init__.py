@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from router.decision import Reason
 from serve.errors import DeadlineExceeded, ExpertFailed, ExpertUnavailable, Overloaded
+from serve.metrics.access import AccessMetrics
 from serve.metrics.admission import AdmissionMetrics
 from serve.metrics.dispatch import DispatchMetrics
 from serve.metrics.experts import ExpertMetrics
@@ -34,6 +35,7 @@ class Metrics:
         self.registry = registry
         self.across: Mapping[str, Across] = add.across
         self.requests = RequestMetrics(add)
+        self.access = AccessMetrics(add)
         self.admission = AdmissionMetrics(add)
         self.routing = RoutingMetrics(add)
         self.dispatch = DispatchMetrics(add)

@@ -20,6 +20,7 @@ class ProcessMetrics:
         self.loop_lag = add.histogram(
             "event_loop_lag_seconds", "How late a timer of the event loop was", buckets.GATEWAY
         )
+        self.lost_lines = add.counter("log_lines_lost", "Lines of log that could not be written")
         self._build = add.gauge(
             "build_info", "Constant 1, labelled by what runs", "version", "router", "python", across=Across.MAX
         )
