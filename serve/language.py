@@ -5,10 +5,12 @@ where it cannot tell. What it returns is safe as a metric label.
 """
 
 from collections import Counter
+from itertools import chain
 from typing import Final
 
 _LOOK_AT: Final = 400  # characters
-_WORDS: Final = 60
+_WORDS: Final = 30
+_EDGES: Final = ".,;:!?¿¡\"'()"
 _SCRIPTS: Final = (
     (0x0370, 0x03FF, "greek"),
     (0x0400, 0x052F, "cyrillic"),
@@ -64,9 +66,10 @@ def _script(char: str) -> str:
 
 
 def _latin(text: str) -> str:
-    votes: Counter[str] = Counter()
-    for word in text.lower().split()[:_WORDS]:
-        votes.update(_LANGUAGES_OF.get(word.strip(".,;:!?¿¡\"'()"), ()))
+    words = text.lower().split(None, _WORDS)[:_WORDS]
+    votes = [found for word in words if (found := _LANGUAGES_OF.get(word))]
+    if not votes:
+        votes = [found for word in words if (found := _LANGUAGES_OF.get(word.strip(_EDGES)))]
     if votes:
-        return votes.most_common(1)[0][0]
+        return Counter(chain.from_iterable(votes)).most_common(1)[0][0]
     return "latin" if any(char.isalpha() for char in text) else "none"

@@ -8,6 +8,7 @@ against the training rows': sum over classes of (now - then) * ln(now / then). B
 import math
 from collections import Counter, deque
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Final
 
 from protos import chat_pb2 as chat
@@ -21,6 +22,9 @@ ENOUGH: Final = 100  # before that many, drift is not told
 _FLOOR: Final = 1e-3  # a share of nothing would be infinitely far away
 
 
+_PROBABILITY: Final = attrgetter("probability")
+
+
 class Traffic:
     """One process's view of its latest requests."""
 
@@ -29,6 +33,7 @@ class Traffic:
         self._latest: deque[str] = deque(maxlen=WINDOW)
         self._counts: Counter[str] = Counter()
         self.train_on(training_mix)
+        metrics.drift.set_function(self._drift)  # when somebody looks, not at every request
 
     def train_on(self, mix: Mapping[str, float]) -> None:
         """Compare with this mix from now on: shares by expert, empty where the artefact does not say."""
@@ -45,7 +50,7 @@ class Traffic:
         elif decision.reason is Reason.STICKY:
             metrics.turns.labels("stayed").inc()
         if decision.reason is not Reason.PINNED:
-            self._classified(max(decision.ranking, key=lambda candidate: candidate.probability).expert)
+            self._classified(max(decision.ranking, key=_PROBABILITY).expert)
 
     def _classified(self, expert: str) -> None:
         self._metrics.classes.labels(expert).inc()
@@ -53,8 +58,11 @@ class Traffic:
             self._counts[self._latest[0]] -= 1
         self._latest.append(expert)
         self._counts[expert] += 1
-        if self._training and len(self._latest) >= ENOUGH:
-            self._metrics.drift.set(stability_index(self._counts, self._training))
+
+    def _drift(self) -> float:
+        if not self._training or len(self._latest) < ENOUGH:
+            return 0.0
+        return stability_index(self._counts, self._training)
 
 
 def stability_index(counts: Mapping[str, int], training: Mapping[str, float]) -> float:

@@ -1,5 +1,6 @@
 """The console in a real Chromium: a prompt goes out, tokens come, and who, why, bars and cost are seen."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import httpx2
 import pytest
 import pytest_asyncio
 
+from deploy.observe.traffic import drive
 from serve.app import App
 from tests.fakes.expert_server import FakeExperts
 
@@ -95,7 +97,11 @@ async def test_a_prompt_by_keyboard_alone(browser: Any, app: App, experts: FakeE
     await until(page, "document.querySelectorAll('#rate polyline').length === 1")
     assert await page.locator("#mix .bar").count() == 5
     assert "saved against generalist" in await page.text_content("#money")
-    await page.screenshot(path=f"{IMAGES}/console.png") if IMAGES else None
+    heights = await page.evaluate("[...document.querySelectorAll('#money dd')].map(d => d.offsetHeight)")
+    assert max(heights) < 40  # each figure on one line
+    if IMAGES:
+        await asyncio.to_thread(drive, f"http://{app.http_address}", 24.0)
+        await page.screenshot(path=f"{IMAGES}/console.png", full_page=True)
     assert complaints == []
 
 
