@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-unit lint format protos clean
+.PHONY: help run install test test-unit bench bench-peers soak lint format protos clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,15 @@ test: $(VENV)/.serving $(VENV)/.testing  ## every test, the Ray ones included
 
 test-unit: $(VENV)/.serving $(VENV)/.testing  ## the fast ones: no Ray, no model
 	$(BIN)/python -m pytest -m "not ray and not slow"
+
+bench: $(VENV)/.serving $(VENV)/.testing  ## CPU, throughput and latency of the gateway beside the least it could do
+	$(BIN)/python -m loadtests.bench
+
+bench-peers: $(VENV)/.serving $(VENV)/.testing .bench/peers/.ready  ## the same, beside LiteLLM, vllm-router, sglang-router
+	$(BIN)/python -m loadtests.bench --peers .bench/peers
+
+soak: $(VENV)/.serving $(VENV)/.testing  ## twenty minutes of mixed load, errors and outages; is anything left?
+	$(BIN)/python -m loadtests.soak --minutes 20
 
 lint: $(VENV)/.serving $(VENV)/.testing  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
@@ -48,4 +57,9 @@ $(VENV)/.serving: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.testing: $(VENV)/.serving
 	$(PIP) install -c constraints.txt -e ".[cpu,dev]"
+	@touch $@
+
+.bench/peers/.ready: loadtests/peers.txt
+	$(PYTHON) -m venv .bench/peers
+	.bench/peers/bin/python -m pip --disable-pip-version-check install -r loadtests/peers.txt
 	@touch $@

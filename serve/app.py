@@ -5,31 +5,44 @@ and death.
 """
 
 import asyncio
-import contextlib
 import logging
 import random
 import signal
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
 
-import uvicorn
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from experts.catalog import load_catalog
 from router.explore import Exploration
 from router.router import Router
 from serve.admission import Admission
+from serve.allowance import Allowances
 from serve.dispatch import Dispatcher
+from serve.drain import Drain
+from serve.exposure import check_exposure
 from serve.gateway import Gateway
 from serve.grpc_api import GrpcServer
 from serve.health import HealthMonitor
 from serve.http_app import HttpApp
+from serve.http_server import HttpServer
+from serve.keys import KeyRing, load_keys
+from serve.limit_stores import LimitStore, LocalStore, SharedStore
+from serve.listening import Listening
+from serve.logs import count_losses
 from serve.meter import Meters
 from serve.metrics import Metrics
+from serve.metrics.access import AccessMetrics
+from serve.metrics.page import Page, page
 from serve.reload import RouterReloader
-from serve.settings import RouterSettings, Settings
+from serve.settings import AccessSettings, RouterSettings, Settings
+from serve.siblings import Siblings
+from serve.workers import run_workers
 
 log = logging.getLogger("moegate.app")
+
+_LAST_WORDS_S: Final = 1.0  # after the grace, for the errors to reach the clients
 
 
 class App:
@@ -40,30 +53,44 @@ class App:
         grpc_address: likewise.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, siblings_folder: Path | None = None) -> None:
+        """Make the parts; with `siblings_folder`, as one of several workers (`serve.workers`) that share the ports."""
         self.settings = settings
         self.http_address = ""
         self.grpc_address = ""
+        key_ring = KeyRing(load_keys(settings.access))
+        check_exposure(settings, has_keys=not key_ring.is_open)
         self._catalog = load_catalog(settings.experts.catalog)
         self._router = load_router(settings.router)
         self.metrics = Metrics(_process_registry())
-        self.metrics.build(self._router.version)
-        self._dispatcher = Dispatcher(self._catalog, settings.experts)
+        self.metrics.process.build(self._router.version)
+        count_losses(self.metrics.process.lost_lines.inc)
+        self._dispatcher = Dispatcher(self._catalog, settings.experts, settings.dispatch, self.metrics.dispatch)
         admission = Admission(settings.admission)
-        self.metrics.admission_waiting.set_function(lambda: admission.waiting)
+        self.metrics.admission.waiting.set_function(lambda: admission.waiting)
+        self._drain = Drain()
         self._health = HealthMonitor(self._catalog, self._dispatcher, self.metrics, settings.experts)
+        self._limits = _limit_store(settings.access, key_ring, siblings_folder, self.metrics.access)
         self.gateway = Gateway(
             catalog=self._catalog,
             router=self._router,
+            allowances=Allowances(
+                self._limits, on_refusal=lambda short: self.metrics.access.limited.labels(short.value).inc()
+            ),
             admission=admission,
+            drain=self._drain,
             dispatcher=self._dispatcher,
             health=self._health,
             meters=Meters(self._catalog, self.metrics),
             settings=settings.router,
         )
-        self._http_app = HttpApp(self.gateway, self.metrics, settings)
-        self._http = _HttpServer(self._http_app, settings)
-        self._grpc = GrpcServer(self.gateway, settings)
+        self._siblings = (
+            Siblings(siblings_folder, self.metrics.registry, self.metrics.across) if siblings_folder else None
+        )
+        is_shared = self._siblings is not None
+        self._http_app = HttpApp(self.gateway, self._metrics_page, key_ring, settings)
+        self._http = HttpServer(self._http_app, settings, is_shared=is_shared)
+        self._grpc = GrpcServer(self.gateway, key_ring, settings, is_shared=is_shared)
         self._reloader = RouterReloader(self._router, self.metrics, settings.router.reload_interval_s)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -74,24 +101,38 @@ class App:
             OSError: a port is taken.
         """
         self.gateway.warm_up()
+        if self._siblings is not None:
+            await self._siblings.start()
         await self._health.probe_all()
         self._tasks += [asyncio.create_task(self._health.run()), asyncio.create_task(self._reloader.run())]
+        self._tasks.append(asyncio.create_task(self.metrics.process.watch_loop()))
         self.grpc_address = await self._grpc.start()
         self.http_address = await self._http.start()
         await self._grpc.set_serving(True)
         log.info("listening", extra={"http": self.http_address, "grpc": self.grpc_address})
 
     async def stop(self) -> None:
-        """Say so, let streams finish within the grace, then end them; leave nothing open."""
+        """Say so, close the doors, let streams finish within the grace, then end them; leave nothing open."""
+        delay_s, grace_s = self.settings.shutdown_delay_s, self.settings.shutdown_grace_s
+        log.info("draining", extra={"delay_s": delay_s, "grace_s": grace_s})
         self._http_app.is_draining = True
-        grace_s = self.settings.shutdown_grace_s
-        log.info("draining", extra={"grace_s": grace_s})
-        await asyncio.gather(self._grpc.stop(grace_s), self._http.stop())
+        await self._grpc.set_serving(False)
+        await asyncio.sleep(delay_s)
+        end = asyncio.get_running_loop().call_later(grace_s, self._drain.end_all)
+        await asyncio.gather(self._grpc.stop(grace_s + _LAST_WORDS_S), self._http.stop())
+        end.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._dispatcher.close()
+        await self._limits.close()
+        if self._siblings is not None:
+            await self._siblings.stop()
         log.info("stopped")
+
+    async def _metrics_page(self) -> Page:
+        """This process's metrics, or all workers'."""
+        return page(self.metrics.registry) if self._siblings is None else await self._siblings.page()
 
 
 def load_router(settings: RouterSettings) -> Router:
@@ -104,62 +145,32 @@ def load_router(settings: RouterSettings) -> Router:
     return Router.load(settings.artifact, exploration=exploration, abstain_below=settings.abstain_below)
 
 
-class _HttpServer(uvicorn.Server):
-    """Uvicorn, without its own signal handling: the process has one owner."""
+def _limit_store(
+    settings: AccessSettings, keys: KeyRing, siblings_folder: Path | None, metrics: AccessMetrics
+) -> LimitStore:
+    """Where limits are counted: in Redis, in a file that the workers share, or here."""
+    if settings.redis_url is not None:
+        from serve.redis_limits import Forgiving, RedisStore  # noqa: PLC0415  # only who configures it needs the library
 
-    def __init__(self, app: HttpApp, settings: Settings) -> None:
-        config = uvicorn.Config(
-            app,
-            host=settings.http.host,
-            port=settings.http.port,
-            loop="none",
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_keep_alive=settings.http.keep_alive_s,
-            timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
-        )
-        super().__init__(config)
-        self._task: asyncio.Task[None] | None = None
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to `run`."""
-        yield
-
-    async def start(self) -> str:
-        """Listen. Returns the address, `host:port`.
-
-        Raises:
-            OSError: the port is taken.
-        """
-        family = socket.AF_INET6 if ":" in self.config.host else socket.AF_INET
-        listener = socket.create_server((self.config.host, self.config.port), family=family, backlog=2048)
-        self._task = asyncio.create_task(self.serve([listener]))
-        while not self.started:
-            if self._task.done():
-                self._task.result()
-            await asyncio.sleep(0.01)
-        return f"{self.config.host}:{listener.getsockname()[1]}"
-
-    async def stop(self) -> None:
-        """Refuse new connections, let open requests finish within the grace, then cancel them."""
-        self.should_exit = True
-        if self._task is not None:
-            await self._task
+        store = RedisStore(settings.redis_url, settings.redis_timeout_s)
+        return Forgiving(store, on_failure=metrics.store_failures.inc)
+    if siblings_folder is not None:
+        return SharedStore(siblings_folder / "limits", [caller.name for caller in keys.callers])
+    return LocalStore()
 
 
-async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[App], None]) -> None:
-    """Run a gateway until `stop` is set.
+async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[Listening], None]) -> None:
+    """Run a gateway, of as many workers as the settings say, until `stop` is set.
 
     Raises:
         OSError: a port is taken.
+        WorkersFailed: a worker cannot be started.
         CatalogError: the catalogue cannot be used.
         ArtifactError: the router's artefact cannot be used.
     """
+    if settings.workers > 1:
+        await run_workers(settings, stop, on_ready)
+        return
     app = App(settings)
     try:
         await app.start()

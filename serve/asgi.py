@@ -33,6 +33,12 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return next((value for key, value in headers if key == name), None)
 
 
+def text_header(scope: Scope, name: str) -> str | None:
+    """The same, as text."""
+    value = header(scope, name.encode())
+    return None if value is None else value.decode("latin-1")
+
+
 async def read_json_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
     """Read the whole body.
 
@@ -125,4 +131,5 @@ def error_headers(error: MoegateError) -> list[Header]:
     headers = [JSON, (b"x-moegate-error-code", error.code.encode())]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
+    headers += [(name.encode(), value.encode()) for name, value in error.headers]
     return headers

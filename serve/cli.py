@@ -1,4 +1,4 @@
-"""The `moegate` command: `up` (everything), `gateway` (the gateway alone), `route` (a decision, no server)."""
+"""The `moegate` command: `up` (everything), `gateway` (the gateway alone), `route` (a decision, no server), `key`."""
 
 import argparse
 import asyncio
@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import uvloop
+from pydantic import ValidationError
 from rich.console import Console
 
 from experts.catalog import CatalogError, load_catalog
@@ -18,9 +19,11 @@ from router.features import query_from_openai
 from router.policy import ExpertState
 from serve import __version__
 from serve.app import load_router, run, stop_on_signals
+from serve.keys import new_key
 from serve.logs import set_up_logging
-from serve.settings import Settings, SettingsError, load_settings
+from serve.settings import KeySettings, Settings, SettingsError, load_settings
 from serve.up import ExpertsFailed, UpOptions, up
+from serve.workers import WorkersFailed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], None] = arguments.command
     try:
         command(arguments)
-    except (SettingsError, CatalogError, RouterError, ExpertsFailed, OSError) as error:
+    except (SettingsError, CatalogError, RouterError, ExpertsFailed, WorkersFailed, OSError) as error:
         print(f"moegate: {error}", file=sys.stderr)
         return 1
     return 0
@@ -44,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_argument("--host", help="address of both doors (default 127.0.0.1)")
     serving.add_argument("--port", type=int, help="HTTP port (default 8000; 0 = any free one)")
     serving.add_argument("--grpc-port", type=int, help="gRPC port (default 8001; 0 = any free one)")
+    serving.add_argument("--workers", type=int, help="gateway processes that share both ports (default 1)")
     serving.add_argument("--config", type=Path, metavar="FILE", help="settings, as in deploy/gateway.yaml")
 
     whole = commands.add_parser("up", parents=[serving], help="prepare and start the experts and the gateway")
@@ -59,6 +63,10 @@ def _parser() -> argparse.ArgumentParser:
     route.add_argument("--json", action="store_true", help="one JSON object in place of a table")
     route.add_argument("--config", type=Path, metavar="FILE", help="settings, as in deploy/gateway.yaml")
     route.set_defaults(command=_route)
+
+    key = commands.add_parser("key", help="make an API key; only its digest is to be kept")
+    key.add_argument("name", help="whose it is: the tenant in logs")
+    key.set_defaults(command=_key)
     return parser
 
 
@@ -104,6 +112,18 @@ def _route(arguments: argparse.Namespace) -> None:
         Console().print(explanation)
 
 
+def _key(arguments: argparse.Namespace) -> None:
+    key, digest = new_key()
+    try:
+        entry = KeySettings(name=arguments.name, sha256=digest)
+    except ValidationError:
+        raise SettingsError("a key's name is of letters, digits, '.', '_' and '-'") from None
+    print(
+        f"# for access.keys_file, under 'keys:'; add rpm, tpm, usd as wanted\n- name: {entry.name}\n  sha256: {digest}"
+    )
+    print(f"the key, which is not shown again: {key}", file=sys.stderr)
+
+
 def _settings(arguments: argparse.Namespace) -> Settings:
     """The settings, with what the command line says on top."""
     given = {
@@ -111,9 +131,11 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         "grpc": {"host": arguments.host, "port": arguments.grpc_port},
         "experts": {"target": getattr(arguments, "target", None)},
     }
-    overrides = {
+    overrides: dict[str, Any] = {
         section: {key: value for key, value in values.items() if value is not None} for section, values in given.items()
     }
+    if arguments.workers is not None:
+        overrides["workers"] = arguments.workers
     return load_settings(arguments.config, {section: values for section, values in overrides.items() if values})
 
 

@@ -1,110 +1,94 @@
-"""Carries a decision out: opens a stream to an expert through Ray Serve's gRPC ingress, and falls back.
+"""Carries a decision out: asks the experts of the ranking until one gives a first token.
 
-Until the first token has come, a failure that is not the caller's moves the request to the next expert of the
-ranking; after it, never. A failure's details stay here: Ray puts tracebacks and addresses into them.
+Until then a failure that is not the caller's leads to one more attempt at the same expert (a retry), then to the next
+one (a fallback), as far as the retry budget goes; after the first token, never. An expert whose circuit is open, or who
+holds as many requests as it can, is passed over. What is said to an expert and how is `serve.expert_channel`'s.
 """
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from itertools import cycle
+from enum import StrEnum
+from functools import partial
 from typing import Final
 
-import grpc
-import grpc.aio
-
-from experts.catalog import Catalog
+from experts.catalog import Catalog, ExpertSpec
 from protos import expert_pb2 as pb
-from protos.expert_pb2_grpc import ExpertStub
 from router.decision import Reason, RouteDecision
-from serve.errors import (
-    ContextLengthExceeded,
-    DeadlineExceeded,
-    ExpertFailed,
-    ExpertUnavailable,
-    InvalidRequest,
-    MoegateError,
-    Overloaded,
-    UnsupportedParameter,
-)
+from serve.circuit import Circuit, CircuitState
+from serve.errors import ContextLengthExceeded, ExpertUnavailable, MoegateError, Overloaded
+from serve.expert_channel import ExpertChannels
+from serve.expert_stream import ExpertStream
+from serve.hedge import first_of
+from serve.metrics.dispatch import DispatchMetrics
 from serve.request import ChatRequest
-from serve.settings import ExpertsSettings
+from serve.retry_budget import RetryBudget
+from serve.settings import DispatchSettings, ExpertsSettings
 
-_CHANNEL_OPTIONS: Final = [
-    ("grpc.use_local_subchannel_pool", 1),  # each channel its own connection
-    ("grpc.enable_retries", 0),  # retries are decided here
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),  # an ingress that comes back is found within a second
-    ("grpc.max_receive_message_length", 64 * 2**20),
-    ("grpc.max_send_message_length", 64 * 2**20),
-]
-_CONTEXT_SLUG: Final = "context_length_exceeded"
-_FORMAT_SLUG: Final = "unsupported_response_format"
+log = logging.getLogger("moegate.dispatch")
 
-Call = grpc.aio.UnaryStreamCall[pb.GenerateRequest, pb.GenerateChunk]
+_RETRY_PAUSE_S: Final = 0.05  # Ray takes a dead replica out of service in about this time
+
 OnFallback = Callable[[str, str], None]
 
 
-class ExpertStream:
-    """An open stream whose first token has come.
+class _Why(StrEnum):
+    """Why an attempt gave no first token."""
 
-    Attributes:
-        decision: the decision as carried out: its first expert is the one that answers.
-        ttft_s: seconds from asking that expert to its first token.
-    """
+    NOT_ASKED = "not_asked"  # the circuit is open, or the expert holds as many requests as it can
+    SILENT = "silent"  # nobody took the request on
+    BROKE = "broke"  # it was lost on the way
+    REFUSED = "refused"  # the expert said so
 
-    def __init__(self, decision: RouteDecision, first: pb.GenerateChunk, call: Call, ttft_s: float) -> None:
-        self.decision = decision
-        self.ttft_s = ttft_s
-        self._first: pb.GenerateChunk | None = first
-        self._call = call
 
-    async def read(self) -> pb.GenerateChunk:
-        """The expert's next message; the last one carries `completion`, none may be asked for after it.
+class _Failed(Exception):
+    """An attempt gave no first token; `error` is what the client sees if nobody else does."""
 
-        Raises:
-            ExpertFailed: the expert broke.
-            DeadlineExceeded: the deadline passed.
-        """
-        if self._first is not None:
-            first, self._first = self._first, None
-            return first
-        try:
-            chunk = await self._call.read()
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise _translate(error) from None
-            raise ExpertFailed("the expert failed before the answer was complete") from None
-        if isinstance(chunk, pb.GenerateChunk):
-            return chunk
-        raise ExpertFailed("the expert ended the stream before the answer was complete")
+    def __init__(self, why: _Why, error: MoegateError) -> None:
+        super().__init__(why)
+        self.why = why
+        self.error = error
 
 
 class Dispatcher:
-    """Speaks to the experts, all of them behind one ingress.
+    """Decides whom to ask next.
 
     Attributes:
         in_flight: streams open, or being opened, by expert.
+        circuits: by expert.
     """
 
     def __init__(
-        self, catalog: Catalog, settings: ExpertsSettings, *, clock: Callable[[], float] = time.monotonic
+        self,
+        catalog: Catalog,
+        experts: ExpertsSettings,
+        settings: DispatchSettings,
+        metrics: DispatchMetrics,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._catalog = catalog
+        self._settings = settings
+        self._metrics = metrics
         self._clock = clock
-        self._accept_timeout_s = settings.accept_timeout_s
+        self._accept_timeout_s = experts.accept_timeout_s
+        self._channels = ExpertChannels(experts.target, experts.channels)
+        self._budget = RetryBudget(ratio=settings.retry_ratio, burst=settings.retry_burst)
+        self._bounds = {expert.name: _most_at_once(expert) for expert in catalog.experts}
         self.in_flight: Counter[str] = Counter()
-        self._channels = [
-            grpc.aio.insecure_channel(settings.target, options=_CHANNEL_OPTIONS) for _ in range(settings.channels)
-        ]
-        self._stubs = cycle([ExpertStub(channel) for channel in self._channels])
+        self.circuits = {
+            name: Circuit(settings.circuit, clock=clock, on_change=partial(self._circuit_changed, name))
+            for name in catalog.names
+        }
+        for name in catalog.names:
+            metrics.circuit(name, CircuitState.CLOSED)
 
     async def close(self) -> None:
         """Close the connections; streams still open are cancelled."""
-        for channel in self._channels:
-            await channel.close()
+        await self._channels.close()
 
     async def describe(self, expert: str, *, timeout_s: float) -> pb.DescribeResponse:
         """Ask an expert how it is.
@@ -112,12 +96,11 @@ class Dispatcher:
         Raises:
             MoegateError: it did not say.
         """
-        try:
-            return await next(self._stubs).Describe(
-                pb.DescribeRequest(), timeout=timeout_s, metadata=(("application", expert),)
-            )
-        except grpc.aio.AioRpcError as error:
-            raise _translate(error) from None
+        return await self._channels.describe(expert, timeout_s=timeout_s)
+
+    def is_open(self, expert: str) -> bool:
+        """Whether the expert's circuit lets no request through now."""
+        return self.circuits[expert].retry_after_s > 0
 
     @asynccontextmanager
     async def dispatch(
@@ -130,46 +113,141 @@ class Dispatcher:
         Raises:
             MoegateError: nobody gave a first token; the error is the last expert's.
         """
+        self._budget.earn()
+        experts = _candidates(decision)
+        stream = await self._open(request, experts, on_fallback)
+        index = experts.index(stream.expert)
+        stream.decision = decision if index == 0 else decision.fallback_to(index)
+        try:
+            yield stream
+        finally:
+            self.in_flight[stream.expert] -= 1
+            stream.close()
+
+    async def _open(self, request: ChatRequest, experts: list[str], on_fallback: OnFallback) -> ExpertStream:
+        """Ask one after the other."""
         message = _generate_request(request)
-        for i, expert in enumerate(experts := _candidates(decision)):
-            started = self._clock()
-            call = self._call(expert, message, request)
-            self.in_flight[expert] += 1
+        index = retries = 0
+        while True:
+            expert, rest = experts[index], experts[index + 1 :]
             try:
-                if i + 1 < len(experts):  # the last one is waited for: there is nobody else
-                    await _accepted(call, self._accept_timeout_s)
-                first = await _first_token(call)
-            except MoegateError as error:
-                if not self._may_fall_back(error, expert, experts[i + 1 :]):
-                    raise
-                on_fallback(expert, experts[i + 1])
-            else:
-                made = decision if i == 0 else decision.fallback_to(i)
-                yield ExpertStream(made, first, call, self._clock() - started)
-                return
-            finally:
-                self.in_flight[expert] -= 1
-                call.cancel()
+                return await self._ask(request, message, expert, rest)
+            except _Failed as failed:
+                if self._may_retry(failed, retries):
+                    retries += 1
+                    self._metrics.retries.labels(expert).inc()
+                    log.warning("retried", extra={"request_id": request.request_id, "expert": expert})
+                    await asyncio.sleep(_RETRY_PAUSE_S)
+                elif self._may_fall_back(failed, expert, rest):
+                    on_fallback(expert, rest[0])
+                    index, retries = index + 1, 0
+                else:
+                    raise failed.error from None
 
-    def _call(self, expert: str, message: pb.GenerateRequest, request: ChatRequest) -> Call:
-        timeout_s = request.deadline - self._clock()
-        metadata = (
-            ("application", expert),
-            ("request_id", request.request_id),
-            ("x-request-timeout-ms", str(max(1, int(timeout_s * 1000)))),  # Ray hides gRPC's deadline from a replica
+    async def _ask(
+        self, request: ChatRequest, message: pb.GenerateRequest, expert: str, rest: list[str]
+    ) -> ExpertStream:
+        """Ask one expert and, where hedging is wanted and it is slow, the next one beside it."""
+        attempt = partial(self._attempt, request, message, expert, is_last=not rest)
+        if self._settings.hedge_after_ms is None or not rest:
+            return await attempt()
+        return await first_of(
+            attempt,
+            partial(self._attempt, request, message, rest[0], is_last=len(rest) == 1),
+            after_s=self._settings.hedge_after_ms / 1e3,
+            may_hedge=partial(self._may_hedge, expert, rest[0]),
         )
-        return next(self._stubs).Generate(message, timeout=max(timeout_s, 0.001), metadata=metadata)
 
-    def _may_fall_back(self, error: MoegateError, expert: str, rest: list[str]) -> bool:
+    async def _attempt(
+        self, request: ChatRequest, message: pb.GenerateRequest, expert: str, *, is_last: bool
+    ) -> ExpertStream:
+        """Ask one expert once, up to its first token; the stream counts as in flight until `dispatch` ends it.
+
+        Raises:
+            _Failed: there is no first token.
+        """
+        circuit = self._enter(expert)
+        started = self._clock()
+        patience_s = self._settings.patience_s
+        call = self._channels.generate(
+            expert,
+            message,
+            timeout_s=request.deadline - started,
+            accept_within_s=patience_s if is_last else min(patience_s, self._accept_timeout_s),
+            patience_s=patience_s,
+        )
+        self.in_flight[expert] += 1
+        try:
+            first = await call.first()
+        except BaseException as error:
+            self.in_flight[expert] -= 1
+            call.close()
+            if not isinstance(error, MoegateError):
+                circuit.abandoned()
+                raise
+            raise self._judge(error, circuit, is_silent=call.patience.is_over) from None
+        circuit.succeeded()
+        return ExpertStream(expert, first, call, self._clock() - started, on_failure=circuit.failed)
+
+    def _enter(self, expert: str) -> Circuit:
+        """Check that the expert may be asked; whoever is let in must tell the circuit how it went.
+
+        Raises:
+            _Failed: it may not.
+        """
+        if self.in_flight[expert] >= self._bounds[expert]:
+            raise _Failed(_Why.NOT_ASKED, Overloaded("the expert holds as many requests as it can; retry later"))
+        circuit = self.circuits[expert]
+        if not circuit.enter():
+            wait_s = circuit.retry_after_s
+            error = ExpertUnavailable("the expert cannot be reached; retry later", retry_after_s=wait_s)
+            raise _Failed(_Why.NOT_ASKED, error)
+        return circuit
+
+    def _judge(self, error: MoegateError, circuit: Circuit, *, is_silent: bool) -> _Failed:
+        if not isinstance(error, ExpertUnavailable):
+            circuit.abandoned()
+            return _Failed(_Why.REFUSED, error)
+        circuit.failed()
+        return _Failed(_Why.SILENT if is_silent else _Why.BROKE, error)
+
+    def _may_retry(self, failed: _Failed, retries: int) -> bool:
+        """Only what broke without a word is worth a second attempt at the same expert."""
+        return failed.why is _Why.BROKE and retries < self._settings.retries and self._spend()
+
+    def _may_fall_back(self, failed: _Failed, expert: str, rest: list[str]) -> bool:
         if not rest:
             return False
-        if isinstance(error, ContextLengthExceeded):
+        if failed.why is _Why.NOT_ASKED:
+            return True  # it has cost nothing
+        if isinstance(failed.error, ContextLengthExceeded):
             return self._window(rest[0]) > self._window(expert)
-        return isinstance(error, Overloaded | ExpertUnavailable)
+        return isinstance(failed.error, Overloaded | ExpertUnavailable) and self._spend()
+
+    def _may_hedge(self, expert: str, to: str) -> bool:
+        if self.is_open(to) or self.in_flight[to] >= self._bounds[to] or not self._spend():
+            return False
+        self._metrics.hedges.labels(expert, to).inc()
+        return True
+
+    def _spend(self) -> bool:
+        if self._budget.spend():
+            return True
+        self._metrics.refused_attempts.inc()
+        return False
 
     def _window(self, expert: str) -> int:
         spec = self._catalog.get(expert)
         return spec.context_window if spec else 0
+
+    def _circuit_changed(self, expert: str, state: CircuitState) -> None:
+        self._metrics.circuit(expert, state)
+        log.warning("circuit", extra={"expert": expert, "state": state.value})
+
+
+def _most_at_once(expert: ExpertSpec) -> int:
+    """What all replicas of an expert can hold, in their batches and queues."""
+    return (expert.max_batch_size + expert.max_queue_len) * expert.scaling.max_replicas
 
 
 def _generate_request(request: ChatRequest) -> pb.GenerateRequest:
@@ -182,51 +260,3 @@ def _candidates(decision: RouteDecision) -> list[str]:
     """The experts that may answer, best first. One whom the caller named is not replaced by another."""
     experts = [candidate.expert for candidate in decision.ranking]
     return experts[:1] if decision.reason is Reason.PINNED else experts
-
-
-async def _accepted(call: Call, timeout_s: float) -> None:
-    """Wait for the empty message with which a replica takes a request on.
-
-    While an expert has no replica, Ray Serve's ingress holds its calls back in silence until there is one again.
-    """
-    try:
-        async with asyncio.timeout(timeout_s):
-            await _read(call)
-    except TimeoutError:
-        raise ExpertUnavailable("the expert did not take the request on") from None
-
-
-async def _first_token(call: Call) -> pb.GenerateChunk:
-    """Read up to the first message that carries tokens or the end: from there on the expert has answered."""
-    while True:
-        chunk = await _read(call)
-        if chunk.token_count or chunk.HasField("completion"):
-            return chunk
-
-
-async def _read(call: Call) -> pb.GenerateChunk:
-    """The next message before the answer has begun, where any failure is still a status."""
-    try:
-        chunk = await call.read()
-    except grpc.aio.AioRpcError as error:
-        raise _translate(error) from None
-    if isinstance(chunk, pb.GenerateChunk):
-        return chunk
-    raise ExpertUnavailable("the expert ended the stream without an answer")
-
-
-def _translate(error: grpc.aio.AioRpcError) -> MoegateError:
-    """Give a status its place among our errors. Its details are read, never passed on."""
-    match error.code():
-        case grpc.StatusCode.INVALID_ARGUMENT if (error.details() or "").startswith(_CONTEXT_SLUG):
-            return ContextLengthExceeded("the prompt is longer than the expert's context window", param="messages")
-        case grpc.StatusCode.INVALID_ARGUMENT if (error.details() or "").startswith(_FORMAT_SLUG):
-            return UnsupportedParameter("'response_format': the expert cannot keep to one", param="response_format")
-        case grpc.StatusCode.INVALID_ARGUMENT:
-            return InvalidRequest("the expert refused the request")
-        case grpc.StatusCode.RESOURCE_EXHAUSTED:
-            return Overloaded("the expert's queue is full; retry later")
-        case grpc.StatusCode.DEADLINE_EXCEEDED:
-            return DeadlineExceeded("the request's deadline passed")
-        case _:
-            return ExpertUnavailable("the expert cannot be reached; retry later")

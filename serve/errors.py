@@ -9,14 +9,20 @@ translates. Messages reach the client: they never hold a prompt, an address or a
     │   ├── ContextLengthExceeded the prompt fits no expert it may go to
     │   ├── UnsupportedParameter  understood, not offered
     │   ├── UnsupportedMediaType
-    │   └── PayloadTooLarge
+    │   ├── PayloadTooLarge
+    │   └── HeadersTooLarge
+    ├── Unauthorized              no API key, or a wrong one
     ├── NotFound                  no such path
     │   └── UnknownModel          no such expert
     ├── MethodNotAllowed
     ├── Overloaded                no permit, or the expert's queue is full
+    │   └── RateLimited           the key's requests or tokens are used up for now
+    │       └── BudgetExhausted   its USD are
     ├── DeadlineExceeded          the caller's deadline, or the gateway's, passed
     ├── ExpertUnavailable         nobody in the ranking could be reached
     ├── ExpertFailed              an expert broke after its first token
+    │   └── ExpertStalled         it stopped sending
+    ├── ShuttingDown              the gateway is on its way out
     └── InternalError             our fault
 """
 
@@ -35,18 +41,29 @@ class MoegateError(Exception):
         code: stable machine-readable slug; also the metric label `outcome`.
         param: the request field at fault, as the caller wrote it, if there is one.
         retry_after_s: seconds after which a retry makes sense, if one does.
+        headers: what else the client is told, as HTTP headers or gRPC metadata.
     """
 
     http_status: ClassVar[int] = 500
     grpc_status: ClassVar[StatusCode] = StatusCode.INTERNAL
     type: ClassVar[str] = "server_error"
     code: ClassVar[str] = "internal_error"
-    retry_after_s: ClassVar[float | None] = None
+    retry_after_s: float | None = None
 
-    def __init__(self, message: str, *, param: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
+        self.headers = headers
+        if retry_after_s is not None:
+            self.retry_after_s = retry_after_s
 
 
 class InvalidRequest(MoegateError):
@@ -90,6 +107,22 @@ class PayloadTooLarge(InvalidRequest):
     code = "payload_too_large"
 
 
+class HeadersTooLarge(InvalidRequest):
+    """The request's head is larger than the gateway accepts."""
+
+    http_status = 431
+    code = "headers_too_large"
+
+
+class Unauthorized(MoegateError):
+    """No API key, or a wrong one."""
+
+    http_status = 401
+    grpc_status = StatusCode.UNAUTHENTICATED
+    type = "invalid_request_error"
+    code = "invalid_api_key"
+
+
 class NotFound(MoegateError):
     """No such path."""
 
@@ -124,6 +157,18 @@ class Overloaded(MoegateError):
     retry_after_s = 1.0
 
 
+class RateLimited(Overloaded):
+    """The key has used up its requests or tokens for now."""
+
+    code = "rate_limit_exceeded"
+
+
+class BudgetExhausted(RateLimited):
+    """The key has used up its USD for the period."""
+
+    code = "insufficient_quota"
+
+
 class DeadlineExceeded(MoegateError):
     """The request's deadline passed before its answer was complete."""
 
@@ -148,6 +193,22 @@ class ExpertFailed(MoegateError):
     http_status = 502
     grpc_status = StatusCode.ABORTED
     code = "expert_failed"
+
+
+class ExpertStalled(ExpertFailed):
+    """The expert stopped sending tokens; what was streamed is incomplete."""
+
+    http_status = 504
+    code = "expert_stalled"
+
+
+class ShuttingDown(MoegateError):
+    """The gateway is on its way out."""
+
+    http_status = 503
+    grpc_status = StatusCode.UNAVAILABLE
+    code = "shutting_down"
+    retry_after_s = 1.0
 
 
 class InternalError(MoegateError):

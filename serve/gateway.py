@@ -6,7 +6,7 @@ wire again; everything between is here.
 
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from experts.catalog import Catalog
@@ -15,9 +15,13 @@ from router.decision import RouteDecision
 from router.policy import ExpertState, Wishes
 from router.router import Router
 from serve.admission import Admission
-from serve.dispatch import Dispatcher, ExpertStream
+from serve.allowance import Allowances, rate_headers
+from serve.dispatch import Dispatcher
+from serve.drain import Drain
 from serve.errors import ExpertUnavailable, InvalidRequest, UnknownModel, UnsupportedParameter
+from serve.expert_stream import ExpertStream
 from serve.health import HealthMonitor
+from serve.limits import Standing
 from serve.meter import Meter, Meters
 from serve.request import ChatRequest, validate
 from serve.route_query import last_speaker, route_query
@@ -31,10 +35,12 @@ class Answer:
     Attributes:
         decision: who answers, and why.
         overhead_s: seconds the gateway itself took before dispatch.
+        rate_headers: what is left of the key's limits, as both doors tell it.
         end: how it ended, once `chunks` is exhausted.
     """
 
-    def __init__(self, stream: ExpertStream, meter: Meter) -> None:
+    def __init__(self, stream: ExpertStream, meter: Meter, standing: Standing | None = None) -> None:
+        self.rate_headers = tuple(rate_headers(standing))
         self.decision = stream.decision
         self.overhead_s = meter.overhead_s
         self.end = End(pb.Completion(), 0.0, 0.0)
@@ -75,7 +81,9 @@ class Gateway:
         *,
         catalog: Catalog,
         router: Router,
+        allowances: Allowances,
         admission: Admission,
+        drain: Drain,
         dispatcher: Dispatcher,
         health: HealthMonitor,
         meters: Meters,
@@ -85,7 +93,9 @@ class Gateway:
         self.catalog = catalog
         self.health = health
         self._router = router
+        self._allowances = allowances
         self._admission = admission
+        self._drain = drain
         self._dispatcher = dispatcher
         self._meters = meters
         self._router_settings = settings
@@ -101,20 +111,23 @@ class Gateway:
         Raises:
             MoegateError: nothing was generated; or, out of `Answer.chunks`, the answer is incomplete.
         """
-        with self._meters.follow(request) as meter:
+        with self._meters.follow(request) as meter, self._drain.watch():
             self._check(request)
-            async with self._admission.permit(wait_s=request.deadline - self._clock()) as waited_s:
+            async with self._allowances.hold(request, meter) as standing, self._admitted(request) as waited_s:
                 meter.admitted(waited_s)
                 decision = self._decide(request)
                 meter.routed(decision)
                 async with self._dispatcher.dispatch(request, decision, meter.fell_back) as stream:
                     meter.answered(stream.decision)
-                    answer = Answer(stream, meter)
+                    answer = Answer(stream, meter, standing)
                     yield answer
                     completion = answer.end.completion
                     self.health.report_answer(
                         stream.decision.expert, completion, ttft_s=stream.ttft_s, now=self._clock()
                     )
+
+    def _admitted(self, request: ChatRequest) -> AbstractAsyncContextManager[float]:
+        return self._admission.permit(deadline=request.deadline, priority=request.priority, tenant=request.caller.name)
 
     def route(self, request: ChatRequest) -> RouteDecision:
         """Decide, and do no more.
@@ -182,7 +195,7 @@ class Gateway:
             ExpertState(
                 name=expert.name,
                 context_window=expert.context_window,
-                healthy=health.is_ready,
+                healthy=health.is_ready and not self._dispatcher.is_open(expert.name),
                 queue_len=self.health.queue_len(expert.name),
                 max_batch_size=expert.max_batch_size,
                 usd_per_million_tokens=expert.price.usd_per_completion_token * 1e6,

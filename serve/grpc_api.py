@@ -10,7 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -20,10 +20,13 @@ from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayServicer, add_GatewayServicer_to_server
 from serve.errors import InternalError, InvalidRequest, MoegateError
 from serve.gateway import Answer, Gateway
+from serve.grpc_errors import abort
+from serve.keys import KeyRing
 from serve.logs import log_fault
 from serve.proto_schema import decision_message, experts_message, summary_message
-from serve.request import ChatRequest
+from serve.request import ChatRequest, read_priority
 from serve.settings import Settings
+from serve.tls import grpc_credentials
 from serve.whole import gather
 from serve.wishes import read_wishes
 
@@ -38,8 +41,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class GatewayService(GatewayServicer):
     """The service."""
 
-    def __init__(self, gateway: Gateway, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, gateway: Gateway, keys: KeyRing, settings: Settings, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._gateway = gateway
+        self._keys = keys
         self._settings = settings
         self._clock = clock
 
@@ -80,10 +86,13 @@ class GatewayService(GatewayServicer):
 
     async def ListExperts(self, message: pb.ListExpertsRequest, context: Context) -> pb.ListExpertsResponse:
         """List the catalogue."""
-        return experts_message(self._gateway)
+        async with _errors_as_status(context):
+            self._keys.identify(_metadata(context, "authorization"))
+            return experts_message(self._gateway)
 
     def _request(self, message: pb.GenerateRequest, context: Context, *, is_stream: bool) -> ChatRequest:
         now = self._clock()
+        caller = self._keys.identify(_metadata(context, "authorization"))
         own_id = f"gen-{uuid.uuid4().hex}"
         remaining_s = context.time_remaining()
         limit_s = self._settings.timeout_s
@@ -106,19 +115,28 @@ class GatewayService(GatewayServicer):
                 ttft_target_ms=message.ttft_target_ms if message.HasField("ttft_target_ms") else None,
                 previous_expert=message.previous_expert,
             ),
+            priority=read_priority(partial(_metadata, context)),
+            caller=caller,
         )
 
 
 class GrpcServer:
     """The door's server: started, drained and stopped by `serve.app`."""
 
-    def __init__(self, gateway: Gateway, settings: Settings) -> None:
-        size = settings.grpc.max_message_bytes
+    def __init__(self, gateway: Gateway, keys: KeyRing, settings: Settings, *, is_shared: bool = False) -> None:
+        bounds = settings.grpc
         self._server = grpc.aio.server(
-            options=[("grpc.max_receive_message_length", size), ("grpc.so_reuseport", 0)],
+            options=[
+                ("grpc.max_receive_message_length", bounds.max_message_bytes),
+                ("grpc.max_metadata_size", bounds.max_metadata_bytes),
+                ("grpc.absolute_max_metadata_size", 2 * bounds.max_metadata_bytes),
+                ("grpc.max_concurrent_streams", bounds.max_streams),
+                ("grpc.so_reuseport", int(is_shared)),
+            ],
         )
+        self._credentials = grpc_credentials(settings.tls)
         self._health = health.aio.HealthServicer()
-        add_GatewayServicer_to_server(GatewayService(gateway, settings), self._server)
+        add_GatewayServicer_to_server(GatewayService(gateway, keys, settings), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
@@ -132,7 +150,10 @@ class GrpcServer:
             OSError: the port is taken.
         """
         try:
-            port = self._server.add_insecure_port(self._address)
+            if self._credentials is None:
+                port = self._server.add_insecure_port(self._address)
+            else:
+                port = self._server.add_secure_port(self._address, self._credentials)
         except RuntimeError:
             raise OSError(f"cannot listen on {self._address} for gRPC: is the port taken?") from None
         await self._server.start()
@@ -156,22 +177,12 @@ async def _errors_as_status(context: Context) -> AsyncIterator[None]:
     try:
         yield
     except MoegateError as error:
-        await _abort(context, error)
+        await abort(context, error)
     except grpc.aio.AbortError:
         raise
     except Exception as error:  # the door's edge: a fault of ours must still be a status
         log_fault(log, error)
-        await _abort(context, InternalError("internal error"))
-
-
-async def _abort(context: Context, error: MoegateError) -> NoReturn:
-    trailers = [("x-moegate-error-code", error.code)]
-    if error.param is not None:
-        trailers.append(("x-moegate-error-param", error.param))
-    if error.retry_after_s is not None:
-        trailers.append(("retry-after", str(max(1, round(error.retry_after_s)))))
-        trailers.append(("grpc-retry-pushback-ms", str(int(error.retry_after_s * 1000))))
-    await context.abort(error.grpc_status, error.message, tuple(trailers))
+        await abort(context, InternalError("internal error"))
 
 
 def _caller_request_id(context: Context) -> str | None:
@@ -195,4 +206,5 @@ def _routing_metadata(request: ChatRequest, answer: Answer) -> tuple[tuple[str, 
         ("x-moegate-confidence", f"{decision.confidence:.4f}"),
         ("x-moegate-overhead-ms", f"{answer.overhead_s * 1e3:.3f}"),
         ("x-moegate-router", decision.router_version),
+        *answer.rate_headers,
     )

@@ -73,7 +73,7 @@ class HealthMonitor:
             log.info("expert is up", extra={"expert": name})
         health.is_ready, health.failures = True, 0
         health.structured_output = answer.structured_output
-        self._metrics.expert_ready(name, True)
+        self._metrics.experts.ready(name, True)
         self.report_load(name, answer.load)
 
     def _probe_failed(self, name: str) -> None:
@@ -84,13 +84,13 @@ class HealthMonitor:
         if health.is_ready:
             log.warning("expert is down", extra={"expert": name})
         health.is_ready = False
-        self._metrics.expert_ready(name, False)
+        self._metrics.experts.ready(name, False)
 
     def report_load(self, name: str, load: pb.Load) -> None:
         """Take in how busy an expert says it is, from a probe or from the last message of a stream."""
         health = self.experts[name]
         health.running, health.waiting = load.running, load.waiting
-        self._metrics.expert_load(name, load.running, load.waiting)
+        self._metrics.experts.load(name, load.running, load.waiting)
 
     def report_answer(self, name: str, completion: pb.Completion, *, ttft_s: float, now: float) -> None:
         """Take in a finished answer, from the last message of its stream.

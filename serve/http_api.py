@@ -14,13 +14,23 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-from serve.asgi import EVENT_STREAM, JSON, ClientGone, Header, Reply, cancelled_by_disconnect, header, read_json_body
+from serve.asgi import (
+    EVENT_STREAM,
+    JSON,
+    ClientGone,
+    Header,
+    Reply,
+    cancelled_by_disconnect,
+    header,
+    read_json_body,
+    text_header,
+)
 from serve.errors import InternalError, InvalidRequest, MoegateError
 from serve.gateway import Answer, Gateway
 from serve.logs import log_fault
 from serve.openai_response import Dialect, Envelope, Frames
 from serve.openai_schema import ChatCompletionBody, CompletionBody, parse
-from serve.request import ChatRequest
+from serve.request import ChatRequest, read_priority
 from serve.settings import Settings
 from serve.whole import gather
 from serve.wishes import read_wishes
@@ -69,8 +79,10 @@ class GenerateEndpoint:
                 received_at=received_at,
                 deadline=received_at + timeout_s(scope, self._settings.timeout_s),
                 wishes=read_wishes(
-                    partial(_text_header, scope), quality_cost=body.quality_cost, ttft_target_ms=body.ttft_target_ms
+                    partial(text_header, scope), quality_cost=body.quality_cost, ttft_target_ms=body.ttft_target_ms
                 ),
+                priority=read_priority(partial(text_header, scope)),
+                caller=scope["state"]["caller"],
             )
             async with cancelled_by_disconnect(receive), self._gateway.generate(request) as answer:
                 envelope = Envelope.begin(own_id, answer.decision.expert, self._dialect)
@@ -130,11 +142,6 @@ def timeout_s(scope: Scope, limit_s: float) -> float:
     return min(asked_ms / 1000, limit_s)
 
 
-def _text_header(scope: Scope, name: str) -> str | None:
-    value = header(scope, name.encode())
-    return None if value is None else value.decode("latin-1")
-
-
 def _routing_headers(answer: Answer) -> list[Header]:
     decision = answer.decision
     return [
@@ -143,4 +150,5 @@ def _routing_headers(answer: Answer) -> list[Header]:
         (b"x-moegate-confidence", f"{decision.confidence:.4f}".encode()),
         (b"x-moegate-overhead-ms", f"{answer.overhead_s * 1e3:.3f}".encode()),
         (b"x-moegate-router", decision.router_version.encode()),
+        *((name.encode(), value.encode()) for name, value in answer.rate_headers),
     ]

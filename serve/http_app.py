@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -14,12 +14,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from serve.asgi import error_headers
+from serve.asgi import Reply, error_headers, text_header
 from serve.errors import InternalError, MethodNotAllowed, MoegateError, NotFound, UnknownModel
 from serve.gateway import Gateway
 from serve.http_api import GenerateEndpoint
+from serve.keys import KeyRing
 from serve.logs import log_fault
-from serve.metrics import Metrics
+from serve.metrics.page import Page
 from serve.openai_document import openai_document
 from serve.openai_response import ChatDialect, CompletionDialect, error_body
 from serve.openai_schema import ChatCompletionBody, CompletionBody
@@ -33,18 +34,22 @@ _AUTO: Final = "auto"
 class HttpApp:
     """The ASGI application."""
 
-    def __init__(self, gateway: Gateway, metrics: Metrics, settings: Settings) -> None:
+    def __init__(
+        self, gateway: Gateway, metrics_page: Callable[[], Awaitable[Page]], keys: KeyRing, settings: Settings
+    ) -> None:
         self._gateway = gateway
-        self._metrics = metrics
+        self._page = metrics_page
+        self._keys = keys
         self._started_at = int(time.time())
         self._document = orjson.dumps(openai_document())
         self.is_draining = False
-        chat = GenerateEndpoint(gateway, settings, ChatCompletionBody, ChatDialect())
-        completions = GenerateEndpoint(gateway, settings, CompletionBody, CompletionDialect())
+        self._generating = {
+            "/v1/chat/completions": GenerateEndpoint(gateway, settings, ChatCompletionBody, ChatDialect()),
+            "/v1/completions": GenerateEndpoint(gateway, settings, CompletionBody, CompletionDialect()),
+        }
         self._app = Starlette(
             routes=[
-                Route("/v1/chat/completions", chat, methods=["POST"]),
-                Route("/v1/completions", completions, methods=["POST"]),
+                *(Route(path, endpoint, methods=["POST"]) for path, endpoint in self._generating.items()),
                 Route("/v1/models", self._models),
                 Route("/v1/models/{name}", self._model),
                 Route("/health", self._health),
@@ -60,9 +65,17 @@ class HttpApp:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection's next request; the last place where a fault can be caught."""
+        """Serve one connection's next request; the last place where a fault can be caught.
+
+        What generates goes straight to its endpoint: Starlette's layers would see every token of a stream pass.
+        """
+        endpoint = self._generating.get(scope["path"]) if scope["method"] == "POST" else None
         try:
-            await self._app(scope, receive, send)
+            if scope["path"].startswith("/v1/"):
+                scope["state"]["caller"] = self._keys.identify(text_header(scope, "authorization"))
+            await (endpoint or self._app)(scope, receive, send)
+        except MoegateError as error:
+            await Reply(send).fail(error)
         except Exception as error:  # the door's edge; Starlette has already answered 500
             log_fault(log, error)
 
@@ -96,7 +109,7 @@ class HttpApp:
 
     async def _metrics_page(self, request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(self._metrics.registry), media_type=content_type)
+        return Response(encode(await self._page()), media_type=content_type)
 
     async def _openapi(self, request: Request) -> Response:
         return Response(self._document, media_type="application/json")

@@ -7,8 +7,9 @@ because an exception's text can hold anything a client sent.
 import logging
 import sys
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import orjson
 
@@ -32,9 +33,32 @@ class JsonLines(logging.Formatter):
         return orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z).decode()
 
 
+class Lines(logging.StreamHandler[TextIO]):
+    """Writes lines; one that cannot be written (a full disk) is counted, and nobody waits or fails for it.
+
+    Attributes:
+        on_loss: called for each line that is lost.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.on_loss: Callable[[], None] = lambda: None
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Count it."""
+        self.on_loss()
+
+
+def count_losses(on_loss: Callable[[], None]) -> None:
+    """Tell of every line that is lost from now on."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, Lines):
+            handler.on_loss = on_loss
+
+
 def set_up_logging(level: str) -> None:
     """Send every logger of the process through `JsonLines` to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Lines(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start and stop are told by serve.app

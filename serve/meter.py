@@ -66,32 +66,32 @@ class Meter(AbstractContextManager["Meter"]):
         self.cost_usd = 0.0
 
     def __enter__(self) -> Self:
-        self._metrics.in_flight.labels(self._expert).inc()
+        self._metrics.requests.in_flight.labels(self._expert).inc()
         return self
 
     def admitted(self, waited_s: float) -> None:
         """A permit came after `waited_s` seconds."""
         self._admitted_after_s = waited_s
-        self._metrics.admission_wait.observe(waited_s)
+        self._metrics.admission.wait.observe(waited_s)
 
     def routed(self, decision: RouteDecision) -> None:
         """The router has decided; dispatch comes next."""
         self._decided(decision)
-        self._metrics.route.observe(decision.route_s)
+        self._metrics.routing.seconds.observe(decision.route_s)
         if decision.reason in _CHOSEN_BY_ROUTER:
-            self._metrics.confidence.labels(decision.expert).observe(decision.confidence)
+            self._metrics.routing.confidence.labels(decision.expert).observe(decision.confidence)
         self.overhead_s = self._clock() - self._request.received_at - self._admitted_after_s
-        self._metrics.overhead.observe(self.overhead_s)
+        self._metrics.requests.overhead.observe(self.overhead_s)
 
     def fell_back(self, expert: str, to: str) -> None:
         """`expert` failed before its first token; `to` is asked next."""
-        self._metrics.fallbacks.labels(expert, to).inc()
+        self._metrics.dispatch.fallbacks.labels(expert, to).inc()
         log.warning("fell back", extra={"request_id": self._request.request_id, "expert": expert, "to": to})
 
     def answered(self, decision: RouteDecision) -> None:
         """Somebody gave a first token: the decision as carried out."""
         self._decided(decision)
-        self._metrics.decisions.labels(decision.expert, decision.reason.value).inc()
+        self._metrics.routing.decisions.labels(decision.expert, decision.reason.value).inc()
 
     def tokens(self, chunk: pb.GenerateChunk) -> None:
         """A message has come: so many tokens; the first one also says how long the prompt is."""
@@ -103,9 +103,9 @@ class Meter(AbstractContextManager["Meter"]):
         if not self._completion_tokens:
             self._first_at = now
             self.ttft_s = now - self._request.received_at
-            self._metrics.ttft.labels(self._expert, self._mode).observe(self.ttft_s)
+            self._metrics.requests.ttft.labels(self._expert, self._mode).observe(self.ttft_s)
         else:
-            self._metrics.inter_token.labels(self._expert).observe((now - self._last_at) / count)
+            self._metrics.requests.inter_token.labels(self._expert).observe((now - self._last_at) / count)
         self._last_at = now
         self._completion_tokens += count
 
@@ -114,18 +114,22 @@ class Meter(AbstractContextManager["Meter"]):
         usage = completion.usage
         self._prompt_tokens, self._completion_tokens = usage.prompt_tokens, usage.completion_tokens
         for field, count in completion.tool_calls.ListFields():
-            self._metrics.tool_calls.labels(self._expert, field.name).inc(count)
+            self._metrics.requests.tool_calls.labels(self._expert, field.name).inc(count)
         if completion.dropped_citations:
-            self._metrics.dropped_citations.labels(self._expert).inc(completion.dropped_citations)
+            self._metrics.requests.dropped_citations.labels(self._expert).inc(completion.dropped_citations)
         return self._price()
+
+    def spent(self) -> tuple[int, float]:
+        """Tokens, prompt and completion together, and USD, so far."""
+        return self._prompt_tokens + self._completion_tokens, self._price()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         outcome = _outcome(error)
         duration_s = self._clock() - self._request.received_at
-        self._metrics.in_flight.labels(self._expert).dec()
-        self._metrics.requests.labels(self._expert, self._request.door, outcome).inc()
+        self._metrics.requests.in_flight.labels(self._expert).dec()
+        self._metrics.requests.ended.labels(self._expert, self._request.door, outcome).inc()
         if self._expert != NO_EXPERT:
             self._count(outcome, duration_s)
         self._log(outcome, duration_s)
@@ -136,9 +140,9 @@ class Meter(AbstractContextManager["Meter"]):
 
     def _decided(self, decision: RouteDecision) -> None:
         self._decision = decision
-        self._metrics.in_flight.labels(self._expert).dec()
+        self._metrics.requests.in_flight.labels(self._expert).dec()
         self._expert = decision.expert
-        self._metrics.in_flight.labels(self._expert).inc()
+        self._metrics.requests.in_flight.labels(self._expert).inc()
 
     def _price(self) -> float:
         spec = self._catalog.get(self._expert)
@@ -147,7 +151,7 @@ class Meter(AbstractContextManager["Meter"]):
         return self.cost_usd
 
     def _count(self, outcome: str, duration_s: float) -> None:
-        metrics, expert, n = self._metrics, self._expert, self._completion_tokens
+        metrics, expert, n = self._metrics.requests, self._expert, self._completion_tokens
         metrics.duration.labels(expert, self._mode).observe(duration_s)
         metrics.tokens.labels(expert, "prompt").inc(self._prompt_tokens)
         metrics.tokens.labels(expert, "completion").inc(n)
@@ -161,6 +165,7 @@ class Meter(AbstractContextManager["Meter"]):
         decision = self._decision
         fields = {
             "request_id": self._request.request_id,
+            "tenant": self._request.caller.name or None,
             "door": self._request.door,
             "mode": self._mode,
             "outcome": outcome,

@@ -6,17 +6,22 @@ from pydantic.json_schema import models_json_schema
 
 from serve import __version__
 from serve.openai_schema import ChatCompletionBody, CompletionBody
+from serve.request import PRIORITY_HEADER
 from serve.wishes import PREVIOUS_EXPERT_HEADER, QUALITY_COST_HEADER, TTFT_TARGET_HEADER
 
 _REF: Final = "#/components/schemas/{model}"
 _STATUSES: Final = {
     "400": "The request is malformed, out of range, or longer than the context window",
+    "401": "No API key, or a wrong one",
     "404": "No such model",
     "408": "The deadline passed",
     "413": "The body is too large",
     "415": "The body is not JSON",
-    "429": "At capacity; see Retry-After",
+    "429": "At capacity, or the key's limits are reached; see Retry-After",
+    "431": "The request's head is too large",
     "500": "A fault of the gateway",
+    "502": "The expert broke after its first token, of an answer that was asked for whole",
+    "504": "Or fell silent",
     "503": "No expert can answer; see Retry-After",
 }
 _ERROR_SCHEMA: Final = {
@@ -49,6 +54,7 @@ _REQUEST_HEADERS: Final = {
     "x-request-timeout-ms": "Milliseconds the caller gives it",
     QUALITY_COST_HEADER: "As the field quality_cost, which wins",
     TTFT_TARGET_HEADER: "As the field ttft_target_ms, which wins",
+    PRIORITY_HEADER: "interactive (the default) or batch: who goes first when there is a queue",
     PREVIOUS_EXPERT_HEADER: "The expert that answered the conversation's last turn",
 }
 

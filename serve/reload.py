@@ -36,9 +36,9 @@ class RouterReloader:
                 return
             self._router.take_up(artifact)
         except ArtifactError as error:
-            self._metrics.router_reloads.labels("refused").inc()
+            self._metrics.routing.reloads.labels("refused").inc()
             log.warning("router artefact refused", extra={"error": str(error), "router": self._router.version})
         else:
-            self._metrics.router_reloads.labels("taken").inc()
-            self._metrics.build(self._router.version)
+            self._metrics.routing.reloads.labels("taken").inc()
+            self._metrics.process.build(self._router.version)
             log.info("router replaced", extra={"router": self._router.version})

@@ -5,6 +5,7 @@ between a door and an expert. `validate` holds every rule the two doors share; a
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -13,6 +14,8 @@ import orjson
 from experts.json_schema import SchemaError, parse_schema, reduce_schema
 from protos import chat_pb2 as chat
 from serve.errors import InvalidRequest, UnsupportedParameter
+from serve.fair_queue import Priority
+from serve.keys import ANYONE, Caller
 from serve.wishes import CallerWishes
 
 Door = Literal["http", "grpc"]
@@ -49,6 +52,8 @@ class ChatRequest:
         received_at: gateway's monotonic clock, seconds.
         deadline: gateway's monotonic clock, seconds.
         wishes: what the caller asks of routing.
+        priority: who goes first when there is a queue.
+        caller: who asks, by the API key.
     """
 
     id: str
@@ -61,6 +66,8 @@ class ChatRequest:
     received_at: float
     deadline: float
     wishes: CallerWishes = NO_WISHES
+    priority: Priority = Priority.INTERACTIVE
+    caller: Caller = ANYONE
 
     @property
     def has_documents(self) -> bool:
@@ -76,6 +83,24 @@ class ChatRequest:
     def pinned(self) -> str | None:
         """The expert the caller named, if any."""
         return None if self.model in AUTO else self.model
+
+
+PRIORITY_HEADER: Final = "x-moegate-priority"
+
+
+def read_priority(header: Callable[[str], str | None]) -> Priority:
+    """Read a request's class of priority out of its headers or metadata; interactive where it names none.
+
+    Raises:
+        InvalidRequest: there is no such class.
+    """
+    text = header(PRIORITY_HEADER)
+    if text is None:
+        return Priority.INTERACTIVE
+    try:
+        return Priority(text)
+    except ValueError:
+        raise InvalidRequest(f"'{PRIORITY_HEADER}' is interactive or batch", param=PRIORITY_HEADER) from None
 
 
 def validate(request: ChatRequest, *, max_tokens_limit: int) -> None:

@@ -7,9 +7,9 @@ down as arguments; nobody reads the environment after start.
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 
@@ -27,6 +27,9 @@ class HttpSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)  # 0 = any free port
     max_body_bytes: int = Field(4 * 2**20, ge=1024)
+    max_header_bytes: int = Field(32 * 2**10, ge=1024)
+    max_connections: int = Field(4096, ge=1)
+    read_timeout_s: float = Field(30.0, gt=0)  # from a request's first byte (or the connection) to its last
     keep_alive_s: int = Field(75, ge=1)
 
 
@@ -36,6 +39,24 @@ class GrpcSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(8001, ge=0, le=65535)
     max_message_bytes: int = Field(4 * 2**20, ge=1024)
+    max_metadata_bytes: int = Field(32 * 2**10, ge=1024)
+    max_streams: int = Field(4096, ge=1)  # open calls of one connection
+
+
+class TlsSettings(_Section):
+    """TLS for both doors; PEM files."""
+
+    certificate: Path | None = None  # None = plain text
+    key: Path | None = None
+    client_ca: Path | None = None  # clients must show a certificate that it signed
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together")
+        if self.client_ca is not None and self.certificate is None:
+            raise ValueError("client_ca needs a certificate")
+        return self
 
 
 class ExpertsSettings(_Section):
@@ -50,11 +71,51 @@ class ExpertsSettings(_Section):
     channels: int = Field(2, ge=1, le=64)  # HTTP/2 connections to the ingress
 
 
+class KeySettings(_Section):
+    """One API key; `moegate key NAME` makes one."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")  # the tenant in logs
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")  # of the key, in hexadecimal
+    rpm: int | None = Field(None, ge=1)  # requests a minute
+    tpm: int | None = Field(None, ge=1)  # tokens a minute, of prompts and answers together
+    usd: float | None = Field(None, ge=0)  # USD a day or month, at the catalogue's prices
+    usd_per: Literal["day", "month"] = "day"  # UTC days; a month is 30 of them
+
+
+class AccessSettings(_Section):
+    """Who may come in."""
+
+    keys: tuple[KeySettings, ...] = ()  # none, and no file = everybody
+    keys_file: Path | None = None  # YAML with `keys`, as above
+    allow_open: bool = False  # without keys, listen beyond this machine all the same
+    redis_url: str | None = None  # where limits are counted, for several gateways; None = in this one
+    redis_timeout_s: float = Field(0.05, gt=0)  # after which the gateway counts for itself
+
+
+class CircuitSettings(_Section):
+    """When an expert is left alone, and for how long."""
+
+    failures: int = Field(5, ge=1)  # in a row
+    open_s: float = Field(5.0, gt=0)  # doubled each time a trial fails
+    max_open_s: float = Field(60.0, gt=0)
+
+
+class DispatchSettings(_Section):
+    """What is done when an expert fails or is slow."""
+
+    retries: int = Field(1, ge=0, le=5)  # further attempts at the same expert, before the next one is asked
+    retry_ratio: float = Field(0.2, ge=0)  # retries, fallbacks and hedges per request, in the long run
+    retry_burst: float = Field(20.0, ge=1)  # and at once
+    hedge_after_ms: float | None = Field(None, ge=1)  # without a first token by then the next expert is asked as well
+    patience_s: float = Field(30.0, gt=0)  # a stream without a message for so long has failed
+    circuit: CircuitSettings = Field(default_factory=CircuitSettings)
+
+
 class AdmissionSettings(_Section):
     """How many requests may be inside at once, and how many may wait."""
 
-    max_in_flight: int = Field(256, ge=1)
-    max_queue_len: int = Field(256, ge=0)
+    max_in_flight: int = Field(1024, ge=1)
+    max_queue_len: int = Field(1024, ge=0)
     queue_timeout_s: float = Field(10.0, gt=0)
 
 
@@ -83,12 +144,17 @@ class Settings(BaseSettings):
 
     http: HttpSettings = Field(default_factory=HttpSettings)
     grpc: GrpcSettings = Field(default_factory=GrpcSettings)
+    tls: TlsSettings = Field(default_factory=TlsSettings)
+    access: AccessSettings = Field(default_factory=AccessSettings)
     experts: ExpertsSettings = Field(default_factory=ExpertsSettings)
+    dispatch: DispatchSettings = Field(default_factory=DispatchSettings)
     admission: AdmissionSettings = Field(default_factory=AdmissionSettings)
     router: RouterSettings = Field(default_factory=RouterSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+    workers: int = Field(1, ge=1, le=64)  # gateway processes that share both ports
     timeout_s: float = Field(300.0, gt=0)  # deadline of a request that brings none, seconds
-    shutdown_grace_s: float = Field(5.0, ge=0)  # how long streams may finish after SIGTERM, seconds
+    shutdown_delay_s: float = Field(0.0, ge=0)  # from SIGTERM to closed doors: not ready, still answering, seconds
+    shutdown_grace_s: float = Field(5.0, ge=0)  # how long streams may finish after that, seconds
 
     @classmethod
     def settings_customise_sources(

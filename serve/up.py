@@ -17,7 +17,8 @@ import orjson
 from rich.console import Console
 
 from experts.catalog import load_catalog
-from serve.app import App, run, stop_on_signals
+from serve.app import run, stop_on_signals
+from serve.listening import Listening
 from serve.settings import Settings
 
 _STOP_EXPERTS_S: Final = 12.0  # `experts.app` ends itself, and all that it started, in less
@@ -165,7 +166,7 @@ class _Experts:
         raise ExpertsFailed(f"the experts' process ended while starting; its log is {self._log}")
 
 
-def _announce(app: App, console: Console) -> None:
+def _announce(app: Listening, console: Console) -> None:
     """Say that all is ready, on one line for people and scripts alike."""
     line = f"moegate ready: HTTP http://{app.http_address}, gRPC {app.grpc_address}"
     console.print(line, style="bold green", soft_wrap=True, highlight=False)

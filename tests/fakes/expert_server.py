@@ -33,6 +33,7 @@ class Script:
         gap_s: seconds between tokens.
         refuse: status (and details) in place of any token.
         break_after: after so many tokens the stream fails with INTERNAL, details like Ray's.
+        lose: so many requests are lost on the way: UNAVAILABLE before anything is said.
         is_down: `Describe` and `Generate` both answer UNAVAILABLE.
         requests, live, cancelled: what has happened so far.
     """
@@ -45,6 +46,7 @@ class Script:
     gap_s: float = 0.0
     refuse: tuple[grpc.StatusCode, str] | None = None
     break_after: int | None = None
+    lose: int = 0
     is_down: bool = False
     requests: list[pb.GenerateRequest] = field(default_factory=list)
     metadata: list[dict[str, str]] = field(default_factory=list)
@@ -79,6 +81,9 @@ class FakeExperts(ExpertServicer):
         script.metadata.append({key: str(value) for key, value in context.invocation_metadata() or ()})
         if script.refuse is not None:
             await context.abort(*script.refuse)
+        if script.lose:
+            script.lose -= 1
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed at 10.0.0.1")
         script.live += 1
         try:
             async for chunk in self._play(script, request, context):

@@ -1,0 +1,119 @@
+"""API keys: who a caller is. Both doors ask here first.
+
+A key is 256 random bits, shown once when `moegate key NAME` makes it; what is configured is its SHA-256, which needs no
+salt and no slow hash because nothing so long can be guessed. Without any key configured everybody may come in, and
+`serve.exposure` sees to it that this is wanted.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from serve.errors import Unauthorized
+from serve.limits import UNLIMITED, Limit
+from serve.settings import AccessSettings, KeySettings, SettingsError
+
+_PREFIX: Final = "mg-"
+_SCHEME: Final = "bearer "
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks.
+
+    Attributes:
+        name: the key's name, the tenant in logs and in the queue; empty where no keys are configured.
+        limit: what the key may use.
+    """
+
+    name: str
+    limit: Limit
+
+
+ANYONE: Final = Caller("", UNLIMITED)
+
+
+class KeyRing:
+    """The keys that open the doors."""
+
+    def __init__(self, keys: Iterable[KeySettings]) -> None:
+        self._callers = {key.sha256: Caller(key.name, _limit(key)) for key in keys}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anybody may come in."""
+        return not self._callers
+
+    @property
+    def callers(self) -> tuple[Caller, ...]:
+        """Everybody who has a key."""
+        return tuple(self._callers.values())
+
+    def identify(self, authorization: str | None) -> Caller:
+        """Tell who asks, from the header `authorization: Bearer KEY`.
+
+        Raises:
+            Unauthorized: there is no key, or a wrong one.
+        """
+        if self.is_open:
+            return ANYONE
+        if authorization is None or authorization[: len(_SCHEME)].lower() != _SCHEME:
+            raise Unauthorized("an API key is required: 'authorization: Bearer KEY'")
+        shown = _digest(authorization[len(_SCHEME) :].strip())
+        found = None
+        for digest, caller in self._callers.items():
+            if hmac.compare_digest(digest, shown):  # in the same time, however much of it is right
+                found = caller
+        if found is None:
+            raise Unauthorized("the API key is not valid")
+        return found
+
+
+def load_keys(settings: AccessSettings) -> tuple[KeySettings, ...]:
+    """Gather the keys of the settings and of the keys' file.
+
+    Raises:
+        SettingsError: the file cannot be used, or a name or a key is there twice.
+    """
+    keys = (*settings.keys, *_read(settings))
+    for what, values in (("name", [key.name for key in keys]), ("key", [key.sha256 for key in keys])):
+        if len(set(values)) < len(values):
+            raise SettingsError(f"access: a {what} is there twice")
+    return keys
+
+
+def new_key() -> tuple[str, str]:
+    """Make a key; returns it and its digest, which alone is to be kept."""
+    key = _PREFIX + secrets.token_urlsafe(32)
+    return key, _digest(key)
+
+
+class _KeysFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keys: tuple[KeySettings, ...]
+
+
+def _read(settings: AccessSettings) -> tuple[KeySettings, ...]:
+    if settings.keys_file is None:
+        return ()
+    try:
+        return _KeysFile.model_validate(yaml.safe_load(settings.keys_file.read_text())).keys
+    except OSError as error:
+        raise SettingsError(f"access.keys_file: {error.strerror}") from None
+    except (ValidationError, yaml.YAMLError):
+        raise SettingsError("access.keys_file: it must hold 'keys', each with 'name' and 'sha256'") from None
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _limit(key: KeySettings) -> Limit:
+    return Limit(key.rpm, key.tpm, key.usd, 86400 if key.usd_per == "day" else 30 * 86400)

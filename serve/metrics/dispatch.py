@@ -1,0 +1,25 @@
+"""Metrics of dispatch: attempts beyond the first, and the experts' circuits."""
+
+from typing import Final
+
+from serve.circuit import CircuitState
+from serve.metrics.registrar import Across, Registrar
+
+_LEVELS: Final = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
+
+
+class DispatchMetrics:
+    """`serve.dispatch` and `serve.meter` write them."""
+
+    def __init__(self, add: Registrar) -> None:
+        self.fallbacks = add.counter("fallbacks", "Moves to the next expert before the first token", "expert", "to")
+        self.retries = add.counter("retries", "Further attempts at the same expert before the first token", "expert")
+        self.hedges = add.counter("hedges", "Second experts asked beside a slow first one", "expert", "to")
+        self.refused_attempts = add.counter(
+            "refused_attempts", "Retries, fallbacks and hedges that the retry budget did not allow"
+        )
+        self._circuit = add.gauge("circuit_state", "0 closed, 1 half open, 2 open", "expert", across=Across.MAX)
+
+    def circuit(self, expert: str, state: CircuitState) -> None:
+        """Record a circuit's state."""
+        self._circuit.labels(expert).set(_LEVELS[state])

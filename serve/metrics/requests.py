@@ -1,0 +1,55 @@
+"""Metrics of requests as a whole: how many, how they ended, how long each part took by the gateway's clock."""
+
+from typing import Final
+
+from serve.metrics import buckets
+from serve.metrics.registrar import Registrar
+
+NO_EXPERT: Final = "none"
+"""The expert label of a request that reached none."""
+
+
+class RequestMetrics:
+    """`serve.meter` writes them."""
+
+    def __init__(self, add: Registrar) -> None:
+        self.ended = add.counter(
+            "requests", "Requests ended, by the expert that answered, door and outcome", "expert", "door", "outcome"
+        )
+        self.in_flight = add.gauge(
+            "requests_in_flight", "Requests being answered, by expert (none: not yet routed)", "expert"
+        )
+        self.duration = add.histogram(
+            "request_duration_seconds", "Request received to answer complete", buckets.DURATION, "expert", "mode"
+        )
+        self.ttft = add.histogram(
+            "time_to_first_token_seconds",
+            "Request received to first token from the expert",
+            buckets.TTFT,
+            "expert",
+            "mode",
+        )
+        self.inter_token = add.histogram(
+            "inter_token_seconds",
+            "Gap between consecutive messages of a stream, divided by the tokens the later one carries",
+            buckets.INTER_TOKEN,
+            "expert",
+        )
+        self.per_output_token = add.histogram(
+            "time_per_output_token_seconds",
+            "(last token - first token) / (tokens - 1) of a request",
+            buckets.INTER_TOKEN,
+            "expert",
+        )
+        self.overhead = add.histogram(
+            "gateway_overhead_seconds", "Request received to dispatch, the wait for a permit left out", buckets.GATEWAY
+        )
+        self.tokens = add.counter("tokens", "Tokens of answers, also of cancelled ones", "expert", "kind")
+        self.wasted_tokens = add.counter(
+            "wasted_tokens", "Completion tokens of requests that were cancelled or failed", "expert"
+        )
+        self.cost = add.counter("cost_usd", "USD at the catalogue's prices", "expert")
+        self.tool_calls = add.counter("tool_calls", "Tool calls that the model began, by outcome", "expert", "outcome")
+        self.dropped_citations = add.counter(
+            "dropped_citations", "Citations [n] that named no document, taken out of the answer", "expert"
+        )

@@ -1,0 +1,43 @@
+"""Notices silence: one timer a call, set anew only when it goes off, so that a message costs no timer of its own."""
+
+import asyncio
+from collections.abc import Callable
+
+
+class Patience:
+    """Waits for something to be heard.
+
+    Attributes:
+        limit_s: how long a wait may last, seconds; may be made longer at any time.
+        is_over: a wait lasted longer, and `on_silence` has been called.
+    """
+
+    def __init__(self, limit_s: float, on_silence: Callable[[], object]) -> None:
+        self.limit_s = limit_s
+        self.is_over = False
+        self._on_silence = on_silence
+        self._loop = asyncio.get_running_loop()
+        self._since: float | None = None
+        self._timer = self._loop.call_later(limit_s, self._look)
+
+    def wait(self) -> None:
+        """A wait begins. Time between waits does not count: it is our own reader that is slow then."""
+        self._since = self._loop.time()
+
+    def heard(self) -> None:
+        """It ends."""
+        self._since = None
+
+    def stop(self) -> None:
+        """Nothing is waited for any more."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        left_s = self.limit_s
+        if self._since is not None:
+            left_s += self._since - self._loop.time()
+        if left_s > 0:
+            self._timer = self._loop.call_later(left_s, self._look)
+        else:
+            self.is_over = True
+            self._on_silence()

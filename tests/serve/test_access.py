@@ -1,0 +1,233 @@
+"""Who may come in, through both doors; what a key may use; what a gateway without keys may listen on."""
+
+import hashlib
+import logging
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import httpx2
+import openai
+import pytest
+import pytest_asyncio
+import yaml
+
+from protos import chat_pb2 as chat
+from protos import gateway_pb2 as pb
+from protos.gateway_pb2_grpc import GatewayStub
+from serve.app import App
+from serve.cli import main
+from serve.exposure import check_exposure, is_loopback
+from serve.settings import Settings, SettingsError, load_settings
+from tests.fakes.expert_server import FakeExperts
+
+CHAT = "/v1/chat/completions"
+BODY = {"model": "coder", "messages": [{"role": "user", "content": "hello"}]}
+KEY, OTHER = "mg-alpha", "mg-beta"
+PROTO = pb.GenerateRequest(
+    model="coder", conversation=chat.Conversation(messages=[chat.Message(role=chat.ROLE_USER, content="hello")])
+)
+
+
+def entry(key: str, name: str, **limits: Any) -> dict[str, Any]:
+    return {"name": name, "sha256": hashlib.sha256(key.encode()).hexdigest(), **limits}
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+def keyed(*keys: dict[str, Any]) -> Any:
+    return pytest.mark.parametrize("overrides", [{"access": {"keys": keys}}])
+
+
+@keyed(entry(KEY, "alpha"), entry(OTHER, "beta"))
+async def test_no_key_no_answer(http: httpx2.AsyncClient, stub: GatewayStub, experts: FakeExperts) -> None:
+    for headers in ({}, bearer("mg-wrong"), {"authorization": KEY}, {"authorization": f"Basic {KEY}"}):
+        for response in (
+            await http.post(CHAT, json=BODY, headers=headers),
+            await http.get("/v1/models", headers=headers),
+        ):
+            assert (response.status_code, response.json()["error"]["code"]) == (401, "invalid_api_key")
+            assert KEY not in response.text
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.Complete(PROTO)
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    with pytest.raises(grpc.aio.AioRpcError):
+        await stub.ListExperts(pb.ListExpertsRequest())
+    assert not experts["coder"].requests
+    assert {(await http.get(path)).status_code for path in ("/health", "/ready", "/metrics")} == {200}
+
+
+@keyed(entry(KEY, "alpha"), entry(OTHER, "beta"))
+async def test_a_key_opens_both_doors_and_names_the_tenant(
+    app: App, http: httpx2.AsyncClient, stub: GatewayStub, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    assert (await http.post(CHAT, json=BODY, headers=bearer(KEY))).status_code == 200
+    assert (await stub.Complete(PROTO, metadata=tuple(bearer(OTHER).items()))).text
+    tenants = [record.tenant for record in caplog.records if record.message == "request"]  # type: ignore[attr-defined]
+    assert tenants == ["alpha", "beta"]
+    assert KEY not in caplog.text
+    assert "alpha" not in (await http.get("/metrics")).text
+
+
+@keyed(entry(KEY, "alpha", rpm=2, tpm=1000))
+async def test_limits_are_told_and_kept(http: httpx2.AsyncClient, stub: GatewayStub, app: App) -> None:
+    first = await http.post(CHAT, json={**BODY, "max_tokens": 50}, headers=bearer(KEY))
+    assert first.status_code == 200
+    assert first.headers["x-ratelimit-limit-requests"] == "2"
+    assert first.headers["x-ratelimit-remaining-requests"] == "1"
+    assert first.headers["x-ratelimit-limit-tokens"] == "1000"
+    assert int(first.headers["x-ratelimit-remaining-tokens"]) == 949  # one word of prompt and 50 of answer reserved
+    second = await http.post(CHAT, json=BODY, headers=bearer(KEY))
+    assert int(second.headers["x-ratelimit-remaining-tokens"]) >= 989  # 10 were used, the rest was given back
+    third = await http.post(CHAT, json=BODY, headers=bearer(KEY))
+    assert (third.status_code, third.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert third.headers["x-ratelimit-remaining-requests"] == "0"
+    assert 1 <= int(third.headers["retry-after"]) <= 31
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.Complete(PROTO, metadata=tuple(bearer(KEY).items()))
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert dict(refused.value.trailing_metadata() or ())["x-ratelimit-limit-requests"] == "2"
+    assert app.metrics.registry.get_sample_value("moegate_limited_requests_total", {"kind": "requests"}) == 2
+
+
+@keyed(entry(KEY, "alpha", usd=0.00002))
+async def test_a_budget_ends(http: httpx2.AsyncClient) -> None:
+    codes = [(await http.post(CHAT, json=BODY, headers=bearer(KEY))) for _ in range(3)]  # 0.000013 USD each
+    assert [response.status_code for response in codes] == [200, 200, 429]
+    assert codes[2].json()["error"]["code"] == "insufficient_quota"
+
+
+@keyed(entry(KEY, "alpha", rpm=1))
+async def test_the_sdk_understands(app: App, http: httpx2.AsyncClient) -> None:
+    async with openai.AsyncOpenAI(base_url=f"http://{app.http_address}/v1", api_key=KEY, max_retries=0) as sdk:
+        await sdk.chat.completions.create(model="coder", messages=[{"role": "user", "content": "hi"}])
+        with pytest.raises(openai.RateLimitError):
+            await sdk.chat.completions.create(model="coder", messages=[{"role": "user", "content": "hi"}])
+    async with openai.AsyncOpenAI(base_url=f"http://{app.http_address}/v1", api_key="x", max_retries=0) as stranger:
+        with pytest.raises(openai.AuthenticationError):
+            await stranger.models.list()
+
+
+def settings(**sections: Any) -> Settings:
+    return load_settings(overrides=sections)
+
+
+def test_open_to_a_network_only_when_told() -> None:
+    for door in ("http", "grpc"):
+        exposed = settings(**{door: {"host": "0.0.0.0"}})
+        with pytest.raises(SettingsError, match="moegate key"):
+            check_exposure(exposed, has_keys=False)
+        check_exposure(exposed, has_keys=True)
+        check_exposure(settings(**{door: {"host": "0.0.0.0"}}, access={"allow_open": True}), has_keys=False)
+    check_exposure(settings(), has_keys=False)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_ours"),
+    [
+        *((host, True) for host in ("127.0.0.1", "127.3.2.1", "::1", "localhost")),
+        *((host, False) for host in ("0.0.0.0", "::", "10.0.0.1", "example.org", "")),
+    ],
+)
+def test_loopback(host: str, is_ours: bool) -> None:
+    assert is_loopback(host) is is_ours
+
+
+def test_the_command_refuses_to_start_open(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gateway", "--host", "0.0.0.0", "--port", "0", "--grpc-port", "0"]) == 1
+    assert "no API key" in capsys.readouterr().err
+
+
+def test_a_made_key_works_and_is_not_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["key", "alpha"]) == 0
+    said = capsys.readouterr()
+    key = said.err.split(": ")[1].strip()
+    (kept,) = yaml.safe_load(said.out)
+    assert key not in said.out
+    assert kept == entry(key, "alpha")
+    assert main(["key", "not a name"]) == 1
+
+
+@pytest.mark.parametrize("content", ["keys: [{name: a}]", "[", "keys: 7", "other: []"])
+def test_a_keys_file_that_cannot_be_used_is_said(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "keys.yaml"
+    path.write_text(content)
+    with pytest.raises(SettingsError, match="keys_file"):
+        App(settings(access={"keys_file": path}))
+
+
+def test_a_name_twice_is_said() -> None:
+    with pytest.raises(SettingsError, match="twice"):
+        App(settings(access={"keys": [entry(KEY, "a"), entry(OTHER, "a")]}))
+
+
+@pytest.fixture(scope="module")
+def pems(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority, and a server's and a client's certificate that it signed."""
+    folder = tmp_path_factory.mktemp("pems")
+
+    def openssl(arguments: str) -> None:
+        subprocess.run(["openssl", *arguments.split()], cwd=folder, check=True, capture_output=True)
+
+    new = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+    openssl(f"req -x509 {new} -keyout ca.key -out ca.pem -subj /CN=authority -days 1")
+    (folder / "san").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
+    for name in ("server", "client"):
+        openssl(f"req {new} -keyout {name}.key -out {name}.csr -subj /CN={name}")
+        signed = "-CA ca.pem -CAkey ca.key -CAcreateserial -days 1 -extfile san"
+        openssl(f"x509 -req -in {name}.csr -out {name}.pem {signed}")
+    return folder
+
+
+class TestTls:
+    @pytest.fixture(params=[False, True], ids=["tls", "mtls"])
+    def is_mutual(self, request: pytest.FixtureRequest) -> bool:
+        return bool(request.param)
+
+    @pytest_asyncio.fixture
+    async def app(self, settings: Settings, pems: Path, is_mutual: bool) -> AsyncIterator[App]:
+        tls = settings.tls.model_copy(
+            update={
+                "certificate": pems / "server.pem",
+                "key": pems / "server.key",
+                "client_ca": pems / "ca.pem" if is_mutual else None,
+            }
+        )
+        app = App(settings.model_copy(update={"tls": tls}))
+        await app.start()
+        yield app
+        await app.stop()
+
+    async def test_http(self, app: App, pems: Path, is_mutual: bool) -> None:
+        url = f"https://{app.http_address}{CHAT}"
+        stranger = ssl.create_default_context(cafile=pems / "ca.pem")
+        known = ssl.create_default_context(cafile=pems / "ca.pem")
+        known.load_cert_chain(pems / "client.pem", pems / "client.key")
+        async with httpx2.AsyncClient(verify=known) as client:
+            assert (await client.post(url, json=BODY)).status_code == 200
+        async with httpx2.AsyncClient(verify=stranger) as client:
+            if is_mutual:
+                with pytest.raises(httpx2.TransportError):
+                    await client.post(url, json=BODY)
+            else:
+                assert (await client.post(url, json=BODY)).status_code == 200
+
+    async def test_grpc(self, app: App, pems: Path, is_mutual: bool) -> None:
+        authority = (pems / "ca.pem").read_bytes()
+        pair = ((pems / "client.key").read_bytes(), (pems / "client.pem").read_bytes())
+        for who, may_come_in in ((pair, True), ((None, None), not is_mutual)):
+            credentials = grpc.ssl_channel_credentials(authority, *who)
+            async with grpc.aio.secure_channel(app.grpc_address, credentials) as channel:
+                call = GatewayStub(channel).Complete(PROTO, timeout=5)
+                if may_come_in:
+                    assert (await call).text
+                else:
+                    with pytest.raises(grpc.aio.AioRpcError):
+                        await call

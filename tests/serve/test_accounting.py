@@ -1,0 +1,86 @@
+"""The counters are the sum of the log lines, whatever becomes of the requests; and both are what really happened."""
+
+import asyncio
+import logging
+from collections import Counter
+from typing import Any
+
+import httpx2
+import pytest
+
+from serve.app import App
+from tests.fakes.expert_server import FakeExperts
+
+CHAT = "/v1/chat/completions"
+MESSAGES = [{"role": "user", "content": "Fix this Python function: def f(x) return x"}]
+
+
+async def leave_after(http: httpx2.AsyncClient, model: str, frames: int) -> None:
+    async with http.stream("POST", CHAT, json={"model": model, "messages": MESSAGES, "stream": True}) as response:
+        seen = 0
+        async for line in response.aiter_lines():
+            seen += '"content":"' in line
+            if seen > frames:
+                return
+
+
+@pytest.mark.parametrize("overrides", [{"admission": {"max_in_flight": 4, "max_queue_len": 0}}])
+async def test_the_ledger_is_the_log(
+    app: App, http: httpx2.AsyncClient, experts: FakeExperts, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "moegate.request")
+    experts["researcher"].words, experts["researcher"].gap_s = ["a "] * 200, 0.02
+    experts["advisor"].break_after = 2
+    first = (await http.post(CHAT, json={"messages": MESSAGES})).headers["x-moegate-expert"]
+    experts[first].lose = 2  # one more retry, then the next expert
+
+    async def ask(**fields: Any) -> int:
+        return (await http.post(CHAT, json={"messages": MESSAGES, **fields})).status_code
+
+    assert await ask() == 200
+    assert [await ask(model="generalist", stream=is_stream) for is_stream in (False, True)] == [200, 200]
+    assert await ask(model="advisor") == 502
+    assert await ask(model="nobody") == 404
+    await asyncio.gather(*(leave_after(http, "researcher", frames) for frames in (1, 5)))
+    experts["coder"].gap_s = 0.3
+    shed = Counter(await asyncio.gather(*(ask(model="coder") for _ in range(8))))
+    assert shed == {200: 4, 429: 4}
+    for _ in range(100):
+        if not app.gateway._admission.in_flight:
+            break
+        await asyncio.sleep(0.02)
+
+    lines = [record.__dict__ for record in caplog.records if record.message == "request"]
+    assert len(lines) == 1 + 1 + 2 + 1 + 1 + 2 + 8
+    assert ledger(app, "requests_total") == total(lines, lambda line: {(line["expert"], line["outcome"]): 1.0})
+    assert ledger(app, "tokens_total") == total(
+        lines,
+        lambda line: {
+            (line["expert"], "prompt"): line["prompt_tokens"],
+            (line["expert"], "completion"): line["completion_tokens"],
+        },
+    )
+    assert ledger(app, "cost_usd_total") == total(lines, lambda line: {(line["expert"],): line["cost_usd"]})
+    cancelled = [line for line in lines if line["outcome"] == "cancelled"]
+    assert len(cancelled) == 2
+    assert all(0 < line["completion_tokens"] < 200 and line["prompt_tokens"] == 7 for line in cancelled)
+    (broken,) = [line for line in lines if line["outcome"] == "expert_failed"]
+    assert (broken["completion_tokens"], broken["cost_usd"]) == (2, pytest.approx(7e-6 + 2 * 2e-6))
+
+
+def total(lines: list[dict[str, Any]], of: Any) -> dict[tuple[str, ...], Any]:
+    sums: Counter[tuple[str, ...]] = Counter()
+    for line in lines:
+        sums.update(of(line))
+    return {key: pytest.approx(value) for key, value in sums.items() if value}
+
+
+def ledger(app: App, name: str) -> dict[tuple[str, ...], float]:
+    """A counter's samples by expert and its last label, doors added up; nothing that is 0."""
+    sums: Counter[tuple[str, ...]] = Counter()
+    for family in app.metrics.registry.collect():
+        for sample in family.samples:
+            if sample.name == f"moegate_{name}":
+                labels = {key: value for key, value in sample.labels.items() if key != "door"}
+                sums[labels.pop("expert"), *labels.values()] += sample.value
+    return {key: value for key, value in sums.items() if value}
