@@ -203,7 +203,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m router.train", description=main.__doc__)
     parser.add_argument("--data", nargs="+", type=Path, required=True, help=".jsonl(.gz) files of labelled rows")
     parser.add_argument("--seeds", type=Path, default=SEEDS_PATH, help="folder of hand-written seed files")
-    parser.add_argument("--readings", nargs="*", type=Path, default=[], help="unlabelled files that were read (readings)")
+    parser.add_argument(
+        "--readings", nargs="*", type=Path, default=[], help="unlabelled files that were read (readings)"
+    )
     parser.add_argument("--misfits", nargs="*", type=Path, default=[], help="requests whose tools do not fit (BFCL)")
     parser.add_argument("--out", type=Path, default=DEFAULT_PATH)
     parser.add_argument("--seed", type=int, default=0, help="of every random draw")
