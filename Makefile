@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-unit bench bench-peers soak lint format protos dashboards observe clean
+.PHONY: help run install test test-unit test-train bench bench-peers soak lint format protos dashboards observe clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,9 @@ test: $(VENV)/.serving $(VENV)/.testing  ## every test, the Ray ones included
 
 test-unit: $(VENV)/.serving $(VENV)/.testing  ## the fast ones: no Ray, no model
 	$(BIN)/python -m pytest -m "not ray and not slow"
+
+test-train: .venv-train/.ready  ## the tests of fine-tuning, in an environment with torch
+	.venv-train/bin/python -m pytest tests/experts/training
 
 bench: $(VENV)/.serving $(VENV)/.testing  ## CPU, throughput and latency of the gateway beside the least it could do
 	$(BIN)/python -m loadtests.bench
@@ -63,6 +66,12 @@ $(VENV)/.serving: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.testing: $(VENV)/.serving
 	$(PIP) install -c constraints.txt -e ".[cpu,dev]"
+	@touch $@
+
+.venv-train/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-train
+	.venv-train/bin/python -m pip --disable-pip-version-check install torch==2.13.0
+	.venv-train/bin/python -m pip --disable-pip-version-check install -e ".[train]" pytest pytest-asyncio
 	@touch $@
 
 .bench/peers/.ready: loadtests/peers.txt

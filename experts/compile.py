@@ -60,8 +60,10 @@ def _faithful(spec: ExpertSpec, base: Artifact, store: ArtifactStore) -> Artifac
 
 def _merged(spec: ExpertSpec, adapter: str, base: Artifact, store: ArtifactStore) -> Artifact:
     """Return base and adapter as one file; made once, by the content of both."""
+    folder = adapter_folder(adapter)
+    if not folder.is_dir():
+        raise CannotCompile(f"expert {spec.name!r}: adapter {adapter!r}: there is no such folder")
     try:
-        folder = adapter_folder(adapter)
         digest = hashlib.sha256(f"{base.sha256} {hash_content(folder)}".encode()).hexdigest()
         make = partial(merge, base.path, read_adapter(folder))
         return store.get_or_make(f"cpu-{digest[:16]}", "model.gguf", make)

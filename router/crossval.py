@@ -1,7 +1,7 @@
 """Held-out logits: what heads say of sources they were not trained on.
 
-`train` and `calibrate` use it. The headline figure of the router comes from `leave_one_source_out`; a random split only
-stands beside it, to show how much of it is a source's style.
+`train` and `calibrate` use it. The headline figure of the router comes from `leave_one_source_out`; a random split would
+measure how well a source's style was learned.
 """
 
 from collections.abc import Callable, Sequence
@@ -49,7 +49,13 @@ def leave_one_source_out(
     seed: int,
     step: Step = lambda source: None,
 ) -> HeldOut:
-    """Hold each source out whole; seeds stay in training and are never held out."""
+    """Hold each source out whole; seeds stay in training and are never held out.
+
+    Beside seeds no source is learned from at all (`dataset.taught`), so one fit holds every source out.
+    """
+    is_seed = np.array([row.is_seed for row in rows])
+    if is_seed.any():
+        return _fold(matrix, rows, classes, out=~is_seed, strength=strength, seed=seed)
     sources = np.array([row.source for row in rows])
     held = sorted({row.source for row in rows if not row.is_seed})
     parts = []
@@ -57,22 +63,6 @@ def leave_one_source_out(
         step(source)
         parts.append(_fold(matrix, rows, classes, out=sources == source, strength=strength, seed=seed))
     return _join(parts)
-
-
-def random_split(
-    matrix: Any,  # noqa: ANN401
-    rows: Sequence[Row],
-    classes: Sequence[str],
-    *,
-    strength: float,
-    seed: int,
-    share: float = 0.15,
-) -> HeldOut:
-    """Hold out a random share of the rows that are not seeds."""
-    drawn = np.random.default_rng(seed).random(len(rows)) < share
-    return _fold(
-        matrix, rows, classes, out=drawn & ~np.array([row.is_seed for row in rows]), strength=strength, seed=seed
-    )
 
 
 def truth(rows: Sequence[Row], classes: Sequence[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:

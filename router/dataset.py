@@ -19,7 +19,8 @@ from router.errors import DatasetError
 from router.features import RouteQuery, query_from_openai, window_of
 
 SEED_PREFIX = "seed:"
-SEED_SHARE = 0.99  # a seed is one deliberate idea, a benchmark row one of thousands of a kind (measured: CARD.md)
+READ_PREFIX = "seed:read:"
+READ_SHARE = 0.2  # of what is learned: rows of one public source, labelled by reading, beside seeds written for it
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -96,18 +97,26 @@ def at_most(rows: Sequence[Row], per_source: int, seed: int) -> list[Row]:
     return [row for at, row in enumerate(rows) if at in keep]
 
 
-def weights(rows: Sequence[Row]) -> Doubles:
-    """Weigh rows (n,), mean 1, so that no benchmark and no class decides by its size.
+def taught(rows: Sequence[Row]) -> list[Row]:
+    """Pick the rows to learn from: the seeds alone where there are any.
 
-    A source counts by the square root of its rows; seeds together make up `SEED_SHARE`; then every class (a row's best
-    label) weighs the same.
+    A benchmark's row is one of thousands of a kind; even at one per cent of the weight they made the router worse on
+    other people's sources (measured: CARD.md), so they only judge it.
+    """
+    return [row for row in rows if row.is_seed] or list(rows)
+
+
+def weights(rows: Sequence[Row]) -> Doubles:
+    """Weigh rows (n,), mean 1, so that no source and no class decides by its size.
+
+    A source counts by the square root of its rows; seeds count one by one, those labelled by reading `READ_SHARE` in
+    all; then every class (a row's best label) weighs the same.
     """
     sizes = Counter(row.source for row in rows)
     raw = np.array([1.0 if row.is_seed else sizes[row.source] ** -0.5 for row in rows])
-    is_seed = np.array([row.is_seed for row in rows])
-    if is_seed.any() and not is_seed.all():
-        raw[is_seed] *= SEED_SHARE / raw[is_seed].sum()
-        raw[~is_seed] *= (1.0 - SEED_SHARE) / raw[~is_seed].sum()
+    is_read = np.array([row.source.startswith(READ_PREFIX) for row in rows], dtype=np.bool_)
+    if is_read.any() and not is_read.all():
+        raw[is_read] *= READ_SHARE / (1.0 - READ_SHARE) * raw[~is_read].sum() / raw[is_read].sum()
     best = np.array([row.labels[0] for row in rows])
     for name in np.unique(best):
         raw[best == name] /= raw[best == name].sum()

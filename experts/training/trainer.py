@@ -8,15 +8,16 @@ would cost a quarter of the time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.helpers import disable_input_dtype_casting
+from torch.utils.data import Sampler
 from transformers import AutoModelForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_pt_utils import LengthGroupedSampler
+from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from experts.training.batch import collate
 from experts.training.encode import Encoded
@@ -104,7 +105,29 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers ships no typ
         return sft_loss(log_probs)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:  # a Sampler
-        """Batch samples of like lengths, so that little is spent on padding."""
         lengths = [sample.length for sample in self.train_dataset]
-        generator = torch.Generator().manual_seed(self.args.seed)
-        return LengthGroupedSampler(self.args.per_device_train_batch_size, lengths=lengths, generator=generator)
+        return LikeLengths(lengths, self.args.per_device_train_batch_size, self.args.seed)
+
+
+class LikeLengths(Sampler):  # type: ignore[misc]  # torch is not typed where mypy runs
+    """Orders samples so that those of a batch have like lengths; each epoch's order follows from its number alone.
+
+    A resumed run asks for the order of the epoch it was stopped in, and must get the same one.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+        self._lengths = lengths
+        self._batch_size = batch_size
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch is next; accelerate does."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed + self._epoch)
+        return iter(get_length_grouped_indices(self._lengths, self._batch_size, generator=generator))

@@ -1,13 +1,17 @@
 """Preparing experts: idempotent, and what is not there is refused rather than pretended."""
 
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from experts.artifacts import ArtifactStore, hash_content
+from experts.artifacts import ArtifactCorrupt, ArtifactStore, hash_content
 from experts.catalog import ExpertSpec, Price, UsdPerMillion
 from experts.compile import CannotCompile, main, prepare_expert
+from tests.experts.tiny_model import lora, write_adapter, write_base
 
 gguf = pytest.importorskip("gguf", reason="needs the [cpu] extra")
 
@@ -65,6 +69,52 @@ def test_what_cannot_be_made_is_refused(weights: Path, tmp_path: Path) -> None:
         prepare_expert(_spec(weights, adapter="x"), "cpu", store)
     with pytest.raises(CannotCompile, match="no GGUF file"):
         prepare_expert(_spec(tmp_path / "experts.yaml"), "cpu", store)
+
+
+def _adapted(tmp_path: Path) -> ExpertSpec:
+    adapter = write_adapter(tmp_path / "adapter", lora())
+    return _spec(write_base(tmp_path / "base.gguf"), adapter=str(adapter))
+
+
+def test_an_adapter_is_merged_once_for_its_content(tmp_path: Path) -> None:
+    spec, store = _adapted(tmp_path), ArtifactStore(tmp_path / "cache", verify=True)
+    first = prepare_expert(spec, "cpu", store)
+    made_at = first.path.stat().st_mtime_ns
+    assert prepare_expert(spec, "cpu", store) == first
+    assert first.path.stat().st_mtime_ns == made_at
+    assert first.path != prepare_expert(spec.model_copy(update={"adapter": None}), "cpu", store).path
+    changed = {name: tensor + 1 for name, tensor in lora().items()}
+    write_adapter(tmp_path / "adapter", changed)
+    assert prepare_expert(spec, "cpu", store).sha256 != first.sha256
+
+
+def test_two_at_once_make_one_whole_file(tmp_path: Path) -> None:
+    spec = _adapted(tmp_path)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        made = [pool.submit(prepare_expert, spec, "cpu", ArtifactStore(tmp_path / "cache")) for _ in range(2)]
+        one, two = (future.result() for future in made)
+    assert one == two
+    assert hash_content(one.path) == one.sha256
+    assert not list((tmp_path / "cache").rglob("*.unfinished"))
+
+
+def test_a_cache_that_was_damaged_is_said_to_be(tmp_path: Path) -> None:
+    spec, store = _adapted(tmp_path), ArtifactStore(tmp_path / "cache", verify=True)
+    path = prepare_expert(spec, "cpu", store).path
+    times = path.stat()
+    path.write_bytes(bytes(times.st_size))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(ArtifactCorrupt, match="remove"):
+        prepare_expert(spec, "cpu", store)
+
+
+def test_a_folder_and_an_adapter_of_another_model_are_refused(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path / "cache")
+    odd = write_adapter(tmp_path / "adapter", lora(layer=5))
+    with pytest.raises(CannotCompile, match="expert 'a': the base has no"):
+        prepare_expert(_spec(write_base(tmp_path / "base.gguf"), adapter=str(odd)), "cpu", store)
+    with pytest.raises(CannotCompile, match="no GGUF file"):
+        prepare_expert(_spec(odd, adapter=str(odd)), "cpu", store)
 
 
 def test_the_command_prints_what_it_made(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 from typing import Any
 
@@ -7,58 +6,12 @@ import numpy as np
 import pytest
 
 from experts.merge import AdapterError, interleave, merge, read_adapter
-
-HEADS, KV_HEADS, WIDTH, RANK = 4, 2, 32, 2
-RNG = np.random.default_rng(7)
-WEIGHTS = {
-    "blk.0.attn_q.weight": RNG.normal(size=(WIDTH, WIDTH)).astype(np.float32),
-    "blk.0.attn_k.weight": RNG.normal(size=(WIDTH // 2, WIDTH)).astype(np.float32),
-    "blk.0.ffn_down.weight": RNG.normal(size=(WIDTH, 64)).astype(np.float32),
-    "blk.0.ffn_up.weight": RNG.normal(size=(64, WIDTH)).astype(np.float32),
-}
-CHANGED = {"self_attn.q_proj": (WIDTH, WIDTH), "self_attn.k_proj": (WIDTH // 2, WIDTH), "mlp.down_proj": (WIDTH, 64)}
+from tests.experts.tiny_model import HEADS, KV_HEADS, RANK, WEIGHTS, WIDTH, lora, write_adapter, write_base
 
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    path = tmp_path / "base.gguf"
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KV_HEADS)
-    for name, weights in WEIGHTS.items():
-        writer.add_tensor(name, weights)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
-def write_adapter(folder: Path, tensors: dict[str, np.ndarray[Any, Any]], **config: object) -> Path:
-    """Write PEFT's files, the weights as bfloat16 by dropping the lower half of each float32."""
-    folder.mkdir()
-    settings = {"peft_type": "LORA", "r": RANK, "lora_alpha": 8, "bias": "none", **config}
-    (folder / "adapter_config.json").write_text(json.dumps(settings))
-    header, body = {}, b""
-    for name, tensor in tensors.items():
-        raw = (np.ascontiguousarray(tensor, np.float32).view(np.uint32) >> 16).astype(np.uint16).tobytes()
-        shape = list(tensor.shape)
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [len(body), len(body) + len(raw)]}
-        body += raw
-    head = json.dumps(header).encode()
-    (folder / "adapter_model.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + body)
-    return folder
-
-
-def lora(layer: int = 0) -> dict[str, np.ndarray[Any, Any]]:
-    """Make halves whose values bfloat16 holds exactly."""
-    rng = np.random.default_rng(3)
-    made = {}
-    for name, (out, into) in CHANGED.items():
-        prefix = f"base_model.model.model.layers.{layer}.{name}"
-        made[f"{prefix}.lora_A.weight"] = rng.integers(-2, 3, (RANK, into)).astype(np.float32)
-        made[f"{prefix}.lora_B.weight"] = rng.integers(-2, 3, (out, RANK)).astype(np.float32)
-    return made
+    return write_base(tmp_path / "base.gguf")
 
 
 def read(path: Path) -> dict[str, tuple[str, np.ndarray[Any, Any]]]:

@@ -1,0 +1,51 @@
+"""What the tests of training share: a Llama small enough to train in a second. They need the [train] extra."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+collect_ignore_glob: list[str] = []
+try:
+    import peft  # noqa: F401
+    import torch  # noqa: F401
+    import transformers  # noqa: F401
+except ImportError:
+    collect_ignore_glob.append("test_*.py")  # `make test-train` installs what they need
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama of two layers, saved as transformers saves it."""
+    from transformers import LlamaConfig, LlamaForCausalLM, set_seed
+
+    set_seed(0)
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=128,
+    )
+    folder = tmp_path_factory.mktemp("base")
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+class LetterTokenizer:
+    """Stands in for a real one: a token a character, with marks that show where turns begin and end."""
+
+    eos_token_id = 2
+
+    def apply_chat_template(self, turns: list[dict[str, str]], **_: Any) -> str:
+        """Write turns as `<role>content;` and then the assistant's mark."""
+        return "".join(f"<{turn['role']}>{turn['content']};" for turn in turns) + "<assistant>"
+
+    def __call__(self, text: str, add_special_tokens: bool = True) -> Any:
+        """Return the characters' codes, with a 1 before them where special tokens are asked for."""
+        ids = [1] * add_special_tokens + [3 + ord(character) % 61 for character in text]
+        return type("Encoding", (), {"input_ids": ids})()
