@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -47,11 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("whole", False, 1, options.total_us),
         ("stream", True, _CHUNKS, options.total_stream_us),
     ):
-        with_log = _cpu_us(lambda s=is_stream, n=chunks: _request(meters, s, n))
-        bare = _cpu_us(lambda s=is_stream, n=chunks: _make(s, n))
+        with_log = _cpu_us(partial(_request, meters, is_stream, chunks))
+        bare = _cpu_us(partial(_make, is_stream, chunks))
         with_log -= bare
         logging.disable(logging.CRITICAL)
-        without = _cpu_us(lambda s=is_stream, n=chunks: _request(meters, s, n)) - bare
+        without = _cpu_us(partial(_request, meters, is_stream, chunks)) - bare
         logging.disable(logging.NOTSET)
         found[f"{name}_us"] = round(without, 1)
         found[f"{name}_with_log_us"] = round(with_log, 1)

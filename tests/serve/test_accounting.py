@@ -60,7 +60,9 @@ async def test_the_ledger_is_the_log(
             (line["expert"], "completion"): line["completion_tokens"],
         },
     )
-    assert ledger(app, "cost_usd_total") == total(lines, lambda line: {(line["expert"], "configured"): line["cost_usd"]})
+    assert ledger(app, "cost_usd_total") == total(
+        lines, lambda line: {(line["expert"], "configured"): line["cost_usd"]}
+    )
     cancelled = [line for line in lines if line["outcome"] == "cancelled"]
     assert len(cancelled) == 2
     assert all(0 < line["completion_tokens"] < 200 and line["prompt_tokens"] == 7 for line in cancelled)
