@@ -114,6 +114,7 @@ class ExpertSpec(_Model):
     context_window: int = Field(ge=2)  # tokens, prompt + answer
     max_batch_size: int = Field(default=16, ge=1)  # sequences one replica decodes at once
     max_queue_len: int = Field(default=32, ge=0)  # sequences that may wait before one replica's batch
+    max_prompt_tokens: int | None = Field(default=None, ge=1)  # longest prompt the engine takes; None: what fits
     max_tokens_cap: int | None = Field(default=None, ge=1)  # most tokens one answer may have
     sampling: SamplingDefaults = SamplingDefaults()
     system_prompt: str = ""
@@ -122,6 +123,17 @@ class ExpertSpec(_Model):
     resources: Resources = Resources()
     scaling: Scaling = Scaling()
     engine_options: dict[str, Scalar] = {}
+
+    @model_validator(mode="after")
+    def _prompt_fits(self) -> Self:
+        if self.max_prompt_tokens is not None and self.max_prompt_tokens >= self.context_window:
+            raise ValueError("max_prompt_tokens must be below context_window, which holds the answer too")
+        return self
+
+    @property
+    def prompt_limit(self) -> int:
+        """Tokens of the longest prompt that this expert can answer."""
+        return self.max_prompt_tokens or self.context_window - 1
 
 
 class Catalog(_Model):

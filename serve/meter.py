@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from experts.catalog import Catalog
+from experts.limits import padded_tokens
 from protos import expert_pb2 as pb
 from router.decision import Reason, RouteDecision
 from serve.cost import cost_usd
@@ -155,6 +156,8 @@ class Meter(AbstractContextManager["Meter"]):
         metrics.duration.labels(expert, self._mode).observe(duration_s)
         metrics.tokens.labels(expert, "prompt").inc(self._prompt_tokens)
         metrics.tokens.labels(expert, "completion").inc(n)
+        if (spec := self._catalog.get(expert)) is not None and self._prompt_tokens:
+            metrics.padded_tokens.labels(expert).inc(padded_tokens(spec, self._prompt_tokens))
         metrics.cost.labels(expert).inc(self._price())
         if outcome != OK:
             metrics.wasted_tokens.labels(expert).inc(n)
