@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-unit test-train bench bench-peers soak lint format protos clean
+.PHONY: help run install test test-unit test-train test-neuron bench bench-peers soak lint format protos clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -49,7 +49,7 @@ protos: $(VENV)/.testing  ## regenerate the code of protos/*.proto
 	rm -f protos/chat_pb2_grpc.py protos/chat_pb2_grpc.pyi
 
 clean:  ## forget the virtual environment and the tools' caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(NEURON) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -71,4 +71,18 @@ $(VENV)/.testing: $(VENV)/.serving
 .bench/peers/.ready: loadtests/peers.txt
 	$(PYTHON) -m venv .bench/peers
 	.bench/peers/bin/python -m pip --disable-pip-version-check install -r loadtests/peers.txt
+	@touch $@
+
+# optimum-neuron's pins exclude the rest's, so its contract tests have a venv of their own. TORCH: any CPU build will do.
+NEURON := .venv-neuron
+TORCH  ?= torch==2.13.0
+
+test-neuron: $(NEURON)/.ready  ## the Neuron engine against optimum-neuron 0.4.5 as installed, without hardware
+	$(NEURON)/bin/python -m pytest tests/neuron tests/experts/neuron -o filterwarnings=default
+
+$(NEURON)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(NEURON)
+	$(NEURON)/bin/python -m pip --disable-pip-version-check install "$(TORCH)"
+	$(NEURON)/bin/python -m pip --disable-pip-version-check install -e . optimum-neuron==0.4.5 fsspec \
+		pytest pytest-asyncio hypothesis
 	@touch $@
