@@ -18,6 +18,7 @@ from router.policy import ExpertState, Wishes
 from router.router import Router
 from serve.admission import Admission
 from serve.allowance import Allowances, rate_headers
+from serve.canary import canaries, with_canary
 from serve.dispatch import Dispatcher
 from serve.drain import Drain
 from serve.errors import ExpertUnavailable, InvalidRequest, UnknownModel, UnsupportedParameter
@@ -102,6 +103,7 @@ class Gateway:
         self._meters = meters
         self._router_settings = settings
         self._clock = clock
+        self._canaries = canaries(catalog)
         self._max_tokens_limit = max(expert.context_window for expert in catalog.experts)
 
     @asynccontextmanager
@@ -170,12 +172,13 @@ class Gateway:
         raise UnsupportedParameter(f"'response_format': {who} can keep to one", param="response_format")
 
     def _decide(self, request: ChatRequest) -> RouteDecision:
-        return self._router.route(
+        decision = self._router.route(
             route_query(request.input),
             [state for state in self._states(request.sampling) if self._can_answer(state.name, request)],
             pinned=request.pinned,
             wishes=self._wishes(request),
         )
+        return with_canary(decision, self._canaries, request.request_id)
 
     def _can_answer(self, expert: str, request: ChatRequest) -> bool:
         return not request.needs_structure or self.health.experts[expert].structured_output is True
