@@ -40,6 +40,7 @@ SERVICER = "protos.expert_pb2_grpc.add_ExpertServicer_to_server"
 DEPLOYMENT = "expert"
 SPARE_CALLS = 16  # so that Describe is answered, and the engine refuses in its own words, when everything is full
 OBJECT_STORE_BYTES = 100 * 1024 * 1024  # tokens do not travel through it
+LOOK_BACK_S = 11.0  # seconds of load that a decision averages; Ray wants more than 10
 START_TIMEOUT_S = 300.0
 SERVE_STOP_S = 5.0
 STOP_S = 8.0  # for Serve and Ray together; then they are killed
@@ -132,8 +133,7 @@ def deployment_options(spec: ExpertSpec) -> dict[str, Any]:
             "target_ongoing_requests": scaling.target_ongoing or spec.max_batch_size,
             "upscale_delay_s": scaling.upscale_delay_s,
             "downscale_delay_s": scaling.downscale_delay_s,
-            "metrics_interval_s": 1.0,
-            "look_back_period_s": max(2.0, scaling.upscale_delay_s),
+            "look_back_period_s": max(LOOK_BACK_S, scaling.upscale_delay_s),
         },
     }
 

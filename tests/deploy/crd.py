@@ -1,5 +1,6 @@
 """KubeRay's CustomResourceDefinition as a strict JSON schema, where it is at hand."""
 
+import functools
 import gzip
 import os
 from pathlib import Path
@@ -14,13 +15,18 @@ FILE = _FOLDER / "ray.io_rayservices.yaml.gz"
 
 def errors(document: dict[str, Any]) -> list[str]:
     """What is wrong with a RayService; fields that the schema does not know are wrong."""
+    found = jsonschema.Draft202012Validator(_schema(document["apiVersion"])).iter_errors(document)
+    return [f"{'.'.join(map(str, error.absolute_path))}: {error.message[:200]}" for error in found]
+
+
+@functools.cache
+def _schema(api_version: str) -> Any:
     with gzip.open(FILE, "rt") as stream:
-        definition = yaml.safe_load(stream)
-    group, _, version = document["apiVersion"].partition("/")
+        definition = yaml.load(stream, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    group, _, version = api_version.partition("/")
     assert group == definition["spec"]["group"]
     [schema] = [v["schema"]["openAPIV3Schema"] for v in definition["spec"]["versions"] if v["name"] == version]
-    found = jsonschema.Draft202012Validator(_strict(schema)).iter_errors(document)
-    return [f"{'.'.join(map(str, error.absolute_path))}: {error.message[:200]}" for error in found]
+    return _strict(schema)
 
 
 def _strict(schema: Any) -> Any:

@@ -54,13 +54,13 @@ def _config_map(folder: Path, generator: Document) -> Document:
     if "labels" in options:
         document["metadata"]["labels"] = options["labels"]
     if not options.get("disableNameSuffixHash"):
-        document["_suffix"] = _hash(generator["name"], data)
+        document["_suffix"] = _hash(data)
     return document
 
 
-def _hash(name: str, data: dict[str, str]) -> str:
-    """The suffix of a generated ConfigMap (kustomize api/internal/hasher)."""
-    text = json.dumps({"data": data, "kind": "ConfigMap", "name": name}, separators=(",", ":"), ensure_ascii=False)
+def _hash(data: dict[str, str]) -> str:
+    """The suffix of a generated ConfigMap; kustomize hashes it before it has its name."""
+    text = json.dumps({"data": data, "kind": "ConfigMap", "name": ""}, separators=(",", ":"), ensure_ascii=False)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     digest = hashlib.sha256(text.encode()).hexdigest()[:10]

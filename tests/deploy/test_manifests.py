@@ -232,7 +232,7 @@ class Kubectl:
         self.log = folder / "calls"
         self.folder = folder
         script = folder / "kubectl"
-        script.write_text(f'#!/bin/sh\necho "$@" >> {self.log}\n[ "$1" != diff ] || exit "${{DIFF:-1}}"\n')
+        script.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> {self.log}\n[ "$1" != diff ] || exit "${{DIFF:-1}}"\n')
         script.chmod(0o755)
 
     def rollout(self, *arguments: str, diff: int = 1) -> subprocess.CompletedProcess[str]:

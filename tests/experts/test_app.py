@@ -60,8 +60,7 @@ def test_a_catalogue_entry_becomes_deployment_options() -> None:
         "target_ongoing_requests": 6,
         "upscale_delay_s": 10,
         "downscale_delay_s": 120,
-        "metrics_interval_s": 1,
-        "look_back_period_s": 10,
+        "look_back_period_s": 11,
     }
     assert options["graceful_shutdown_timeout_s"] == 300  # a replica that is taken away ends its answers first
     assert options["ray_actor_options"] == {"num_cpus": 1, "resources": {"neuron_cores": 2}}
