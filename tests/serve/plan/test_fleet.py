@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from loadtests.plan_validation import draw, simulated
+from serve import cli
 from serve.plan.description import Plan, PlanError, load_plan
 from serve.plan.report import Result, compare, simulate
 from serve.plan.traffic import make_requests
@@ -130,10 +132,10 @@ def test_a_cold_expert_is_answered_for_until_it_is_there() -> None:
     usual = rare | {"share": 1, "replicas": [1, 1]}
     made = Plan.model_validate(
         {
-            "engines": {"e": ENGINE},
+            "engines": {"e": ENGINE | {"start_s": 10}},
             "experts": {"rare": rare, "usual": usual},
             "traffic": {"requests_per_s": 1, "hours": 4},
-            "fleet": {"downscale_delay_s": 60},
+            "fleet": {"downscale_delay_s": 60, "node_start_s": 20},
         }
     )
     result = simulate(made)
@@ -208,3 +210,27 @@ def test_a_wrong_description_is_one_line(tmp_path: Path, change: dict[str, Any],
     with pytest.raises(PlanError, match=message) as caught:
         load_plan(file)
     assert "\n" not in str(caught.value)
+
+
+def test_the_command_prints_a_table_or_json_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = json.loads(plan(one_big={"engine": "e", "share": 1}).model_dump_json(exclude_none=True))
+    (tmp_path / "plan.yaml").write_text(json.dumps(content))
+    pictures = ["--pictures", str(tmp_path / "pictures")]
+    assert cli.main(["plan", str(tmp_path / "plan.yaml"), *pictures]) == 0
+    told = capsys.readouterr().out
+    assert "one big model" in told
+    assert "engine e: made up" in told
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == {"experts.png", "one-big-model.png"}
+    assert cli.main(["plan", str(tmp_path / "plan.yaml"), "--json"]) == 0
+    experts, big = json.loads(capsys.readouterr().out)
+    assert experts["requests"] == big["requests"]
+    assert cli.main(["plan", str(tmp_path / "nothing.yaml")]) == 1
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_validation_simulates_the_requests_it_sent() -> None:
+    requests = draw(2.0, 60, seed=1)
+    curve = {"step_ms": {"1": 10, "16": 20}, "prefill_ms": 20, "prefill_ms_per_token": 0.2}
+    throughput, ttft_s = simulated(curve, 16, requests)
+    assert throughput == pytest.approx(requests.answer.sum() / 60, rel=0.1)
+    assert 0.02 < ttft_s < 0.2
