@@ -6,6 +6,8 @@ one word repeated, sampling greedy, so an answer runs to its limit or is left ou
 last.
 """
 
+from __future__ import annotations
+
 import argparse
 import asyncio
 import json
@@ -14,13 +16,16 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import grpc.aio
 import numpy as np
 
 from protos import chat_pb2, gateway_pb2
 from protos.gateway_pb2_grpc import GatewayStub
+
+if TYPE_CHECKING:
+    from protos.gateway_pb2_grpc import GatewayAsyncStub
 
 BATCHES: Final = (1, 2, 4, 8, 12, 16)
 PROMPTS: Final = (16, 64, 128, 256, 512, 1024)
@@ -37,7 +42,7 @@ class Answered:
     completion_tokens: int
 
 
-async def ask(stub: GatewayStub, expert: str, words: int, max_tokens: int) -> Answered:
+async def ask(stub: GatewayAsyncStub, expert: str, words: int, max_tokens: int) -> Answered:
     """Ask for one answer of up to `max_tokens` to a prompt of about `words` tokens."""
     request = gateway_pb2.GenerateRequest(
         model=expert,
@@ -62,7 +67,7 @@ async def ask(stub: GatewayStub, expert: str, words: int, max_tokens: int) -> An
 async def measure(target: str, expert: str, rounds: int) -> dict[str, object]:
     """Measure both curves; returns an engine's fields, as `serve.plan.description.EngineModel` reads them."""
     async with grpc.aio.insecure_channel(target) as channel:
-        stub = GatewayStub(channel)
+        stub: GatewayAsyncStub = GatewayStub(channel)
         for _ in range(3):
             await ask(stub, expert, 64, 8)
         steps = {}

@@ -6,6 +6,8 @@ of mixed lengths, open loop, at shares of the throughput that the curve promises
 median TTFT is further off than the bar. Prints a table and one JSON line last.
 """
 
+from __future__ import annotations
+
 import argparse
 import asyncio
 import json
@@ -13,7 +15,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc.aio
 import numpy as np
@@ -24,11 +26,14 @@ from serve.plan.description import EngineModel, ExpertPlan, Plan, Traffic
 from serve.plan.report import simulate
 from serve.plan.traffic import Requests
 
+if TYPE_CHECKING:
+    from protos.gateway_pb2_grpc import GatewayAsyncStub
+
 LOADS: Final = (0.3, 0.5, 0.7)  # of the throughput that the curve promises
 BAR: Final = 0.15
 
 
-async def send(stub: GatewayStub, expert: str, requests: Requests) -> tuple[list[Answered], float]:
+async def send(stub: GatewayAsyncStub, expert: str, requests: Requests) -> tuple[list[Answered], float]:
     """Send every request at its time; returns the answers and the seconds until the last one ended."""
     began = time.perf_counter()
 
@@ -70,7 +75,7 @@ async def validate(
     full = slots / (max(curve["step_ms"].values()) / 1e3) / (72 + 1)  # requests a second, answers of 72 on average
     rows = []
     async with grpc.aio.insecure_channel(target) as channel:
-        stub = GatewayStub(channel)
+        stub: GatewayAsyncStub = GatewayStub(channel)
         for load in LOADS:
             requests = draw(load * full, seconds, seed=int(load * 100))
             answers, took_s = await send(stub, expert, requests)

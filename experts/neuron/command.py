@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from experts.catalog import ExpertSpec
+from experts.artifacts import ArtifactStore, default_root
+from experts.bases import resolve_base
+from experts.catalog import ExpertSpec, adapter_folder
 from experts.neuron.export import CannotExport, compile_expert
 from experts.neuron.instances import InstanceData, InstancesError, load_instances
+from experts.neuron.merged import CannotMerge, merge_into_folder
 from experts.neuron.plan import Plan, add_shape_arguments, make_plan, show_plan
 from experts.neuron.shapes import CORES, NeuronOptions, Shapes
 from experts.neuron.store import StoreUnavailable
 
-FAILURES = (InstancesError, CannotExport, StoreUnavailable)
+FAILURES = (InstancesError, CannotExport, CannotMerge, StoreUnavailable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +83,25 @@ def _plan(spec: ExpertSpec, options: argparse.Namespace, data: InstanceData) -> 
 
 
 def _compile(job: Job, options: argparse.Namespace, data: InstanceData) -> None:
-    merged = options.merged or Path(job.spec.base)
-    if not merged.is_dir():
-        raise CannotExport(
-            f"expert {job.spec.name!r}: compiling needs a merged Hugging Face folder: merge the adapter on CPU and "
-            "pass the folder as --merged"
-        )
     out = options.out or (
         NeuronOptions.model_validate(job.spec.engine_options).artifact if job.spec.engine == "neuron" else None
     )
     if out is None:
         raise CannotExport(f"expert {job.spec.name!r}: say --out, or give the entry engine_options.artifact")
     family = data.instance(options.instance).family
-    manifest = compile_expert(job.spec.name, job.spec.base, merged, job.plan.shapes, family, out)
+    with tempfile.TemporaryDirectory() as scratch:
+        merged = options.merged or _merged_folder(job.spec, Path(scratch))
+        manifest = compile_expert(job.spec.name, job.spec.base, merged, job.plan.shapes, family, out)
     print(f"{job.spec.name}\tneuron\t{manifest.model_sha256}\t{out}")
+
+
+def _merged_folder(spec: ExpertSpec, scratch: Path) -> Path:
+    """Find the base's folder; with an adapter, merge it into a copy."""
+    base = resolve_base(spec.base, ArtifactStore(default_root())).path
+    if not base.is_dir():
+        raise CannotExport(
+            f"expert {spec.name!r}: compiling needs a merged Hugging Face folder, and its base is a file: say --merged"
+        )
+    if spec.adapter is None:
+        return base
+    return merge_into_folder(base, adapter_folder(spec.adapter), scratch / "merged")

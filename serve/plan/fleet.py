@@ -33,7 +33,7 @@ class Outcome:
     restarted: int = 0  # begun again because their instance was lost
     busy_s: list[float] = field(default_factory=list)  # replica-seconds of work, by expert
     paid_s: list[float] = field(default_factory=list)  # replica-seconds, by expert
-    instance_s: Counter[str] = field(default_factory=Counter)  # by instance type
+    instance_s: dict[str, float] = field(default_factory=dict)  # by instance type
     history: list[tuple[float, list[int], list[int]]] = field(default_factory=list)  # time, replicas, ongoing
 
 
@@ -139,7 +139,7 @@ class Fleet:
             self._scale(now, index, group)
             self._out.paid_s[index] += TICK_S * len(group.replicas)
         for instance, count in self._instances().items():
-            self._out.instance_s[instance] += TICK_S * count
+            self._out.instance_s[instance] = self._out.instance_s.get(instance, 0.0) + TICK_S * count
         self._lose_spot(now)
         if now % 60 == 0:
             replicas = [len(group.replicas) for group in self._groups]

@@ -156,8 +156,15 @@ def _latency(
     ttft = first[chosen] - requests.at_s[chosen]
     itl = (end[chosen] - first[chosen]) / np.maximum(requests.answer[chosen] - 1, 1)
     missed = int(((ttft > plan.targets.ttft_s) | (itl > plan.targets.itl_s)).sum())
-    middle, high = np.percentile(ttft, [50, 99]), np.percentile(itl, [50, 99])
-    return Latency(*map(float, (*middle, *high)), missed, int(chosen.sum()))
+    ttfts, itls = np.percentile(ttft, [50, 99]), np.percentile(itl, [50, 99])
+    return Latency(
+        ttft_p50=float(ttfts[0]),
+        ttft_p99=float(ttfts[1]),
+        itl_p50=float(itls[0]),
+        itl_p99=float(itls[1]),
+        missed=missed,
+        answered=int(chosen.sum()),
+    )
 
 
 def _usd(plan: Plan, outcome: Outcome) -> float:

@@ -76,3 +76,20 @@ def bind(call: ast.Call, to: inspect.Signature) -> inspect.BoundArguments:
     names = [keyword.arg for keyword in call.keywords]
     assert None not in names
     return to.bind(*call.args, **{str(name): None for name in names})
+
+
+def named_calls(path: str, name: str) -> list[ast.Call]:
+    """The calls of `name(...)` in one of our files; there is at least one."""
+    tree = ast.parse((ROOT / path).read_text())
+    found = [
+        n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == name
+    ]
+    assert found, f"{path} no longer calls {name}"
+    return found
+
+
+def dataclass_fields(path: str, name: str) -> set[str]:
+    """The fields of a dataclass that cannot be imported."""
+    node = definition(path, name)
+    assert isinstance(node, ast.ClassDef)
+    return {n.target.id for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)}

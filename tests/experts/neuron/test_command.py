@@ -63,7 +63,11 @@ def test_what_does_not_fit_is_not_compiled(catalog: str, tmp_path: Path, capsys:
         (["--instance", "inf2.8xlarge"], "needs a merged Hugging Face folder"),
     ],
 )
-def test_mistakes_are_one_line(catalog: str, more: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_one_line(
+    catalog: str, more: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_file = Artifact(Path(catalog), "sha")
+    monkeypatch.setattr("experts.neuron.command.resolve_base", lambda base, store: one_file)
     assert main(["coder", "--target", "neuron", "--catalog", catalog, *more]) == 1
     assert message in capsys.readouterr().err.replace("\n", " ")
 
