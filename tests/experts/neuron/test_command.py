@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from experts.artifacts import hash_content
+from experts.artifacts import Artifact, hash_content
 from experts.compile import main
 from experts.neuron import plan
 from experts.neuron.manifest import Stack, check_neuron_config, read_manifest
