@@ -165,6 +165,7 @@ def test_the_gateway_s_settings_are_its_own_words(documents: list[dict[str, Any]
     assert pod["terminationGracePeriodSeconds"] > settings.shutdown_grace_s + 5
     mounts = {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
     assert str(settings.experts.catalog).rpartition("/")[0] in mounts
+    assert str(settings.access.keys_file).rpartition("/")[0] in mounts
 
 
 def test_scaling_and_monitoring_name_what_exists(documents: list[dict[str, Any]]) -> None:

@@ -33,5 +33,5 @@ def test_padding_is_the_bucket_s_rest_and_none_without_buckets() -> None:
 
 def test_an_engine_declares_what_it_honours_and_its_longest_prompt() -> None:
     neuron, cpu = capabilities_of(neuron_spec(), "sha"), capabilities_of(neuron_spec(engine="openvino"), "sha")
-    assert cpu.sampling - neuron.sampling == {"seed", "frequency_penalty", "presence_penalty"}
+    assert cpu.sampling - neuron.sampling == {"seed", "frequency_penalty", "presence_penalty", "constraint"}
     assert (neuron.max_batch_size, neuron.context_window, neuron.max_prompt_tokens) == (4, 4096, 3072)
