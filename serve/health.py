@@ -45,7 +45,7 @@ class HealthMonitor:
         self._cold = {spec.name for spec in catalog.experts if spec.scaling.min_replicas == 0}
         self.experts = {name: ExpertHealth(is_ready=name in self._cold) for name in catalog.names}
         for name in self._cold:
-            metrics.expert_ready(name, True)
+            metrics.experts.ready(name, True)
 
     @property
     def is_ready(self) -> bool:
