@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-unit test-train bench bench-peers soak lint format protos dashboards observe clean
+.PHONY: help run install test test-unit test-train test-neuron bench bench-peers soak lint format protos dashboards observe clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -55,7 +55,7 @@ observe: $(VENV)/.serving $(VENV)/.testing  ## a real Prometheus against moegate
 	$(BIN)/python -m deploy.observe.check
 
 clean:  ## forget the virtual environment and the tools' caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(NEURON) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -77,4 +77,19 @@ $(VENV)/.testing: $(VENV)/.serving
 .bench/peers/.ready: loadtests/peers.txt
 	$(PYTHON) -m venv .bench/peers
 	.bench/peers/bin/python -m pip --disable-pip-version-check install -r loadtests/peers.txt
+	@touch $@
+
+# optimum-neuron's pins exclude the rest's, so its contract tests have a venv of their own. TORCH: any CPU build will do.
+NEURON := .venv-neuron
+TORCH  ?= torch==2.13.0
+
+test-neuron: $(NEURON)/.ready  ## the Neuron engine against optimum-neuron 0.4.5 as installed, without hardware
+	$(NEURON)/bin/python -m pytest -o filterwarnings=default tests/neuron \
+		$(addprefix tests/experts/neuron/test_,neuron_engine.py cores.py manifest.py memory.py)
+
+$(NEURON)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(NEURON)
+	$(NEURON)/bin/python -m pip --disable-pip-version-check install "$(TORCH)"
+	$(NEURON)/bin/python -m pip --disable-pip-version-check install -e . optimum-neuron==0.4.5 fsspec \
+		pytest pytest-asyncio hypothesis
 	@touch $@

@@ -40,6 +40,7 @@ SERVICER = "protos.expert_pb2_grpc.add_ExpertServicer_to_server"
 DEPLOYMENT = "expert"
 SPARE_CALLS = 16  # so that Describe is answered, and the engine refuses in its own words, when everything is full
 OBJECT_STORE_BYTES = 100 * 1024 * 1024  # tokens do not travel through it
+LOOK_BACK_S = 11.0  # seconds of load that a decision averages; Ray wants more than 10
 START_TIMEOUT_S = 300.0
 SERVE_STOP_S = 5.0
 STOP_S = 8.0  # for Serve and Ray together; then they are killed
@@ -76,7 +77,7 @@ def run(options: argparse.Namespace, folder: Path, events: Events) -> int:
     """Do what the command line says, inside the supervised process."""
     try:
         specs = choose_experts(options.catalog, options.expert, options.engine)
-        weights = {spec.name: _weights(spec) for spec in specs}
+        weights = {spec.name: find_weights(spec) for spec in specs}
         _serve(specs, weights, folder, choose_ports(options.grpc_port), events)
     except StopRequested:
         return 0
@@ -122,13 +123,22 @@ def deployment_options(spec: ExpertSpec) -> dict[str, Any]:
         "ray_actor_options": {"num_cpus": spec.resources.num_cpus, "resources": dict(spec.resources.custom)},
         "logging_config": {"log_level": "WARNING", "enable_access_log": False},
     }
-    if scaling.min_replicas == scaling.max_replicas:
+    if scaling.is_fixed:
         return options | {"num_replicas": scaling.min_replicas}
-    bounds = {"min_replicas": scaling.min_replicas, "max_replicas": scaling.max_replicas}
-    return options | {"autoscaling_config": bounds | {"target_ongoing_requests": scaling.target_ongoing}}
+    return options | {
+        "graceful_shutdown_timeout_s": scaling.drain_s,
+        "autoscaling_config": {
+            "min_replicas": scaling.min_replicas,
+            "max_replicas": scaling.max_replicas,
+            "target_ongoing_requests": scaling.target_ongoing or spec.max_batch_size,
+            "upscale_delay_s": scaling.upscale_delay_s,
+            "downscale_delay_s": scaling.downscale_delay_s,
+            "look_back_period_s": max(LOOK_BACK_S, scaling.upscale_delay_s),
+        },
+    }
 
 
-def _weights(spec: ExpertSpec) -> Weights | None:
+def find_weights(spec: ExpertSpec) -> Weights | None:
     """Find or make what the expert's replicas load, so that they only load."""
     if spec.engine == "echo":
         return None
@@ -147,7 +157,7 @@ def _serve(
         events.emit("ray", port=ports.grpc)
         _deploy(specs, weights)
         target = f"127.0.0.1:{ports.grpc}"
-        _await_experts([spec.name for spec in specs], target, events)
+        _await_experts({spec.name: spec.scaling.min_replicas for spec in specs}, target, events)
         events.emit("ready", target=target)
         threading.Event().wait()
 
@@ -216,8 +226,8 @@ def _application(spec: ExpertSpec, weights: Weights | None) -> Application:
     return deployment.bind(spec, partial(build_engine, weights=weights))
 
 
-def _await_experts(names: Sequence[str], target: str, events: Events) -> None:
-    """Report each expert as soon as it answers through the ingress.
+def _await_experts(replicas: Mapping[str, int], target: str, events: Events) -> None:
+    """Report each expert as soon as it answers through the ingress; one that starts cold is not asked, but ready.
 
     Raises:
         StartFailed: one of them cannot start, or none did in time.
@@ -225,7 +235,7 @@ def _await_experts(names: Sequence[str], target: str, events: Events) -> None:
     from ray import serve as ray_serve
 
     began_s = time.monotonic()
-    missing = list(names)
+    missing = list(replicas)
     with grpc.insecure_channel(target) as channel:
         stub = expert_pb2_grpc.ExpertStub(channel)
         while missing:
@@ -233,7 +243,8 @@ def _await_experts(names: Sequence[str], target: str, events: Events) -> None:
             for name in list(missing):
                 if name in status and status[name].status == "DEPLOY_FAILED":
                     raise StartFailed(f"expert {name!r} could not start: {_last_line(status[name])}")
-                if name in status and status[name].status == "RUNNING" and _answers(stub, name):
+                is_running = name in status and status[name].status == "RUNNING"
+                if is_running and (replicas[name] == 0 or _answers(stub, name)):
                     missing.remove(name)
                     events.emit("expert", expert=name, state="ready", seconds=round(time.monotonic() - began_s, 2))
             if time.monotonic() - began_s > START_TIMEOUT_S:

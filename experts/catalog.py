@@ -108,17 +108,29 @@ class Resources(_Model):
 
 
 class Scaling(_Model):
-    """How many replicas Ray Serve keeps; `target_ongoing` is the load per replica it aims at."""
+    """How many replicas Ray Serve keeps; `target_ongoing` is the load per replica it aims at.
 
-    min_replicas: int = Field(default=1, ge=1)
+    An expert whose `min_replicas` is 0 is cold while nobody asks for it: its first request wakes it, and is answered by
+    the next expert of the ranking meanwhile.
+    """
+
+    min_replicas: int = Field(default=1, ge=0)
     max_replicas: int = Field(default=1, ge=1)
-    target_ongoing: float = Field(default=8, gt=0)
+    target_ongoing: float | None = Field(default=None, gt=0)  # sequences a replica; None: its batch slots
+    upscale_delay_s: float = Field(default=10, ge=0)  # of load above the target, before a replica is added
+    downscale_delay_s: float = Field(default=120, ge=0)  # of load below it, before one is taken away
+    drain_s: float = Field(default=300, ge=0)  # that a replica's last answers may take when it is taken away
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.min_replicas > self.max_replicas:
             raise ValueError("min_replicas is above max_replicas")
         return self
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the number of replicas never changes."""
+        return self.min_replicas == self.max_replicas
 
 
 class ExpertSpec(_Model):
@@ -132,6 +144,7 @@ class ExpertSpec(_Model):
     context_window: int = Field(ge=2)  # tokens, prompt + answer
     max_batch_size: int = Field(default=16, ge=1)  # sequences one replica decodes at once
     max_queue_len: int = Field(default=32, ge=0)  # sequences that may wait before one replica's batch
+    max_prompt_tokens: int | None = Field(default=None, ge=1)  # longest prompt the engine takes; None: what fits
     max_tokens_cap: int | None = Field(default=None, ge=1)  # most tokens one answer may have
     sampling: SamplingDefaults = SamplingDefaults()
     system_prompt: str = ""
@@ -140,6 +153,19 @@ class ExpertSpec(_Model):
     resources: Resources = Resources()
     scaling: Scaling = Scaling()
     engine_options: dict[str, Scalar] = {}
+    canary_of: str | None = None  # the expert whose successor this is, on trial
+    canary_share: float = Field(default=0.0, ge=0, le=0.5)  # of that expert's requests
+
+    @model_validator(mode="after")
+    def _prompt_fits(self) -> Self:
+        if self.max_prompt_tokens is not None and self.max_prompt_tokens >= self.context_window:
+            raise ValueError("max_prompt_tokens must be below context_window, which holds the answer too")
+        return self
+
+    @property
+    def prompt_limit(self) -> int:
+        """Tokens of the longest prompt that this expert can answer."""
+        return self.max_prompt_tokens or self.context_window - 1
 
 
 class Catalog(_Model):
@@ -155,6 +181,9 @@ class Catalog(_Model):
             raise ValueError(f"expert names must be unique, repeated: {', '.join(sorted(repeated))}")
         if self.default not in self.names:
             raise ValueError(f"default {self.default!r} is none of the experts: {', '.join(self.names)}")
+        for expert in self.experts:
+            if expert.canary_of is not None and expert.canary_of not in set(self.names) - {expert.name}:
+                raise ValueError(f"{expert.name!r} is a canary of {expert.canary_of!r}, which is none of the others")
         return self
 
     @property

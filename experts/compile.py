@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -22,6 +23,10 @@ from experts.artifacts import Artifact, ArtifactCorrupt, ArtifactStore, default_
 from experts.bases import BaseUnavailable, resolve_base
 from experts.catalog import Catalog, CatalogError, ExpertSpec, adapter_folder, load_catalog
 from experts.merge import merge, read_adapter
+from experts.neuron import command as neuron
+from experts.neuron.manifest import ManifestMismatch
+from experts.neuron.shapes import NeuronOptions
+from experts.neuron.store import StoreUnavailable, fetch
 from experts.requantise import make_faithful
 
 Target = Literal["cpu", "neuron"]
@@ -41,13 +46,23 @@ def prepare_expert(spec: ExpertSpec, target: Target, store: ArtifactStore) -> Ar
         ArtifactCorrupt: a cached file was damaged.
     """
     if target == "neuron":
-        raise CannotCompile(f"expert {spec.name!r}: compiling for neuron is not supported by this version")
+        return _fetch_compiled(spec, store)
     artifact = resolve_base(spec.base, store)
     if artifact.path.is_dir() and spec.adapter is None:
         return artifact
     if artifact.path.suffix != ".gguf":
         raise CannotCompile(f"expert {spec.name!r}: {artifact.path.name} is no GGUF file and no model folder")
     return _faithful(spec, artifact, store) if spec.adapter is None else _merged(spec, spec.adapter, artifact, store)
+
+
+def _fetch_compiled(spec: ExpertSpec, store: ArtifactStore) -> Artifact:
+    """Fetch what `main` compiled earlier, elsewhere: a replica's start never compiles."""
+    try:
+        return fetch(NeuronOptions.model_validate(spec.engine_options).artifact, store, default_root())
+    except ValidationError as error:
+        raise CannotCompile(f"expert {spec.name!r}: its engine_options are not the neuron engine's") from error
+    except (ManifestMismatch, StoreUnavailable) as error:
+        raise CannotCompile(f"expert {spec.name!r}: {error}") from error
 
 
 def _faithful(spec: ExpertSpec, base: Artifact, store: ArtifactStore) -> Artifact:
@@ -79,8 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         catalog = load_catalog(options.catalog)
         names = catalog.names if options.all else options.experts
         specs = [spec for spec in _select(catalog, names) if spec.engine != "echo"]  # which loads nothing
+        if options.target == "neuron":
+            return neuron.run(specs, options, console)
         prepared = _prepare_all(specs, options.target, options.verify, console)
-    except FAILURES as error:
+    except (*FAILURES, *neuron.FAILURES) as error:
         console.print(f"error: {error}", style="red", markup=False)
         return 1
     for name, artifact in prepared.items():
@@ -95,6 +112,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--target", choices=["cpu", "neuron"], required=True)
     parser.add_argument("--catalog", type=Path, help="the catalogue (default: the shipped one)")
     parser.add_argument("--verify", action="store_true", help="read and hash cached files, not only look at their size")
+    neuron.add_neuron_arguments(parser)
     options = parser.parse_args(arguments)
     if bool(options.experts) == options.all:
         parser.error("name experts, or say --all")

@@ -171,6 +171,7 @@ class Capabilities:
     context_window: int  # tokens, prompt + answer
     sampling: frozenset[str]  # the fields of Sampling that it honours
     artifact: str = ""  # content hash of its weights; empty when it has none
+    max_prompt_tokens: int | None = None  # longest prompt it takes, where that is less than the window leaves room for
 
 
 class Engine(Protocol):

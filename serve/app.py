@@ -15,6 +15,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from experts.catalog import load_catalog
+from experts.limits import prompt_bucket
 from experts.prices import load_prices
 from router.explore import Exploration
 from router.router import Router
@@ -84,7 +85,8 @@ class App:
         self._traffic = Traffic(self.metrics.routing, self._router.training_mix)
         self._recent = Recent()
         self._tracer = make_tracer(settings.tracing)
-        self._meters = Meters(self.metrics, ledger, self._traffic, self._recent, self._tracer)
+        buckets = {expert.name: prompt_bucket(expert) for expert in self._catalog.experts}
+        self._meters = Meters(self.metrics, ledger, self._traffic, self._recent, self._tracer, buckets)
         self.gateway = Gateway(
             catalog=self._catalog,
             router=self._router,

@@ -1,4 +1,4 @@
-"""The `moegate` command: `up` (everything), `gateway` (the gateway alone), `route` (a decision, no server), `key`."""
+"""The `moegate` command: `up` (everything), `gateway` (that alone), `route` (a decision), `plan` (a fleet), `key`."""
 
 import argparse
 import asyncio
@@ -22,6 +22,8 @@ from serve import __version__
 from serve.app import load_router, run, stop_on_signals
 from serve.keys import new_key
 from serve.logs import set_up_logging
+from serve.plan import command as plan
+from serve.plan.description import PlanError
 from serve.settings import KeySettings, Settings, SettingsError, load_settings
 from serve.up import ExpertsFailed, UpOptions, up
 from serve.workers import WorkersFailed
@@ -40,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         RouterError,
         ExpertsFailed,
         WorkersFailed,
+        PlanError,
         OSError,
     ) as error:
         print(f"moegate: {error}", file=sys.stderr)
@@ -76,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     key = commands.add_parser("key", help="make an API key; only its digest is to be kept")
     key.add_argument("name", help="whose it is: the tenant in logs")
     key.set_defaults(command=_key)
+
+    fleet = commands.add_parser("plan", help="simulate a fleet: latency, replicas, USD, before it is bought")
+    plan.add_arguments(fleet)
     return parser
 
 

@@ -239,7 +239,7 @@ class Dispatcher:
 
     def _window(self, expert: str) -> int:
         spec = self._catalog.get(expert)
-        return spec.context_window if spec else 0
+        return spec.prompt_limit if spec else 0
 
     def _circuit_changed(self, expert: str, state: CircuitState) -> None:
         self._metrics.circuit(expert, state)

@@ -10,12 +10,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from experts.catalog import Catalog
+from experts.limits import refused_settings
+from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from router.decision import RouteDecision
 from router.policy import ExpertState, Wishes
 from router.router import Router
 from serve.admission import Admission
 from serve.allowance import Allowances, rate_headers
+from serve.canary import canaries, with_canary
 from serve.dispatch import Dispatcher
 from serve.drain import Drain
 from serve.errors import ExpertUnavailable, InvalidRequest, UnknownModel, UnsupportedParameter
@@ -100,6 +103,7 @@ class Gateway:
         self._meters = meters
         self._router_settings = settings
         self._clock = clock
+        self._canaries = canaries(catalog)
         self._max_tokens_limit = max(expert.context_window for expert in catalog.experts)
 
     @asynccontextmanager
@@ -144,7 +148,7 @@ class Gateway:
     def warm_up(self) -> None:
         """Decide a few times for nobody: the first decision of a process pays for imports and page faults (15 ms)."""
         for text in ("Who wrote it?", "Write a function that adds two numbers.", "Plan a trip. " * 50):
-            self._router.route(route_query(text), self._states())
+            self._router.route(route_query(text), self._states(chat.Sampling()))
 
     def _check(self, request: ChatRequest) -> None:
         if request.pinned is not None and self.catalog.get(request.pinned) is None:
@@ -170,12 +174,13 @@ class Gateway:
         raise UnsupportedParameter(f"'response_format': {who} can keep to one", param="response_format")
 
     def _decide(self, request: ChatRequest, wishes: Wishes) -> RouteDecision:
-        return self._router.route(
+        decision = self._router.route(
             route_query(request.input),
-            [state for state in self._states() if self._can_answer(state.name, request)],
+            [state for state in self._states(request.sampling) if self._can_answer(state.name, request)],
             pinned=request.pinned,
             wishes=wishes,
         )
+        return with_canary(decision, self._canaries, request.request_id)
 
     def _can_answer(self, expert: str, request: ChatRequest) -> bool:
         return not request.needs_structure or self.health.experts[expert].structured_output is True
@@ -192,11 +197,12 @@ class Gateway:
             now=now,
         )
 
-    def _states(self) -> list[ExpertState]:
+    def _states(self, asked: chat.Sampling) -> list[ExpertState]:
+        """Every expert as it is now; one that does not honour what the request asks for has no room for it."""
         return [
             ExpertState(
                 name=expert.name,
-                context_window=expert.context_window,
+                context_window=0 if refused_settings(expert, asked) else expert.prompt_limit + 1,
                 healthy=health.is_ready and not self._dispatcher.is_open(expert.name),
                 queue_len=self.health.queue_len(expert.name),
                 max_batch_size=expert.max_batch_size,

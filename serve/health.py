@@ -42,7 +42,10 @@ class HealthMonitor:
         self._dispatcher = dispatcher
         self._metrics = metrics
         self._settings = settings
-        self.experts = {name: ExpertHealth() for name in catalog.names}
+        self._cold = {spec.name for spec in catalog.experts if spec.scaling.min_replicas == 0}
+        self.experts = {name: ExpertHealth(is_ready=name in self._cold) for name in catalog.names}
+        for name in self._cold:
+            metrics.experts.ready(name, True)
 
     @property
     def is_ready(self) -> bool:
@@ -56,8 +59,8 @@ class HealthMonitor:
             await asyncio.sleep(self._settings.probe_interval_s)
 
     async def probe_all(self) -> None:
-        """Probe every expert once."""
-        await asyncio.gather(*(self._probe(name) for name in self.experts))
+        """Probe every expert once, but for those that may be cold: a probe is a request, and would keep them awake."""
+        await asyncio.gather(*(self._probe(name) for name in self.experts if name not in self._cold))
 
     async def _probe(self, name: str) -> None:
         try:

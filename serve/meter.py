@@ -7,9 +7,9 @@ client gone) ends the `with`, so nothing is counted twice and nothing is lost.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Final, Self
 
@@ -47,6 +47,7 @@ class Meters:
         traffic: what kind of requests come.
         recent: the latest decisions, for feedback to refer to.
         tracer: makes traces.
+        prompt_buckets: by expert with a static shape: the tokens that every prompt is padded to.
         clock: the gateway's, monotonic, seconds.
     """
 
@@ -55,6 +56,7 @@ class Meters:
     traffic: Traffic
     recent: Recent
     tracer: Tracer = NO_TRACER
+    prompt_buckets: Mapping[str, int] = field(default_factory=dict)
     clock: Callable[[], float] = time.monotonic
 
     def follow(self, request: ChatRequest) -> "Meter":
@@ -159,8 +161,8 @@ class Meter(AbstractContextManager["Meter"]):
         self._completion = completion
         usage = completion.usage
         self._prompt_tokens, self._completion_tokens = usage.prompt_tokens, usage.completion_tokens
-        for field, count in completion.tool_calls.ListFields():
-            self._metrics.requests.tool_calls.labels(self._expert, field.name).inc(count)
+        for kind, count in completion.tool_calls.ListFields():
+            self._metrics.requests.tool_calls.labels(self._expert, kind.name).inc(count)
         if completion.dropped_citations:
             self._metrics.requests.dropped_citations.labels(self._expert).inc(completion.dropped_citations)
         return usd(self._parts.ledger.price(self._expert, self._work()))
@@ -206,6 +208,8 @@ class Meter(AbstractContextManager["Meter"]):
         requests.duration.labels(expert, self._mode).observe(duration_s, self.trace.exemplar)
         requests.tokens.labels(expert, "prompt").inc(self._prompt_tokens)
         requests.tokens.labels(expert, "completion").inc(n)
+        if self._prompt_tokens and (bucket := self._parts.prompt_buckets.get(expert)):
+            requests.padded_tokens.labels(expert).inc(max(0, bucket - self._prompt_tokens))
         if n > 1:
             requests.per_output_token.labels(expert, self._mode).observe((self._last_at - self._first_at) / (n - 1))
         waste = None

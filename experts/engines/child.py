@@ -14,11 +14,13 @@ import socket
 import sys
 import time
 
-from experts.engine import Capabilities, EngineDead, GenerationInput, Sampling
+from experts.catalog import ExpertSpec
+from experts.engine import Capabilities, EngineDead, EngineError, GenerationInput, Sampling
 from experts.engines.batch import Batch, Pipeline
 from experts.engines.factory import honoured_sampling, load_pipeline
 from experts.engines.wire import Abort, Command, Launch, Ready, Report, Submit, Unpacker, pack
 from experts.failures import describe_failure
+from experts.limits import NOT_HONOURED
 
 _log = logging.getLogger("moegate.engine")
 
@@ -67,11 +69,18 @@ def serve(replica: Replica, batch: Batch) -> None:
 
 
 def warm_up(pipeline: Pipeline, context_window: int) -> None:
-    """Generate a few tokens: the first request after loading is an order of magnitude slower than the others."""
+    """Generate a few tokens: the first request after loading is an order of magnitude slower than the others.
+
+    Raises:
+        EngineError: the model cannot even do that.
+    """
     batch = Batch(pipeline, 1, context_window, time.monotonic)
-    batch.handle(Submit(0, WARM_UP, time.monotonic()))
+    events = batch.handle(Submit(0, WARM_UP, time.monotonic()))
     while not batch.is_idle:
-        batch.step()
+        events += batch.step()
+    for _, progress in events:
+        if isinstance(progress, EngineError):
+            raise progress
 
 
 def launch(replica: Replica) -> Batch:
@@ -89,9 +98,14 @@ def launch(replica: Replica) -> Batch:
         warm_up(pipeline, spec.context_window)
     except Exception as error:  # a library may raise anything
         raise EngineDead(f"it could not be loaded: {error}".splitlines()[0]) from error
-    honoured = honoured_sampling(spec.engine)
-    replica.report(Ready(Capabilities(spec.max_batch_size, spec.context_window, honoured, command.weights.sha256)))
+    replica.report(Ready(capabilities_of(spec, command.weights.sha256)))
     return Batch(pipeline, spec.max_batch_size, spec.context_window, time.monotonic)
+
+
+def capabilities_of(spec: ExpertSpec, artifact: str) -> Capabilities:
+    """Say what an engine that was loaded for this entry can do."""
+    honoured = honoured_sampling(spec.engine).difference(NOT_HONOURED[spec.engine])
+    return Capabilities(spec.max_batch_size, spec.context_window, honoured, artifact, spec.prompt_limit)
 
 
 def main(descriptor: int) -> None:

@@ -1,9 +1,11 @@
 """Engine names to engines. The start code builds a replica's engine here, the engine process its pipeline.
 
-A library is imported only where it runs: OpenVINO in the engine process, nothing at all for `echo`.
+A library is imported only where it runs: OpenVINO or Neuron's in the engine process, nothing at all for `echo`.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from experts.catalog import EngineName, ExpertSpec
 from experts.engine import Engine, Sampling
@@ -53,11 +55,15 @@ def load_pipeline(spec: ExpertSpec, weights: Weights) -> Pipeline:
     Raises:
         UnsupportedEngine: the engine has none.
     """
-    if spec.engine != "openvino":
-        raise UnsupportedEngine(f"engine {spec.engine!r} has no pipeline")
-    from experts.engines.openvino import OpenVINOPipeline
+    if spec.engine == "openvino":
+        from experts.engines.openvino import OpenVINOPipeline
 
-    return OpenVINOPipeline(spec, weights.path)
+        return OpenVINOPipeline(spec, weights.path)
+    if spec.engine == "neuron":
+        from experts.engines.neuron_model import load_neuron
+
+        return load_neuron(spec, Path(weights.path))
+    raise UnsupportedEngine(f"engine {spec.engine!r} has no pipeline")
 
 
 def honoured_sampling(engine: EngineName) -> frozenset[str]:
@@ -67,7 +73,13 @@ def honoured_sampling(engine: EngineName) -> frozenset[str]:
 
 def _check_options(spec: ExpertSpec) -> None:
     if spec.engine == "neuron":
-        raise UnsupportedEngine(f"expert {spec.name!r}: the neuron engine is not part of this release")
+        from experts.neuron.shapes import ShapesWrong, shapes_of
+
+        try:
+            shapes_of(spec)
+        except ShapesWrong as error:
+            raise UnsupportedEngine(str(error)) from error
+        return
     if spec.engine == "echo":
         from experts.engines.echo import EchoOptions
 

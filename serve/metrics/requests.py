@@ -54,6 +54,9 @@ class RequestMetrics:
             "gateway_overhead_seconds", "Request received to dispatch, the wait for a permit left out", buckets.GATEWAY
         )
         self.tokens = Children(add.counter("tokens", "Tokens of answers, also of cancelled ones", "expert", "kind"))
+        self.padded_tokens = Children(
+            add.counter("padded_prompt_tokens", "Tokens prefilled beyond the prompt, to fill a static shape", "expert")
+        )
         self.wasted_tokens = Children(
             add.counter("wasted_tokens", "Completion tokens of requests that were cancelled or failed", "expert")
         )

@@ -1,0 +1,47 @@
+"""`moegate plan FILE`: simulate, print the table, say where the curves come from, write pictures and JSON if asked."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import orjson
+from rich.console import Console
+
+from serve.plan.description import load_plan
+from serve.plan.pictures import draw
+from serve.plan.report import compare, table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's own arguments."""
+    parser.add_argument("file", type=Path, help="what to simulate, as deploy/plan.yaml")
+    parser.add_argument("--json", action="store_true", help="one JSON line in place of a table")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="write PNGs there")
+    parser.set_defaults(command=plan)
+
+
+def plan(arguments: argparse.Namespace) -> None:
+    """Do what the command line says.
+
+    Raises:
+        PlanError: the description cannot be used.
+    """
+    described = load_plan(arguments.file)
+    results = compare(described)
+    paths = draw(results, arguments.pictures) if arguments.pictures else []
+    if arguments.json:
+        print(orjson.dumps([result.as_dict() for result in results]).decode())
+        return
+    console = Console(highlight=False)
+    console.print(table(results))
+    for result in results:
+        out, instances = result.outcome, ", ".join(f"{n:.1f} {name}" for name, n in result.instances.items())
+        console.print(
+            f"{result.title}: {len(result.requests)} requests on {instances}; {out.refused} refused, {len(out.cold)} "
+            f"answered by the default expert while theirs was cold, {out.restarted} begun again after a lost instance"
+        )
+    for name, engine in described.engines.items():
+        console.print(f"engine {name}: {engine.source}")
+    for path in paths:
+        console.print(f"wrote {path}")

@@ -1,0 +1,176 @@
+"""What is to be simulated, read from YAML and checked: engines by their curves, experts, traffic, fleet, targets.
+
+`deploy/plan.yaml` is an example with every field. An engine's figures say where they come from (`source`), and the
+report repeats it: a published or estimated curve stays told apart from a measured one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from experts.neuron.instances import load_instances
+
+
+class PlanError(Exception):
+    """The description cannot be used; the message names the field."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EngineModel(_Part):
+    """One kind of replica: how fast it steps and prefills, what it occupies."""
+
+    slots: int = Field(ge=1)  # sequences decoded at once
+    queue: int = Field(default=32, ge=0)  # that may wait before them
+    step_ms: dict[int, float]  # running sequences -> time of one decode step; between them straight lines
+    prefill_ms: float = Field(default=0.0, ge=0)  # of any prompt
+    prefill_ms_per_token: float = Field(ge=0)
+    chunk_tokens: int | None = Field(default=None, ge=1)  # prompt tokens a step takes in beside decoding; None: all
+    bucket: int | None = Field(default=None, ge=1)  # tokens that every prompt is padded to; None: no padding
+    instance: str  # of deploy/instances.yaml, or with usd_per_hour any name
+    cores: int = Field(ge=1)  # of the instance, that one replica takes
+    instance_cores: int | None = None  # default: the instance's
+    usd_per_hour: float | None = None  # of the instance; default: on demand as in deploy/instances.yaml
+    start_s: float = Field(
+        default=30.0, ge=0
+    )  # from asking for a replica to its first request, on a node that is there
+    source: str = Field(min_length=1)  # where the figures come from: measured, published, estimated; when
+
+    @model_validator(mode="after")
+    def _curve_holds(self) -> Self:
+        if not self.step_ms or min(self.step_ms) < 1 or min(self.step_ms.values()) <= 0:
+            raise ValueError("step_ms maps numbers of sequences from 1 to times above 0")
+        return self
+
+    def step_s(self) -> list[float]:
+        """Return seconds of one step by running sequences, 0 to `slots`."""
+        known = sorted(self.step_ms.items())
+        counts, times = [count for count, _ in known], [time / 1e3 for _, time in known]
+        return [0.0, *np.interp(range(1, self.slots + 1), counts, times).tolist()]
+
+    def prefill_tokens(self, prompt: int) -> int:
+        """Return the tokens that are computed for a prompt, padding included."""
+        return max(prompt, self.bucket or 0)
+
+    def price(self) -> tuple[float, int]:
+        """Return USD an instance-hour, and the instance's cores.
+
+        Raises:
+            PlanError: neither the description nor the data knows the instance.
+        """
+        if self.usd_per_hour is not None and self.instance_cores is not None:
+            return self.usd_per_hour, self.instance_cores
+        known = load_instances().instances.get(self.instance)
+        if known is None:
+            raise PlanError(
+                f"instance {self.instance!r} is not in deploy/instances.yaml: say usd_per_hour, instance_cores"
+            )
+        return self.usd_per_hour or known.usd_per_hour, self.instance_cores or known.cores
+
+
+class Lengths(_Part):
+    """Token counts: log-normal around a median, within bounds."""
+
+    median: float = Field(gt=0)
+    sigma: float = Field(default=0.6, ge=0)  # of the logarithm; 0 = always the median
+    most: int = Field(default=4096, ge=1)
+
+
+class ExpertPlan(_Part):
+    """One expert of the fleet."""
+
+    engine: str
+    share: float = Field(gt=0)  # of the traffic; shares are scaled to 1
+    replicas: tuple[int, int] = (1, 1)  # fewest, most
+    target_ongoing: float | None = None  # per replica; None: its slots
+    prompt: Lengths = Lengths(median=200)
+    answer: Lengths = Lengths(median=150)
+
+
+class Bursts(_Part):
+    """Sudden crowds on top of the rest."""
+
+    per_hour: float = Field(gt=0)
+    factor: float = Field(gt=1)  # times the rate
+    seconds: float = Field(default=60, gt=0)
+
+
+class Traffic(_Part):
+    """When requests come."""
+
+    requests_per_s: float = Field(gt=0)  # on average
+    hours: float = Field(default=24, gt=0)
+    shape: Literal["poisson", "diurnal"] = "poisson"
+    peak_to_mean: float = Field(default=2.0, ge=1, le=2)  # of the day's curve, a sine
+    bursts: Bursts | None = None
+    log: Path | None = None  # JSON lines {"at_s", "expert", "prompt_tokens", "completion_tokens"} in place of all this
+    seed: int = 0
+
+
+class Spot(_Part):
+    """Instances that may be taken away."""
+
+    losses_per_instance_hour: float = Field(ge=0)
+    price_factor: float = Field(gt=0, le=1)  # of the on-demand price
+
+
+class FleetRules(_Part):
+    """How the fleet grows and shrinks."""
+
+    upscale_delay_s: float = Field(default=10, ge=0)
+    downscale_delay_s: float = Field(default=120, ge=0)
+    node_start_s: float = Field(default=240, ge=0)  # until a new instance takes replicas
+    cold_fallback_s: float = Field(default=1.0, ge=0)  # after which the gateway passes a cold expert over
+    spot: Spot | None = None
+
+
+class Targets(_Part):
+    """What a request must keep to count as well served."""
+
+    ttft_s: float = Field(default=2.0, gt=0)
+    itl_s: float = Field(default=0.1, gt=0)
+
+
+class Plan(_Part):
+    """The whole description."""
+
+    engines: dict[str, EngineModel]
+    experts: dict[str, ExpertPlan] = Field(min_length=1)
+    traffic: Traffic
+    fleet: FleetRules = FleetRules()
+    targets: Targets = Targets()
+    default: str | None = None  # who answers for a cold expert; None: the last one
+    one_big: ExpertPlan | None = None  # the model to compare with; its share and lengths are not used
+
+    @model_validator(mode="after")
+    def _names_hold(self) -> Self:
+        for name, expert in {**self.experts, **({"one_big": self.one_big} if self.one_big else {})}.items():
+            if expert.engine not in self.engines:
+                raise ValueError(f"{name}: engine {expert.engine!r} is none of {', '.join(self.engines)}")
+            if not 0 <= expert.replicas[0] <= expert.replicas[1] or expert.replicas[1] < 1:
+                raise ValueError(f"{name}: replicas are [fewest, most]")
+        if self.default is not None and self.default not in self.experts:
+            raise ValueError(f"default {self.default!r} is none of the experts")
+        return self
+
+
+def load_plan(path: Path) -> Plan:
+    """Read and check a description.
+
+    Raises:
+        PlanError: it cannot be used.
+    """
+    try:
+        return Plan.model_validate(yaml.safe_load(path.read_text("utf-8")))
+    except (OSError, yaml.YAMLError) as error:
+        raise PlanError(f"{path}: cannot be read: {type(error).__name__}") from error
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise PlanError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

@@ -1,0 +1,103 @@
+"""One replica: a continuous batch on a token clock, so that an answer costs three events, not one a token.
+
+All running sequences gain a token at each step, so each is done when the replica's token clock has moved on by its
+answer's length: a heap of clock values is the batch, and the clock's rate, 1 / step time of so many sequences,
+changes only when somebody enters or leaves. A prompt is prefilled before it joins, one at a time; meanwhile running
+sequences get one step a chunk (all of the prompt is one chunk for a compiled graph). Times are seconds of the
+simulation.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from heapq import heappop, heappush
+from math import inf
+
+from serve.plan.description import EngineModel
+
+NEAR = 1e-6  # tokens: an answer is done when rounding alone keeps it from being so
+
+
+class Replica:
+    """A batch, the queue before it, and what it has done."""
+
+    def __init__(self, engine: EngineModel, expert: int, ready_at: float) -> None:
+        self.expert = expert
+        self.ready_at = ready_at
+        self.slots = engine.slots
+        self.load = 0  # running, prefilling and waiting
+        self.version = 0  # of the next event that was announced
+        self.busy_s = 0.0
+        self.is_draining = False
+        self.queue: deque[tuple[int, int, int]] = deque()  # request, prompt tokens, answer tokens
+        self._engine = engine
+        self._step_s = engine.step_s()
+        self._fixed_s, self._per_token_s = engine.prefill_ms / 1e3, engine.prefill_ms_per_token / 1e3
+        self._chunk = engine.chunk_tokens
+        self._running: list[tuple[float, int]] = []  # heap: (clock at the end, request)
+        self._clock = self._then = 0.0
+        self._prefilling: tuple[int, int] | None = None  # request, answer tokens
+        self._prefill_end = inf
+        self._prefill_rate = 0.0  # tokens a second that running sequences get meanwhile
+
+    @property
+    def running(self) -> list[int]:
+        """The requests inside, those that wait included."""
+        prefilling = [self._prefilling[0]] if self._prefilling else []
+        return [request for _, request in self._running] + prefilling + [entry[0] for entry in self.queue]
+
+    def add(self, now: float, request: int, prompt: int, answer: int) -> None:
+        """Take a request into the queue, and into prefill when there is room."""
+        self.load += 1
+        self.queue.append((request, prompt, answer))
+        if self._prefilling is None and len(self._running) < self.slots:
+            self._move(now)
+            self._begin_prefill(now)
+
+    def next_event(self) -> float:
+        """Say when something happens next here, if nobody comes before."""
+        rate = self._rate()
+        if not self._running or not rate:
+            return self._prefill_end
+        return min(self._prefill_end, self._then + max(0.0, self._running[0][0] - self._clock) / rate)
+
+    def happen(self, now: float, first_s: list[float], end_s: list[float]) -> None:
+        """Let the event happen that was announced for `now`; write the times of first and last tokens."""
+        self._move(now)
+        if now >= self._prefill_end:
+            self._join(now, first_s, end_s)
+        running, clock = self._running, self._clock + NEAR
+        while running and running[0][0] <= clock:
+            end_s[heappop(running)[1]] = now
+            self.load -= 1
+        if self._prefilling is None and self.queue and len(running) < self.slots:
+            self._begin_prefill(now)
+
+    def _rate(self) -> float:
+        if self._prefilling is not None:
+            return self._prefill_rate
+        count = len(self._running)
+        return 1 / self._step_s[count] if count else 0.0
+
+    def _move(self, now: float) -> None:
+        if self._running or self._prefilling is not None:
+            self._clock += self._rate() * (now - self._then)
+            self.busy_s += now - self._then
+        self._then = now
+
+    def _begin_prefill(self, now: float) -> None:
+        request, prompt, answer = self.queue.popleft()
+        tokens = self._engine.prefill_tokens(prompt)
+        steps = -(-tokens // self._chunk) if self._chunk else 1
+        others = len(self._running)
+        took = self._fixed_s + self._per_token_s * tokens + (steps * self._step_s[others] if others else 0.0)
+        self._prefilling = (request, answer)
+        self._prefill_end = now + took
+        self._prefill_rate = steps / took if others and took else 0.0
+
+    def _join(self, now: float, first_s: list[float], end_s: list[float]) -> None:
+        assert self._prefilling is not None  # an end was announced
+        request, answer = self._prefilling
+        self._prefilling, self._prefill_end = None, inf
+        first_s[request] = now
+        heappush(self._running, (self._clock + answer - 1, request))

@@ -1,0 +1,236 @@
+"""The simulation against queueing theory, published figures, and its own bookkeeping."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loadtests.plan_validation import draw, simulated
+from serve import cli
+from serve.plan.description import Plan, PlanError, load_plan
+from serve.plan.report import Result, compare, simulate
+from serve.plan.traffic import make_requests
+
+ROOT = Path(__file__).resolve().parents[3]
+FIXED = {"median": 50, "sigma": 0}
+ENGINE: dict[str, Any] = {
+    "slots": 4,
+    "queue": 1_000_000,
+    "step_ms": {1: 10},
+    "prefill_ms_per_token": 0,
+    "instance": "inf2.xlarge",
+    "cores": 2,
+    "source": "made up",
+}
+
+
+def plan(engine: dict[str, Any] | None = None, expert: dict[str, Any] | None = None, **more: Any) -> Plan:
+    content = {
+        "engines": {"e": ENGINE | (engine or {})},
+        "experts": {"only": {"engine": "e", "share": 1, "prompt": FIXED, "answer": FIXED} | (expert or {})},
+        "traffic": {"requests_per_s": 1, "hours": 1},
+    }
+    return Plan.model_validate(content | more)
+
+
+def test_one_request_alone_takes_what_the_curve_says() -> None:
+    quiet = plan({"prefill_ms": 20, "prefill_ms_per_token": 1}, traffic={"requests_per_s": 0.01, "hours": 2})
+    latency = simulate(quiet).latency["all"]
+    assert latency.ttft_p50 == pytest.approx(0.020 + 50 * 0.001)
+    assert latency.itl_p50 == pytest.approx(0.010)
+
+
+def test_a_bucket_is_paid_for_whatever_the_prompt() -> None:
+    padded = plan({"prefill_ms_per_token": 1, "bucket": 300}, traffic={"requests_per_s": 0.01, "hours": 2})
+    assert simulate(padded).latency["all"].ttft_p50 == pytest.approx(0.300)
+
+
+@pytest.mark.parametrize("load", [0.3, 0.6, 0.8])
+def test_a_server_of_one_slot_is_the_queue_of_the_textbook(load: float) -> None:
+    """M/D/1: the mean wait is load x service / (2 (1 - load)) (Pollaczek and Khinchine)."""
+    service_s = 49 * 0.010  # the first token comes with the prefill, which takes no time here
+    made = plan({"slots": 1}, traffic={"requests_per_s": load / service_s, "hours": 30, "seed": 3})
+    requests = make_requests(made)
+    result = simulate(made, requests=requests)
+    waits = np.array(result.outcome.first_s) - requests.at_s
+    assert waits.mean() == pytest.approx(load * service_s / (2 * (1 - load)), rel=0.06)
+
+
+def test_the_batch_slows_down_as_its_curve_says() -> None:
+    """Overloaded, a replica gives slots / step(slots) tokens a second."""
+    made = plan({"step_ms": {1: 10, 4: 25}}, traffic={"requests_per_s": 20, "hours": 0.5})
+    assert simulate(made).completion_tokens_per_s == pytest.approx(4 / 0.025 * 50 / 49, rel=0.02)
+
+
+def test_chunked_prefill_is_paid_by_who_waits_for_the_first_token() -> None:
+    """The chunks' steps are tokens for those who run, so they lose nothing; the prompt is done later by them."""
+    shape = {"prefill_ms_per_token": 2, "slots": 8}
+    slow = {"prompt": {"median": 512, "sigma": 0}, "answer": {"median": 200, "sigma": 0}}
+    traffic = {"requests_per_s": 0.4, "hours": 2}
+    whole = simulate(plan(shape, slow, traffic=traffic)).latency["all"]
+    chunked = simulate(plan(shape | {"chunk_tokens": 32}, slow, traffic=traffic)).latency["all"]
+    assert chunked.itl_p50 == pytest.approx(whole.itl_p50, rel=0.05)
+    assert chunked.ttft_p50 > whole.ttft_p50 + 0.1
+
+
+def published(replicas: int, instance: str) -> Result:
+    """The published inf2 configuration under more load than it can take."""
+    content = load_plan(ROOT / "deploy" / "plan.yaml").model_dump()
+    engine = content["engines"]["llama-8b-tp8"] | {"queue": 400, "instance": instance}
+    expert = {
+        "engine": "e",
+        "share": 1,
+        "replicas": [replicas] * 2,
+        "prompt": FIXED,
+        "answer": {"median": 256, "sigma": 0},
+    }
+    traffic = {"requests_per_s": 3.0 * replicas, "hours": 1}
+    return simulate(Plan.model_validate({"engines": {"e": engine}, "experts": {"only": expert}, "traffic": traffic}))
+
+
+def test_the_published_saturation_comes_out_of_the_configuration() -> None:
+    """426 tokens/s of one group (fitted); 1226 of three on inf2.48xlarge at 2.94 USD per million (not fitted)."""
+    assert published(1, "inf2.48xlarge").completion_tokens_per_s == pytest.approx(426, rel=0.03)
+    three = published(3, "inf2.48xlarge")
+    assert three.completion_tokens_per_s == pytest.approx(1226, rel=0.06)
+    assert three.usd_per_million == pytest.approx(2.94, rel=0.06)
+    four = published(4, "trn1.32xlarge")
+    assert four.completion_tokens_per_s == pytest.approx(1607, rel=0.08)
+
+
+def test_every_request_ends_once_or_is_refused() -> None:
+    made = plan({"queue": 3}, traffic={"requests_per_s": 12, "hours": 0.2, "bursts": {"per_hour": 20, "factor": 4}})
+    result = simulate(made)
+    ended = np.isfinite(result.outcome.end_s).sum()
+    assert ended + result.outcome.refused == len(result.requests)
+    assert result.outcome.refused > 0
+    assert (np.array(result.outcome.end_s) >= np.array(result.outcome.first_s))[np.isfinite(result.outcome.end_s)].all()
+
+
+def test_replicas_follow_the_load_after_their_delays() -> None:
+    made = plan(
+        {"start_s": 30, "slots": 4},
+        {"replicas": [1, 5]},
+        traffic={"requests_per_s": 10, "hours": 24, "shape": "diurnal", "peak_to_mean": 2},
+        fleet={"upscale_delay_s": 10, "downscale_delay_s": 60, "node_start_s": 60},
+    )
+    result = simulate(made)
+    counts = [replicas[0] for _, replicas, _ in result.outcome.history]
+    mean, most = result.replicas["only"]
+    assert (min(counts), most) == (1, 5)
+    assert 1 < mean < 5
+    assert counts[0] == 1
+    assert result.instances["inf2.xlarge"] == pytest.approx(mean, rel=0.01)  # 2 cores each: one a replica
+    assert result.usd_per_hour == pytest.approx(mean * 0.7582, rel=0.01)
+
+
+def test_a_cold_expert_is_answered_for_until_it_is_there() -> None:
+    rare = {"engine": "e", "share": 0.02, "replicas": [0, 1], "prompt": FIXED, "answer": FIXED}
+    usual = rare | {"share": 1, "replicas": [1, 1]}
+    made = Plan.model_validate(
+        {
+            "engines": {"e": ENGINE | {"start_s": 10}},
+            "experts": {"rare": rare, "usual": usual},
+            "traffic": {"requests_per_s": 1, "hours": 4},
+            "fleet": {"downscale_delay_s": 60, "node_start_s": 20},
+        }
+    )
+    result = simulate(made)
+    assert 0 < len(result.outcome.cold) < sum(result.requests.expert == 0)
+    first_s = np.array(result.outcome.first_s)[result.outcome.cold]
+    assert (first_s < result.requests.at_s[result.outcome.cold] + 1).all()  # the fallback's wait is the report's to add
+    assert result.latency["usual"].ttft_p99 >= 1
+    assert result.outcome.refused == 0
+    assert result.replicas["rare"][0] < 1
+
+
+def test_lost_instances_cost_time_and_no_request() -> None:
+    shape = {"replicas": [3, 3], "answer": {"median": 400, "sigma": 0}}
+    spot = {"spot": {"losses_per_instance_hour": 0.5, "price_factor": 0.4}, "node_start_s": 60}
+    traffic = {"requests_per_s": 1.5, "hours": 12}
+    calm, rough = simulate(plan({}, shape, traffic=traffic)), simulate(plan({}, shape, traffic=traffic, fleet=spot))
+    assert rough.outcome.restarted > 0
+    assert np.isfinite(rough.outcome.end_s).sum() + rough.outcome.refused == len(rough.requests)
+    assert rough.latency["all"].ttft_p99 > calm.latency["all"].ttft_p99
+    assert rough.usd_per_hour < 0.5 * calm.usd_per_hour
+
+
+def test_the_same_seed_gives_the_same_day() -> None:
+    assert simulate(plan()).as_dict() == simulate(plan()).as_dict()
+
+
+def test_a_recorded_log_is_played(tmp_path: Path) -> None:
+    rows = [{"at_s": 100 + n, "expert": "only", "prompt_tokens": 5, "completion_tokens": 9} for n in range(20)]
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    made = plan(traffic={"requests_per_s": 1, "log": tmp_path / "log.jsonl"})
+    result = simulate(made)
+    assert len(result.requests) == 20
+    assert result.latency["all"].itl_p50 == pytest.approx(0.010)
+    (tmp_path / "log.jsonl").write_text('{"at_s": 1, "expert": "nobody", "prompt_tokens": 5, "completion_tokens": 9}')
+    with pytest.raises(PlanError, match="not a log of this plan's experts"):
+        simulate(made)
+
+
+def test_experts_and_one_big_model_answer_the_same_requests() -> None:
+    experts, big = compare(load_plan(ROOT / "deploy" / "plan.yaml").model_copy(
+        update={"traffic": plan(traffic={"requests_per_s": 1, "hours": 1}).traffic}
+    ))  # fmt: skip
+    assert len(experts.requests) == len(big.requests)
+    assert (experts.requests.answer == big.requests.answer).all()
+    assert big.replicas.keys() == {"one-big"}
+    assert "not measured by us" in json.dumps(experts.as_dict())
+
+
+@pytest.mark.slow
+def test_a_million_requests_take_less_than_a_minute() -> None:
+    made = plan(
+        {"slots": 32}, {"replicas": [8, 8]}, traffic={"requests_per_s": 1e6 / 86400, "hours": 24, "shape": "diurnal"}
+    )
+    began = time.process_time()
+    result = simulate(made)
+    assert len(result.requests) == pytest.approx(1e6, rel=0.01)
+    assert time.process_time() - began < 60
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"experts": {"a": {"engine": "x", "share": 1}}}, "engine 'x' is none of e"),
+        ({"default": "nobody"}, "default 'nobody'"),
+        ({"nonsense": 1}, "nonsense"),
+    ],
+)
+def test_a_wrong_description_is_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    file = tmp_path / "plan.yaml"
+    content = json.loads(plan().model_dump_json(exclude_none=True)) | change
+    file.write_text(json.dumps(content))
+    with pytest.raises(PlanError, match=message) as caught:
+        load_plan(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_prints_a_table_or_json_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = json.loads(plan(one_big={"engine": "e", "share": 1}).model_dump_json(exclude_none=True))
+    (tmp_path / "plan.yaml").write_text(json.dumps(content))
+    pictures = ["--pictures", str(tmp_path / "pictures")]
+    assert cli.main(["plan", str(tmp_path / "plan.yaml"), *pictures]) == 0
+    told = capsys.readouterr().out
+    assert "one big model" in told
+    assert "engine e: made up" in told
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == {"experts.png", "one-big-model.png"}
+    assert cli.main(["plan", str(tmp_path / "plan.yaml"), "--json"]) == 0
+    experts, big = json.loads(capsys.readouterr().out)
+    assert experts["requests"] == big["requests"]
+    assert cli.main(["plan", str(tmp_path / "nothing.yaml")]) == 1
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_validation_simulates_the_requests_it_sent() -> None:
+    requests = draw(2.0, 60, seed=1)
+    curve = {"step_ms": {"1": 10, "16": 20}, "prefill_ms": 20, "prefill_ms_per_token": 0.2}
+    throughput, ttft_s = simulated(curve, 16, requests)
+    assert throughput == pytest.approx(requests.answer.sum() / 60, rel=0.1)
+    assert 0.02 < ttft_s < 0.2
