@@ -46,7 +46,14 @@ class Vectors:
 
     def pool(self, words: Sequence[str]) -> Floats:
         """Average the words, each once; (SIZE,), each part of length `SCALE`, or 0 where nothing is known."""
-        found = list(dict.fromkeys(row for word in words[:MAX_WORDS] for row in self._rows(word)))
+        rows: dict[int, None] = {}
+        for word in words[:MAX_WORDS]:
+            row = self.rows.get(word)
+            if row is None:
+                rows |= dict.fromkeys(self._pieces(word))
+            else:
+                rows[row] = None
+        found = list(rows)
         pooled: Floats = np.zeros(SIZE, dtype=np.float32)
         if found:
             pooled = (self.weight[found] @ self.table[found].astype(np.float32)) * self.scale
@@ -54,19 +61,16 @@ class Vectors:
                 np.multiply(part, SCALE / max(1e-6, float(np.sqrt(part @ part))), out=part)
         return pooled
 
-    def _rows(self, word: str) -> Iterator[int]:
-        """Look a word up: itself, its beginning, or the pieces of a run without spaces."""
-        row = self.rows.get(word)
-        if row is not None:
-            yield row
-        elif not word.isascii() and is_unspaced(word[0]):
+    def _pieces(self, word: str) -> Iterator[int]:
+        """Look an unknown word up by its beginning, or by the pieces of a run without spaces."""
+        if not word.isascii() and is_unspaced(word[0]):
             yield from self._inside(word[:LONGEST_RUN])
-        else:
-            for size in range(len(word) - 1, max(SHORTEST_STEM, len(word) - CUT) - 1, -1):
-                row = self.rows.get(word[:size])
-                if row is not None:
-                    yield row
-                    break
+            return
+        for size in range(len(word) - 1, max(SHORTEST_STEM, len(word) - CUT) - 1, -1):
+            row = self.rows.get(word[:size])
+            if row is not None:
+                yield row
+                return
 
     def _inside(self, run: str) -> Iterator[int]:
         """Match the longest words inside a run of characters, left to right."""
