@@ -9,6 +9,8 @@ import re
 import unicodedata
 from dataclasses import dataclass, replace
 
+from router.wrappers import unwrap
+
 HEAD_CHARS, TAIL_CHARS = 1_200, 400  # of the user's own words
 SCAN_HEAD, SCAN_TAIL = 4_000, 1_500  # what is split at all
 DOCUMENT_CHARS = 600
@@ -48,6 +50,7 @@ class Window:
 
 def split_window(text: str) -> Window:
     """Cut a user turn of any length down to the window."""
+    text = unwrap(text)
     raw = ends(text, SCAN_HEAD, SCAN_TAIL)
     own, document = _split(raw)
     if not own.strip():

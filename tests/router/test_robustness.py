@@ -10,7 +10,7 @@ from router.dataset import Row
 from router.features import query_from_openai
 from router.gadgets import candidates, search, with_suffix
 from router.gate import Gate
-from router.robustness import choose, documented, flips, main
+from router.robustness import main, steered
 from router.router import Router
 
 
@@ -25,7 +25,7 @@ def test_a_document_that_steers_does_not_move_the_shipped_router() -> None:
     router = Router.load()
     asked = ["who was the first emperor of Rome?", "write a warm birthday poem for my aunt"]
     rows = [Row("t", query_from_openai([{"role": "user", "content": text}]), ("x",)) for text in asked]
-    assert flips(router, rows, documented, choose(router, rows)) == 0.0
+    assert steered(router, rows) == 0.0
 
 
 def test_a_gadget_raises_its_target(artifact_file: Path, rows: list[Row]) -> None:
