@@ -23,7 +23,7 @@ from router.window import PREVIOUS_CHARS, Window, normalise, split_window
 
 FEATURE_VERSION = 3  # raise whenever a prompt's features change: artefacts of another version are refused
 TOOL_TEXT_CHARS = 2_000
-DOCUMENT_WEIGHT = 0.35
+DOCUMENT_WEIGHT = 0.1  # at 0.35 a document with commands moved a third of the decisions
 LEANS_FROM = 0.3
 DENSE_NAMES: tuple[str, ...] = (*STRUCTURE_NAMES, *(f"meaning {at}" for at in range(MEANING_SIZE)))
 

@@ -18,6 +18,7 @@ PREVIOUS_CHARS = 400
 LONG_LINE = 350  # a line longer than this, beside a shorter request, was pasted
 
 _PASTED = re.compile(r'```.*?(?:```|\Z)|"""(?:.{80,}?)"""|<(\w{2,20})>.{80,}?</\1>', re.DOTALL)
+_FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)  # code that the user gives is theirs; a document is not
 _ANNOUNCED = re.compile(
     r"\b(sources?|context|passages?|documents?|articles?|text|excerpts?|transcript|paragraph|report|abstract|contract|notes|minutes)\b"
     r"[^\n]{0,40}:\s*$",
@@ -33,7 +34,7 @@ class Window:
         own: the last user turn without what was pasted, lower case.
         document: the head of what was pasted, lower case.
         previous: the head of the user turn before, lower case.
-        raw: the scanned part of the last user turn as typed; structure is read from it.
+        raw: the scanned part of the last user turn as typed, without documents; structure is read from it.
         length: characters of the whole last user turn, uncapped.
     """
 
@@ -59,7 +60,7 @@ def split_window(text: str) -> Window:
         own=normalise(ends(own, HEAD_CHARS, TAIL_CHARS)),
         document=normalise(document[:DOCUMENT_CHARS]),
         previous="",
-        raw=raw,
+        raw="\n".join([own, *_FENCED.findall(raw)]) if document else raw,
         length=len(text),
     )
 

@@ -32,7 +32,8 @@ _OPENING = re.compile(
 )
 _CLOSING = re.compile(
     r"(?:(?<=[\s.!?,。！？])|(?=[谢謝]))(?:"
-    r"(?:many |a thousand )?(?:thanks|thank you|thank u|thx|tnx|ty|cheers)(?: so much| very much| a lot| a bunch| in advance)?"
+    r"(?:many |a thousand )?(?:thanks|thank you|thank u|thx|tnx|ty|cheers)"
+    r"(?: so much| very much| a lot| a bunch| in advance)?"
     r"|(?:please|pls|plz)|take your time|no rush|much appreciated|appreciate it"
     r"|(?:muchas )?gracias|merci(?: d'avance| beaucoup)?|(?:vielen )?danke?(?: schön| im voraus)?|grazie(?: mille)?"
     r"|(?:muito )?obrigad[oa]|спасибо(?: заранее)?|teşekkürler|dzięki|谢谢[你您]?|ありがとう(?:ございます)?|감사합니다"
