@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from router.errors import ArtifactError
-from router.features import BUCKETS, FEATURE_VERSION, STRUCTURE_NAMES
+from router.features import BUCKETS, DENSE_NAMES, FEATURE_VERSION
 from router.toolfit import FIT_NAMES
 
 FORMAT_VERSION = 2
@@ -41,7 +41,7 @@ class Artifact:
     Attributes:
         classes: names of the text heads, C of them.
         hashed: n-gram weights, (BUCKETS, C) float32.
-        dense: structure weights, (S, C) float32.
+        dense: weights of structure and meaning, (D, C) float32.
         bias: (C,) float32.
         slope: calibration of the raw logit, (C,) float32: calibrated = raw * slope + intercept.
         intercept: (C,) float32.
@@ -81,7 +81,7 @@ def save(artifact: Artifact, path: Path) -> str:
     header = {
         "format_version": FORMAT_VERSION,
         "feature_version": FEATURE_VERSION,
-        "structure_names": list(STRUCTURE_NAMES),
+        "dense_names": list(DENSE_NAMES),
         "fit_names": list(FIT_NAMES),
         "classes": list(artifact.classes),
         "tool_probability": artifact.tool_probability,
@@ -140,7 +140,7 @@ def _check_header(header: dict[str, Any]) -> None:
     expected = {
         "format_version": FORMAT_VERSION,
         "feature_version": FEATURE_VERSION,
-        "structure_names": list(STRUCTURE_NAMES),
+        "dense_names": list(DENSE_NAMES),
         "fit_names": list(FIT_NAMES),
     }
     for name, value in expected.items():
@@ -153,13 +153,13 @@ def _assemble(header: dict[str, Any], arrays: dict[str, Any], version: str) -> A
     classes = tuple(str(name) for name in header["classes"])
     shapes: dict[str, tuple[int, ...]] = {
         "hashed": (BUCKETS, len(classes)),
-        "dense": (len(STRUCTURE_NAMES), len(classes)),
+        "dense": (len(DENSE_NAMES), len(classes)),
     }
     shapes |= {name: (len(classes),) for name in ("hashed_scale", "bias", "slope", "intercept")}
     sides = {str(name): float(bias) for name, bias in header["sides"].items()}
     for name in sides:
         extra = len(FIT_NAMES) + len(classes) if name == "fits" else 0
-        shapes |= {name: (BUCKETS,), f"{name}_scale": (), f"{name}_dense": (len(STRUCTURE_NAMES) + extra,)}
+        shapes |= {name: (BUCKETS,), f"{name}_scale": (), f"{name}_dense": (len(DENSE_NAMES) + extra,)}
     for name, shape in shapes.items():
         if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
             raise ArtifactError(f"artefact's {name} is not finite numbers of shape {shape}")

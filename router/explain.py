@@ -13,10 +13,11 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 
 from router.decision import RouteDecision
-from router.features import STRUCTURE_NAMES, RouteQuery, name_features
+from router.features import RouteQuery, name_features
 from router.gate import TOOL_CALLER
 from router.policy import ExpertState
 from router.router import Router
+from router.structure import STRUCTURE_NAMES
 
 TOP = 6
 
@@ -111,9 +112,9 @@ def _contributions(router: Router, query: RouteQuery) -> dict[str, tuple[Contrib
         for bucket, value in zip(features.indices.tolist(), hashed[:, at].tolist(), strict=True):
             name = names.get(bucket, "?")
             sums[name] = sums.get(name, 0.0) + value
-        sums |= {
-            f"[{name}]": value for name, value in zip(STRUCTURE_NAMES, dense[:, at].tolist(), strict=True) if value
-        }
+        spoken = dense[:, at].tolist()
+        sums |= {f"[{name}]": value for name, value in zip(STRUCTURE_NAMES, spoken, strict=False) if value}
+        sums["[what its words mean]"] = sum(spoken[len(STRUCTURE_NAMES) :])
         top = sorted(sums.items(), key=lambda item: -abs(item[1]))[:TOP]
         found[expert] = tuple(Contribution(name, float(np.float64(value))) for name, value in top)
     return found

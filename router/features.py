@@ -13,18 +13,21 @@ import numpy as np
 
 from router.conversation import Thread, Turn, shares, thread_of
 from router.crossed import crossed_families, name_crossed
-from router.hashing import BUCKETS, bucket, name_buckets, text_families
-from router.lexicon import concept_families, concepts_of, name_concepts
+from router.hashing import BUCKETS, bucket, name_buckets, text_families, words_of
+from router.lexicon import concept_families, concepts_among, concepts_of, name_concepts
+from router.meaning import SIZE as MEANING_SIZE
+from router.meaning import shipped_vectors
 from router.structure import ANSWERED_IN_CODE, STRUCTURE_NAMES, Floats, structure
 from router.toolfit import REQUEST_CHARS, fit_features
 from router.window import PREVIOUS_CHARS, Window, normalise, split_window
 
-FEATURE_VERSION = 2  # raise whenever a prompt's features change: artefacts of another version are refused
+FEATURE_VERSION = 3  # raise whenever a prompt's features change: artefacts of another version are refused
 TOOL_TEXT_CHARS = 2_000
-DOCUMENT_WEIGHT = 0.35
+DOCUMENT_WEIGHT = 0.1  # at 0.35 a document with commands moved a third of the decisions
 LEANS_FROM = 0.3
+DENSE_NAMES: tuple[str, ...] = (*STRUCTURE_NAMES, *(f"meaning {at}" for at in range(MEANING_SIZE)))
 
-__all__ = ["BUCKETS", "FEATURE_VERSION", "STRUCTURE_NAMES", "Features", "RouteQuery", "Turn", "featurize"]
+__all__ = ["BUCKETS", "DENSE_NAMES", "FEATURE_VERSION", "Features", "RouteQuery", "Turn", "featurize"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +67,12 @@ class RouteQuery:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """One query as numbers: a sparse hashed part and a dense structure part.
+    """One query as numbers: a sparse hashed part and a dense part.
 
     Attributes:
         indices: buckets, (n,) int64, may repeat.
         values: their weights, (n,) float32.
-        dense: structure features in `STRUCTURE_NAMES`' order, (S,) float32, each about 0..1.
+        dense: in `DENSE_NAMES`' order, (D,) float32: structure, each about 0..1, then meaning, each about -1..1.
         leaning: how much the newest user turn leans on earlier ones, in [0, 1].
     """
 
@@ -107,14 +110,15 @@ def featurize_turn(text: str, response_format: str | None = None, documents: Doc
     """Read one user turn alone."""
     window = split_window(text)
     dense = structure(window, response_format, documents.chars)
-    concepts = concepts_of(window.own)
+    words = words_of(window.own)
+    concepts = concepts_among(words)
     families = (
         text_families(window.own, 1.0, lead=True) + concept_families(concepts) + crossed_families(dense, concepts)
     )
     if window.document:
         families += text_families(window.document, DOCUMENT_WEIGHT)
     hashed = bucket(families)
-    return Features(hashed.indices, hashed.values, dense)
+    return Features(hashed.indices, hashed.values, np.concatenate([dense, shipped_vectors().pool(words)]))
 
 
 def _part(parts: dict[int, Features], thread: Thread, at: int, response_format: str | None) -> Features:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from router.dataset import Row, weights
-from router.features import BUCKETS, STRUCTURE_NAMES, Features, Leans, featurize
+from router.features import BUCKETS, DENSE_NAMES, Features, Leans, featurize
 from router.gate import sigmoid
 
 DENSE_SCALE = 1.0  # structure beside n-grams whose families each have length 1 (0.5 and 2 were worse: CARD.md)
@@ -46,7 +46,7 @@ class Head:
     @staticmethod
     def never() -> "Head":
         """Make a head that always says no."""
-        return Head(np.zeros(BUCKETS), np.zeros(len(STRUCTURE_NAMES)), -20.0)
+        return Head(np.zeros(BUCKETS), np.zeros(len(DENSE_NAMES)), -20.0)
 
     def leaning(self, features: Features) -> float:
         """Answer with a probability."""

@@ -67,7 +67,7 @@ class Lexicon:
                     return size, named
         if word in self.exact:
             return 1, self.exact[word]
-        if not word.isascii() and _is_unspaced(word[0]):
+        if not word.isascii() and is_unspaced(word[0]):
             return 1, list(self._inside(word[:LONGEST_RUN]))
         for size in range(len(word), 2, -1) if word[:3] in self.heads else ():
             named = self.stems.get(word[:size])
@@ -102,7 +102,7 @@ def read_lexicon(path: Path) -> Lexicon:
             if not key:
                 continue
             table = exact
-            if _is_unspaced(key[0]):
+            if is_unspaced(key[0]):
                 table, key = inner, "".join(words)
             elif form.endswith("*"):
                 table = stems if len(words) == 1 else exact
@@ -119,9 +119,13 @@ def shipped_lexicon() -> Lexicon:
 
 def concepts_of(text: str) -> list[str]:
     """Name the concepts of a normalised text in order."""
-    words = words_of(text)
+    return concepts_among(words_of(text))
+
+
+def concepts_among(words: Sequence[str]) -> list[str]:
+    """Name the concepts of a text's words in order."""
     if len(words) > MAX_WORDS:
-        words = words[: MAX_WORDS - TAIL_WORDS] + words[-TAIL_WORDS:]
+        words = [*words[: MAX_WORDS - TAIL_WORDS], *words[-TAIL_WORDS:]]
     return shipped_lexicon().concepts(words)
 
 
@@ -153,6 +157,6 @@ def _hashes(labels: Sequence[str]) -> Hashes:
     return np.fromiter((zlib.crc32(label.encode()) for label in labels), np.uint64, len(labels))
 
 
-def _is_unspaced(char: str) -> bool:
+def is_unspaced(char: str) -> bool:
     """Say whether a script writes words without spaces."""
     return UNSPACED[0] <= char <= UNSPACED[1] or UNSPACED[2] <= char <= UNSPACED[3]

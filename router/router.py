@@ -13,7 +13,7 @@ from router.artifact import DEFAULT_PATH, Artifact, load
 from router.decision import Reason, RouteDecision
 from router.errors import ArtifactError
 from router.explore import Exploration
-from router.features import RouteQuery
+from router.features import RouteQuery, featurize
 from router.gate import Gate
 from router.objective import NO_WISHES
 from router.policy import ExpertState, Policy, Wishes, decide
@@ -62,6 +62,7 @@ class Router:
         path = path or DEFAULT_PATH
         stamp = _stamp_of(path)
         artifact = load(path)
+        featurize(RouteQuery(()))  # reads the tables of words now rather than with the first request
         return cls(Gate(artifact), policy_of(artifact), path, clock, stamp, exploration, abstain_below)
 
     @property

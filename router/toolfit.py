@@ -7,6 +7,7 @@ words and the structure answers with a probability. Capped like everything else 
 import math
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from router.conversation import Thread
 from router.hashing import words_of
 from router.lexicon import shipped_lexicon
+from router.meaning import PARTS, SCALE, shipped_vectors
 
 FIT_NAMES = (
     "best tool: share of its words in the request",
@@ -29,6 +31,10 @@ FIT_NAMES = (
     "leans and tools were used",
     "number of tools",
     "short request",
+    "best tool: alike in meaning, any language",
+    "best tool: alike in meaning, English",
+    "best tool name: alike in meaning, any language",
+    "best tool name: alike in meaning, English",
 )
 REQUEST_CHARS = 600
 REQUEST_WORDS = 80
@@ -57,8 +63,10 @@ def fit_features(text: str, tool_text: str, thread: Thread, leaning: float) -> F
         thread: the conversation.
         leaning: how much the newest turn leans on the one before, in [0, 1].
     """
-    request = _stems(words_of(text[:REQUEST_CHARS])[:REQUEST_WORDS])
-    tools = [_tool(line) for line in tool_text.split("\n")[:MAX_TOOLS] if line.strip()]
+    said = words_of(text[:REQUEST_CHARS])[:REQUEST_WORDS]
+    request = _stems(said)
+    lines = [line for line in tool_text.split("\n")[:MAX_TOOLS] if line.strip()]
+    tools = [_tool(line) for line in lines]
     best = max(((request & words) for _, words in tools), key=len, default=set())
     holder = next((words for _, words in tools if best and best <= words), set())
     union = set().union(*(words for _, words in tools)) if tools else set()
@@ -81,9 +89,32 @@ def fit_features(text: str, tool_text: str, thread: Thread, leaning: float) -> F
             leaning * used,
             min(1.0, math.log1p(len(tools)) / 3),
             float(len(request) <= SHORTEST),
+            *_alike(said, lines),
         ],
         dtype=np.float32,
     )
+
+
+def _alike(said: Sequence[str], lines: Sequence[str]) -> list[float]:
+    """Compare the request's meaning with each tool's, and with its name's: the best cosines, part by part."""
+    if not lines:
+        return [0.0] * (2 * len(PARTS))
+    asked = shipped_vectors().pool(said) / SCALE
+    split = PARTS[0]
+    found = []
+    for whole in (True, False):
+        offered = np.stack([_meaning_of(line if whole else line.partition(":")[0]) for line in lines])
+        found += [
+            float((offered[:, :split] @ asked[:split]).max()),
+            float((offered[:, split:] @ asked[split:]).max()),
+        ]
+    return found
+
+
+@lru_cache(maxsize=2_048)
+def _meaning_of(line: str) -> Floats:
+    """Pool the words of a tool's line, parts of length 1; remembered, since callers offer the same tools again."""
+    return np.asarray(shipped_vectors().pool(words_of(_spaced(line))) / SCALE, dtype=np.float32)
 
 
 def opinions(logits: np.ndarray[Any, Any]) -> Floats:

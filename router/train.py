@@ -19,7 +19,7 @@ from router.artifact import DEFAULT_PATH, Artifact, Side, save
 from router.calibrate import Calibration, CrossFit, crossfit, fit_calibration
 from router.crossval import HeldOut, leave_one_source_out
 from router.dataset import Row, at_most, digest, read_rows, read_seeds, taught, without_duplicates
-from router.features import BUCKETS, STRUCTURE_NAMES, Features, fit_of
+from router.features import BUCKETS, DENSE_NAMES, Features, fit_of
 from router.gate import TOOL_CALLER
 from router.heads import Doubles, Head, Heads, design_matrix, featurize_all, fit_head, fit_heads
 from router.leaning import fit_leaning
@@ -30,8 +30,8 @@ from router.toolrows import fits, read_misfits, tool_rows, tool_weights
 SEEDS_PATH = Path(__file__).with_name("seeds")
 DEFAULT_EXPERT = "generalist"
 STRENGTH = 2.0
-TOOL_STRENGTH = 1.0
-KEPT_FITS = 0.995  # of the requests whose tools fit, by weight of rows; see CARD.md for what it costs the others
+TOOL_STRENGTH = 0.3
+KEPT_FITS = 0.99  # of the requests whose tools fit, by weight of rows; see CARD.md for what it costs the others
 FOLDS = 5
 ROWS_PER_SOURCE = 400
 
@@ -82,7 +82,7 @@ def train(rows: Sequence[Row], recipe: Recipe, progress: Progress | None = None)
         calibration = fit_calibration(held_out)
         crossed = crossfit(held_out, classes.index(DEFAULT_EXPERT))
     learned = taught(worded)
-    matrix = design_matrix(featurize_all(learned, leans.leaning)) if len(learned) < len(worded) else matrix
+    matrix = matrix.tocsr()[[row.is_seed for row in worded]] if len(learned) < len(worded) else matrix
     heads = fit_heads(matrix, learned, classes, recipe.strength, recipe.seed)
     record = recipe.record | {
         "rows": len(kept),
@@ -236,7 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     version = save(trained.artifact, options.out)
     size = options.out.stat().st_size
-    console.print(f"{len(rows)} rows read, {BUCKETS} buckets, {len(STRUCTURE_NAMES)} structure features")
+    console.print(f"{len(rows)} rows read, {BUCKETS} buckets, {len(DENSE_NAMES)} dense features")
     console.print(f"artefact {version}, {size / 1e6:.2f} MB")
     return 0
 

@@ -9,6 +9,8 @@ import re
 import unicodedata
 from dataclasses import dataclass, replace
 
+from router.wrappers import unwrap
+
 HEAD_CHARS, TAIL_CHARS = 1_200, 400  # of the user's own words
 SCAN_HEAD, SCAN_TAIL = 4_000, 1_500  # what is split at all
 DOCUMENT_CHARS = 600
@@ -16,6 +18,7 @@ PREVIOUS_CHARS = 400
 LONG_LINE = 350  # a line longer than this, beside a shorter request, was pasted
 
 _PASTED = re.compile(r'```.*?(?:```|\Z)|"""(?:.{80,}?)"""|<(\w{2,20})>.{80,}?</\1>', re.DOTALL)
+_FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)  # code that the user gives is theirs; a document is not
 _ANNOUNCED = re.compile(
     r"\b(sources?|context|passages?|documents?|articles?|text|excerpts?|transcript|paragraph|report|abstract|contract|notes|minutes)\b"
     r"[^\n]{0,40}:\s*$",
@@ -31,7 +34,7 @@ class Window:
         own: the last user turn without what was pasted, lower case.
         document: the head of what was pasted, lower case.
         previous: the head of the user turn before, lower case.
-        raw: the scanned part of the last user turn as typed; structure is read from it.
+        raw: the scanned part of the last user turn as typed, without documents; structure is read from it.
         length: characters of the whole last user turn, uncapped.
     """
 
@@ -48,6 +51,7 @@ class Window:
 
 def split_window(text: str) -> Window:
     """Cut a user turn of any length down to the window."""
+    text = unwrap(text)
     raw = ends(text, SCAN_HEAD, SCAN_TAIL)
     own, document = _split(raw)
     if not own.strip():
@@ -56,7 +60,7 @@ def split_window(text: str) -> Window:
         own=normalise(ends(own, HEAD_CHARS, TAIL_CHARS)),
         document=normalise(document[:DOCUMENT_CHARS]),
         previous="",
-        raw=raw,
+        raw="\n".join([own, *_FENCED.findall(raw)]) if document else raw,
         length=len(text),
     )
 

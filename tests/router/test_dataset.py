@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from router.dataset import Row, at_most, read_rows, read_seeds, weights, without_duplicates
+from router.dataset import Row, at_most, read_rows, read_seeds, taught, weights, without_duplicates
 from router.errors import DatasetError
 from router.features import query_from_openai
 
@@ -67,3 +67,14 @@ def test_classes_weigh_the_same_whatever_their_size() -> None:
     ]
     found = weights(rows)
     assert np.isclose(found[:90].sum(), found[90:].sum()) and np.isclose(found.mean(), 1.0)
+
+
+def test_beside_seeds_no_source_is_learned_from() -> None:
+    rows = [row("bench", "a"), row("seed:x", "b"), row("seed:read:y", "c")]
+    assert taught(rows) == rows[1:]
+    assert taught(rows[:1]) == rows[:1]
+
+
+def test_rows_labelled_by_reading_weigh_a_fifth_of_all() -> None:
+    rows = [row("seed:x", f"s {at}") for at in range(10)] + [row("seed:read:y", f"r {at}") for at in range(90)]
+    assert np.isclose(weights(rows)[10:].sum() / weights(rows).sum(), 0.2)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.artifact import Artifact, Side
-from router.features import BUCKETS, STRUCTURE_NAMES, RouteQuery, Turn, query_from_openai
+from router.features import BUCKETS, DENSE_NAMES, RouteQuery, Turn, query_from_openai
 from router.gate import TOOL_CALLER, Gate
 from router.toolfit import FIT_NAMES
 from router.train import Trained
@@ -16,7 +16,7 @@ def loud_gate() -> Gate:
     """A gate whose every word shouts for every head: the hardest case for the structure rule."""
     ones = np.ones(2, dtype=np.float32)
     hashed = np.full((BUCKETS, 2), 50.0, dtype=np.float32)
-    dense = np.zeros((len(STRUCTURE_NAMES), 2), dtype=np.float32)
+    dense = np.zeros((len(DENSE_NAMES), 2), dtype=np.float32)
     return Gate(Artifact(("coder", "generalist"), hashed, dense, ones, ones, ones, 0.9, "generalist", 0.3))
 
 
@@ -48,7 +48,7 @@ def test_a_trained_gate_reads_words_it_has_not_seen_together(trained: Trained, t
 
 def test_tools_that_do_not_fit_leave_the_words_as_they_are() -> None:
     gate = loud_gate()
-    hashed, dense = np.zeros(BUCKETS, dtype=np.float32), np.zeros(len(STRUCTURE_NAMES) + len(FIT_NAMES) + 2, np.float32)
+    hashed, dense = np.zeros(BUCKETS, dtype=np.float32), np.zeros(len(DENSE_NAMES) + len(FIT_NAMES) + 2, np.float32)
     unfit = Gate(replace(gate.artifact, fits=Side(hashed, dense, -5.0)))
     query = RouteQuery((Turn("user", "paint"),), ("f",), "f: x", has_tools=True)
     offered, without = unfit.probabilities(query), unfit.probabilities(RouteQuery((Turn("user", "paint"),)))
@@ -56,7 +56,7 @@ def test_tools_that_do_not_fit_leave_the_words_as_they_are() -> None:
 
 
 def test_a_follow_up_is_read_with_the_turn_it_leans_on(trained: Trained) -> None:
-    sure = Side(np.zeros(BUCKETS, dtype=np.float32), np.zeros(len(STRUCTURE_NAMES), dtype=np.float32), 8.0)
+    sure = Side(np.zeros(BUCKETS, dtype=np.float32), np.zeros(len(DENSE_NAMES), dtype=np.float32), 8.0)
     gate = Gate(replace(trained.artifact, leans=sure))
     first = {"role": "user", "content": "write a python function that parses dates"}
     follow = [first, {"role": "assistant", "content": "```python\n```"}, {"role": "user", "content": "shorter"}]

@@ -33,15 +33,15 @@ SLICES: dict[str, Slice] = {
 }
 AIMS = {"all": 0.92, "non-English": 0.90, "follow-ups": 0.95, "short": 0.80, "tools fit": 0.99, "tools misfit": 0.80}
 BARS = {
-    "all": 0.79,
-    "without tools": 0.81,
+    "all": 0.82,
+    "without tools": 0.835,
     "non-English": 0.83,
-    "follow-ups": 0.80,
-    "short": 0.62,
-    "documents": 0.85,
-    "injected": 0.75,
-    "tools fit": 0.98,
-    "tools misfit": 0.38,
+    "follow-ups": 0.82,
+    "short": 0.73,
+    "documents": 0.86,
+    "injected": 0.84,
+    "tools fit": 0.99,
+    "tools misfit": 0.42,
 }
 
 
