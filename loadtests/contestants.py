@@ -67,8 +67,8 @@ class Contestant:
         return tree, port
 
 
-def ours(workers: int = 1) -> list[Contestant]:
-    """What needs no other environment: moegate and the floor."""
+def ours(workers: int = 1, environment: dict[str, str] | None = None) -> list[Contestant]:
+    """What needs no other environment: moegate (with settings of its own in its `environment`) and the floor."""
 
     def moegate(upstreams: Upstreams, port: int, folder: Path) -> list[str]:
         serving = [sys.executable, "-m", "serve.cli", "gateway", "--port", str(port), "--grpc-port", "0"]
@@ -77,7 +77,10 @@ def ours(workers: int = 1) -> list[Contestant]:
     def skeleton(upstreams: Upstreams, port: int, folder: Path) -> list[str]:
         return [sys.executable, "-m", "loadtests.skeleton", upstreams.grpc]
 
-    return [Contestant("moegate", moegate, "auto"), Contestant("skeleton", skeleton, "any")]
+    return [
+        Contestant("moegate", moegate, "auto", environment=environment or {}),
+        Contestant("skeleton", skeleton, "any"),
+    ]
 
 
 def peers(venv: Path) -> list[Contestant]:
