@@ -58,7 +58,7 @@ class Call(Generic[Message]):
         self._ready: deque[Message] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._partial = b""
-        self._consumed = 0
+        self._consumed = self._advanced = 0  # bytes to credit; bytes of `_partial` that have been credited already
         self._sizes: deque[int] = deque()
         self._end: CallError | None = None
         self._has_ended = False
@@ -106,9 +106,12 @@ class Call(Generic[Message]):
                 self._finish(CallError(StatusCode.INTERNAL, "compressed"), Reset.CANCEL)
                 return
             self._ready.append(self._parse(data[at + 5 : end]))
-            self._sizes.append(end - at)
-            at = end
+            self._sizes.append(end - at - self._advanced)
+            at, self._advanced = end, 0
         self._partial = data[at:]
+        if len(self._partial) > WINDOW // 2 + self._advanced:  # a message larger than the window must come in, too
+            self._connection.credit(self._stream, len(self._partial) - self._advanced)
+            self._advanced = len(self._partial)
         if self._ready:
             self._wake()
 

@@ -22,11 +22,13 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         is_open: new calls may be made.
+        greeted: done when the peer has said what it allows; fails when it never does.
     """
 
     def __init__(self) -> None:
         self.is_open = False
         self._loop = asyncio.get_running_loop()
+        self.greeted: asyncio.Future[None] = self._loop.create_future()
         self._unwritten: list[bytes] = []
         self._calls: dict[int, Call[Any]] = {}
         self._next = 1
@@ -35,7 +37,7 @@ class Connection(asyncio.Protocol):
         self._received = 0
         self._window = self._initial_window = _DEFAULT_WINDOW
         self._max_frame = 16_384
-        self._max_calls = 100  # until the peer says otherwise
+        self._max_calls = 2**31  # unless the peer says otherwise
         self._decoder = Decoder()
         self._decoder.max_allowed_table_size = self._decoder.header_table_size = 0
         self._known: dict[bytes, dict[str, str]] = {}
@@ -90,6 +92,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End every call."""
         self.is_open = False
+        if not self.greeted.done():
+            self.greeted.set_exception(ConnectionResetError("the peer does not speak HTTP/2"))
         for call in list(self._calls.values()):
             call.lost()
 
@@ -190,6 +194,8 @@ class Connection(asyncio.Protocol):
                         call.window += value - self._initial_window
                     self._initial_window = value
         self._write(frames.frame(Kind.SETTINGS, frames.ACK, 0, b""))
+        if not self.greeted.done():
+            self.greeted.set_result(None)
         self._send_all()
 
     def _on_goaway(self, last: int) -> None:

@@ -47,6 +47,11 @@ class Pool:
     async def _connect(self) -> Connection:
         async with asyncio.timeout(self._connect_within_s):
             _, connection = await asyncio.get_running_loop().create_connection(Connection, *self._address)
+            try:
+                await connection.greeted
+            except BaseException:
+                connection.close()
+                raise
         return connection
 
     def _made(self, making: asyncio.Future[Connection]) -> None:
