@@ -16,11 +16,9 @@ from typing import Final
 
 import orjson
 import uvloop
-import yaml
 
-from experts.catalog import default_path
 from loadtests.client import Answer, Client, closed, http_request
-from loadtests.contestants import Upstreams, ours
+from loadtests.contestants import Upstreams, ours, roomy_catalog
 from loadtests.process_tree import ProcessTree
 from serve.cli import raise_file_limit
 
@@ -38,16 +36,6 @@ async def crowd(tree: ProcessTree, client: Client, streams: int) -> tuple[list[A
     return running.result(), highest
 
 
-def roomy_catalog(folder: Path, streams: int) -> Path:
-    """The experts that ship, each with room for every stream: what is measured is the gateway."""
-    content = yaml.safe_load(default_path().read_text())
-    for expert in content["experts"]:
-        expert["max_batch_size"] = streams
-    path = folder / "experts.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
-
-
 def main() -> int:
     """Run, print; 1 when a stream fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -60,7 +48,7 @@ def main() -> int:
         upstream = ProcessTree([sys.executable, "-m", "loadtests.upstream", *pace], log=Path(name) / "upstream.log")
         target = upstream.await_line("grpc=", 30).split()[0].removeprefix("grpc=")
         catalog = roomy_catalog(Path(name), arguments.streams)
-        (moegate, _) = ours(arguments.workers, {"MOEGATE_EXPERTS__CATALOG": str(catalog)})
+        moegate = ours(arguments.workers, catalog)[0]
         tree, port = moegate.start(Upstreams(target, ""), Path(name))
         body = {"model": "auto", "messages": [{"role": "user", "content": "Plan a weekend."}], "stream": True}
         client = Client("127.0.0.1", port, http_request("/v1/chat/completions", orjson.dumps(body), {}))
