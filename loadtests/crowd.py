@@ -11,6 +11,7 @@ import json
 import statistics
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -64,6 +65,7 @@ def main() -> int:
     facts = {
         "streams": len(answers),
         "failed": len(failed),
+        "failed_with": dict(Counter(f"{answer.status}, {answer.tokens} tokens" for answer in failed)),
         "rss_mb": round(highest, 1),
         "gap_median_ms": round(statistics.median(gaps) * 1e3, 1),
         "gap_max_ms": round(max(gaps) * 1e3, 1),
