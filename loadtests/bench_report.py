@@ -41,7 +41,7 @@ def tell(results: Sequence[Measured], console: Console) -> None:
                 f"{min(result.cpu_us):,.0f}-{max(result.cpu_us):,.0f}",
                 f"{statistics.median(result.per_s):,.0f}",
                 f"{result.rss_mb:.0f}",
-                "  ".join(firsts),
+                "\n".join(f"{share} {first}" for share, first in zip(result.latencies, firsts, strict=True)),
                 str(result.failures),
             )
         table.title = f"{kind}: medians of {len(same[0].cpu_us)} rounds, in turns"

@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Final
 from urllib.request import urlopen
 
+import yaml
+
+from experts.catalog import default_path
 from loadtests.process_tree import ProcessTree
 
 _START_S: Final = 120.0
@@ -67,8 +70,9 @@ class Contestant:
         return tree, port
 
 
-def ours(workers: int = 1) -> list[Contestant]:
-    """What needs no other environment: moegate and the floor."""
+def ours(workers: int = 1, catalog: Path | None = None) -> list[Contestant]:
+    """What needs no other environment: moegate, with a catalogue of the measurement's own if need be; the floor."""
+    environment = {"MOEGATE_EXPERTS__CATALOG": str(catalog)} if catalog else {}
 
     def moegate(upstreams: Upstreams, port: int, folder: Path) -> list[str]:
         serving = [sys.executable, "-m", "serve.cli", "gateway", "--port", str(port), "--grpc-port", "0"]
@@ -77,7 +81,10 @@ def ours(workers: int = 1) -> list[Contestant]:
     def skeleton(upstreams: Upstreams, port: int, folder: Path) -> list[str]:
         return [sys.executable, "-m", "loadtests.skeleton", upstreams.grpc]
 
-    return [Contestant("moegate", moegate, "auto"), Contestant("skeleton", skeleton, "any")]
+    return [
+        Contestant("moegate", moegate, "auto", environment=environment),
+        Contestant("skeleton", skeleton, "any"),
+    ]
 
 
 def peers(venv: Path) -> list[Contestant]:
@@ -117,6 +124,16 @@ def versions(venv: Path) -> dict[str, str]:
     output = subprocess.run([venv / "bin/python", "-c", code], check=True, capture_output=True, text=True).stdout
     found: dict[str, str] = json.loads(output)
     return found
+
+
+def roomy_catalog(folder: Path, streams: int) -> Path:
+    """The experts that ship, each with room for so many requests at once: what is measured is the gateway."""
+    content = yaml.safe_load(default_path().read_text())
+    for expert in content["experts"]:
+        expert["max_batch_size"] = streams
+    path = folder / "experts.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
 
 
 def _await_ok(tree: ProcessTree, url: str) -> None:

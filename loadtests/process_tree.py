@@ -83,10 +83,15 @@ class ProcessTree:
                 yield (Path("/proc") / pid / "stat").read_text().rpartition(")")[2].split()
 
     def _pids(self) -> list[str]:
-        """The processes of the tree: those whose environment holds our mark, which every descendant inherits."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if self._mark in (folder / "environ").read_bytes():
-                    found.append(folder.name)
-        return found
+        """The processes of the tree: those of the session it was started in, and those that inherited its mark.
+
+        Neither alone finds all: a descendant may begin a session of its own, or overwrite its environment.
+        """
+        return [folder.name for folder in Path("/proc").glob("[0-9]*") if self._is_ours(folder)]
+
+    def _is_ours(self, process: Path) -> bool:
+        try:
+            session = (process / "stat").read_text().rpartition(")")[2].split()[3]
+            return session == str(self._process.pid) or self._mark in (process / "environ").read_bytes()
+        except OSError:
+            return False

@@ -49,7 +49,7 @@ from serve.workers import run_workers
 
 log = logging.getLogger("moegate.app")
 
-_LAST_WORDS_S: Final = 1.0  # after the grace, for the errors to reach the clients
+_LAST_WORDS_S: Final = 3.0  # after the grace, for the errors to reach the clients
 
 
 class App:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import resource
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -154,8 +155,15 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return load_settings(arguments.config, {section: values for section, values in overrides.items() if values})
 
 
+def raise_file_limit() -> None:
+    """Let this process and its children have as many open files as the machine allows: a stream is one or two."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _run(settings: Settings, work: Coroutine[Any, Any, None]) -> None:
     set_up_logging(settings.log.level)
+    raise_file_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(work)
 

@@ -20,7 +20,7 @@ from protos import expert_pb2 as pb
 from router.decision import Reason, RouteDecision
 from serve.circuit import Circuit, CircuitState
 from serve.errors import ContextLengthExceeded, ExpertUnavailable, MoegateError, Overloaded
-from serve.expert_channel import ExpertChannels
+from serve.expert_channel import ExpertCall, ExpertChannels
 from serve.expert_stream import ExpertStream
 from serve.hedge import first_of
 from serve.metrics.dispatch import DispatchMetrics
@@ -169,24 +169,26 @@ class Dispatcher:
         circuit = self._enter(expert)
         started = self._clock()
         patience_s = self._settings.patience_s
-        call = self._channels.generate(
-            expert,
-            message,
-            timeout_s=request.deadline - started,
-            accept_within_s=patience_s if is_last else min(patience_s, self._accept_timeout_s),
-            patience_s=patience_s,
-            traceparent=request.traceparent,
-        )
         self.in_flight[expert] += 1
+        call: ExpertCall | None = None
         try:
+            call = await self._channels.generate(
+                expert,
+                message,
+                timeout_s=request.deadline - started,
+                accept_within_s=patience_s if is_last else min(patience_s, self._accept_timeout_s),
+                patience_s=patience_s,
+                traceparent=request.traceparent,
+            )
             first = await call.first()
         except BaseException as error:
             self.in_flight[expert] -= 1
-            call.close()
+            if call is not None:
+                call.close()
             if not isinstance(error, MoegateError):
                 circuit.abandoned()
                 raise
-            raise self._judge(error, circuit, is_silent=call.patience.is_over) from None
+            raise self._judge(error, circuit, is_silent=call is not None and call.patience.is_over) from None
         circuit.succeeded()
         return ExpertStream(expert, first, call, self._clock() - started, on_failure=circuit.failed)
 

@@ -15,7 +15,7 @@ translates. Messages reach the client: they never hold a prompt, an address or a
     ├── NotFound                  no such path
     │   └── UnknownModel          no such expert
     ├── MethodNotAllowed
-    ├── Overloaded                no permit, or the expert's queue is full
+    ├── Overloaded                no permit, no chance to finish in time, or the expert's queue is full
     │   └── RateLimited           the key's requests or tokens are used up for now
     │       └── BudgetExhausted   its USD are
     ├── DeadlineExceeded          the caller's deadline, or the gateway's, passed

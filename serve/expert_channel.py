@@ -5,15 +5,11 @@ status: it gives each its place among our errors. A status's details stay here, 
 addresses into them.
 """
 
-import asyncio
-from itertools import cycle
 from typing import Final
 
-import grpc
-import grpc.aio
+from grpc import StatusCode
 
 from protos import expert_pb2 as pb
-from protos.expert_pb2_grpc import ExpertStub
 from serve.errors import (
     ContextLengthExceeded,
     DeadlineExceeded,
@@ -25,19 +21,15 @@ from serve.errors import (
     Overloaded,
     UnsupportedParameter,
 )
+from serve.h2.call import Call, CallError
+from serve.h2.frames import header, request_head
+from serve.h2.pool import Pool
 from serve.patience import Patience
 
-_CHANNEL_OPTIONS: Final = [
-    ("grpc.use_local_subchannel_pool", 1),  # each channel its own connection
-    ("grpc.enable_retries", 0),  # retries are decided by dispatch
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),  # an ingress that comes back is found within a second
-    ("grpc.max_receive_message_length", 64 * 2**20),
-    ("grpc.max_send_message_length", 64 * 2**20),
-]
-RawCall = grpc.aio.UnaryStreamCall[pb.GenerateRequest, pb.GenerateChunk]
 _CONTEXT_SLUG: Final = "context_length_exceeded"
 _FORMAT_SLUG: Final = "unsupported_response_format"
+_SERVICE: Final = "/moegate.expert.v1.Expert/"
+_CONNECT_S: Final = 1.0
 
 
 class ExpertCall:
@@ -47,11 +39,16 @@ class ExpertCall:
         patience: how long a message may be waited for.
     """
 
-    def __init__(self, call: RawCall, *, accept_within_s: float, patience_s: float) -> None:
+    def __init__(self, call: Call[pb.GenerateChunk], *, accept_within_s: float, patience_s: float) -> None:
         self._call = call
         self._patience_s = patience_s
         self._has_begun = False
         self.patience = Patience(accept_within_s, call.cancel)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a message can be read without waiting."""
+        return self._call.is_ready
 
     async def first(self) -> pb.GenerateChunk:
         """Read up to the first message that carries tokens or the end: from there on the expert has answered.
@@ -78,14 +75,10 @@ class ExpertCall:
         self.patience.wait()
         try:
             chunk = await self._call.read()
-        except grpc.aio.AioRpcError as error:
-            raise self._broken(error) from None
-        except asyncio.CancelledError:
-            if self.patience.is_over:
-                raise self._silent() from None
-            raise
+        except CallError as error:
+            raise (self._silent() if self.patience.is_over else self._broken(error)) from None
         self.patience.heard()
-        if isinstance(chunk, pb.GenerateChunk):
+        if chunk is not None:
             return chunk
         if self._has_begun:
             raise ExpertFailed("the expert ended the stream before the answer was complete")
@@ -96,8 +89,8 @@ class ExpertCall:
         self.patience.stop()
         self._call.cancel()
 
-    def _broken(self, error: grpc.aio.AioRpcError) -> MoegateError:
-        if self._has_begun and error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+    def _broken(self, error: CallError) -> MoegateError:
+        if self._has_begun and error.status is not StatusCode.DEADLINE_EXCEEDED:
             return ExpertFailed("the expert failed before the answer was complete")
         return translate(error)
 
@@ -111,10 +104,12 @@ class ExpertChannels:
     """Connections to the ingress, taken in turn."""
 
     def __init__(self, target: str, count: int) -> None:
-        self._channels = [grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS) for _ in range(count)]
-        self._stubs = cycle([ExpertStub(channel) for channel in self._channels])
+        host, _, port = target.rpartition(":")
+        self._pool = Pool(host.strip("[]"), int(port), size=count, connect_within_s=_CONNECT_S)
+        self._generate = request_head(f"{_SERVICE}Generate", target)
+        self._describe = request_head(f"{_SERVICE}Describe", target)
 
-    def generate(
+    async def generate(
         self,
         expert: str,
         message: pb.GenerateRequest,
@@ -133,15 +128,24 @@ class ExpertChannels:
             accept_within_s: how long a replica has to take it on, seconds; at most `patience_s`.
             patience_s: how long each later message may be waited for, seconds.
             traceparent: the trace that the expert's work belongs to (W3C).
+
+        Raises:
+            ExpertUnavailable: there is no connection.
         """
         timeout_s = max(timeout_s, 0.001)
-        metadata = (
-            ("application", expert),
-            ("request_id", message.request_id),
-            ("x-request-timeout-ms", str(max(1, int(timeout_s * 1000)))),  # Ray hides gRPC's deadline from a replica
-            *((("traceparent", traceparent),) if traceparent else ()),
+        head = (
+            self._generate
+            + _metadata(expert, timeout_s)
+            + header(b"request_id", message.request_id.encode())
+            + header(b"x-request-timeout-ms", _milliseconds(timeout_s))  # Ray hides gRPC's deadline from a replica
+            + (header(b"traceparent", traceparent.encode()) if traceparent else b"")
         )
-        call = next(self._stubs).Generate(message, timeout=timeout_s, metadata=metadata)
+        try:
+            connection = await self._pool.take()
+        except OSError:
+            raise ExpertUnavailable("the expert cannot be reached; retry later") from None
+        parse = pb.GenerateChunk.FromString
+        call = connection.call(head, message.SerializeToString(), parse, timeout_s=timeout_s)
         return ExpertCall(call, accept_within_s=accept_within_s, patience_s=patience_s)
 
     async def describe(self, expert: str, *, timeout_s: float) -> pb.DescribeResponse:
@@ -151,30 +155,44 @@ class ExpertChannels:
             MoegateError: it did not say.
         """
         try:
-            return await next(self._stubs).Describe(
-                pb.DescribeRequest(), timeout=timeout_s, metadata=(("application", expert),)
-            )
-        except grpc.aio.AioRpcError as error:
+            connection = await self._pool.take()
+            head = self._describe + _metadata(expert, timeout_s)
+            call = connection.call(head, b"", pb.DescribeResponse.FromString, timeout_s=timeout_s)
+            answer = await call.read()
+        except CallError as error:
             raise translate(error) from None
+        except OSError:
+            answer = None
+        if answer is None:
+            raise ExpertUnavailable("the expert cannot be reached; retry later")
+        return answer
 
     async def close(self) -> None:
         """Close the connections; calls still open are cancelled."""
-        for channel in self._channels:
-            await channel.close()
+        self._pool.close()
 
 
-def translate(error: grpc.aio.AioRpcError) -> MoegateError:
+def _metadata(expert: str, timeout_s: float) -> bytes:
+    return header(b"grpc-timeout", _milliseconds(timeout_s) + b"m") + header(b"application", expert.encode())
+
+
+def _milliseconds(seconds: float) -> bytes:
+    """As gRPC writes a time: at most eight digits."""
+    return b"%d" % min(99_999_999, max(1, int(seconds * 1000)))
+
+
+def translate(error: CallError) -> MoegateError:
     """Give a status its place among our errors. Its details are read, never passed on."""
-    match error.code():
-        case grpc.StatusCode.INVALID_ARGUMENT if (error.details() or "").startswith(_CONTEXT_SLUG):
+    match error.status:
+        case StatusCode.INVALID_ARGUMENT if error.details.startswith(_CONTEXT_SLUG):
             return ContextLengthExceeded("the prompt is longer than the expert's context window", param="messages")
-        case grpc.StatusCode.INVALID_ARGUMENT if (error.details() or "").startswith(_FORMAT_SLUG):
+        case StatusCode.INVALID_ARGUMENT if error.details.startswith(_FORMAT_SLUG):
             return UnsupportedParameter("'response_format': the expert cannot keep to one", param="response_format")
-        case grpc.StatusCode.INVALID_ARGUMENT:
+        case StatusCode.INVALID_ARGUMENT:
             return InvalidRequest("the expert refused the request")
-        case grpc.StatusCode.RESOURCE_EXHAUSTED:
+        case StatusCode.RESOURCE_EXHAUSTED:
             return Overloaded("the expert's queue is full; retry later")
-        case grpc.StatusCode.DEADLINE_EXCEEDED:
+        case StatusCode.DEADLINE_EXCEEDED:
             return DeadlineExceeded("the request's deadline passed")
         case _:
             return ExpertUnavailable("the expert cannot be reached; retry later")

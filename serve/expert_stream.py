@@ -27,6 +27,11 @@ class ExpertStream:
         self._call = call
         self._on_failure = on_failure
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether a message can be read without waiting."""
+        return self._first is not None or self._call.is_ready
+
     async def read(self) -> pb.GenerateChunk:
         """The expert's next message; the last one carries `completion`, none may be asked for after it.
 

@@ -50,6 +50,11 @@ class Answer:
         self._stream = stream
         self._meter = meter
 
+    @property
+    def is_more_ready(self) -> bool:
+        """Whether more can be had without waiting."""
+        return self._stream.is_ready
+
     async def chunks(self) -> AsyncIterator[pb.GenerateChunk]:
         """The expert's messages that carry text or tool calls, as they come.
 

@@ -102,15 +102,20 @@ class GenerateEndpoint:
 
 
 async def _stream(reply: Reply, answer: Answer, frames: Frames) -> None:
-    """Send tokens as they come. Nothing was sent before the first one: until then an error has a status."""
+    """Send tokens as they come; what is ready together goes out together, and what is alone waits for nothing.
+
+    Nothing was sent before the first token: until then an error has a status.
+    """
     await reply.begin(200, [*EVENT_STREAM, *_routing_headers(answer)])
-    is_open = False
+    is_open, unsent = False, b""
     async for chunk in answer.chunks():
         opening = b"" if is_open else frames.opening("" if chunk.text else None)
-        await reply.write(opening + frames.piece(chunk))
-        is_open = True
+        is_open, unsent = True, unsent + opening + frames.piece(chunk)
+        if not answer.is_more_ready:
+            await reply.write(unsent)
+            unsent = b""
     opening = b"" if is_open else frames.opening("")
-    await reply.write(opening + frames.closing(answer.end.completion, answer.end.cost_usd), is_last=True)
+    await reply.write(unsent + opening + frames.closing(answer.end.completion, answer.end.cost_usd), is_last=True)
 
 
 async def _collect(reply: Reply, answer: Answer, envelope: Envelope, *, has_documents: bool) -> None:

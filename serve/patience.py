@@ -2,6 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
+
+_LAST_CHANCE_S: Final = 0.1
 
 
 class Patience:
@@ -16,13 +19,14 @@ class Patience:
         self.limit_s = limit_s
         self.is_over = False
         self._on_silence = on_silence
+        self._is_last_chance = False
         self._loop = asyncio.get_running_loop()
         self._since: float | None = None
         self._timer = self._loop.call_later(limit_s, self._look)
 
     def wait(self) -> None:
         """A wait begins. Time between waits does not count: it is our own reader that is slow then."""
-        self._since = self._loop.time()
+        self._since, self._is_last_chance = self._loop.time(), False
 
     def heard(self) -> None:
         """It ends."""
@@ -38,6 +42,9 @@ class Patience:
             left_s += self._since - self._loop.time()
         if left_s > 0:
             self._timer = self._loop.call_later(left_s, self._look)
+        elif not self._is_last_chance:  # if it is our own loop that was late, what was said is still unread
+            self._is_last_chance = True
+            self._timer = self._loop.call_later(_LAST_CHANCE_S, self._look)
         else:
             self.is_over = True
             self._on_silence()
