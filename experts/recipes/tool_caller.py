@@ -1,6 +1,6 @@
 """What the tool-caller learns from: Seal-Tools, three categories of BFCL, and hand-written seeds.
 
-Held out whole, to measure on: BFCL's `simple_python`, half of its `irrelevance` rows, and every domain of Seal-Tools'
+Held out whole, to measure on: BFCL's `multiple`, half of its `irrelevance` rows, and every domain of Seal-Tools'
 out-of-domain file. Tools that do not fit are negatives: other rows' tools stand beside the right ones, and in a share
 of the rows the right ones are taken away, so that plain words are the answer (TinyAgent's and BFCL's lesson).
 """
@@ -19,10 +19,13 @@ from experts.recipes.seed_files import read_seeds
 from experts.suites.rows import read_rows
 
 NO_TOOL: Final = "None of the tools can do that."
-_BFCL_LEARNT: Final = frozenset({"multiple", "parallel", "parallel_multiple"})
+_BFCL_LEARNT: Final = frozenset({"simple_python", "parallel", "parallel_multiple"})
 _MOST_TOOLS: Final = 6
 _SEED_REPEATS: Final = 2
-_SEAL_TASKS: Final = 1000
+_SEAL_TASKS: Final = 700
+_TAKEN_AWAY: Final = 0.06  # share of the tasks that lose their right tools
+_ALONE: Final = 0.4  # share of the rest whose right tools stand alone
+_AMONG_STRANGERS: Final = 0.4  # share of the rest that get other rows' tools as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +90,23 @@ def _settled(value: Any) -> Any:  # JSON
 
 
 def _with_negatives(tasks: Iterable[Task], pool: Sequence[Json], rng: random.Random) -> Iterator[Task]:
-    """Vary the tools beside each request; one request in eight loses its right ones."""
+    """Vary the tools beside each request.
+
+    How many there are must not tell whether one fits: the right one often stands alone, and so does a wrong one.
+    """
     for task in tasks:
         needed = {call["name"] for call in task.calls}
         right = [tool for tool in task.tools if tool["function"]["name"] in needed]
         others = [tool for tool in task.tools if tool["function"]["name"] not in needed]
-        if task.calls and rng.random() < 0.125:
-            wrong = others or rng.sample(pool, rng.randint(1, 3))
-            yield Task(task.text, _unlike(wrong, needed)[:_MOST_TOOLS], ())
+        strangers = _unlike(rng.sample(pool, rng.randint(1, 3)), needed)
+        if task.calls and rng.random() < _TAKEN_AWAY:
+            yield Task(task.text, (_unlike(others, needed) or strangers)[: rng.randint(1, 4)], ())
             continue
-        if rng.random() < 0.4:
-            others = others + _unlike(rng.sample(pool, rng.randint(1, 3)), needed)
+        chance = rng.random()
+        if chance < _ALONE and right:
+            others = []
+        elif chance < _ALONE + _AMONG_STRANGERS:
+            others = others + strangers
         kept = right + rng.sample(others, min(len(others), max(0, _MOST_TOOLS - len(right))))
         yield Task(task.text, rng.sample(kept, len(kept)), task.calls)
 

@@ -123,7 +123,7 @@ def test_a_seed_decides_what_is_built(recipe: Any, data: Path) -> None:
 
 def test_what_the_tool_caller_is_measured_on_is_not_learnt(data: Path) -> None:
     learnt = {asked(sample) for sample in tool_caller.samples(data, 0)}
-    assert not any(text.startswith("simple_python") for text in learnt)
+    assert not any(text.startswith("multiple") for text in learnt)
     assert {text for text in learnt if text.startswith("irrelevance")} == {f"irrelevance {n}" for n in (1, 3, 5)}
 
 
@@ -131,7 +131,7 @@ def test_calls_that_do_not_fit_their_schema_are_not_learnt(data: Path) -> None:
     made = {asked(sample): sample for sample in tool_caller.samples(data, 0)}
     assert "seal 3" not in made or made["seal 3"].answer == NO_TOOL
     assert made["seal 5"].answer in {'<tool_call>{"name": "get5", "arguments": {"x": 5}}</tool_call>', NO_TOOL}
-    assert made["multiple 4"].answer in {
+    assert made["simple_python 4"].answer in {
         '<tool_call>{"name": "add", "arguments": {"a": 4, "b": 1}}</tool_call>',
         NO_TOOL,
     }
