@@ -38,6 +38,7 @@ class Circuit:
         self._failures = 0
         self._open_s = settings.open_s
         self._opened_at = 0.0
+        self._failed_at = float("-inf")
         self._is_on_trial = False
 
     @property
@@ -70,9 +71,15 @@ class Circuit:
         """The attempt ended without a verdict: refused as wrong or over capacity, or its client left."""
         self._is_on_trial = False
 
-    def failed(self) -> None:
-        """The expert broke, hung or could not be reached."""
-        self._failures += 1
+    def failed(self, *, began_at: float) -> None:
+        """The expert broke, hung or could not be reached.
+
+        Attempts that were under way when another one failed may have met the same mishap, such as one replica of
+        several that died: together they count once. `began_at` is the second, by our clock, from which this one is news.
+        """
+        if began_at >= self._failed_at:
+            self._failures += 1
+            self._failed_at = self._clock()
         was_on_trial, self._is_on_trial = self._is_on_trial, False
         if self.state is CircuitState.HALF_OPEN and was_on_trial:
             self._open_s = min(self._open_s * _BACKOFF, self._settings.max_open_s)

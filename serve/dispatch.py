@@ -188,9 +188,13 @@ class Dispatcher:
             if not isinstance(error, MoegateError):
                 circuit.abandoned()
                 raise
-            raise self._judge(error, circuit, is_silent=call is not None and call.patience.is_over) from None
+            is_silent = call is not None and call.patience.is_over
+            # Silence lasts: that this attempt began before another one's silence was over makes it no old news.
+            news_since = self._clock() if is_silent else started
+            raise self._judge(error, circuit, news_since, is_silent=is_silent) from None
         circuit.succeeded()
-        return ExpertStream(expert, first, call, self._clock() - started, on_failure=circuit.failed)
+        on_failure = partial(circuit.failed, began_at=started)
+        return ExpertStream(expert, first, call, self._clock() - started, on_failure=on_failure)
 
     def _enter(self, expert: str) -> Circuit:
         """Check that the expert may be asked; whoever is let in must tell the circuit how it went.
@@ -207,11 +211,11 @@ class Dispatcher:
             raise _Failed(_Why.NOT_ASKED, error)
         return circuit
 
-    def _judge(self, error: MoegateError, circuit: Circuit, *, is_silent: bool) -> _Failed:
+    def _judge(self, error: MoegateError, circuit: Circuit, began_at: float, *, is_silent: bool) -> _Failed:
         if not isinstance(error, ExpertUnavailable):
             circuit.abandoned()
             return _Failed(_Why.REFUSED, error)
-        circuit.failed()
+        circuit.failed(began_at=began_at)
         return _Failed(_Why.SILENT if is_silent else _Why.BROKE, error)
 
     def _may_retry(self, failed: _Failed, retries: int) -> bool:
