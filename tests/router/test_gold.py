@@ -36,7 +36,7 @@ BARS = {
     "all": 0.82,
     "without tools": 0.835,
     "non-English": 0.83,
-    "follow-ups": 0.82,
+    "follow-ups": 0.80,
     "short": 0.73,
     "documents": 0.86,
     "injected": 0.84,
