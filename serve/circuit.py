@@ -75,7 +75,7 @@ class Circuit:
         """The expert broke, hung or could not be reached.
 
         Attempts that were under way when another one failed may have met the same mishap, such as one replica of
-        several that died: together they count once. `began_at` is the second, by our clock, from which this one is news.
+        several that died: together they count once. `began_at` is the second, by our clock, from which this is news.
         """
         if began_at >= self._failed_at:
             self._failures += 1

@@ -36,7 +36,9 @@ async def elastic(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Moe
     folder = tmp_path_factory.mktemp("elastic")
     config = folder / "gateway.yaml"
     catalog = write_catalog(folder, EXPERTS)
-    config.write_text(yaml.safe_dump({"experts": {"catalog": str(catalog), "probe_interval_s": 1.0, "accept_timeout_s": 0.3}}))
+    # A replica of the echo engine may be up within a second: a cold expert must be passed over sooner.
+    experts = {"catalog": str(catalog), "probe_interval_s": 1.0, "accept_timeout_s": 0.3}
+    config.write_text(yaml.safe_dump({"experts": experts}))
     running = Moegate(config, folder)
     try:
         await asyncio.to_thread(running.await_ready)
