@@ -93,7 +93,7 @@ def _generate(summary: str, body: dict[str, Any]) -> dict[str, Any]:
         },
         "content": {
             "application/json": {"schema": {"type": "object"}},
-            "text/event-stream": {"schema": {"type": "string"}},
+            "text/event-stream": {},  # OpenAPI 3.1 has no words for the schema of one event
         },
     }
     return {
