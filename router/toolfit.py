@@ -105,8 +105,8 @@ def _alike(said: Sequence[str], lines: Sequence[str]) -> list[float]:
     for whole in (True, False):
         offered = np.stack([_meaning_of(line if whole else line.partition(":")[0]) for line in lines])
         found += [
-            float((offered[:, :split] @ asked[:split]).max()),
-            float((offered[:, split:] @ asked[split:]).max()),
+            min(1.0, float((offered[:, :split] @ asked[:split]).max())),
+            min(1.0, float((offered[:, split:] @ asked[split:]).max())),
         ]
     return found
 

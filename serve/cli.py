@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import resource
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -48,7 +49,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     ) as error:
         print(f"moegate: {error}", file=sys.stderr)
         return 1
+    finally:
+        _let_go_of_logs()
     return 0
+
+
+def _let_go_of_logs() -> None:
+    """What standard error would not take (a full disk) is dropped: Python would end with status 120 over it."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
