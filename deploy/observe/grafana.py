@@ -14,7 +14,8 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import DataSourceRef, GridPos
 
-from deploy.observe.panels import DASHBOARDS, Dashboard, Panel, Query
+from deploy.observe.boards import DASHBOARDS
+from deploy.observe.panels import Dashboard, Panel, Query
 
 FOLDER: Final = Path(__file__).parents[1] / "grafana" / "dashboards"
 _SOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")

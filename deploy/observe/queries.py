@@ -11,7 +11,7 @@ from typing import Final
 
 import yaml
 
-from deploy.observe.panels import DASHBOARDS
+from deploy.observe.boards import DASHBOARDS
 
 RULES: Final = Path(__file__).parents[1] / "prometheus" / "rules"
 _COMPARISON: Final = re.compile(r"\s+(==|!=|>=|<=|>|<)\s+[\d.*\s]+$")

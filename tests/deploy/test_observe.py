@@ -13,8 +13,8 @@ import pytest_asyncio
 import yaml
 from prometheus_client import CollectorRegistry
 
+from deploy.observe.boards import DASHBOARDS
 from deploy.observe.check import failures
-from deploy.observe.panels import DASHBOARDS
 from deploy.observe.prometheus import CONFIG, PrometheusError, find_binary, running_prometheus
 from deploy.observe.queries import RULES, panel_queries, rule_queries
 from deploy.observe.traffic import drive

@@ -1,0 +1,215 @@
+"""The parts of a chat request's body: messages, tools, documents, response format; and the core's words for them.
+
+`serve.openai_schema` puts bodies together from them. Source: https://platform.openai.com/docs/api-reference/chat/create;
+`documents` are moegate's own.
+"""
+
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from protos import chat_pb2 as chat
+from serve.errors import InvalidRequest
+
+_ROLES = {
+    "system": chat.ROLE_SYSTEM,
+    "developer": chat.ROLE_SYSTEM,
+    "user": chat.ROLE_USER,
+    "assistant": chat.ROLE_ASSISTANT,
+    "tool": chat.ROLE_TOOL,
+}
+_CHOICES = {
+    "none": chat.ToolChoice.MODE_NONE,
+    "auto": chat.ToolChoice.MODE_AUTO,
+    "required": chat.ToolChoice.MODE_REQUIRED,
+}
+
+
+def _content_text(value: object) -> object:
+    """Flatten a list of text parts; anything that is not text is refused by name."""
+    if value is None:
+        return ""
+    if not isinstance(value, list):
+        return value
+    texts = []
+    for part in value:
+        if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
+            raise PydanticCustomError("unsupported_content", "only text parts are supported")
+        texts.append(part["text"])
+    return "\n".join(texts)
+
+
+def _as_document(value: object) -> object:
+    """A plain string is a document's text; `content` is another name for `text`."""
+    if isinstance(value, str):
+        return {"text": value}
+    if isinstance(value, dict) and "text" not in value and "content" in value:
+        return {**value, "text": value["content"]}
+    return value
+
+
+_PARTS_SCHEMA = {
+    "type": "object",
+    "required": ["type", "text"],
+    "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
+}
+Content = Annotated[
+    str,
+    BeforeValidator(_content_text),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": _PARTS_SCHEMA}, {"type": "null"}]}),
+]
+
+
+class Body(BaseModel):
+    """A JSON object off the wire."""
+
+    # strict: "0.5" is no number; ignore: fields of tomorrow's SDKs must not break today's gateway
+    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
+
+
+class FunctionCallBody(Body):
+    """The function part of an assistant's tool call."""
+
+    name: str
+    arguments: str
+
+
+class ToolCallBody(Body):
+    """An assistant's tool call, as a client sends it back."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionCallBody
+
+
+class MessageBody(Body):
+    """One turn of the conversation."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Content = ""
+    name: str | None = None
+    tool_calls: list[ToolCallBody] | None = None
+    tool_call_id: str | None = None
+
+
+class FunctionBody(Body):
+    """A function the model may call."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class ToolBody(Body):
+    """A tool the model may call."""
+
+    type: Literal["function"]
+    function: FunctionBody
+
+
+class NamedFunction(Body):
+    """The function part of a named tool choice."""
+
+    name: str
+
+
+class NamedToolChoice(Body):
+    """A tool choice that names one function."""
+
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class DocumentBody(Body):
+    """What the answer should rest on; moegate numbers documents and the answer cites them as [n]."""
+
+    text: str = Field(description="`content` is another name for it")
+    title: str | None = None
+    url: str | None = None
+
+
+_DOCUMENT_SCHEMA = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("title", "text", "content", "url")},
+    "anyOf": [{"required": ["text"]}, {"required": ["content"]}],
+}
+Document = Annotated[
+    DocumentBody,
+    BeforeValidator(_as_document),
+    WithJsonSchema({"anyOf": [{"type": "string"}, _DOCUMENT_SCHEMA]}),
+]
+
+
+class JsonSchemaBody(Body):
+    """The schema of a response format."""
+
+    name: str | None = None
+    schema_: dict[str, Any] = Field({}, alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(Body):
+    """What form the answer takes."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchemaBody | None = None
+
+
+def to_message(body: MessageBody) -> chat.Message:
+    """Translate a message."""
+    calls = [
+        chat.ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments)
+        for call in body.tool_calls or ()
+    ]
+    return chat.Message(
+        role=_ROLES[body.role],
+        content=body.content,
+        name=body.name or "",
+        tool_calls=calls,
+        tool_call_id=body.tool_call_id or "",
+    )
+
+
+def to_tool(function: FunctionBody) -> chat.Tool:
+    """Translate a tool.
+
+    Raises:
+        InvalidRequest: its schema is nested too deeply.
+    """
+    try:
+        schema = "" if function.parameters is None else orjson.dumps(function.parameters).decode()
+    except orjson.JSONEncodeError:  # nested deeper than orjson writes, though not deeper than it reads
+        raise InvalidRequest("'tools': a parameter schema is nested too deeply", param="tools") from None
+    return chat.Tool(name=function.name, description=function.description or "", parameters_json=schema)
+
+
+def to_response_format(body: ResponseFormat | None) -> chat.ResponseFormat | None:
+    """Translate a response format; text, which asks for nothing, is None.
+
+    Raises:
+        InvalidRequest: its schema is missing, or nested too deeply.
+    """
+    if body is None or body.type == "text":
+        return None
+    if body.type == "json_object":
+        return chat.ResponseFormat(type=chat.ResponseFormat.TYPE_JSON_OBJECT)
+    if body.json_schema is None:
+        raise InvalidRequest("'response_format.json_schema' is required", param="response_format.json_schema")
+    try:
+        schema = orjson.dumps(body.json_schema.schema_).decode()
+    except orjson.JSONEncodeError:
+        raise InvalidRequest("'response_format': the schema is nested too deeply", param="response_format") from None
+    return chat.ResponseFormat(
+        type=chat.ResponseFormat.TYPE_JSON_SCHEMA, schema_json=schema, strict=bool(body.json_schema.strict)
+    )
+
+
+def to_tool_choice(choice: str | NamedToolChoice | None) -> chat.ToolChoice:
+    """Translate a tool choice."""
+    if choice is None:
+        return chat.ToolChoice()
+    if isinstance(choice, str):
+        return chat.ToolChoice(mode=_CHOICES[choice])
+    return chat.ToolChoice(mode=chat.ToolChoice.MODE_NAMED, name=choice.function.name)
