@@ -30,7 +30,7 @@ from serve.settings import DispatchSettings, ExpertsSettings
 
 log = logging.getLogger("moegate.dispatch")
 
-_RETRY_PAUSE_S: Final = 0.05  # Ray takes a dead replica out of service in about this time
+_RETRY_PAUSE_S: Final = 0.05  # so that the ingress may have noticed what died
 
 OnFallback = Callable[[str, str], None]
 

@@ -10,18 +10,17 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from experts.catalog import Catalog
-from experts.limits import refused_settings
-from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from router.decision import RouteDecision
-from router.policy import ExpertState, Wishes
+from router.policy import Wishes
 from router.router import Router
 from serve.admission import Admission
 from serve.allowance import Allowances, rate_headers
 from serve.canary import canaries, with_canary
+from serve.candidates import Candidates
 from serve.dispatch import Dispatcher
 from serve.drain import Drain
-from serve.errors import ExpertUnavailable, InvalidRequest, UnknownModel, UnsupportedParameter
+from serve.errors import InvalidRequest, UnknownModel
 from serve.expert_stream import ExpertStream
 from serve.health import HealthMonitor
 from serve.limits import Standing
@@ -108,6 +107,7 @@ class Gateway:
         self._meters = meters
         self._router_settings = settings
         self._clock = clock
+        self._candidates = Candidates(catalog, health, dispatcher)
         self._canaries = canaries(catalog)
         self._max_tokens_limit = max(expert.context_window for expert in catalog.experts)
 
@@ -153,7 +153,7 @@ class Gateway:
     def warm_up(self) -> None:
         """Decide a few times for nobody: the first decision of a process pays for imports and page faults (15 ms)."""
         for text in ("Who wrote it?", "Write a function that adds two numbers.", "Plan a trip. " * 50):
-            self._router.route(route_query(text), self._states(chat.Sampling()))
+            self._router.route(route_query(text), self._candidates.all_states())
 
     def _check(self, request: ChatRequest) -> None:
         if request.pinned is not None and self.catalog.get(request.pinned) is None:
@@ -164,31 +164,16 @@ class Gateway:
         if previous is not None and self.catalog.get(previous) is None:
             param = "previous_expert" if request.door == "grpc" else PREVIOUS_EXPERT_HEADER
             raise InvalidRequest(f"'{param}' names no expert", param=param)
-        if request.needs_structure:
-            self._check_structure(request)
-
-    def _check_structure(self, request: ChatRequest) -> None:
-        """Somebody who may answer can keep to a form, as far as is known."""
-        asked = self.catalog.names if request.pinned is None else (request.pinned,)
-        said = [self.health.experts[name].structured_output for name in asked]
-        if True in said:
-            return
-        if None in said:
-            raise ExpertUnavailable("no expert that could keep to 'response_format' has been reached; retry later")
-        who = "no expert" if request.pinned is None else "not the expert named in 'model'"
-        raise UnsupportedParameter(f"'response_format': {who} can keep to one", param="response_format")
+        self._candidates.check_structure(request)
 
     def _decide(self, request: ChatRequest, wishes: Wishes) -> RouteDecision:
         decision = self._router.route(
             route_query(request.input),
-            [state for state in self._states(request.sampling) if self._can_answer(state.name, request)],
+            self._candidates.states(request),
             pinned=request.pinned,
             wishes=wishes,
         )
         return with_canary(decision, self._canaries, request.request_id)
-
-    def _can_answer(self, expert: str, request: ChatRequest) -> bool:
-        return not request.needs_structure or self.health.experts[expert].structured_output is True
 
     def _wishes(self, request: ChatRequest) -> Wishes:
         """The caller's wishes, the settings' where there are none; a latency target counts from receipt."""
@@ -201,20 +186,3 @@ class Gateway:
             previous_expert=said.previous_expert or last_speaker(request.input, self.catalog.names),
             now=now,
         )
-
-    def _states(self, asked: chat.Sampling) -> list[ExpertState]:
-        """Every expert as it is now; one that does not honour what the request asks for has no room for it."""
-        return [
-            ExpertState(
-                name=expert.name,
-                context_window=0 if refused_settings(expert, asked) else expert.prompt_limit + 1,
-                healthy=health.is_ready and not self._dispatcher.is_open(expert.name),
-                queue_len=self.health.queue_len(expert.name),
-                max_batch_size=expert.max_batch_size,
-                usd_per_million_tokens=expert.price.usd_per_completion_token * 1e6,
-                usd_per_million_prompt_tokens=expert.price.usd_per_prompt_token * 1e6,
-                estimate=health.estimate,
-            )
-            for expert in self.catalog.experts
-            for health in (self.health.experts[expert.name],)
-        ]

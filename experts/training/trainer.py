@@ -2,8 +2,7 @@
 
 Called by `experts.finetune`. The Trainer keeps the loop, the optimiser, the schedule, the checkpoints and the exact
 resumption; here are the loss, batches of like lengths, and bfloat16 arithmetic around float32 adapter weights. TRL's
-SFTTrainer and ORPOTrainer serve where there is an accelerator; on a CPU the logits of whole prompts, which they make,
-would cost a quarter of the time.
+SFTTrainer and ORPOTrainer make logits for whole prompts as well, which nothing here learns from.
 """
 
 from __future__ import annotations
