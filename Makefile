@@ -71,7 +71,7 @@ $(VENV)/.testing: $(VENV)/.serving
 .venv-train/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv-train
 	.venv-train/bin/python -m pip --disable-pip-version-check install torch==2.13.0
-	.venv-train/bin/python -m pip --disable-pip-version-check install -e ".[train]" pytest pytest-asyncio
+	.venv-train/bin/python -m pip --disable-pip-version-check install -e ".[train]" pytest pytest-asyncio hypothesis
 	@touch $@
 
 .bench/peers/.ready: loadtests/peers.txt

@@ -157,7 +157,7 @@ async def test_a_cancelled_call_reaches_the_expert(
     await call.read()
     await call.read()
     call.cancel()
-    for _ in range(100):
+    for _ in range(500):
         if experts["coder"].cancelled:
             break
         await asyncio.sleep(0.02)
