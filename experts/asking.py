@@ -23,8 +23,6 @@ from experts.engine import (
     InvalidRequest,
     Sampling,
 )
-from experts.engines.factory import build_engine
-from experts.engines.wire import Weights
 from experts.prompts import render_turns
 from experts.reply import ReplyListener
 from experts.sampling import resolve_sampling
@@ -53,17 +51,15 @@ class Pace:
 
 
 @asynccontextmanager
-async def running_engine(spec: ExpertSpec, weights: Weights | None) -> AsyncIterator[Engine]:
-    """Run the expert's engine.
+async def running(engine: Engine) -> AsyncIterator[None]:
+    """Run an engine.
 
     Raises:
         EngineDead: it cannot start.
-        UnsupportedEngine: there is none of this name.
     """
-    engine = build_engine(spec, weights)
     await engine.start()
     try:
-        yield engine
+        yield
     finally:
         await engine.stop()
 

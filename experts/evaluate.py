@@ -22,11 +22,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from experts.artifacts import ArtifactStore, default_root
-from experts.asking import Answer, Pace, ask_all, greedy, running_engine, time_alone, timed
+from experts.asking import Answer, Pace, ask_all, greedy, running, time_alone, timed
 from experts.catalog import CatalogError, ExpertSpec, load_catalog
 from experts.compile import FAILURES, prepare_expert
-from experts.engine import EngineDead, Sampling
-from experts.engines.factory import UnsupportedEngine
+from experts.engine import Engine, EngineDead, Sampling
+from experts.engines.factory import UnsupportedEngine, build_engine
 from experts.engines.wire import Weights
 from experts.suites.chat import ChatSuite
 from experts.suites.coding import CodeSuite
@@ -62,7 +62,7 @@ def judge_all(suite: Suite, run: Run, console: Console) -> list[Verdict]:
 
 
 async def answer_cases(
-    spec: ExpertSpec, weights: Weights | None, cases: Sequence[Case], sampling: Sampling, alone: int, console: Console
+    engine: Engine, spec: ExpertSpec, cases: Sequence[Case], sampling: Sampling, alone: int, console: Console
 ) -> Run:
     """Ask every case: the first `alone` one by one for the clock, then all of them in batches.
 
@@ -70,7 +70,7 @@ async def answer_cases(
         EngineDead: the engine cannot start, or failed on the way.
     """
     conversations = [case.conversation for case in cases]
-    async with running_engine(spec, weights) as engine:
+    async with running(engine):
         paces = await time_alone(engine, spec, conversations[:alone], timed(sampling))
         with _progress(console) as progress:
             task = progress.add_task(f"{spec.name}: answers", total=len(cases))
@@ -130,6 +130,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (*FAILURES, UnsupportedEngine, RowError, EngineDead, OSError) as error:
         errors.print(f"error: {error}", style="red", markup=False)
         return 1
+    except ImportError as error:
+        errors.print(f"error: {error.name} is missing; --reference needs it: pip install 'moegate[train]'")
+        return 1
     if options.out:
         options.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     if options.json:
@@ -146,9 +149,10 @@ def run(options: argparse.Namespace, errors: Console) -> dict[str, Any]:
     cases = [suite.read(row, index) for index, row in chosen]
     if not cases:
         raise RowError(f"{options.data}: there are no rows")
-    weights = find_weights(spec, options.artifact)
+    weights = None if options.reference else find_weights(spec, options.artifact)
+    engine = build_reference(spec) if options.reference else build_engine(spec, weights)
     sampling = greedy(spec, options.max_tokens)
-    made = asyncio.run(answer_cases(spec, weights, cases, sampling, options.alone, errors))
+    made = asyncio.run(answer_cases(engine, spec, cases, sampling, options.alone, errors))
     verdicts, measured = judge_all(suite, made, errors), facts(made)
     scores = summarise(verdicts, options.seed)
     scores |= suite.overall(cases, [answer.reply for answer in made.answers], options.seed)
@@ -203,13 +207,21 @@ def find_weights(spec: ExpertSpec, artifact: Path | None) -> Weights | None:
     return Weights(str(found.path), found.sha256)
 
 
+def build_reference(spec: ExpertSpec) -> Engine:
+    """Build the engine that computes in float32 by transformers; it loads nothing before its `start`."""
+    from experts.training.reference import ReferenceEngine  # noqa: PLC0415  # needs the [train] extra
+
+    return ReferenceEngine(spec, ArtifactStore(default_root()))
+
+
 def name_variant(spec: ExpertSpec, options: argparse.Namespace) -> str:
-    """Name what was measured: as given, else a file's name, `base`, or `adapter`."""
+    """Name what was measured: as given, else a file's name, `base` or `adapter`, and by what if not the engine."""
     if options.variant:
         return str(options.variant)
     if options.artifact:
         return str(options.artifact.name)
-    return "base" if spec.adapter is None else "adapter"
+    weights = "base" if spec.adapter is None else "adapter"
+    return f"{weights}, float32 by transformers" if options.reference else weights
 
 
 def write_answers(path: Path, made: Run, verdicts: Sequence[Verdict]) -> None:
@@ -237,7 +249,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="rows, .jsonl or .jsonl.gz")
     parser.add_argument("--limit", type=int, metavar="N", help="only N rows, drawn with the seed")
     parser.add_argument("--base", action="store_true", help="the untouched base, with the same system prompt")
-    parser.add_argument("--artifact", type=Path, metavar="FILE", help="these weights (GGUF) instead of the expert's")
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument("--artifact", type=Path, metavar="FILE", help="these weights (GGUF) instead of the expert's")
+    other.add_argument(
+        "--reference", action="store_true", help="float32 by transformers instead of the engine (needs [train])"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON line last")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the result for experts.select (JSON)")
     parser.add_argument("--answers", type=Path, metavar="FILE", help="write every answer and verdict (JSON lines)")

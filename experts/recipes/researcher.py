@@ -27,7 +27,7 @@ HELD_OUT: Final = 12
 _QUESTIONS: Final = {"en": 400, "de": 250, "es": 250}
 _BEERQA: Final = 600
 _LONGEST: Final = 1300  # characters of a document
-_UNANSWERABLE: Final = 0.3
+_UNANSWERABLE: Final = 0.2
 _YES_NO: Final = frozenset({"yes", "no"})
 _SEED_REPEATS: Final = 2
 

@@ -17,6 +17,7 @@ def save_adapter(model: Any, folder: Path, base: str) -> int:  # a PeftModel
     weights = {name: value.to(torch.bfloat16).contiguous() for name, value in get_peft_model_state_dict(model).items()}
     path = folder / "adapter_model.safetensors"
     save_file(weights, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # safetensors makes it readable by its owner alone
     config = model.peft_config["default"]
     written = {
         "peft_type": "LORA",

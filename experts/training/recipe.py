@@ -48,7 +48,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
     {
         "tool-caller": Recipe(tool_caller.samples),
         "researcher": Recipe(researcher.samples),
-        "coder": Recipe(coder.samples, Hyperparameters(epochs=2, learning_rate=5e-4)),
+        "coder": Recipe(coder.samples, Hyperparameters(epochs=3)),
         "advisor": Recipe(advisor.samples, Hyperparameters(method="orpo", batch_size=4, learning_rate=5e-4)),
     }
 )
