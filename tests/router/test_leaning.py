@@ -44,6 +44,6 @@ def test_more_seeds_that_are_no_conversations_make_the_head_no_deafer() -> None:
     lone = ["write a poem", "fix my loop", "explain tides", "what is 12 * 8", "name a cat"]
     few = fit_leaning(rows + [seed([text]) for text in lone], seed=0)
     many = fit_leaning(rows + [seed([f"{text} {at}"]) for text in lone for at in range(100)], seed=0)
-    heard = featurize_turn("the second one please")
+    heard = featurize_turn("a bit longer")
     assert many.leaning(heard) > 0.5
-    assert many.leaning(heard) > few.leaning(heard) - 0.1
+    assert many.leaning(heard) > few.leaning(heard) - 0.05
