@@ -39,5 +39,6 @@ def _weights(inside: Bools, target: Bools) -> Doubles:
     A fixed weight for each first turn made the head deafer with every seed that is no conversation: at 7,000 of them it
     heard two of three follow-ups.
     """
-    changes = np.count_nonzero(inside & ~target) or np.count_nonzero(target)
-    return np.where(inside, 1.0, FIRST_SHARE * changes / max(1, np.count_nonzero(~inside)))
+    changes = int((inside & ~target).sum()) or int(target.sum())
+    first = FIRST_SHARE * changes / max(1, int((~inside).sum()))
+    return np.where(inside, 1.0, first)
