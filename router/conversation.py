@@ -28,11 +28,13 @@ class Thread:
 
     Attributes:
         said: user turns, newest first, at most `MAX_USER_TURNS`; ("",) when there is none.
-        answered_in_code: the answer before the newest user turn holds a fenced block.
+        answer: the head of the answer before the newest user turn; "" when there is none.
+        answered_in_code: it, or another since the user turn before, holds a fenced block.
         used_tools: a tool's result stands between the newest user turn and the one before it.
     """
 
     said: tuple[str, ...]
+    answer: str
     answered_in_code: bool
     used_tools: bool
 
@@ -44,9 +46,11 @@ def thread_of(turns: Sequence[Turn]) -> Thread:
     said = tuple(recent[at].text for at in reversed(places))[:MAX_USER_TURNS] or ("",)
     start = places[-2] if len(places) > 1 else 0
     between = recent[start : places[-1]] if places else ()
+    answers = [turn.text[:ANSWER_CHARS] for turn in between if turn.role == "assistant"]
     return Thread(
         said=said,
-        answered_in_code=any("```" in turn.text[:ANSWER_CHARS] for turn in between if turn.role == "assistant"),
+        answer=answers[-1] if answers else "",
+        answered_in_code=any("```" in answer for answer in answers),
         used_tools=any(turn.role == "tool" for turn in between),
     )
 

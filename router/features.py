@@ -25,6 +25,8 @@ FEATURE_VERSION = 4  # raise whenever a prompt's features change: artefacts of a
 TOOL_TEXT_CHARS = 2_000
 DOCUMENT_WEIGHT = 0.1  # at 0.35 a document with commands moved a third of the decisions
 LEANS_FROM = 0.3
+ANSWER_WEIGHT = 0.2  # beside the turns a follow-up leans on: the answer says too what was asked
+ANSWER_READ_CHARS = 600
 DENSE_NAMES: tuple[str, ...] = (*STRUCTURE_NAMES, *(f"meaning {at}" for at in range(MEANING_SIZE)))
 
 __all__ = ["BUCKETS", "DENSE_NAMES", "FEATURE_VERSION", "Features", "RouteQuery", "Turn", "featurize"]
@@ -103,6 +105,9 @@ def featurize(query: RouteQuery, leans: Leans | None = None) -> Features:
 
     split = shares(len(thread.said), leaning)
     read = [_part(parts, thread, at, query.response_format) for at in range(len(split))]
+    if len(split) > 1 and thread.answer:
+        read.append(featurize_turn(thread.answer[:ANSWER_READ_CHARS]))
+        split.append(ANSWER_WEIGHT * (1.0 - split[0]))
     return _blend(read, split, thread.answered_in_code)
 
 
@@ -129,7 +134,7 @@ def _part(parts: dict[int, Features], thread: Thread, at: int, response_format: 
 
 
 def _blend(parts: Sequence[Features], split: Sequence[float], answered_in_code: bool) -> Features:
-    """Add up turns by their shares; what the last answer was counts as far as the newest turn leans on it."""
+    """Add up what was read by its shares; the last answer counts as far as the newest turn leans on it."""
     dense: Floats = np.array(split, dtype=np.float32) @ np.stack([part.dense for part in parts])
     dense[ANSWERED_IN_CODE] = (1.0 - split[0]) if answered_in_code else 0.0
     return Features(
@@ -151,7 +156,8 @@ def fit_of(query: RouteQuery, features: Features) -> Floats:
 def name_features(query: RouteQuery) -> dict[int, str]:
     """Map the buckets of a query back to what was hashed, the newest turn's own words first, for explanations."""
     named: dict[int, str] = {}
-    for text in reversed(thread_of(query.turns).said):
+    thread = thread_of(query.turns)
+    for text in (thread.answer[:ANSWER_READ_CHARS], *reversed(thread.said)):
         window = split_window(text)
         concepts = concepts_of(window.own)
         named |= name_crossed(structure(window, query.response_format), concepts) | name_concepts(concepts)

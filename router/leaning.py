@@ -11,10 +11,12 @@ import numpy as np
 from router.conversation import thread_of
 from router.dataset import Row
 from router.features import featurize_turn
-from router.heads import Head, design_matrix, fit_head
+from router.heads import Bools, Doubles, Head, design_matrix, fit_head
 
 FOLLOW_UP = "followup"
-ALONE_WEIGHT = 0.1  # a first turn stands alone too, but says less than a change of subject inside a conversation
+FIRST_SHARE = (
+    0.5  # what all first turns weigh together beside the changes of subject: they stand alone too, but say less
+)
 STRENGTH = 1.0
 
 
@@ -27,5 +29,16 @@ def fit_leaning(rows: Sequence[Row], seed: int) -> Head:
     if not (target & inside).any():
         return Head.never()
     matrix = design_matrix([featurize_turn(thread_of(seeds[at].query.turns).said[0]) for at in kept])
-    weight = np.where(inside[kept], 1.0, ALONE_WEIGHT)
+    weight = _weights(inside[kept], target[kept])
     return fit_head(matrix, target[kept], weight / weight.mean(), STRENGTH, seed)
+
+
+def _weights(inside: Bools, target: Bools) -> Doubles:
+    """Weigh turns (n,): 1 inside conversations, all first turns together `FIRST_SHARE` of the changes of subject.
+
+    A fixed weight for each first turn made the head deafer with every seed that is no conversation: at 7,000 of them it
+    heard two of three follow-ups.
+    """
+    changes = int((inside & ~target).sum()) or int(target.sum())
+    first = FIRST_SHARE * changes / max(1, int((~inside).sum()))
+    return np.where(inside, 1.0, first)

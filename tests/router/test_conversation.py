@@ -31,8 +31,9 @@ def test_a_thread_knows_code_and_tools_since_the_turn_before() -> None:
     ]
     thread = thread_of(turns)
     assert thread.said == ("tomorrow?", "and the weather?", "sort it")
-    assert thread.used_tools and not thread.answered_in_code
-    assert thread_of(turns[:3]).answered_in_code
+    assert thread.used_tools and not thread.answered_in_code and thread.answer == "fine"
+    assert thread_of(turns[:3]).answered_in_code and thread_of(turns[:3]).answer.startswith("```python")
+    assert thread_of(turns[:1]).answer == ""
 
 
 def test_long_conversations_and_empty_ones_are_bounded() -> None:
