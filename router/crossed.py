@@ -6,6 +6,7 @@ coarse flags of the structure in pairs, and each flag with each concept, into th
 
 import zlib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -31,22 +32,28 @@ _FLAGS: tuple[tuple[str, Callable[[Floats], bool]], ...] = (
     ("names", lambda dense: bool(dense[_AT["capitalised words inside"]])),
 )
 LENGTHS = 9  # steps of the logarithm of the length
+_LENGTH_NAMES = tuple(f"length {step}" for step in range(LENGTHS + 1))
 
 
 def flags_of(dense: Floats) -> list[str]:
     """Name the flags of a prompt's structure features, its length always among them."""
     named = [name for name, holds in _FLAGS if holds(dense)]
-    return [*named, f"length {int(dense[_AT['log length']] * LENGTHS)}"]
+    return [*named, _LENGTH_NAMES[int(dense[_AT["log length"]] * LENGTHS)]]
 
 
 def crossed_families(dense: Floats, concepts: Sequence[str]) -> list[Family]:
     """Hash flags in pairs, and flags with concepts."""
-    flags = _codes(flags_of(dense))
+    pairs, halves = _of_flags(tuple(flags_of(dense)))
     said = _codes([f"\0{name}" for name in dict.fromkeys(concepts)] or ["\0nothing"])
+    return [(pairs, FLAG_WEIGHT), ((halves + said).ravel(), CONCEPT_WEIGHT)]
+
+
+@lru_cache(maxsize=len(_LENGTH_NAMES) << len(_FLAGS))
+def _of_flags(named: tuple[str, ...]) -> tuple[Hashes, Hashes]:
+    """Hash pairs of flags (P,), and what each flag adds to its pair with a concept (F, 1); flags are a closed set."""
+    flags = _codes(named)
     left, right = np.triu_indices(len(flags), 1)
-    pairs = flags[left] * _MIX + flags[right] + np.uint64(11)
-    crossed = (flags[:, None] * _MIX + said[None, :] + np.uint64(13)).ravel()
-    return [(pairs, FLAG_WEIGHT), (crossed, CONCEPT_WEIGHT)]
+    return flags[left] * _MIX + flags[right] + np.uint64(11), flags[:, None] * _MIX + np.uint64(13)
 
 
 def name_crossed(dense: Floats, concepts: Sequence[str]) -> dict[int, str]:
@@ -66,4 +73,4 @@ def name_crossed(dense: Floats, concepts: Sequence[str]) -> dict[int, str]:
 
 def _codes(names: Sequence[str]) -> Hashes:
     """Hash names to 32 bits."""
-    return np.fromiter((zlib.crc32(name.encode()) for name in names), np.uint64, len(names))
+    return np.array([zlib.crc32(name.encode()) for name in names], dtype=np.uint64)

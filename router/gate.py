@@ -19,6 +19,8 @@ TOOLS_FROM = 0.5  # tools at least this likely to fit come before any words
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
+_NOT_OFFERED = np.zeros(1)
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:
@@ -40,7 +42,7 @@ class Gate:
         features = self.features(query)
         heads = sigmoid(self.logits(features))
         if not query.has_tools:
-            return np.append(heads, 0.0)
+            return np.concatenate((heads, _NOT_OFFERED))
         fit = self.fit(query, features)
         if fit >= min(TOOLS_FROM, float(heads.max())):
             return np.append(np.minimum(heads, 1.0 - fit), fit)
@@ -87,4 +89,4 @@ def _answer(side: Side, features: Features, dense: Floats) -> float:
 
 def sigmoid(logits: Doubles) -> Doubles:
     """Map log-odds to probabilities without overflow."""
-    return 1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0)))
+    return 1.0 / (1.0 + np.exp(-np.minimum(np.maximum(logits, -30.0), 30.0)))

@@ -26,6 +26,9 @@ _ASCII_WORD = re.compile(r"\w+")  # the same words where text is ASCII, found fa
 _DIGITS = re.compile(r"\d+")
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing (Knuth 6.4): the high bits of the product are the bucket
 _SHIFT = np.uint64(64 - BUCKET_BITS)
+_STEP = np.uint64(0x100000001B3)
+_PAIR = np.uint64(1)
+_SALTS = [np.uint64(size << 40) for size in range(5)]  # n-grams of n characters
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
@@ -61,12 +64,14 @@ def text_families(text: str, weight: float, *, lead: bool = False) -> list[Famil
 
 def bucket(families: Sequence[Family]) -> HashedText:
     """Fold hashes into buckets: within a family once each, with equal weights. One sort for all families."""
-    sizes = [len(hashes) for hashes, _ in families]
     joined = np.concatenate([hashes for hashes, _ in families])
-    offsets = np.repeat(np.arange(len(families), dtype=np.int64) << BUCKET_BITS, sizes)
-    places = np.sort(((joined * _MIX) >> _SHIFT).astype(np.int64) + offsets)
-    if places.size:
-        places = places[np.concatenate(([True], places[1:] != places[:-1]))]
+    offsets = (np.arange(len(families)) << BUCKET_BITS).repeat([len(hashes) for hashes, _ in families])
+    places = ((joined * _MIX) >> _SHIFT).astype(np.int64)
+    places += offsets
+    places.sort()
+    is_first = np.ones(len(places), dtype=np.bool_)
+    np.not_equal(places[1:], places[:-1], out=is_first[1:])
+    places = places[is_first]
     family = places >> BUCKET_BITS
     counts = np.maximum(1, np.bincount(family, minlength=len(families)))
     value = np.array([weight for _, weight in families], dtype=np.float32) / np.sqrt(counts, dtype=np.float32)
@@ -106,12 +111,12 @@ def name_buckets(text: str) -> dict[int, str]:
 
 def _word_codes(words: Sequence[str]) -> Hashes:
     """Hash each word to 32 bits."""
-    return np.fromiter((zlib.crc32(word.encode("utf-8", "replace")) for word in words), np.uint64, len(words))
+    return np.array([zlib.crc32(word.encode("utf-8", "replace")) for word in words], dtype=np.uint64)
 
 
 def _pairs(codes: Hashes) -> Hashes:
     """Hash each two neighbouring words, in order."""
-    return codes[:-1] * _MIX + codes[1:] + np.uint64(1)
+    return codes[:-1] * _MIX + codes[1:] + _PAIR
 
 
 def _places(hashes: Hashes) -> list[int]:
@@ -121,21 +126,22 @@ def _places(hashes: Hashes) -> list[int]:
 
 def _lead(codes: Hashes) -> Hashes:
     """Hash the first one, two and three words, each under a salt of its own."""
-    ends = range(1, min(3, len(codes)) + 1)
-    return np.array([zlib.crc32(codes[:end].tobytes()) + (7 << 33) for end in ends], dtype=np.uint64)
+    first = codes[:3].tobytes()
+    return np.array([zlib.crc32(first[:end]) + (7 << 33) for end in range(8, len(first) + 1, 8)], dtype=np.uint64)
 
 
 def _char_ngrams(found: Sequence[str]) -> Hashes:
     """Hash 3- and 4-grams that do not cross a word's edge, and 1- and 2-grams of scripts without spaces."""
     packed = f" {' '.join(found)} "
-    chars = np.frombuffer(packed.encode("utf-32-le", "replace"), dtype="<u4").astype(np.uint64)
-    is_space = chars == 32
-    two = chars[:-1] * np.uint64(0x100000001B3) + chars[1:]
-    three = two[:-1] * np.uint64(0x100000001B3) + chars[2:]
-    four = three[:-1] * np.uint64(0x100000001B3) + chars[3:]
-    inner = ~is_space[1:-1]
-    grams = [three[inner] + np.uint64(3 << 40), four[inner[:-1] & inner[1:]] + np.uint64(4 << 40)]
-    wide = chars >= WIDE_FROM
-    if wide.any():
-        grams += [chars[wide] + np.uint64(1 << 40), two[wide[:-1] & wide[1:]] + np.uint64(2 << 40)]
+    is_ascii = packed.isascii()
+    raw = packed.encode("ascii" if is_ascii else "utf-32-le", "replace")
+    chars = np.frombuffer(raw, dtype=np.uint8 if is_ascii else "<u4").astype(np.uint64)
+    two = chars[:-1] * _STEP + chars[1:]
+    three = two[:-1] * _STEP + chars[2:]
+    four = three[:-1] * _STEP + chars[3:]
+    inner = chars[1:-1] != 32
+    grams = [three[inner] + _SALTS[3], four[inner[:-1] & inner[1:]] + _SALTS[4]]
+    if not is_ascii:
+        wide = chars >= WIDE_FROM
+        grams += [chars[wide] + _SALTS[1], two[wide[:-1] & wide[1:]] + _SALTS[2]]
     return np.concatenate(grams)

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +132,10 @@ def concepts_among(words: Sequence[str]) -> list[str]:
 def concept_families(found: Sequence[str]) -> list[Family]:
     """Hash concepts, ordered pairs of neighbours, ordered pairs a few apart, and the leading one."""
     once = [name for at, name in enumerate(found) if at == 0 or found[at - 1] != name]
-    return [(_hashes([label for label, _ in family]), weight) for family, weight in _families(once)]
+    families = _families(once)
+    hashes = _hashes([label for family, _ in families for label, _ in family])
+    ends = list(accumulate(len(family) for family, _ in families))
+    return [(hashes[start:end], weight) for start, end, (_, weight) in zip([0, *ends], ends, families, strict=False)]
 
 
 def name_concepts(found: Sequence[str]) -> dict[int, str]:
@@ -154,7 +157,7 @@ def _families(found: Sequence[str]) -> list[tuple[list[tuple[str, str]], float]]
 
 def _hashes(labels: Sequence[str]) -> Hashes:
     """Hash labels, which no word can collide with by name: they begin with a null."""
-    return np.fromiter((zlib.crc32(label.encode()) for label in labels), np.uint64, len(labels))
+    return np.array([zlib.crc32(label.encode()) for label in labels], dtype=np.uint64)
 
 
 def is_unspaced(char: str) -> bool:

@@ -53,12 +53,12 @@ class Vectors:
                 rows |= dict.fromkeys(self._pieces(word))
             else:
                 rows[row] = None
-        found = list(rows)
-        pooled: Floats = np.zeros(SIZE, dtype=np.float32)
-        if found:
-            pooled = (self.weight[found] @ self.table[found].astype(np.float32)) * self.scale
-            for part in (pooled[: PARTS[0]], pooled[PARTS[0] :]):
-                np.multiply(part, SCALE / max(1e-6, float(np.sqrt(part @ part))), out=part)
+        if not rows:
+            return np.zeros(SIZE, dtype=np.float32)
+        found = np.array(list(rows))
+        pooled: Floats = (self.weight[found] @ self.table[found].astype(np.float32)) * self.scale
+        for part in (pooled[: PARTS[0]], pooled[PARTS[0] :]):
+            np.multiply(part, SCALE / max(1e-6, float(np.sqrt(part @ part))), out=part)
         return pooled
 
     def _pieces(self, word: str) -> Iterator[int]:

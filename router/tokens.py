@@ -6,15 +6,25 @@ fit" would cost a good expert, so every rule below is a lower bound for byte-lev
 
 from collections.abc import Iterable
 
-import numpy as np
-
 LONGEST_TOKEN = 16  # ASCII bytes; longer tokens exist but are runs of one symbol
 WIDE_TOKENS = 0.4  # tokens an East Asian character, on vocabularies that know the script well
 MAX_BYTES = 2_000_000  # text beyond this is not counted: no catalogue's context is that long
 
 
+def _kind(byte: int) -> str:
+    """Say what a byte of UTF-8 is: space, solid ASCII, the lead of a wide character, or none of them."""
+    if byte <= 32:
+        return " "
+    if byte < 127:
+        return "s"
+    return "w" if 0xE3 <= byte <= 0xED else "-"
+
+
+_KINDS = "".join(map(_kind, range(256))).encode()
+
+
 def estimate_tokens(texts: Iterable[str]) -> int:
-    """Return a lower estimate of the tokens in `texts`, one pass of numpy over at most `MAX_BYTES` bytes.
+    """Return a lower estimate of the tokens in `texts`, of which at most `MAX_BYTES` characters are read.
 
     Pre-tokenisers never join two words, so words bound the tokens of ASCII text from below; East Asian text has no
     spaces and is counted by character.
@@ -29,9 +39,6 @@ def estimate_tokens(texts: Iterable[str]) -> int:
     raw = "\n".join(kept).encode("utf-8", "replace")
     if not raw:
         return 0
-    codes = np.frombuffer(raw, dtype=np.uint8)
-    solid = (codes > 32) & (codes < 127)
-    words = int(np.count_nonzero(solid[1:] & ~solid[:-1] & (codes[:-1] <= 32))) + int(solid[0])
-    by_length = int(np.count_nonzero(solid)) // LONGEST_TOKEN
-    wide = 0 if raw.isascii() else int(np.count_nonzero((codes >= 0xE3) & (codes <= 0xED)))
-    return max(words, by_length) + int(wide * WIDE_TOKENS)
+    kinds = raw.translate(_KINDS)
+    words = kinds.count(b" s") + kinds.startswith(b"s")
+    return max(words, kinds.count(b"s") // LONGEST_TOKEN) + int(kinds.count(b"w") * WIDE_TOKENS)
