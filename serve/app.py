@@ -26,6 +26,7 @@ from serve.dispatch import Dispatcher
 from serve.drain import Drain
 from serve.exposure import check_exposure
 from serve.feedback import FeedbackBook
+from serve.garbage import settle
 from serve.gateway import Gateway
 from serve.grpc_api import GrpcServer
 from serve.health import HealthMonitor
@@ -195,6 +196,7 @@ async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[Liste
     app = App(settings)
     try:
         await app.start()
+        settle()
         on_ready(app)
         await stop.wait()
     finally:

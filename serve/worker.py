@@ -14,6 +14,7 @@ import uvloop
 from experts.catalog import CatalogError
 from router.errors import RouterError
 from serve.app import App
+from serve.garbage import settle
 from serve.logs import set_up_logging
 from serve.settings import Settings
 from serve.workers import read_settings
@@ -39,6 +40,7 @@ async def _serve(settings: Settings, folder: Path) -> None:
     app = App(settings, siblings_folder=folder)
     try:
         await app.start()
+        settle()
         print("ready", flush=True)
         await stop.wait()
     finally:
