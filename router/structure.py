@@ -68,7 +68,7 @@ def _share(symbols: str) -> Measure:
     return lambda text: min(1.0, 5.0 * sum(map(text.count, symbols)) / max(1, len(text)))
 
 
-_PROBES: dict[str, Probe] = {
+PROBES: dict[str, Probe] = {
     "ends with a question mark": _probe(
         lambda text: float(text.rstrip()[-1:] in _QUESTION_MARKS and bool(text.strip())), "?;"
     ),
@@ -116,7 +116,7 @@ _PROBES: dict[str, Probe] = {
     "lines": _probe(lambda text: min(1.0, text.count("\n") / 20), "\n"),
 }
 _SCALARS = ("short", "log length", "document share", "response format", "empty", "the answer before held code")
-STRUCTURE_NAMES: tuple[str, ...] = (*_PROBES, *_SCALARS)
+STRUCTURE_NAMES: tuple[str, ...] = (*PROBES, *_SCALARS)
 ANSWERED_IN_CODE = len(STRUCTURE_NAMES) - 1  # set by `features`, which sees the conversation
 _NUMBERED_PASSAGES = STRUCTURE_NAMES.index("numbered passages")
 STRUCTURE_CHARS = 2_000  # probes read the window's two ends, so that no pattern sees more than this
@@ -125,11 +125,11 @@ STRUCTURE_CHARS = 2_000  # probes read the window's two ends, so that no pattern
 def measures(text: str) -> list[float]:
     """Measure a text by every probe; of ASCII text only what it can hold is searched for."""
     if not text.isascii():
-        return [probe.measure(text) for probe in _PROBES.values()]
+        return [probe.measure(text) for probe in PROBES.values()]
     seen = {*text, *_WORDS.findall(text)}
     return [
         0.0 if probe.needs is not None and probe.needs.isdisjoint(seen) else probe.measure(text)
-        for probe in _PROBES.values()
+        for probe in PROBES.values()
     ]
 
 

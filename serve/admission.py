@@ -71,9 +71,12 @@ class Admission:
             Overloaded: the queue is full, or the wait would be, or was, too long.
             DeadlineExceeded: the request's own deadline passed while it waited.
         """
-        asked_at = self._clock()
-        await self._enter(_Waiter(priority, tenant, deadline))
-        entered_at = self._clock()
+        asked_at = entered_at = self._clock()
+        if self.in_flight < self._settings.max_in_flight and not self._queue:
+            self.in_flight += 1
+        else:
+            await self._wait(_Waiter(priority, tenant, deadline))
+            entered_at = self._clock()
         try:
             yield entered_at - asked_at
         finally:
@@ -81,10 +84,7 @@ class Admission:
             self.held_s += _SMOOTHING * (held_s - self.held_s) if self.held_s else held_s
             self._leave()
 
-    async def _enter(self, waiter: _Waiter) -> None:
-        if self.in_flight < self._settings.max_in_flight and not self._queue:
-            self.in_flight += 1
-            return
+    async def _wait(self, waiter: _Waiter) -> None:
         self._check_room(waiter)
         self._queue.push(waiter, waiter.priority, waiter.tenant)
         left_s = waiter.deadline - self._clock()

@@ -6,14 +6,16 @@
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
-from typing import Protocol
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Final, Protocol
 
 from router.tokens import estimate_tokens
 from serve.errors import BudgetExhausted, RateLimited
 from serve.limit_stores import LimitStore
 from serve.limits import Limit, Short, Standing
 from serve.request import ChatRequest
+
+_NOTHING: Final = nullcontext()
 
 
 class Spending(Protocol):
@@ -38,18 +40,18 @@ class Allowances:
         self._on_refusal = on_refusal
         self._clock = clock
 
-    @asynccontextmanager
-    async def hold(self, request: ChatRequest, spending: Spending) -> AsyncIterator[Standing | None]:
+    def hold(self, request: ChatRequest, spending: Spending) -> AbstractAsyncContextManager[Standing | None]:
         """Hold an allowance for the body of the `with`, which is told what is left; None for a key without limits.
 
         Raises:
             RateLimited: the key has used up its requests or its tokens for now.
             BudgetExhausted: or its USD.
         """
+        return _NOTHING if request.caller.limit.is_none else self._hold(request, spending)
+
+    @asynccontextmanager
+    async def _hold(self, request: ChatRequest, spending: Spending) -> AsyncIterator[Standing]:
         caller, limit = request.caller, request.caller.limit
-        if limit.is_none:
-            yield None
-            return
         reserved = estimated_tokens(request) if limit.tpm is not None else 0
         standing = await self._store.take(caller.name, limit, reserved, self._clock())
         if standing.short is not None:

@@ -30,7 +30,10 @@ class ClientGone(Exception):
 def header(scope: Scope, name: bytes) -> bytes | None:
     """The first header of that (lower-case) name."""
     headers: Iterable[Header] = scope["headers"]
-    return next((value for key, value in headers if key == name), None)
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
 
 
 def text_header(scope: Scope, name: str) -> str | None:
@@ -50,10 +53,9 @@ async def read_json_body(scope: Scope, receive: Receive, max_bytes: int) -> byte
     declared = header(scope, b"content-type")
     if declared is not None and b"json" not in declared.lower():
         raise UnsupportedMediaType("send the body as JSON, with 'content-type: application/json'")
-    too_large = PayloadTooLarge(f"the body is larger than {max_bytes} bytes")
     length = header(scope, b"content-length")
     if length is not None and int(length) > max_bytes:
-        raise too_large
+        raise _too_large(max_bytes)
     body = b""
     while True:
         message = await receive()
@@ -61,9 +63,13 @@ async def read_json_body(scope: Scope, receive: Receive, max_bytes: int) -> byte
             raise ClientGone
         body += bytes(message.get("body", b""))
         if len(body) > max_bytes:
-            raise too_large
+            raise _too_large(max_bytes)
         if not message.get("more_body", False):
             return body
+
+
+def _too_large(max_bytes: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"the body is larger than {max_bytes} bytes")
 
 
 @asynccontextmanager

@@ -18,6 +18,10 @@ class Candidates:
 
     def __init__(self, catalog: Catalog, health: HealthMonitor, dispatcher: Dispatcher) -> None:
         self._catalog = catalog
+        self._priced = [
+            (expert, expert.price.usd_per_completion_token * 1e6, expert.price.usd_per_prompt_token * 1e6)
+            for expert in catalog.experts
+        ]
         self._health = health
         self._dispatcher = dispatcher
 
@@ -38,11 +42,11 @@ class Candidates:
                 healthy=health.is_ready and not self._dispatcher.is_open(expert.name),
                 queue_len=self._health.queue_len(expert.name),
                 max_batch_size=expert.max_batch_size,
-                usd_per_million_tokens=expert.price.usd_per_completion_token * 1e6,
-                usd_per_million_prompt_tokens=expert.price.usd_per_prompt_token * 1e6,
+                usd_per_million_tokens=usd_per_million_tokens,
+                usd_per_million_prompt_tokens=usd_per_million_prompt_tokens,
                 estimate=health.estimate,
             )
-            for expert in self._catalog.experts
+            for expert, usd_per_million_tokens, usd_per_million_prompt_tokens in self._priced
             for health in (self._health.experts[expert.name],)
         ]
 

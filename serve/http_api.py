@@ -6,8 +6,8 @@ Errors of any kind leave in OpenAI's form; what nobody foresaw is logged by clas
 import logging
 import math
 import re
+import secrets
 import time
-import uuid
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -62,7 +62,7 @@ class GenerateEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         received_at = self._clock()
-        own_id = f"{self._dialect.id_prefix}-{uuid.uuid4().hex}"
+        own_id = f"{self._dialect.id_prefix}-{secrets.token_hex(16)}"
         request_id = caller_request_id(scope) or own_id
         reply = Reply(send, [(b"x-request-id", request_id.encode())])
         try:

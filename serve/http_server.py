@@ -85,6 +85,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._bounds = bounds
         self._head_bytes = 0
         self._is_reading_head = True
+        self._is_reading = True
         self._read_by: asyncio.TimerHandle | None = None
         self._is_refused = False
 
@@ -109,11 +110,13 @@ class _BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._is_reading_head and self._head_bytes > self._bounds.max_header_bytes:
             self._refuse(HeadersTooLarge("the request's headers are too large"))
+        elif self._is_reading and not self._is_refused:  # a request that comes in one piece costs no timer
+            self._start_reading()
 
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        self._start_reading()
+        self._is_reading = True
 
     def on_headers_complete(self) -> None:
         """Its head is here."""
@@ -132,7 +135,7 @@ class _BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """All of it is here."""
         self._stop_reading()
-        self._is_reading_head = True
+        self._is_reading, self._is_reading_head = False, True
         if not self._is_refused:
             super().on_message_complete()
 

@@ -71,5 +71,8 @@ def _latin(text: str) -> str:
     if not votes:
         votes = [found for word in words if (found := _LANGUAGES_OF.get(word.strip(_EDGES)))]
     if votes:
-        return Counter(chain.from_iterable(votes)).most_common(1)[0][0]
+        counts: dict[str, int] = {}
+        for name in chain.from_iterable(votes):
+            counts[name] = counts.get(name, 0) + 1
+        return max(counts, key=counts.__getitem__)
     return "latin" if any(char.isalpha() for char in text) else "none"

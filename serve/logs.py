@@ -58,6 +58,9 @@ def count_losses(on_loss: Callable[[], None]) -> None:
 
 def set_up_logging(level: str) -> None:
     """Send every logger of the process through `JsonLines` to standard error."""
+    # What no line of ours shows need not be looked up (https://docs.python.org/3/howto/logging.html#optimization).
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # the documented switch for file names and line numbers
     handler = Lines(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
