@@ -1,4 +1,4 @@
-"""What a call to an expert costs by client: `serve/h2`, `grpc.aio` and, where it is installed, hyper-h2 (`pip install h2`).
+"""What a call to an expert costs by client: `serve/h2`, `grpc.aio` and, after `pip install h2`, hyper-h2.
 
 `python -m loadtests.h2_clients` starts an echo server in a process of its own and lets the clients take turns, round by
 round, in this one: CPU seconds of this process (user and system, all threads) a call, medians over the rounds. Nobody

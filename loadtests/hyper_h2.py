@@ -59,6 +59,10 @@ class _Protocol(asyncio.Protocol):
             case StreamEnded() | StreamReset():
                 self.calls.pop(event.stream_id).ended.set_result(None)
 
+    def close(self) -> None:
+        """Hang up."""
+        self._transport.close()
+
     def flush(self) -> None:
         """Send what the library has to say."""
         if data := self.h2.data_to_send():
@@ -98,7 +102,7 @@ class HyperH2:
     async def close(self) -> None:
         """See `Client.close`."""
         if self._connecting is not None:
-            (await self._connecting)._transport.close()
+            (await self._connecting).close()
 
     async def _connect(self) -> _Protocol:
         _, protocol = await asyncio.get_running_loop().create_connection(_Protocol, "127.0.0.1", self._port)

@@ -252,7 +252,7 @@ async def test_who_half_closes_has_left(app: App, experts: FakeExperts, is_strea
         if is_stream:
             await reader.readuntil(b"data: ")
         else:
-            while not experts["coder"].live:
+            while not experts["coder"].live:  # noqa: ASYNC110  # there is nothing to be told by
                 await asyncio.sleep(0.01)
         writer.write_eof()
         rest = await reader.read()  # up to the end, which the gateway makes
