@@ -64,9 +64,8 @@ class Waker:
         task.add_done_callback(lambda _: self._wakes.pop(expert, None))
 
     def answered(self, expert: str) -> None:
-        """It has answered somebody else: it is awake."""
-        if expert in self._wakes:
-            self._wakes[expert].cancel()
+        """It has answered somebody else: nobody need wait, whatever has become of the call."""
+        self._held.discard(expert)
 
     async def close(self) -> None:
         """Give up what is still held, and hold no more."""
