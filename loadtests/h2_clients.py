@@ -43,9 +43,9 @@ class Case:
 
 
 CASES: Final = (
-    Case("small call", 1, 0, calls=1000, at_once=16),
-    Case("50 messages, ready together", 50, 0, calls=200, at_once=16),
-    Case("50 messages, each alone", 50, 5, calls=200, at_once=16),
+    Case("small call", 1, 0, calls=400, at_once=16),
+    Case("50 messages, ready together", 50, 0, calls=80, at_once=16),
+    Case("50 messages, each alone", 50, 5, calls=80, at_once=16),
 )
 
 
