@@ -87,7 +87,7 @@ class GrpcAio:
 
     def __init__(self, port: int) -> None:
         self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
-        self._method = self._channel.unary_stream(METHOD)
+        self._method: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(METHOD)
 
     async def call(self, request: bytes) -> int:
         """See `Client.call`."""

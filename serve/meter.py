@@ -236,7 +236,7 @@ class Meter(AbstractContextManager["Meter"]):
 
     def _log(self, outcome: str, duration_s: float, cost_usd: float) -> None:
         decision = self._decision
-        fields = {
+        fields: dict[str, object] = {
             "request_id": self._request.request_id,
             "response_id": self._request.id,
             "tenant": self._request.caller.name or None,

@@ -166,8 +166,9 @@ async def test_hostile_input_adds_no_series(
         await asyncio.gather(*(request for _ in range(10) for request in hostile()))
     for name in (*experts.scripts, "auto"):
         for text in TEXTS:
-            ask = {"model": name, "messages": [{"role": "user", "content": text}]}
-            await http.post("/v1/chat/completions", json=ask)
+            for is_stream in (False, True):
+                ask = {"model": name, "messages": [{"role": "user", "content": text}], "stream": is_stream}
+                await http.post("/v1/chat/completions", json=ask)
     before = series(app)
     for _ in range(25):
         await asyncio.gather(*(request for _ in range(10) for request in hostile()))
