@@ -7,6 +7,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import httpx2
@@ -164,11 +165,9 @@ async def test_hostile_input_adds_no_series(
         setattr(experts[name], spoil, 1)
     for _ in range(5):
         await asyncio.gather(*(request for _ in range(10) for request in hostile()))
-    for name in (*experts.scripts, "auto"):
-        for text in TEXTS:
-            for is_stream in (False, True):
-                ask = {"model": name, "messages": [{"role": "user", "content": text}], "stream": is_stream}
-                await http.post("/v1/chat/completions", json=ask)
+    for name, text, is_stream in product((*experts.scripts, "auto"), TEXTS, (False, True)):
+        ask = {"model": name, "messages": [{"role": "user", "content": text}], "stream": is_stream}
+        await http.post("/v1/chat/completions", json=ask)
     before = series(app)
     for _ in range(25):
         await asyncio.gather(*(request for _ in range(10) for request in hostile()))
