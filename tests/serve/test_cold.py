@@ -15,7 +15,7 @@ from tests.fakes.expert_server import FakeExperts
 
 CHAT = "/v1/chat/completions"
 ASK = {"messages": [{"role": "user", "content": "Fix this Python function: def f(x) return x"}]}
-COLD = {"experts": {"accept_timeout_s": 0.3}}
+COLD: dict[str, Any] = {"experts": {"accept_timeout_s": 1.0}}
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ async def test_a_hedge_that_wins_leaves_it_waking(http: httpx2.AsyncClient, expe
     await until(lambda: experts["coder"].described == 1)
 
 
-@pytest.mark.parametrize("overrides", [{"experts": {"accept_timeout_s": 0.3, "wake_timeout_s": 0.5}}])
+@pytest.mark.parametrize("overrides", [{"experts": {"accept_timeout_s": 1.0, "wake_timeout_s": 0.5}}])
 async def test_the_call_ends_at_its_limit_and_the_next_request_makes_another(
     http: httpx2.AsyncClient, experts: FakeExperts, sample: Callable[..., float]
 ) -> None:
