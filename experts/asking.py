@@ -140,7 +140,7 @@ async def time_alone(
             async with aclosing(engine.generate(request)) as items:
                 async for item in items:
                     tokens += item.tail.token_count if isinstance(item, Completion) else item.token_count
-                    if not first_s:
+                    if tokens and not first_s:
                         first_s, tokens_at_first = time.perf_counter(), tokens
         except InvalidRequest:
             continue

@@ -126,11 +126,15 @@ class GenerationInput:
 
 @dataclass(frozen=True, slots=True)
 class TokenDelta:
-    """Tokens that were ready together; `text` may be empty while a character or a stop string is incomplete."""
+    """Tokens that were ready together; `text` may be empty while a character or a stop string is incomplete.
+
+    A sequence's first delta tells how long its prompt is. It may come without any token: then the engine has begun on
+    the prompt, and who leaves before the first token owes it all the same.
+    """
 
     text: str
     token_count: int
-    prompt_tokens: int = 0  # only in a sequence's first delta: what a cancelled answer's prompt costs
+    prompt_tokens: int = 0  # only in a sequence's first delta
 
     def __add__(self, later: TokenDelta) -> TokenDelta:
         tokens = self.token_count + later.token_count

@@ -94,7 +94,7 @@ def _request(meters: Meters, is_stream: bool, chunks: int) -> None:
     with meters.follow(request) as meter:
         meter.admitted(0.0)
         meter.routed(decision)
-        meter.answered(decision)
+        meter.answered(decision, time.monotonic())
         for _ in range(chunks):
             meter.tokens(chunk)
         meter.settled(completion)

@@ -73,7 +73,7 @@ class GenerateChunk(_message.Message):
     token_count: _builtins.int
     """tokens generated since the last message, >= 0"""
     prompt_tokens: _builtins.int
-    """only beside the first tokens, so that a cancelled stream can be metered"""
+    """told once: beside the first tokens or, where they are not there yet, when the engine has begun on the prompt"""
     @_builtins.property
     def completion(self) -> Global___Completion:
         """only in the last message"""

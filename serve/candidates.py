@@ -64,6 +64,8 @@ class Candidates:
         if True in said:
             return
         if None in said:
+            for name in asked:
+                self._dispatcher.waker.wake(name)  # it says when it is awake; one that is probed needs no waking
             raise ExpertUnavailable("no expert that could keep to 'response_format' has been reached; retry later")
         who = "no expert" if request.pinned is None else "not the expert named in 'model'"
         raise UnsupportedParameter(f"'response_format': {who} can keep to one", param="response_format")

@@ -2,7 +2,8 @@
 
 Until then a failure that is not the caller's leads to one more attempt at the same expert (a retry), then to the next
 one (a fallback), as far as the retry budget goes; after the first token, never. An expert whose circuit is open, or who
-holds as many requests as it can, is passed over. What is said to an expert and how is `serve.expert_channel`'s.
+holds as many requests as it can, is passed over; so is one that is being woken (`serve.waker`), unless nobody else is
+left. What is said to an expert and how is `serve.expert_channel`'s.
 """
 
 import asyncio
@@ -11,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from enum import StrEnum
 from functools import partial
 from typing import Final
 
@@ -22,35 +22,19 @@ from serve.circuit import Circuit, CircuitState
 from serve.errors import ContextLengthExceeded, ExpertUnavailable, MoegateError, Overloaded
 from serve.expert_channel import ExpertCall, ExpertChannels
 from serve.expert_stream import ExpertStream
+from serve.failed_attempt import FailedAttempt, Why, may_be_asleep
 from serve.hedge import first_of
+from serve.ledger import Waste
+from serve.losses import Follower, Losses
 from serve.metrics.dispatch import DispatchMetrics
 from serve.request import ChatRequest
 from serve.retry_budget import RetryBudget
 from serve.settings import DispatchSettings, ExpertsSettings
+from serve.waker import Waker
 
 log = logging.getLogger("moegate.dispatch")
 
 _RETRY_PAUSE_S: Final = 0.05  # so that the ingress may have noticed what died
-
-OnFallback = Callable[[str, str], None]
-
-
-class _Why(StrEnum):
-    """Why an attempt gave no first token."""
-
-    NOT_ASKED = "not_asked"  # the circuit is open, or the expert holds as many requests as it can
-    SILENT = "silent"  # nobody took the request on
-    BROKE = "broke"  # it was lost on the way
-    REFUSED = "refused"  # the expert said so
-
-
-class _Failed(Exception):
-    """An attempt gave no first token; `error` is what the client sees if nobody else does."""
-
-    def __init__(self, why: _Why, error: MoegateError) -> None:
-        super().__init__(why)
-        self.why = why
-        self.error = error
 
 
 class Dispatcher:
@@ -59,6 +43,7 @@ class Dispatcher:
     Attributes:
         in_flight: streams open, or being opened, by expert.
         circuits: by expert.
+        waker: wakes those that may be without a replica.
     """
 
     def __init__(
@@ -75,7 +60,7 @@ class Dispatcher:
         self._metrics = metrics
         self._clock = clock
         self._accept_timeout_s = experts.accept_timeout_s
-        self._channels = ExpertChannels(experts.target, experts.channels)
+        self._channels = ExpertChannels(experts.target, experts.channels, clock=clock)
         self._budget = RetryBudget(ratio=settings.retry_ratio, burst=settings.retry_burst)
         self._bounds = {expert.name: _most_at_once(expert) for expert in catalog.experts}
         self.in_flight: Counter[str] = Counter()
@@ -85,9 +70,17 @@ class Dispatcher:
         }
         for name in catalog.names:
             metrics.circuit(name, CircuitState.CLOSED)
+        self.waker = Waker(
+            (expert.name for expert in catalog.experts if expert.scaling.min_replicas == 0),
+            self._channels.describe,
+            limit_s=experts.wake_timeout_s,
+            on_end=lambda expert, how: metrics.wakes.labels(expert, how).inc(),
+        )
+        self.waker.on_awake.append(lambda expert, _: self.circuits[expert].succeeded())
 
     async def close(self) -> None:
         """Close the connections; streams still open are cancelled."""
+        await self.waker.close()
         await self._channels.close()
 
     async def describe(self, expert: str, *, timeout_s: float) -> pb.DescribeResponse:
@@ -104,69 +97,79 @@ class Dispatcher:
 
     @asynccontextmanager
     async def dispatch(
-        self, request: ChatRequest, decision: RouteDecision, on_fallback: OnFallback
+        self, request: ChatRequest, decision: RouteDecision, follower: Follower
     ) -> AsyncIterator[ExpertStream]:
         """Hold open a stream to the first expert of the ranking that gives a first token.
 
-        Leaving the `with`, however, ends the stream at the expert and frees its batch slot.
+        Leaving the `with`, however, ends the stream at the expert and frees its batch slot. What the attempts
+        beside it have cost has been told to `follower` by then.
 
         Raises:
             MoegateError: nobody gave a first token; the error is the last expert's.
         """
         self._budget.earn()
         experts = _candidates(decision)
-        stream = await self._open(request, experts, on_fallback)
+        stream = await self._open(request, experts, follower)
         index = experts.index(stream.expert)
         stream.decision = decision if index == 0 else decision.fallback_to(index)
         try:
             yield stream
         finally:
-            self.in_flight[stream.expert] -= 1
             stream.close()
 
-    async def _open(self, request: ChatRequest, experts: list[str], on_fallback: OnFallback) -> ExpertStream:
+    async def _open(self, request: ChatRequest, experts: list[str], follower: Follower) -> ExpertStream:
         """Ask one after the other."""
         message = _generate_request(request)
         index = retries = 0
         while True:
             expert, rest = experts[index], experts[index + 1 :]
+            losses = Losses(follower)
             try:
-                return await self._ask(request, message, expert, rest)
-            except _Failed as failed:
+                stream = await self._ask(request, message, expert, rest, losses)
+            except FailedAttempt as failed:
                 if self._may_retry(failed, retries):
+                    losses.settle(Waste.RETRIED)
                     retries += 1
                     self._metrics.retries.labels(expert).inc()
                     log.warning("retried", extra={"request_id": request.request_id, "expert": expert})
                     await asyncio.sleep(_RETRY_PAUSE_S)
                 elif self._may_fall_back(failed, expert, rest):
-                    on_fallback(expert, rest[0])
+                    losses.settle(Waste.FELL_BACK)
+                    follower.fell_back(expert, rest[0])
                     index, retries = index + 1, 0
                 else:
+                    losses.settle(Waste.FAILED)
                     raise failed.error from None
+            except BaseException:
+                losses.settle(Waste.CANCELLED)
+                raise
+            else:
+                losses.settle(Waste.HEDGED)
+                return stream
 
     async def _ask(
-        self, request: ChatRequest, message: pb.GenerateRequest, expert: str, rest: list[str]
+        self, request: ChatRequest, message: pb.GenerateRequest, expert: str, rest: list[str], losses: Losses
     ) -> ExpertStream:
         """Ask one expert and, where hedging is wanted and it is slow, the next one beside it."""
-        attempt = partial(self._attempt, request, message, expert, is_last=not rest)
+        attempt = partial(self._attempt, request, message, expert, losses, is_last=not rest)
         if self._settings.hedge_after_ms is None or not rest:
             return await attempt()
         return await first_of(
             attempt,
-            partial(self._attempt, request, message, rest[0], is_last=len(rest) == 1),
+            partial(self._attempt, request, message, rest[0], losses, is_last=len(rest) == 1),
             after_s=self._settings.hedge_after_ms / 1e3,
             may_hedge=partial(self._may_hedge, expert, rest[0]),
         )
 
     async def _attempt(
-        self, request: ChatRequest, message: pb.GenerateRequest, expert: str, *, is_last: bool
+        self, request: ChatRequest, message: pb.GenerateRequest, expert: str, losses: Losses, *, is_last: bool
     ) -> ExpertStream:
-        """Ask one expert once, up to its first token; the stream counts as in flight until `dispatch` ends it.
+        """Ask one expert once, up to its first token; the stream counts as in flight until it is closed.
 
         Raises:
-            _Failed: there is no first token.
+            FailedAttempt: there is no first token.
         """
-        circuit = self._enter(expert)
+        circuit = self._enter(expert, is_last=is_last)
         started = self._clock()
         patience_s = self._settings.patience_s
         self.in_flight[expert] += 1
@@ -182,9 +185,12 @@ class Dispatcher:
             )
             first = await call.first()
         except BaseException as error:
-            self.in_flight[expert] -= 1
+            self._left(expert)
             if call is not None:
                 call.close()
+                losses.add(expert, call.work)
+            if (call is None or not call.is_taken_on) and may_be_asleep(error):
+                self.waker.wake(expert)
             if not isinstance(error, MoegateError):
                 circuit.abandoned()
                 raise
@@ -193,46 +199,59 @@ class Dispatcher:
             news_since = self._clock() if is_silent else started
             raise self._judge(error, circuit, news_since, is_silent=is_silent) from None
         circuit.succeeded()
-        on_failure = partial(circuit.failed, began_at=started)
-        return ExpertStream(expert, first, call, self._clock() - started, on_failure=on_failure)
+        self.waker.answered(expert)
+        return ExpertStream(
+            expert,
+            first,
+            call,
+            self._clock() - started,
+            on_failure=partial(circuit.failed, began_at=started),
+            on_close=partial(self._left, expert),
+            on_give_up=lambda: losses.add(expert, call.work),
+        )
 
-    def _enter(self, expert: str) -> Circuit:
+    def _left(self, expert: str) -> None:
+        self.in_flight[expert] -= 1
+
+    def _enter(self, expert: str, *, is_last: bool) -> Circuit:
         """Check that the expert may be asked; whoever is let in must tell the circuit how it went.
 
         Raises:
-            _Failed: it may not.
+            FailedAttempt: it may not.
         """
         if self.in_flight[expert] >= self._bounds[expert]:
-            raise _Failed(_Why.NOT_ASKED, Overloaded("the expert holds as many requests as it can; retry later"))
+            raise FailedAttempt(Why.NOT_ASKED, Overloaded("the expert holds as many requests as it can; retry later"))
+        if self.waker.is_waiting(expert) and not is_last:
+            raise FailedAttempt(Why.NOT_ASKED, ExpertUnavailable("the expert is being woken; retry later"))
         circuit = self.circuits[expert]
         if not circuit.enter():
             wait_s = circuit.retry_after_s
             error = ExpertUnavailable("the expert cannot be reached; retry later", retry_after_s=wait_s)
-            raise _Failed(_Why.NOT_ASKED, error)
+            raise FailedAttempt(Why.NOT_ASKED, error)
         return circuit
 
-    def _judge(self, error: MoegateError, circuit: Circuit, began_at: float, *, is_silent: bool) -> _Failed:
+    def _judge(self, error: MoegateError, circuit: Circuit, began_at: float, *, is_silent: bool) -> FailedAttempt:
         if not isinstance(error, ExpertUnavailable):
             circuit.abandoned()
-            return _Failed(_Why.REFUSED, error)
+            return FailedAttempt(Why.REFUSED, error)
         circuit.failed(began_at=began_at)
-        return _Failed(_Why.SILENT if is_silent else _Why.BROKE, error)
+        return FailedAttempt(Why.SILENT if is_silent else Why.BROKE, error)
 
-    def _may_retry(self, failed: _Failed, retries: int) -> bool:
+    def _may_retry(self, failed: FailedAttempt, retries: int) -> bool:
         """Only what broke without a word is worth a second attempt at the same expert."""
-        return failed.why is _Why.BROKE and retries < self._settings.retries and self._spend()
+        return failed.why is Why.BROKE and retries < self._settings.retries and self._spend()
 
-    def _may_fall_back(self, failed: _Failed, expert: str, rest: list[str]) -> bool:
+    def _may_fall_back(self, failed: FailedAttempt, expert: str, rest: list[str]) -> bool:
         if not rest:
             return False
-        if failed.why is _Why.NOT_ASKED:
+        if failed.why is Why.NOT_ASKED:
             return True  # it has cost nothing
         if isinstance(failed.error, ContextLengthExceeded):
             return self._window(rest[0]) > self._window(expert)
         return isinstance(failed.error, Overloaded | ExpertUnavailable) and self._spend()
 
     def _may_hedge(self, expert: str, to: str) -> bool:
-        if self.is_open(to) or self.in_flight[to] >= self._bounds[to] or not self._spend():
+        if self.is_open(to) or self.waker.is_waiting(to) or self.in_flight[to] >= self._bounds[to] or not self._spend():
             return False
         self._metrics.hedges.labels(expert, to).inc()
         return True

@@ -5,11 +5,15 @@ status: it gives each its place among our errors. A status's details stay here, 
 addresses into them.
 """
 
+import asyncio
+import time
+from collections.abc import Callable
 from typing import Final
 
 from grpc import StatusCode
 
 from protos import expert_pb2 as pb
+from serve.cost import Work
 from serve.errors import (
     ContextLengthExceeded,
     DeadlineExceeded,
@@ -37,12 +41,20 @@ class ExpertCall:
 
     Attributes:
         patience: how long a message may be waited for.
+        is_taken_on: a replica has said so.
+        begun_at: when the expert told how long the prompt is, having begun on it; seconds, 0 before.
     """
 
-    def __init__(self, call: Call[pb.GenerateChunk], *, accept_within_s: float, patience_s: float) -> None:
+    def __init__(
+        self, call: Call[pb.GenerateChunk], *, accept_within_s: float, patience_s: float, clock: Callable[[], float]
+    ) -> None:
         self._call = call
         self._patience_s = patience_s
+        self._clock = clock
         self._has_begun = False
+        self._prompt_tokens = self._completion_tokens = 0
+        self.is_taken_on = False
+        self.begun_at = 0.0
         self.patience = Patience(accept_within_s, call.cancel)
 
     @property
@@ -50,20 +62,31 @@ class ExpertCall:
         """Whether a message can be read without waiting."""
         return self._call.is_ready
 
+    @property
+    def work(self) -> Work:
+        """What the expert has told of its work up to its first token, the slot's time until now."""
+        slot_s = self._clock() - self.begun_at if self._prompt_tokens else 0.0
+        return Work(self._prompt_tokens, self._completion_tokens, slot_s)
+
     async def first(self) -> pb.GenerateChunk:
         """Read up to the first message that carries tokens or the end: from there on the expert has answered.
 
         The first message of all is empty: a replica has taken the request on. While an expert has no replica, Ray
-        Serve's ingress holds its calls back in silence until there is one again.
+        Serve's ingress holds its calls back in silence until there is one again. How long the prompt is may be told
+        before the first token; the message returned says it in any case.
 
         Raises:
             MoegateError: nothing was generated.
         """
         chunk = await self.read()
+        self.is_taken_on = True
         self.patience.limit_s = self._patience_s
+        self._note(chunk)
         while not (chunk.token_count or chunk.HasField("completion")):
             chunk = await self.read()
+            self._note(chunk)
         self._has_begun = True
+        self._completion_tokens, chunk.prompt_tokens = chunk.token_count, self._prompt_tokens
         return chunk
 
     async def read(self) -> pb.GenerateChunk:
@@ -89,6 +112,10 @@ class ExpertCall:
         self.patience.stop()
         self._call.cancel()
 
+    def _note(self, chunk: pb.GenerateChunk) -> None:
+        if chunk.prompt_tokens and not self._prompt_tokens:
+            self._prompt_tokens, self.begun_at = chunk.prompt_tokens, self._clock()
+
     def _broken(self, error: CallError) -> MoegateError:
         if self._has_begun and error.status is not StatusCode.DEADLINE_EXCEEDED:
             return ExpertFailed("the expert failed before the answer was complete")
@@ -103,7 +130,8 @@ class ExpertCall:
 class ExpertChannels:
     """Connections to the ingress, taken in turn."""
 
-    def __init__(self, target: str, count: int) -> None:
+    def __init__(self, target: str, count: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         host, _, port = target.rpartition(":")
         self._pool = Pool(host.strip("[]"), int(port), size=count, connect_within_s=_CONNECT_S)
         self._generate = request_head(f"{_SERVICE}Generate", target)
@@ -146,7 +174,7 @@ class ExpertChannels:
             raise ExpertUnavailable("the expert cannot be reached; retry later") from None
         parse = pb.GenerateChunk.FromString
         call = connection.call(head, message.SerializeToString(), parse, timeout_s=timeout_s)
-        return ExpertCall(call, accept_within_s=accept_within_s, patience_s=patience_s)
+        return ExpertCall(call, accept_within_s=accept_within_s, patience_s=patience_s, clock=self._clock)
 
     async def describe(self, expert: str, *, timeout_s: float) -> pb.DescribeResponse:
         """Ask an expert how it is.
@@ -158,7 +186,11 @@ class ExpertChannels:
             connection = await self._pool.take()
             head = self._describe + _metadata(expert, timeout_s)
             call = connection.call(head, b"", pb.DescribeResponse.FromString, timeout_s=timeout_s)
-            answer = await call.read()
+            try:
+                answer = await call.read()
+            except asyncio.CancelledError:
+                call.cancel()  # at the expert, too
+                raise
         except CallError as error:
             raise translate(error) from None
         except OSError:

@@ -128,8 +128,8 @@ class Gateway:
                 decision = self._decide(request, wishes)
                 meter.routed(decision, wishes.previous_expert)
                 traced = meter.traced(request)
-                async with self._dispatcher.dispatch(traced, decision, meter.fell_back) as stream:
-                    meter.answered(stream.decision)
+                async with self._dispatcher.dispatch(traced, decision, meter) as stream:
+                    meter.answered(stream.decision, stream.begun_at)
                     answer = Answer(stream, meter, standing)
                     yield answer
                     completion = answer.end.completion

@@ -46,6 +46,7 @@ class HealthMonitor:
         self.experts = {name: ExpertHealth(is_ready=name in self._cold) for name in catalog.names}
         for name in self._cold:
             metrics.experts.ready(name, True)
+        dispatcher.waker.on_awake.append(self._probe_answered)
 
     @property
     def is_ready(self) -> bool:

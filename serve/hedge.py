@@ -5,15 +5,15 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 
-class Closable(Protocol):
-    """What an attempt ends in."""
+class Attempt(Protocol):
+    """What an attempt that succeeds ends in."""
 
-    def close(self) -> None:
-        """Give it up."""
+    def give_up(self) -> None:
+        """End it: nobody needs it."""
         ...
 
 
-T = TypeVar("T", bound=Closable)
+T = TypeVar("T", bound=Attempt)
 
 
 async def first_of(
@@ -25,23 +25,30 @@ async def first_of(
 ) -> T:
     """Make the primary attempt and, if it takes longer than `after_s` and may be hedged, the secondary one beside it.
 
-    The one that is not needed is cancelled, or closed if it has succeeded as well. Should both fail, the primary
-    one's error counts.
+    The one that is not needed is cancelled, or given up if it has succeeded as well; it has ended when this returns or
+    raises. Should both fail, the primary one's error counts.
 
     Raises:
         Exception: whatever the attempts raise.
     """
     tasks: list[asyncio.Future[T]] = [asyncio.ensure_future(primary())]
-    winner: asyncio.Future[T] | None = None
     try:
         await asyncio.wait(tasks, timeout=after_s)
+        winner: asyncio.Future[T] | None = None
         if not tasks[0].done() and may_hedge():
             tasks.append(asyncio.ensure_future(secondary()))
             winner = await _first_success(tasks)
         winner = winner or tasks[0]
-        return await winner
-    finally:
-        await _give_up([task for task in tasks if task is not winner or not _is_success(task)])
+        won = await winner
+    except BaseException:
+        await _end(tasks)
+        raise
+    try:
+        await _end([task for task in tasks if task is not winner])
+    except BaseException:  # who asked has left meanwhile
+        won.give_up()
+        raise
+    return won
 
 
 async def _first_success(tasks: list[asyncio.Future[T]]) -> asyncio.Future[T] | None:
@@ -55,12 +62,14 @@ async def _first_success(tasks: list[asyncio.Future[T]]) -> asyncio.Future[T] | 
     return None
 
 
-async def _give_up(tasks: list[asyncio.Future[T]]) -> None:
+async def _end(tasks: list[asyncio.Future[T]]) -> None:
+    """End them all; those that have succeeded at once, so that nothing is forgotten should this be interrupted."""
     for task in tasks:
+        if _is_success(task):
+            task.result().give_up()
         task.cancel()
-    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-        if not isinstance(outcome, BaseException):
-            outcome.close()
+    if tasks:
+        await asyncio.wait(tasks)
 
 
 def _is_success(task: asyncio.Future[T]) -> bool:

@@ -82,13 +82,14 @@ class Meter(AbstractContextManager["Meter"]):
         self._expert = NO_EXPERT
         self._decision: RouteDecision | None = None
         self._admitted_after_s = 0.0
-        self._dispatched_at = 0.0
+        self._dispatched_at = self._begun_at = 0.0
         self._first_at = 0.0
         self._last_at = 0.0
         self._completion: pb.Completion | None = None
         self._prompt_tokens = 0
         self._completion_tokens = 0
         self._lost_pico = 0
+        self._lost: list[dict[str, object]] = []
         self.overhead_s = 0.0
         self.ttft_s = 0.0
         self.trace: Trace = parts.tracer.begin(request)
@@ -113,7 +114,7 @@ class Meter(AbstractContextManager["Meter"]):
         self._parts.ledger.routed(decision.route_s)
         self._parts.traffic.routed(self._request, decision, previous)
         self.trace.routed(decision)
-        self._dispatched_at = self._clock()
+        self._dispatched_at = self._begun_at = self._clock()
         self.overhead_s = self._dispatched_at - self._request.received_at - self._admitted_after_s
         self._metrics.requests.overhead.observe(self.overhead_s)
 
@@ -130,12 +131,23 @@ class Meter(AbstractContextManager["Meter"]):
 
     def lost(self, expert: str, waste: Waste, work: Work) -> None:
         """An attempt beside the answer came to nothing after so much work; it is paid for all the same."""
-        self._lost_pico += self._parts.ledger.spend(expert, work, waste)
+        pico = self._parts.ledger.spend(expert, work, waste)
+        self._lost_pico += pico
+        self._lost.append(
+            {
+                "expert": expert,
+                "cause": waste.value,
+                "prompt_tokens": work.prompt_tokens,
+                "completion_tokens": work.completion_tokens,
+                "cost_usd": usd(pico),
+            }
+        )
         self._metrics.requests.wasted_tokens.labels(expert).inc(work.completion_tokens)
 
-    def answered(self, decision: RouteDecision) -> None:
-        """Somebody gave a first token: the decision as carried out."""
+    def answered(self, decision: RouteDecision, begun_at: float) -> None:
+        """Somebody gave a first token: the decision as carried out, and when the expert began on the prompt."""
         self._decided(decision)
+        self._begun_at = begun_at or self._dispatched_at
         self._metrics.routing.decisions.labels(decision.expert, decision.reason.value).inc()
         self._parts.recent.remember(self._request.id, decision)
 
@@ -187,12 +199,12 @@ class Meter(AbstractContextManager["Meter"]):
         self._log(outcome, duration_s, cost_usd)
 
     def _work(self) -> Work:
-        """The work so far. An answer that was cut off has no timings: the slot was held since dispatch."""
+        """The work so far. An answer that was cut off has no timings: the slot was held since it was begun."""
         if self._completion is not None:
             timings = self._completion.timings
             slot_s = timings.prefill_s + timings.decode_s
         else:
-            slot_s = self._clock() - self._dispatched_at if self._prompt_tokens else 0.0
+            slot_s = self._clock() - self._begun_at if self._prompt_tokens else 0.0
         return Work(self._prompt_tokens, self._completion_tokens, slot_s)
 
     def _decided(self, decision: RouteDecision) -> None:
@@ -224,7 +236,7 @@ class Meter(AbstractContextManager["Meter"]):
 
     def _log(self, outcome: str, duration_s: float, cost_usd: float) -> None:
         decision = self._decision
-        fields = {
+        fields: dict[str, object] = {
             "request_id": self._request.request_id,
             "response_id": self._request.id,
             "tenant": self._request.caller.name or None,
@@ -245,6 +257,8 @@ class Meter(AbstractContextManager["Meter"]):
             "ttft_ms": round(self.ttft_s * 1e3, 3),
             "duration_ms": round(duration_s * 1e3, 3),
         }
+        if self._lost:
+            fields["lost"] = self._lost
         if self.trace.exemplar:
             fields |= self.trace.exemplar
         log.info("request", extra=fields)

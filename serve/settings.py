@@ -68,6 +68,7 @@ class ExpertsSettings(_Section):
     probe_timeout_s: float = Field(2.0, gt=0)
     probe_failures: int = Field(2, ge=1)  # consecutive failed probes before an expert counts as down
     accept_timeout_s: float = Field(1.0, gt=0)  # a replica that has not taken a request on by then is passed over
+    wake_timeout_s: float = Field(300.0, gt=0)  # how long a call that wakes an expert without replicas is held open
     channels: int = Field(2, ge=1, le=64)  # HTTP/2 connections to the ingress
 
 

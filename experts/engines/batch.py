@@ -140,9 +140,9 @@ class Batch:
             except InvalidRequest as error:
                 events.append((number, error))
                 continue
-            sequence.start(self._clock())
+            begun = sequence.start(self._clock())
             self._running[number] = (sequence, handle)
-            events.append((number, Started()))
+            events.append((number, Started(begun.prompt_tokens)))
         return events
 
     def _collect(self) -> list[Event]:

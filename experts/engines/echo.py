@@ -71,7 +71,7 @@ class EchoEngine:
         self._check_alive()
         sequence, answer = _compose(request, self._spec.context_window)
         async with self._place(), self._slot(sequence):
-            sequence.start(time.monotonic())
+            yield sequence.start(time.monotonic())
             async for item in self._play(sequence, answer):
                 yield item
 

@@ -170,6 +170,7 @@ class ProcessEngine:
             return
         if isinstance(progress, Started):
             self._running.add(number)
+            stream.feed(TokenDelta("", 0, progress.prompt_tokens))
             return
         if not isinstance(progress, Released):
             stream.feed(progress)

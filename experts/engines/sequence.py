@@ -29,11 +29,11 @@ class Sequence:
         self._arrived_s = self._started_s = self._first_token_s = self._last_token_s = arrived_s
         self._completion_tokens = 0
         self._silent_tokens = 0  # made since text last left
-        self._untold_prompt = len(prompt)  # tokens; told once, with the first delta
 
-    def start(self, now_s: float) -> None:
-        """Note that the next step includes this sequence."""
+    def start(self, now_s: float) -> TokenDelta:
+        """Note that the next step includes this sequence; return its first delta, which tells the prompt alone."""
         self._started_s = now_s
+        return TokenDelta("", 0, len(self.prompt))
 
     def is_overdue(self, now_s: float) -> bool:
         """Say whether the deadline has passed."""
@@ -47,8 +47,8 @@ class Sequence:
         finish = self._ending(finish)
         if finish is None and not text:
             return None
-        delta = TokenDelta(text, self._silent_tokens, self._untold_prompt)
-        self._silent_tokens = self._untold_prompt = 0
+        delta = TokenDelta(text, self._silent_tokens)
+        self._silent_tokens = 0
         if finish is None:
             return delta
         return self._complete(finish, delta + TokenDelta(self._stops.flush(), 0))

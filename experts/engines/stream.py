@@ -43,7 +43,7 @@ class TokenStream:
         """Wait for the next delta or the end.
 
         Raises:
-            EngineError: the sequence failed; tokens made before were yielded first.
+            EngineError: the sequence failed; what it told before was yielded first.
         """
         await self._something.wait()
         if self._is_read_out:
@@ -53,7 +53,7 @@ class TokenStream:
             self._something.clear()
             return delta
         if isinstance(self._end, EngineError):
-            if delta.token_count:
+            if delta.token_count or delta.prompt_tokens:
                 return delta
             raise self._end
         self._is_read_out = True

@@ -61,6 +61,8 @@ class Ready:
 class Started:
     """The sequence has left the queue and is in the batch."""
 
+    prompt_tokens: int
+
 
 @dataclass(frozen=True, slots=True)
 class Released:

@@ -18,6 +18,9 @@ class DispatchMetrics:
         self.refused_attempts = add.counter(
             "refused_attempts", "Retries, fallbacks and hedges that the retry budget did not allow"
         )
+        self.wakes = add.counter(
+            "wakes", "Calls held open for an expert without replicas: `answered` or `given_up`", "expert", "outcome"
+        )
         self._circuit = add.gauge("circuit_state", "0 closed, 1 half open, 2 open", "expert", across=Across.MAX)
 
     def circuit(self, expert: str, state: CircuitState) -> None:

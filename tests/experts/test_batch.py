@@ -73,7 +73,8 @@ def test_an_answer_token_by_token() -> None:
     bench = Bench()
     bench.submit(1, "one two")
     bench.run()
-    assert [type(item) for item in bench.seen[1]] == [Started, TokenDelta, TokenDelta, Completion]
+    assert bench.seen[1][0] == Started(prompt_tokens=2)
+    assert [type(item) for item in bench.seen[1][1:]] == [TokenDelta, TokenDelta, Completion]
     assert bench.text(1) == "abc"
     end = bench.completion(1)
     assert (end.finish_reason, end.prompt_tokens, end.completion_tokens) == (FinishReason.LENGTH, 2, 3)

@@ -63,7 +63,7 @@ async def test_repeats_the_last_users_words() -> None:
     deltas, end = await collect(engine(), ask(turns))
     assert "".join(delta.text for delta in deltas) == "one two one two one"
     assert (end.prompt_tokens, end.completion_tokens, end.finish_reason) == (5, 5, FinishReason.LENGTH)
-    assert [delta.token_count for delta in deltas] == [1] * 5
+    assert [(delta.token_count, delta.prompt_tokens) for delta in deltas] == [(0, 5), *[(1, 0)] * 5]
 
 
 async def test_continues_a_raw_prompt_and_is_deterministic() -> None:
@@ -97,6 +97,7 @@ async def test_pace_and_bursts() -> None:
 
 async def test_a_slow_reader_gets_late_tokens_together() -> None:
     stream = engine(itl_s=0.01).generate(ask(max_tokens=90))
+    await anext(stream)
     await anext(stream)
     await asyncio.sleep(0.2)
     late = await anext(stream)

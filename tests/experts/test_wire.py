@@ -9,7 +9,12 @@ from experts.engines.wire import Abort, Released, Started, Submit, Unpacker, pac
 MESSAGES = [
     Submit(1, GenerationInput((Turn("user", "hé"),), Sampling(5, seed=2**63), 1.5), 0.5),
     Abort(1),
-    [(1, Started()), (1, TokenDelta("é", 1)), (2, Completion(FinishReason.STOP, 1, 2, 0.1, 0.2, 0.3)), (3, Released())],
+    [
+        (1, Started(5)),
+        (1, TokenDelta("é", 1)),
+        (2, Completion(FinishReason.STOP, 1, 2, 0.1, 0.2, 0.3)),
+        (3, Released()),
+    ],
 ]
 
 

@@ -18,6 +18,7 @@ from protos import expert_pb2 as pb
 from protos.expert_pb2_grpc import ExpertServicer, add_ExpertServicer_to_server
 
 Context = grpc.aio.ServicerContext[Any, Any]
+PROMPT_TOKENS = 7  # whatever is asked
 
 
 @dataclass
@@ -28,28 +29,35 @@ class Script:
         words: the tokens of its answer.
         is_cut: it ends for want of tokens.
         structured_output: it says that it keeps to a response_format.
-        silent_s: seconds before it takes a request on, as while Ray has no replica.
+        silent_s: seconds before it takes a request on.
+        replica: set when it has one; until then every call is held in silence, as Ray Serve's ingress does.
+        begin_after_s: seconds from then until it begins on the prompt, and says so; None = it says so with the token.
         first_s: seconds from then to the first token.
         gap_s: seconds between tokens.
         refuse: status (and details) in place of any token.
         break_after: after so many tokens the stream fails with INTERNAL, details like Ray's.
         lose: so many requests are lost on the way: UNAVAILABLE before anything is said.
+        lose_begun: so many are lost after the expert has begun on them, without a token.
         is_down: `Describe` and `Generate` both answer UNAVAILABLE.
-        requests, live, cancelled: what has happened so far.
+        requests, described, live, cancelled: what has happened so far.
     """
 
     words: list[str] = field(default_factory=lambda: ["Hello", " there", "!"])
     is_cut: bool = False
     structured_output: bool = False
     silent_s: float = 0.0
+    replica: asyncio.Event = field(default_factory=lambda: _set(asyncio.Event()))
+    begin_after_s: float | None = 0.0
     first_s: float = 0.0
     gap_s: float = 0.0
     refuse: tuple[grpc.StatusCode, str] | None = None
     break_after: int | None = None
     lose: int = 0
+    lose_begun: int = 0
     is_down: bool = False
     requests: list[pb.GenerateRequest] = field(default_factory=list)
     metadata: list[dict[str, str]] = field(default_factory=list)
+    described: int = 0
     live: int = 0
     cancelled: int = 0
 
@@ -98,23 +106,34 @@ class FakeExperts(ExpertServicer):
         self, script: Script, request: pb.GenerateRequest, context: Context
     ) -> AsyncIterator[pb.GenerateChunk]:
         await asyncio.sleep(script.silent_s)
+        await script.replica.wait()
         yield pb.GenerateChunk()
+        if script.begin_after_s is not None:
+            await asyncio.sleep(script.begin_after_s)
+            yield pb.GenerateChunk(prompt_tokens=PROMPT_TOKENS)
+        if script.lose_begun:
+            script.lose_begun -= 1
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed at 10.0.0.1")
         await asyncio.sleep(script.first_s)
         reader = AnswerReader(request.conversation if request.HasField("conversation") else None, is_constrained=False)
         for i, word in enumerate(script.words):
             if script.break_after == i:
                 await context.abort(grpc.StatusCode.INTERNAL, "Traceback (most recent call last): 10.0.0.1 pid=7")
             chunk = reader.push(word)
-            chunk.token_count, chunk.prompt_tokens = 1, 0 if i else 7
+            chunk.token_count = 1
+            if i == 0 and script.begin_after_s is None:
+                chunk.prompt_tokens = PROMPT_TOKENS
             yield chunk
             await asyncio.sleep(script.gap_s)
         last = reader.close("", FinishReason.LENGTH if script.is_cut else FinishReason.STOP)
-        last.completion.usage.CopyFrom(chat.Usage(prompt_tokens=7, completion_tokens=len(script.words)))
+        last.completion.usage.CopyFrom(chat.Usage(prompt_tokens=PROMPT_TOKENS, completion_tokens=len(script.words)))
         last.completion.load.CopyFrom(pb.Load(running=1, waiting=2, max_batch_size=4))
         yield last
 
     async def Describe(self, request: pb.DescribeRequest, context: Context) -> pb.DescribeResponse:
         script = await self._script(context)
+        script.described += 1
+        await script.replica.wait()
         load = pb.Load(running=script.live, max_batch_size=4)
         return pb.DescribeResponse(load=load, structured_output=script.structured_output)
 
@@ -127,3 +146,8 @@ class FakeExperts(ExpertServicer):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "replica at 10.0.0.1:4444 is gone")
         assert script is not None
         return script
+
+
+def _set(event: asyncio.Event) -> asyncio.Event:
+    event.set()
+    return event

@@ -70,6 +70,70 @@ async def test_the_ledger_is_the_log(
     assert (broken["completion_tokens"], broken["cost_usd"]) == (2, pytest.approx(7e-6 + 2 * 2e-6))
 
 
+PROMPT = pytest.approx(7e-6)
+ANSWER = pytest.approx(7e-6 + 3 * 2e-6)
+
+
+async def lines_of(http: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture, **fields: Any) -> dict[str, Any]:
+    """Ask once; returns the request's line of the log, and what the answer says it cost."""
+    caplog.clear()
+    caplog.set_level(logging.INFO, "moegate.request")
+    response = await http.post(CHAT, json={"messages": MESSAGES, **fields})
+    [line] = [record.__dict__ for record in caplog.records if record.message == "request"]
+    told = response.json().get("usage", {}).get("cost_usd") if response.status_code == 200 else None
+    return {"lost": [], **line, "told": told}
+
+
+@pytest.mark.parametrize("overrides", [{"dispatch": {"hedge_after_ms": 50}}])
+async def test_the_slower_one_of_two_is_paid_for_as_far_as_it_had_begun(
+    app: App, http: httpx2.AsyncClient, experts: FakeExperts, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = (await http.post(CHAT, json={"messages": MESSAGES})).headers["x-moegate-expert"]
+    experts[first].first_s = 5
+    line = await lines_of(http, caplog)
+    assert line["expert"] != first
+    [loss] = line["lost"]
+    assert (loss["expert"], loss["cause"], loss["prompt_tokens"], loss["completion_tokens"]) == (first, "hedged", 7, 0)
+    assert (loss["cost_usd"], line["wasted_usd"], line["told"]) == (PROMPT, PROMPT, ANSWER)
+    assert line["cost_usd"] == pytest.approx(7e-6 + 7e-6 + 3 * 2e-6)
+    assert ledger(app, "wasted_cost_usd_total") == {(first, "hedged"): PROMPT}
+    assert app._dispatcher.in_flight.total() == 0
+
+    experts[first].begin_after_s, experts[first].first_s = 5, 0
+    line = await lines_of(http, caplog)
+    assert (line["lost"], line["cost_usd"]) == ([], ANSWER), "who had not begun has cost nothing"
+
+
+async def test_lost_attempts_are_paid_for_by_cause(
+    app: App, http: httpx2.AsyncClient, experts: FakeExperts, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = (await http.post(CHAT, json={"messages": MESSAGES})).headers["x-moegate-expert"]
+    experts[first].lose_begun = 1
+    line = await lines_of(http, caplog)
+    assert (line["expert"], [loss["cause"] for loss in line["lost"]]) == (first, ["retried"])
+    experts[first].lose_begun = 2
+    line = await lines_of(http, caplog)
+    assert line["expert"] != first
+    assert [(loss["expert"], loss["cause"]) for loss in line["lost"]] == [(first, "retried"), (first, "fell_back")]
+    experts[first].lose_begun = 2
+    line = await lines_of(http, caplog, model=first)
+    assert (line["outcome"], [loss["cause"] for loss in line["lost"]]) == ("expert_unavailable", ["retried", "failed"])
+    assert line["cost_usd"] == line["wasted_usd"] == pytest.approx(2 * 7e-6)
+    experts[first].first_s = 5
+    with pytest.raises(httpx2.TimeoutException):
+        await http.post(CHAT, json={"messages": MESSAGES, "model": first}, timeout=0.5)
+    for _ in range(100):
+        if not app.gateway._admission.in_flight:
+            break
+        await asyncio.sleep(0.02)
+    assert ledger(app, "wasted_cost_usd_total") == {
+        (first, "retried"): pytest.approx(3 * 7e-6),
+        (first, "fell_back"): PROMPT,
+        (first, "failed"): PROMPT,
+        (first, "cancelled"): PROMPT,
+    }
+
+
 def total(lines: list[dict[str, Any]], of: Any) -> dict[tuple[str, ...], Any]:
     sums: Counter[tuple[str, ...]] = Counter()
     for line in lines:

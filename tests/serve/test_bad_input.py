@@ -243,14 +243,20 @@ async def test_a_request_byte_by_byte(app: App) -> None:
         assert (await answer(reader))[0] == 200
 
 
-async def test_who_half_closes_has_left(app: App, experts: FakeExperts) -> None:
+@pytest.mark.parametrize("is_stream", [True, False])
+async def test_who_half_closes_has_left(app: App, experts: FakeExperts, is_stream: bool) -> None:
     """As nginx has it by default: a client that has said its last word does not wait for an answer."""
     experts["coder"].words, experts["coder"].gap_s = ["a "] * 1000, 0.02
     async with connected(app) as (reader, writer):
-        writer.write(request({**BODY, "stream": True}))
-        await reader.readuntil(b"data: ")
+        writer.write(request({**BODY, "stream": is_stream}))
+        if is_stream:
+            await reader.readuntil(b"data: ")
+        else:
+            while not experts["coder"].live:  # noqa: ASYNC110  # there is nothing to be told by
+                await asyncio.sleep(0.01)
         writer.write_eof()
-        await reader.read()
+        rest = await reader.read()  # up to the end, which the gateway makes
+        assert b"[DONE]" not in rest if is_stream else rest == b""
         await settled(app, experts)
     assert experts["coder"].cancelled == 1
 

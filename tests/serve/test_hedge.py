@@ -11,10 +11,10 @@ from serve.hedge import first_of
 class Attempt:
     def __init__(self, name: str) -> None:
         self.name = name
-        self.is_closed = False
+        self.is_given_up = False
 
-    def close(self) -> None:
-        self.is_closed = True
+    def give_up(self) -> None:
+        self.is_given_up = True
 
 
 class Attempts:
@@ -42,7 +42,7 @@ class Attempts:
 async def test_a_fast_first_attempt_stays_alone() -> None:
     attempts = Attempts()
     won = await first_of(attempts.after(0, "a"), attempts.after(0, "b"), after_s=0.5, may_hedge=lambda: True)
-    assert (won.name, len(attempts.made), won.is_closed) == ("a", 1, False)
+    assert (won.name, len(attempts.made), won.is_given_up) == ("a", 1, False)
 
 
 async def test_the_faster_one_wins_and_the_other_is_cancelled() -> None:
@@ -70,8 +70,8 @@ async def test_both_successes_leave_one_open() -> None:
     attempts = Attempts()
     for _ in range(20):
         won = await first_of(attempts.after(0.02, "a"), attempts.after(0.01, "b"), after_s=0.01, may_hedge=lambda: True)
-        assert not won.is_closed
-        assert [attempt.is_closed for attempt in attempts.made if attempt is not won] in ([], [True])
+        assert not won.is_given_up
+        assert [attempt.is_given_up for attempt in attempts.made if attempt is not won] in ([], [True])
         attempts.made.clear()
 
 
@@ -84,3 +84,18 @@ async def test_who_leaves_leaves_nothing() -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert sorted(attempts.cancelled) == ["a", "b"]
+
+
+async def test_who_leaves_as_it_is_decided_leaves_nothing() -> None:
+    """Cancelled at every turn of the event loop around the end: what has been made is handed over or given up."""
+    for turns in range(12):
+        attempts = Attempts()
+        a, b = attempts.after(0.01, "a"), attempts.after(0, "b")
+        task = asyncio.ensure_future(first_of(a, b, after_s=0, may_hedge=lambda: True))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        (won,) = await asyncio.gather(task, return_exceptions=True)
+        assert [attempt for attempt in attempts.made if not attempt.is_given_up] in ([], [won])
+        assert len(attempts.made) + len(attempts.cancelled) <= 2
+        assert len(asyncio.all_tasks()) == 1

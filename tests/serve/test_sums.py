@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import logging
 import random
+from collections import defaultdict
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import httpx2
@@ -35,9 +37,11 @@ def make_request(app: App, i: int, chance: random.Random) -> ChatRequest:
 
 
 async def one(app: App, i: int, chance: random.Random) -> None:
-    leaves_after = chance.choice((None, None, None, 1, 2))
+    leaves_after = chance.choice((None, None, None, 0, 1, 2))
 
     async def answer() -> None:
+        if leaves_after == 0:
+            asyncio.get_running_loop().call_later(chance.random() * 0.05, leave)
         async with app.gateway.generate(make_request(app, i, chance)) as answer:
             seen = 0
             async for _ in answer.chunks():
@@ -45,18 +49,32 @@ async def one(app: App, i: int, chance: random.Random) -> None:
                 if seen == leaves_after:
                     raise asyncio.CancelledError
 
+    task = asyncio.create_task(answer())
+    leave = task.cancel
     with contextlib.suppress(MoegateError, asyncio.CancelledError):
-        await answer()
+        await task
 
 
-@pytest.mark.parametrize("overrides", [{"admission": {"max_in_flight": 16, "max_queue_len": 8}}])
+ADMISSION = {"max_in_flight": 16, "max_queue_len": 8}
+EAGER = {"hedge_after_ms": 10, "retry_ratio": 10, "retry_burst": 1000, "circuit": {"failures": 10_000}}
+
+
+@pytest.mark.parametrize("overrides", [{"admission": ADMISSION}, {"admission": ADMISSION, "dispatch": EAGER}])
 async def test_the_logs_sum_is_the_counters(
-    app: App, experts: FakeExperts, caplog: pytest.LogCaptureFixture, sample: Callable[..., float]
+    app: App,
+    experts: FakeExperts,
+    caplog: pytest.LogCaptureFixture,
+    sample: Callable[..., float],
+    overrides: dict[str, Any],
 ) -> None:
     chance = random.Random(7)
     experts["advisor"].break_after = 2
     experts["researcher"].is_down = True
     experts["coder"].gap_s = 0.001
+    experts["coder"].lose_begun = 40
+    experts["generalist"].first_s = 0.03
+    if is_eager := "dispatch" in overrides:
+        experts["researcher"].is_down, experts["researcher"].break_after = False, 0  # it begins, and breaks
     with caplog.at_level(logging.INFO, "moegate.request"):
         for batch in range(25):
             await asyncio.gather(*(one(app, batch * 40 + i, chance) for i in range(40)))
@@ -65,6 +83,9 @@ async def test_the_logs_sum_is_the_counters(
     outcomes = {record["outcome"] for record in records}
     assert {"ok", "cancelled", "overloaded", "expert_failed", "model_not_found", "deadline_exceeded"} <= outcomes
     assert any(record["reason"] == "fallback" for record in records)
+    lost = [loss for record in records for loss in record.get("lost", ())]
+    causes = {loss["cause"] for loss in lost}
+    assert causes >= {"retried"} | ({"hedged", "fell_back"} if is_eager else set())
 
     def total(field: str) -> Decimal:
         return sum((Decimal(repr(record[field])) for record in records), Decimal(0))
@@ -78,13 +99,45 @@ async def test_the_logs_sum_is_the_counters(
     assert abs(total("cost_usd") - counted("moegate_cost_usd")) < Decimal("1e-15")
     assert abs(total("wasted_usd") - counted("moegate_wasted_cost_usd")) < Decimal("1e-15")
     assert counted("moegate_wasted_cost_usd") > 0
+    by_expert, by_cause = accounts(records)
+    assert by_expert == {key[0]: value for key, value in labelled(app, "cost_usd").items()}
+    assert by_cause == labelled(app, "wasted_cost_usd")
     assert sum(record["completion_tokens"] for record in records) == sum(
         sample("moegate_tokens_total", expert=name, kind="completion") for name in experts.scripts
     )
     assert sum(sample("moegate_requests_in_flight", expert=name) for name in (*experts.scripts, "none")) == 0
-    spent = counted("moegate_cost_usd")
+    spent = counted("moegate_cost_usd") - sum(
+        (usd(loss) for loss in lost), Decimal(0)
+    )  # what nobody got is not compared
     elsewhere = Decimal(repr(sample("moegate_baseline_cost_usd_total", baseline="generalist")))
     assert elsewhere == pytest.approx(spent)  # the test's experts all cost the same
+
+
+def usd(fields: dict[str, Any]) -> Decimal:
+    return Decimal(repr(fields["cost_usd"]))
+
+
+def accounts(records: list[dict[str, Any]]) -> tuple[dict[str, Decimal], dict[tuple[str, ...], Decimal]]:
+    """The log's money by expert, and what was wasted of it by expert and cause; nothing that is 0."""
+    spent: defaultdict[str, Decimal] = defaultdict(Decimal)
+    wasted: defaultdict[tuple[str, ...], Decimal] = defaultdict(Decimal)
+    for record in records:
+        lost = record.get("lost", ())
+        own = usd(record) - sum((usd(loss) for loss in lost), Decimal(0))
+        spent[record["expert"]] += own
+        if record["outcome"] != "ok":
+            wasted[record["expert"], "cancelled" if record["outcome"] == "cancelled" else "failed"] += own
+        for loss in lost:
+            spent[loss["expert"]] += usd(loss)
+            wasted[loss["expert"], loss["cause"]] += usd(loss)
+    return {k: v for k, v in spent.items() if v}, {k: v for k, v in wasted.items() if v}
+
+
+def labelled(app: App, name: str) -> dict[tuple[str, ...], Decimal]:
+    """A counter of money by its labels, to the picodollar; nothing that is 0."""
+    [family] = [family for family in app.metrics.registry.collect() if family.name == f"moegate_{name}"]
+    sums = {tuple(s.labels.values()): Decimal(repr(s.value)) for s in family.samples if s.name.endswith("_total")}
+    return {key: value for key, value in sums.items() if value}
 
 
 async def test_hostile_input_adds_no_series(
@@ -112,10 +165,9 @@ async def test_hostile_input_adds_no_series(
         setattr(experts[name], spoil, 1)
     for _ in range(5):
         await asyncio.gather(*(request for _ in range(10) for request in hostile()))
-    for name in (*experts.scripts, "auto"):
-        for text in TEXTS:
-            ask = {"model": name, "messages": [{"role": "user", "content": text}]}
-            await http.post("/v1/chat/completions", json=ask)
+    for name, text, is_stream in product((*experts.scripts, "auto"), TEXTS, (False, True)):
+        ask = {"model": name, "messages": [{"role": "user", "content": text}], "stream": is_stream}
+        await http.post("/v1/chat/completions", json=ask)
     before = series(app)
     for _ in range(25):
         await asyncio.gather(*(request for _ in range(10) for request in hostile()))
