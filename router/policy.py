@@ -45,6 +45,7 @@ def decide(
     pinned: str | None = None,
     wishes: Wishes = NO_WISHES,
     previous: Previous | None = None,
+    is_suspected: bool = False,
 ) -> RouteDecision:
     """Rank every expert in `states`; an expert the gate was not trained on counts as probability 0.
 
@@ -58,6 +59,8 @@ def decide(
             that expert's own answer or error.
         wishes: the caller's knob and latency target.
         previous: who answered the conversation so far, if it is one.
+        is_suspected: the request may be a jailbreak: then neither doubt nor its wrapper brings it to the default
+            expert, the cheapest, as long as another can answer it at all.
 
     Raises:
         NoExpertsError: `states` is empty.
@@ -74,6 +77,8 @@ def decide(
     else:
         is_unsure = max(probabilities.get(state.name, 0.0) for state in states) < policy.abstain_below
         name, reason = _choose(liked, worth, policy, is_unsure=is_unsure, previous=previous)
+        if is_suspected and name == policy.default_expert:
+            name, reason = _not_lowered(liked, probabilities, name), Reason.CLASSIFIED
         liked = _first(liked, name)
     able = sorted(liked, key=lambda state: hindrance(state, prompt_tokens))  # stable: keeps the order among equals
     if pinned is not None:
@@ -99,6 +104,12 @@ def _choose(
         if is_unsure or gain <= policy.switch_gain * previous.inertia:
             return previous.expert, Reason.STICKY
     return (policy.default_expert, Reason.ABSTAINED) if is_unsure else (best, Reason.CLASSIFIED)
+
+
+def _not_lowered(liked: Sequence[ExpertState], probabilities: Mapping[str, float], default: str) -> str:
+    """Name the best expert beside the default one that is healthy and not ruled out; the default if there is none."""
+    able = (state.name for state in liked if state.healthy and probabilities.get(state.name, 0.0) > 0.0)
+    return next((name for name in able if name != default), default)
 
 
 def _preference(
