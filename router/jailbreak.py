@@ -11,67 +11,16 @@ from typing import Final
 LOOKED_AT: Final = 6_000  # characters of a turn; with more, the first and the last half of them
 LEAST_LEFT: Final = 12  # characters; with less, the wrapper was the message
 
-# A word of these in the text, or nothing else is looked for: plain substring tests cost a microsecond.
-_ANCHORS: Final = (
-    "rule",
-    "restrict",
-    "instructions",
-    "censor",
-    "filter",
-    "jailbr",
-    "guideline",
-    "refus",
-    "says no",
-    "say no",
-    "character",
-    "programming",
-    "directi",
-    "prompt",
-    "inputs",
-    "training",
-    "everything",
-    "ignore all",
-    "forget all",
-    "disregard",
-    "policies",
-    "god mode",
-    "evil mode",
-    "debug",
-    "developer mode",
-    "dan",
-    "do anything now",
-    "ethic",
-    "moral",
-    "warnings",
-    "disclaimer",
-    "reglas",
-    "instrucciones",
-    "restricciones",
-    "règles",
-    "consignes",
-    "regeln",
-    "anweisungen",
-    "regole",
-    "istruzioni",
-    "regras",
-    "instruções",
-    "правил",
-    "инструкци",
-    "ограничени",
-    "kural",
-    "talimat",
-    "القواعد",
-    "التعليمات",
-    "规则",
-    "限制",
-    "指令",
-    "指示",
-    "ルール",
-    "制限",
-    "규칙",
-    "지시",
-    "नियम",
-    "निर्देश",
+# One of these in the text, or nothing else is looked for: plain substring tests cost microseconds.
+_ANCHORS: Final = tuple(
+    "rule|restrict|instruct|istru|censor|filter|jailbr|guideline|refus|says no|say no|character|amoral|moral|ethic"
+    "|developer mode|anything now|dan|god mode|evil mode|debug|warnings|disclaimer|programming|directi|prompt|inputs"
+    "|training|policies|everything|ignore all|forget all|disregard|reglas|restricciones|instrucciones|consignes|regeln"
+    "|anweisungen|einschr|regole|restrizioni|filtr|regras|talimatlar".split("|")
+)
+_WIDE_ANCHORS: Final = tuple(  # looked for in text beyond ASCII alone
+    "règles|instruções|restrições|правил|инструкци|ограничени|цензур|kural|القواعد|التعليمات|规则|限制|指令|指示"
+    "|ルール|制限|규칙|지시|नियम|निर्देश".split("|")
 )
 _RULES = r"(?:rules?|restrictions?|guidelines?|filter(?:s|ing)?|censorship|ethics|morals?|morality)"
 _TOLD = r"(?:instructions?|directions|directives?|inputs?|programming|prompts?|training|policies)"
@@ -121,7 +70,8 @@ def is_sign(text: str) -> bool:
     half = LOOKED_AT // 2
     text = text if len(text) <= LOOKED_AT else f"{text[:half]}\n{text[-half:]}"
     low = text.lower()
-    if not any(anchor in low for anchor in _ANCHORS):
+    anchors = _ANCHORS if text.isascii() else (*_ANCHORS, *_WIDE_ANCHORS)
+    if not any(anchor in low for anchor in anchors):
         return False
     return bool(_STRONG.search(text) or (_WEAK.search(text) and _SPOKEN_TO.search(text)))
 

@@ -77,14 +77,15 @@ def decide(
     else:
         is_unsure = max(probabilities.get(state.name, 0.0) for state in states) < policy.abstain_below
         name, reason = _choose(liked, worth, policy, is_unsure=is_unsure, previous=previous)
-        if is_suspected and name == policy.default_expert:
-            name, reason = _not_lowered(liked, probabilities, name), Reason.CLASSIFIED
         liked = _first(liked, name)
     able = sorted(liked, key=lambda state: hindrance(state, prompt_tokens))  # stable: keeps the order among equals
     if pinned is not None:
         able = _first(able, pinned)
     elif able[0] is not liked[0]:
         reason = Reason.OVER_CONTEXT if liked[0].healthy else Reason.UNHEALTHY
+    if is_suspected and pinned is None and able[0].name == policy.default_expert:
+        able = _not_lowered(able, probabilities, prompt_tokens)
+        reason = reason if able[0].name == policy.default_expert else Reason.CLASSIFIED
     ranking = tuple(Candidate(state.name, probabilities.get(state.name, 0.0)) for state in able)
     return RouteDecision(ranking, reason, ranking[0].probability, router_version, route_s=0.0)
 
@@ -106,10 +107,12 @@ def _choose(
     return (policy.default_expert, Reason.ABSTAINED) if is_unsure else (best, Reason.CLASSIFIED)
 
 
-def _not_lowered(liked: Sequence[ExpertState], probabilities: Mapping[str, float], default: str) -> str:
-    """Name the best expert beside the default one that is healthy and not ruled out; the default if there is none."""
-    able = (state.name for state in liked if state.healthy and probabilities.get(state.name, 0.0) > 0.0)
-    return next((name for name in able if name != default), default)
+def _not_lowered(
+    states: Sequence[ExpertState], probabilities: Mapping[str, float], prompt_tokens: int
+) -> list[ExpertState]:
+    """Move the next one forward that can answer and is not ruled out; no change where none can."""
+    able = (state.name for state in states[1:] if hindrance(state, prompt_tokens) == 0)
+    return _first(states, next((name for name in able if probabilities.get(name, 0.0) > 0.0), states[0].name))
 
 
 def _preference(

@@ -83,9 +83,7 @@ def lowered(
     """
     default = router.gate.artifact.default_expert
     special = [row for row, one in zip(rows, before, strict=True) if one.expert != default]
-    wrapped = [
-        changed(row, partial(wrappers[at % len(wrappers)].replace, place)) for at, row in enumerate(special)
-    ]
+    wrapped = [changed(row, partial(wrappers[at % len(wrappers)].replace, place)) for at, row in enumerate(special)]
     return float(np.mean([one.expert == default for one in choose(router, wrapped)])) if special else 0.0
 
 
