@@ -145,7 +145,7 @@ def fit_of(query: RouteQuery, features: Features) -> Floats:
     """Compare a query with the tools it offers; a turn that leans on the one before is read together with it."""
     thread = thread_of(query.turns)
     said = thread.said[: 2 if features.leaning > LEANS_FROM else 1]
-    text = normalise("\n".join(part[:REQUEST_CHARS] for part in said))
+    text = "\n".join(part[:REQUEST_CHARS] for part in said)
     return fit_features(text, query.tool_text, thread, features.leaning)
 
 

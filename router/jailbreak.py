@@ -11,17 +11,23 @@ from typing import Final
 LOOKED_AT: Final = 6_000  # characters of a turn; with more, the first and the last half of them
 LEAST_LEFT: Final = 12  # characters; with less, the wrapper was the message
 
+
+def _phrases(text: str) -> tuple[str, ...]:
+    """Read phrases parted by bars."""
+    return tuple(text.split("|"))
+
+
 # One of these in the text, or nothing else is looked for: plain substring tests cost microseconds.
-_ANCHORS: Final = tuple(
+_ANCHORS: Final = _phrases(
     "rule|restrict|instruct|istru|censor|filter|jailbr|guideline|refus|says no|say no|character|amoral|moral|ethic"
     "|developer mode|anything now|dan|god mode|evil mode|debug|warnings|disclaimer|programming|directi|prompt|inputs"
     "|training|policies|everything|ignore all|forget all|disregard|reglas|restricciones|instrucciones|consignes|regeln"
-    "|anweisungen|einschr|regole|restrizioni|filtr|regras|talimatlar".split("|")
+    "|anweisungen|einschr|regole|restrizioni|filtr|regras|talimatlar"
 )
-_WIDE_ANCHORS: Final = tuple(  # looked for in text beyond ASCII alone
+_WIDE_ANCHORS: Final = _phrases(
     "règles|instruções|restrições|правил|инструкци|ограничени|цензур|kural|القواعد|التعليمات|规则|限制|指令|指示"
-    "|ルール|制限|규칙|지시|नियम|निर्देश".split("|")
-)
+    "|ルール|制限|규칙|지시|नियम|निर्देश"
+)  # looked for in text beyond ASCII alone
 _RULES = r"(?:rules?|restrictions?|guidelines?|filter(?:s|ing)?|censorship|ethics|morals?|morality)"
 _TOLD = r"(?:instructions?|directions|directives?|inputs?|programming|prompts?|training|policies)"
 _ALL = (
@@ -37,7 +43,7 @@ _STRONG: Final = re.compile(
     r"|\bno\s+(?:warnings|disclaimers|refusals|filters?|censorship)\b|\b(?:unfiltered|uncensored|amoral)\b"
     r"|\bjailbr(?:eak|oken)\w*|\bnever\s+(?:refuses?|says?\s+no)\b"
     r"|\b(?:cannot|can't|must\s+(?:not|never)|may\s+not|do\s+not|don't|without)\s+refus(?:e|ing)\b"
-    r"|\bdo\s+anything\s+now\b|\b(?:developer|god|dan|evil|debug(?:ging)?)\s+mode\b|\b(?:as|like|are|be)\s+dan\b"
+    r"|\bdo\s+anything\s+now\b|\b(?:developer|god|dan|evil|debug(?:ging)?)\s+mode\b|(?-i:\bDAN\b)"
     # The same in other languages.
     r"|\b(?:ignora|olvida|omite)\b[^.\n]{0,40}(?:reglas|instrucciones|restricciones)"
     r"|\b(?:ignore|oublie)[sz]?\b[^.\n]{0,40}(?:règles|consignes)|\b(?:ignoriere|vergiss)\b[^.\n]{0,40}(?:regeln|anweisungen)"

@@ -5,6 +5,7 @@ words and the structure answers with a probability. Capped like everything else 
 """
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from router.conversation import Thread
 from router.hashing import words_of
 from router.lexicon import shipped_lexicon
 from router.toolmatch import COMMON, MATCH_NAMES, match, read_tools, read_words, spaced
+from router.window import normalise
 
 FIT_NAMES = (
     "best tool: share of its words in the request",
@@ -30,6 +32,9 @@ FIT_NAMES = (
     "number of tools",
     "short request",
     "numbers in the request",
+    "names in the request",
+    "quotations in the request",
+    "length of the request",
     *(f"best tool, {name}" for name in MATCH_NAMES),
     *(f"highest of all tools, {name}" for name in MATCH_NAMES),
     "best tool: how alike in all",
@@ -42,6 +47,8 @@ REQUEST_WORDS = 60
 MAX_TOOLS = 40
 STEM = 5  # two words are one if their first letters are: "bookings" and "book_table"
 SHORTEST = 3
+_NAME = re.compile(r"(?<=[^\W\d_A-Z] )[^\W\d_a-z]\w+|(?<=, )[A-Z]\w+")  # a capital inside a sentence
+_QUOTED = re.compile(r'["“«][^"”»\n]{1,60}["”»]')
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -50,12 +57,13 @@ def fit_features(text: str, tool_text: str, thread: Thread, leaning: float) -> F
     """Compare a request with the tools; (F,) float32 in `FIT_NAMES`' order, each about 0..1.
 
     Args:
-        text: the words asked with, lower case: the newest user turn, and the one before if it leans on it.
+        text: the words asked with, as typed: the newest user turn, and the one before if it leans on it.
         tool_text: `name: description` lines, as `features.tool_text` makes them.
         thread: the conversation.
         leaning: how much the newest turn leans on the one before, in [0, 1].
     """
-    said = words_of(text[:REQUEST_CHARS])[:REQUEST_WORDS]
+    folded = normalise(text)
+    said = words_of(folded[:REQUEST_CHARS])[:REQUEST_WORDS]
     request = _stems(said)
     lines = [line for line in tool_text.split("\n")[:MAX_TOOLS] if line.strip()]
     tools = [_tool(line) for line in lines]
@@ -63,7 +71,7 @@ def fit_features(text: str, tool_text: str, thread: Thread, leaning: float) -> F
     holder = next((words for _, words in tools if best and best <= words), set())
     union = set().union(*(words for _, words in tools)) if tools else set()
     named = max((len(request & name) / len(name) for name, _ in tools if name), default=0.0)
-    concepts = _concepts(text[:REQUEST_CHARS]) & _concepts(spaced(tool_text))
+    concepts = _concepts(folded[:REQUEST_CHARS]) & _concepts(spaced(tool_text))
     used = float(thread.used_tools)
     nothing = float(not (request & union) and not concepts)
     return np.array(
@@ -82,6 +90,9 @@ def fit_features(text: str, tool_text: str, thread: Thread, leaning: float) -> F
             min(1.0, math.log1p(len(tools)) / 3),
             float(len(request) <= SHORTEST),
             min(1.0, said.count("0") / 4),  # `words_of` makes every number one 0
+            min(1.0, len(_NAME.findall(text)) / 4),
+            min(1.0, len(_QUOTED.findall(text)) / 2),
+            min(1.0, len(text) / REQUEST_CHARS),
             *_alike(said, tool_text, len(lines)),
         ],
         dtype=np.float32,
@@ -98,7 +109,8 @@ def _alike(said: Sequence[str], tool_text: str, count: int) -> list[float]:
     best = int(score.argmax())
     ahead = float(score[best] - np.delete(score, best).max()) if len(score) > 1 else 0.0
     rest = [float(score[best]), ahead, float(count == 1), float(score.mean())]
-    return np.clip(np.concatenate([found[best], found.max(axis=0), rest]), -1.0, 1.0).tolist()
+    numbers = np.concatenate([found[best], found.max(axis=0), rest])
+    return [float(number) for number in np.clip(numbers, -1.0, 1.0)]
 
 
 def opinions(logits: np.ndarray[Any, Any]) -> Floats:
