@@ -47,7 +47,7 @@ REQUEST_WORDS = 60
 MAX_TOOLS = 40
 STEM = 5  # two words are one if their first letters are: "bookings" and "book_table"
 SHORTEST = 3
-_NAME = re.compile(r"(?<=[^\W\d_A-Z] )[^\W\d_a-z]\w+|(?<=, )[A-Z]\w+")  # a capital inside a sentence
+_NAME = re.compile(r"(?<=[\w,] )[A-ZÀ-ÖØ-ÞΑ-ΩА-Я]\w+")  # a capital inside a sentence
 _QUOTED = re.compile(r'["“«][^"”»\n]{1,60}["”»]')
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
