@@ -19,10 +19,10 @@ def _phrases(text: str) -> tuple[str, ...]:
 
 # One of these in the text, or nothing else is looked for: plain substring tests cost microseconds.
 _ANCHORS: Final = _phrases(
-    "rule|restrict|instruct|istru|censor|filter|jailbr|guideline|refus|says no|say no|character|amoral|moral|ethic"
-    "|developer mode|anything now|dan|god mode|evil mode|debug|warnings|disclaimer|programming|directi|prompt|inputs"
-    "|training|policies|everything|ignore all|forget all|disregard|reglas|restricciones|instrucciones|consignes|regeln"
-    "|anweisungen|einschr|regole|restrizioni|filtr|regras|talimatlar"
+    "ignor|disregard|forget|bypass|overrid|overlook|escape|violat|rule|restrict|restric|guideline|censor|filter|filtr"
+    "|ethic|moral|jailbr|refus|say no|says no|anything now|in character|break character|breaks character|r mode|d mode"
+    "|l mode|n mode|g mode|no warnings|no disclaimers|olvida|omite|oublie|vergiss|dimentica|reglas|regeln|einschr"
+    "|regole|restriz|regras"
 )
 _WIDE_ANCHORS: Final = _phrases(
     "règles|instruções|restrições|правил|инструкци|ограничени|цензур|kural|القواعد|التعليمات|规则|限制|指令|指示"
@@ -77,7 +77,7 @@ def is_sign(text: str) -> bool:
     text = text if len(text) <= LOOKED_AT else f"{text[:half]}\n{text[-half:]}"
     low = text.lower()
     anchors = _ANCHORS if text.isascii() else (*_ANCHORS, *_WIDE_ANCHORS)
-    if not any(anchor in low for anchor in anchors):
+    if not any(anchor in low for anchor in anchors) and "DAN" not in text:
         return False
     return bool(_STRONG.search(text) or (_WEAK.search(text) and _SPOKEN_TO.search(text)))
 

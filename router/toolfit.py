@@ -7,6 +7,7 @@ words and the structure answers with a probability. Capped like everything else 
 import math
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -65,13 +66,12 @@ def fit_features(text: str, tool_text: str, thread: Thread, leaning: float) -> F
     folded = normalise(text)
     said = words_of(folded[:REQUEST_CHARS])[:REQUEST_WORDS]
     request = _stems(said)
-    lines = [line for line in tool_text.split("\n")[:MAX_TOOLS] if line.strip()]
-    tools = [_tool(line) for line in lines]
+    tools, offered = _offered(tool_text)
     best = max(((request & words) for _, words in tools), key=len, default=set())
     holder = next((words for _, words in tools if best and best <= words), set())
     union = set().union(*(words for _, words in tools)) if tools else set()
     named = max((len(request & name) / len(name) for name, _ in tools if name), default=0.0)
-    concepts = _concepts(folded[:REQUEST_CHARS]) & _concepts(spaced(tool_text))
+    concepts = _concepts(folded[:REQUEST_CHARS]) & offered
     used = float(thread.used_tools)
     nothing = float(not (request & union) and not concepts)
     return np.array(
@@ -93,7 +93,7 @@ def fit_features(text: str, tool_text: str, thread: Thread, leaning: float) -> F
             min(1.0, len(_NAME.findall(text)) / 4),
             min(1.0, len(_QUOTED.findall(text)) / 2),
             min(1.0, len(text) / REQUEST_CHARS),
-            *_alike(said, tool_text, len(lines)),
+            *_alike(said, tool_text, len(tools)),
         ],
         dtype=np.float32,
     )
@@ -116,6 +116,13 @@ def _alike(said: Sequence[str], tool_text: str, count: int) -> list[float]:
 def opinions(logits: np.ndarray[Any, Any]) -> Floats:
     """Squeeze what the text heads say (log-odds, before calibration) into about -2..2: sure words need no tool."""
     return np.asarray(np.clip(logits / 4.0, -2.0, 2.0), dtype=np.float32)
+
+
+@lru_cache(maxsize=256)
+def _offered(tool_text: str) -> tuple[list[tuple[set[str], set[str]]], set[str]]:
+    """Read tools' stems, and their concepts; remembered, since callers offer the same tools again."""
+    lines = [line for line in tool_text.split("\n")[:MAX_TOOLS] if line.strip()]
+    return [_tool(line) for line in lines], _concepts(spaced(tool_text))
 
 
 def _tool(line: str) -> tuple[set[str], set[str]]:
