@@ -14,14 +14,15 @@ import numpy as np
 from router.conversation import Thread, Turn, shares, thread_of
 from router.crossed import crossed_families, name_crossed
 from router.hashing import BUCKETS, bucket, name_buckets, text_families, words_of
+from router.jailbreak import is_sign
 from router.lexicon import concept_families, concepts_among, concepts_of, name_concepts
 from router.meaning import SIZE as MEANING_SIZE
 from router.meaning import shipped_vectors
 from router.structure import ANSWERED_IN_CODE, STRUCTURE_NAMES, Floats, structure
 from router.toolfit import REQUEST_CHARS, fit_features
-from router.window import PREVIOUS_CHARS, Window, normalise, split_window
+from router.window import PREVIOUS_CHARS, Window, normalise, own_words, split_window
 
-FEATURE_VERSION = 4  # raise whenever a prompt's features change: artefacts of another version are refused
+FEATURE_VERSION = 5  # raise whenever a prompt's features change: artefacts of another version are refused
 TOOL_TEXT_CHARS = 2_000
 DOCUMENT_WEIGHT = 0.1  # at 0.35 a document with commands moved a third of the decisions
 LEANS_FROM = 0.3
@@ -149,8 +150,13 @@ def fit_of(query: RouteQuery, features: Features) -> Floats:
     """Compare a query with the tools it offers; a turn that leans on the one before is read together with it."""
     thread = thread_of(query.turns)
     said = thread.said[: 2 if features.leaning > LEANS_FROM else 1]
-    text = normalise("\n".join(part[:REQUEST_CHARS] for part in said))
+    text = "\n".join(part[:REQUEST_CHARS] for part in said)
     return fit_features(text, query.tool_text, thread, features.leaning)
+
+
+def is_suspected(query: RouteQuery) -> bool:
+    """Say whether a user turn is dressed up as a jailbreak; what a document says raises no suspicion."""
+    return any(is_sign(text) and is_sign(own_words(text)) for text in thread_of(query.turns).said)
 
 
 def name_features(query: RouteQuery) -> dict[int, str]:

@@ -46,6 +46,17 @@ class Vectors:
 
     def pool(self, words: Sequence[str]) -> Floats:
         """Average the words, each once; (SIZE,), each part of length `SCALE`, or 0 where nothing is known."""
+        rows = self.rows_of(words)
+        if not rows:
+            return np.zeros(SIZE, dtype=np.float32)
+        found = np.array(rows)
+        pooled: Floats = (self.weight[found] @ self.table[found].astype(np.float32)) * self.scale
+        for part in (pooled[: PARTS[0]], pooled[PARTS[0] :]):
+            np.multiply(part, SCALE / max(1e-6, float(np.sqrt(part @ part))), out=part)
+        return pooled
+
+    def rows_of(self, words: Sequence[str]) -> list[int]:
+        """Look words up, each row once."""
         rows: dict[int, None] = {}
         for word in words[:MAX_WORDS]:
             row = self.rows.get(word)
@@ -53,13 +64,7 @@ class Vectors:
                 rows |= dict.fromkeys(self._pieces(word))
             else:
                 rows[row] = None
-        if not rows:
-            return np.zeros(SIZE, dtype=np.float32)
-        found = np.array(list(rows))
-        pooled: Floats = (self.weight[found] @ self.table[found].astype(np.float32)) * self.scale
-        for part in (pooled[: PARTS[0]], pooled[PARTS[0] :]):
-            np.multiply(part, SCALE / max(1e-6, float(np.sqrt(part @ part))), out=part)
-        return pooled
+        return list(rows)
 
     def _pieces(self, word: str) -> Iterator[int]:
         """Look an unknown word up by its beginning, or by the pieces of a run without spaces."""

@@ -45,6 +45,7 @@ def decide(
     pinned: str | None = None,
     wishes: Wishes = NO_WISHES,
     previous: Previous | None = None,
+    is_suspected: bool = False,
 ) -> RouteDecision:
     """Rank every expert in `states`; an expert the gate was not trained on counts as probability 0.
 
@@ -58,6 +59,8 @@ def decide(
             that expert's own answer or error.
         wishes: the caller's knob and latency target.
         previous: who answered the conversation so far, if it is one.
+        is_suspected: the request may be a jailbreak: then neither doubt nor its wrapper brings it to the default
+            expert, the cheapest, as long as another can answer it at all.
 
     Raises:
         NoExpertsError: `states` is empty.
@@ -80,6 +83,9 @@ def decide(
         able = _first(able, pinned)
     elif able[0] is not liked[0]:
         reason = Reason.OVER_CONTEXT if liked[0].healthy else Reason.UNHEALTHY
+    if is_suspected and pinned is None and able[0].name == policy.default_expert:
+        able = _not_lowered(able, probabilities, prompt_tokens)
+        reason = reason if able[0].name == policy.default_expert else Reason.CLASSIFIED
     ranking = tuple(Candidate(state.name, probabilities.get(state.name, 0.0)) for state in able)
     return RouteDecision(ranking, reason, ranking[0].probability, router_version, route_s=0.0)
 
@@ -99,6 +105,14 @@ def _choose(
         if is_unsure or gain <= policy.switch_gain * previous.inertia:
             return previous.expert, Reason.STICKY
     return (policy.default_expert, Reason.ABSTAINED) if is_unsure else (best, Reason.CLASSIFIED)
+
+
+def _not_lowered(
+    states: Sequence[ExpertState], probabilities: Mapping[str, float], prompt_tokens: int
+) -> list[ExpertState]:
+    """Move the next one forward that can answer and is not ruled out; no change where none can."""
+    able = (state.name for state in states[1:] if hindrance(state, prompt_tokens) == 0)
+    return _first(states, next((name for name in able if probabilities.get(name, 0.0) > 0.0), states[0].name))
 
 
 def _preference(

@@ -13,7 +13,7 @@ from router.artifact import DEFAULT_PATH, Artifact, load
 from router.decision import Reason, RouteDecision
 from router.errors import ArtifactError
 from router.explore import Exploration
-from router.features import RouteQuery, featurize
+from router.features import RouteQuery, featurize, is_suspected
 from router.gate import Gate
 from router.objective import NO_WISHES
 from router.policy import ExpertState, Policy, Wishes, decide
@@ -102,6 +102,7 @@ class Router:
             pinned=pinned,
             wishes=wishes,
             previous=previous,
+            is_suspected=is_suspected(query),
         )
         if self.exploration is not None:
             decision = self.exploration.explore(decision, states, prompt_tokens)

@@ -15,7 +15,8 @@ import numpy as np
 from router.conversation import Thread
 from router.hashing import words_of
 from router.lexicon import shipped_lexicon
-from router.meaning import PARTS, SCALE, shipped_vectors
+from router.toolmatch import COMMON, MATCH_NAMES, match, read_tools, read_words, spaced
+from router.window import normalise
 
 FIT_NAMES = (
     "best tool: share of its words in the request",
@@ -31,25 +32,24 @@ FIT_NAMES = (
     "leans and tools were used",
     "number of tools",
     "short request",
-    "best tool: alike in meaning, any language",
-    "best tool: alike in meaning, English",
-    "best tool name: alike in meaning, any language",
-    "best tool name: alike in meaning, English",
+    "numbers in the request",
+    "names in the request",
+    "quotations in the request",
+    "length of the request",
+    *(f"best tool, {name}" for name in MATCH_NAMES),
+    *(f"highest of all tools, {name}" for name in MATCH_NAMES),
+    "best tool: how alike in all",
+    "best tool: ahead of the next",
+    "one tool",
+    "tools: how alike on average",
 )
 REQUEST_CHARS = 600
-REQUEST_WORDS = 80
+REQUEST_WORDS = 60
 MAX_TOOLS = 40
 STEM = 5  # two words are one if their first letters are: "bookings" and "book_table"
 SHORTEST = 3
-
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_COMMON = frozenset(
-    words_of(
-        "the and for you are with that this from have what how can could would please will your about into not but was"
-        " get set all any one out our who when where which why there their them then than has had its use used using"
-        " given based return returns specified provided need want like make give tell show list value values user"
-    )
-)
+_NAME = re.compile(r"(?<=[\w,] )[A-ZÀ-ÖØ-ÞΑ-ΩА-Я]\w+")  # a capital inside a sentence
+_QUOTED = re.compile(r'["“«][^"”»\n]{1,60}["”»]')
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -58,20 +58,20 @@ def fit_features(text: str, tool_text: str, thread: Thread, leaning: float) -> F
     """Compare a request with the tools; (F,) float32 in `FIT_NAMES`' order, each about 0..1.
 
     Args:
-        text: the words asked with, lower case: the newest user turn, and the one before if it leans on it.
+        text: the words asked with, as typed: the newest user turn, and the one before if it leans on it.
         tool_text: `name: description` lines, as `features.tool_text` makes them.
         thread: the conversation.
         leaning: how much the newest turn leans on the one before, in [0, 1].
     """
-    said = words_of(text[:REQUEST_CHARS])[:REQUEST_WORDS]
+    folded = normalise(text)
+    said = words_of(folded[:REQUEST_CHARS])[:REQUEST_WORDS]
     request = _stems(said)
-    lines = [line for line in tool_text.split("\n")[:MAX_TOOLS] if line.strip()]
-    tools = [_tool(line) for line in lines]
+    tools, offered = _offered(tool_text)
     best = max(((request & words) for _, words in tools), key=len, default=set())
     holder = next((words for _, words in tools if best and best <= words), set())
     union = set().union(*(words for _, words in tools)) if tools else set()
     named = max((len(request & name) / len(name) for name, _ in tools if name), default=0.0)
-    concepts = _concepts(text[:REQUEST_CHARS]) & _concepts(_spaced(tool_text))
+    concepts = _concepts(folded[:REQUEST_CHARS]) & offered
     used = float(thread.used_tools)
     nothing = float(not (request & union) and not concepts)
     return np.array(
@@ -89,32 +89,28 @@ def fit_features(text: str, tool_text: str, thread: Thread, leaning: float) -> F
             leaning * used,
             min(1.0, math.log1p(len(tools)) / 3),
             float(len(request) <= SHORTEST),
-            *_alike(said, lines),
+            min(1.0, said.count("0") / 4),  # `words_of` makes every number one 0
+            min(1.0, len(_NAME.findall(text)) / 4),
+            min(1.0, len(_QUOTED.findall(text)) / 2),
+            min(1.0, len(text) / REQUEST_CHARS),
+            *_alike(said, tool_text, len(tools)),
         ],
         dtype=np.float32,
     )
 
 
-def _alike(said: Sequence[str], lines: Sequence[str]) -> list[float]:
-    """Compare the request's meaning with each tool's, and with its name's: the best cosines, part by part."""
-    if not lines:
-        return [0.0] * (2 * len(PARTS))
-    asked = shipped_vectors().pool(said) / SCALE
-    split = PARTS[0]
-    found = []
-    for whole in (True, False):
-        offered = np.stack([_meaning_of(line if whole else line.partition(":")[0]) for line in lines])
-        found += [
-            min(1.0, float((offered[:, :split] @ asked[:split]).max())),
-            min(1.0, float((offered[:, split:] @ asked[split:]).max())),
-        ]
-    return found
-
-
-@lru_cache(maxsize=2_048)
-def _meaning_of(line: str) -> Floats:
-    """Pool the words of a tool's line, parts of length 1; remembered, since callers offer the same tools again."""
-    return np.asarray(shipped_vectors().pool(words_of(_spaced(line))) / SCALE, dtype=np.float32)
+def _alike(said: Sequence[str], tool_text: str, count: int) -> list[float]:
+    """Compare the words' meanings: the best tool's likeness, the highest of each kind, and how far it stands out."""
+    request, tools = read_words(said, REQUEST_WORDS), read_tools(tool_text)
+    if request is None or tools is None:
+        return [0.0] * (2 * len(MATCH_NAMES) + 4)
+    found = match(request, tools)
+    score = found.mean(axis=1)
+    best = int(score.argmax())
+    ahead = float(score[best] - np.delete(score, best).max()) if len(score) > 1 else 0.0
+    rest = [float(score[best]), ahead, float(count == 1), float(score.mean())]
+    numbers = np.concatenate([found[best], found.max(axis=0), rest])
+    return [float(number) for number in np.clip(numbers, -1.0, 1.0)]
 
 
 def opinions(logits: np.ndarray[Any, Any]) -> Floats:
@@ -122,21 +118,23 @@ def opinions(logits: np.ndarray[Any, Any]) -> Floats:
     return np.asarray(np.clip(logits / 4.0, -2.0, 2.0), dtype=np.float32)
 
 
+@lru_cache(maxsize=256)
+def _offered(tool_text: str) -> tuple[list[tuple[set[str], set[str]]], set[str]]:
+    """Read tools' stems, and their concepts; remembered, since callers offer the same tools again."""
+    lines = [line for line in tool_text.split("\n")[:MAX_TOOLS] if line.strip()]
+    return [_tool(line) for line in lines], _concepts(spaced(tool_text))
+
+
 def _tool(line: str) -> tuple[set[str], set[str]]:
     """Split one tool's line into the stems of its name, and of all its words."""
-    name, _, description = _spaced(line).partition(":")
+    name, _, description = spaced(line).partition(":")
     named = _stems(words_of(name))
     return named, named | _stems(words_of(description))
 
 
-def _spaced(text: str) -> str:
-    """Take names apart: `getWeather_by-city` is four words."""
-    return _CAMEL.sub(" ", text).replace("_", " ").lower()
-
-
 def _stems(words: Sequence[str]) -> set[str]:
     """Cut words to their first letters, leaving out the shortest and the commonest."""
-    return {word[:STEM] for word in words if len(word) >= SHORTEST and word not in _COMMON}
+    return {word[:STEM] for word in words if len(word) >= SHORTEST and word not in COMMON}
 
 
 def _concepts(text: str) -> set[str]:

@@ -25,14 +25,13 @@ from router.heads import Doubles, Head, Heads, design_matrix, featurize_all, fit
 from router.leaning import fit_leaning
 from router.readings import read_readings
 from router.toolfit import opinions
-from router.toolrows import fits, read_misfits, tool_rows, tool_weights
+from router.toolrows import FOLDS, fits, fold_of_requests, read_misfits, tool_rows, tool_weights
 
 SEEDS_PATH = Path(__file__).with_name("seeds")
 DEFAULT_EXPERT = "generalist"
 STRENGTH = 2.0
 TOOL_STRENGTH = 0.3
 KEPT_FITS = 0.99  # of the requests whose tools fit, by weight of rows; see CARD.md for what it costs the others
-FOLDS = 5
 ROWS_PER_SOURCE = 400
 
 
@@ -136,7 +135,7 @@ def fit_tools(rows: Sequence[Row], leans: Head, opinions_of: Opinions, seed: int
     said = opinions_of(rows, features)
     matrix = design_matrix(features, list(np.hstack([fitted, opinions(said)]))).tocsr()
     weight = tool_weights(rows)
-    fold = np.random.default_rng(seed).integers(FOLDS, size=len(rows))
+    fold = fold_of_requests(rows, seed)
     logits = np.zeros(len(rows))
     for at in range(FOLDS):
         out = fold == at

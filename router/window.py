@@ -9,6 +9,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, replace
 
+from router.jailbreak import undress
 from router.wrappers import unwrap
 
 HEAD_CHARS, TAIL_CHARS = 1_200, 400  # of the user's own words
@@ -53,16 +54,23 @@ def split_window(text: str) -> Window:
     """Cut a user turn of any length down to the window."""
     text = unwrap(text)
     raw = ends(text, SCAN_HEAD, SCAN_TAIL)
-    own, document = _split(raw)
+    said, document = _split(raw)
+    own = undress(said)
     if not own.strip():
         own, document = document, ""
     return Window(
         own=normalise(ends(own, HEAD_CHARS, TAIL_CHARS)),
         document=normalise(document[:DOCUMENT_CHARS]),
         previous="",
-        raw="\n".join([own, *_FENCED.findall(raw)]) if document else raw,
+        raw="\n".join([own, *_FENCED.findall(raw)]) if document or own is not said else raw,
         length=len(text),
     )
+
+
+def own_words(text: str) -> str:
+    """Cut out of a user turn what its writer says, a jailbreak's wrapper included."""
+    own, document = _split(ends(text, SCAN_HEAD, SCAN_TAIL))
+    return own if own.strip() else document
 
 
 def ends(text: str, head: int, tail: int) -> str:

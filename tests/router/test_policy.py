@@ -216,3 +216,31 @@ def test_refusals_are_typed() -> None:
         decide({}, [], POLICY, prompt_tokens=0, router_version="v")
     with pytest.raises(UnknownExpertError):
         decide({}, [state("coder")], POLICY, prompt_tokens=0, router_version="v", pinned="nobody")
+
+
+@given(catalogues(), beliefs, st.integers(0, 10_000), wishes(), previouses)
+def test_a_suspicion_never_lowers_the_choice(
+    states: list[ExpertState],
+    probabilities: dict[str, float],
+    prompt_tokens: int,
+    wish: Wishes,
+    previous: Previous | None,
+) -> None:
+    def first(is_suspected: bool) -> str:
+        return decide(
+            probabilities,
+            states,
+            POLICY,
+            prompt_tokens=prompt_tokens,
+            router_version="v",
+            wishes=wish,
+            previous=previous,
+            is_suspected=is_suspected,
+        ).expert
+
+    usual, suspected = first(False), first(True)
+    if usual != POLICY.default_expert:
+        assert suspected == usual
+    others = [one for one in states if one.name != POLICY.default_expert and probabilities.get(one.name, 0.0) > 0.0]
+    if any(one.healthy and prompt_tokens < one.context_window for one in others):
+        assert suspected != POLICY.default_expert
