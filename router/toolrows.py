@@ -20,6 +20,7 @@ from router.heads import Bools, Doubles
 EXCHANGED = "exchanged"  # words that came without tools
 SWAPPED = "swapped"  # words that came with other tools
 MISFITS = "misfits"
+NEAR_MISS = "near"  # tag of requests that want another action of the same tools: they teach no words
 OTHER = "other"
 FOLDS = 5
 SHARES = {

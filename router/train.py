@@ -25,7 +25,7 @@ from router.heads import Doubles, Head, Heads, design_matrix, featurize_all, fit
 from router.leaning import fit_leaning
 from router.readings import read_readings
 from router.toolfit import opinions
-from router.toolrows import FOLDS, fits, fold_of_requests, read_misfits, tool_rows, tool_weights
+from router.toolrows import FOLDS, NEAR_MISS, fits, fold_of_requests, read_misfits, tool_rows, tool_weights
 
 SEEDS_PATH = Path(__file__).with_name("seeds")
 DEFAULT_EXPERT = "generalist"
@@ -65,7 +65,7 @@ def train(rows: Sequence[Row], recipe: Recipe, progress: Progress | None = None)
     """Fit, measure and calibrate; deterministic in `rows` and `recipe`."""
     kept = at_most(without_duplicates(rows), recipe.rows_per_source, recipe.seed)
     leans = fit_leaning(kept, recipe.seed)
-    worded = [row for row in kept if TOOL_CALLER not in row.labels]
+    worded = [row for row in kept if TOOL_CALLER not in row.labels and NEAR_MISS not in row.tags]
     classes = sorted({label for row in worded for label in row.labels} | {DEFAULT_EXPERT})
     matrix = design_matrix(featurize_all(worded, leans.leaning))
     sources = sorted({row.source for row in worded if not row.is_seed})
