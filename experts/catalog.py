@@ -98,6 +98,7 @@ class SamplingDefaults(_Model):
     max_tokens: int = Field(default=512, ge=1)
     temperature: float = Field(default=0.7, ge=0, le=2)
     top_p: float = Field(default=0.95, gt=0, le=1)
+    frequency_penalty: float = Field(default=0.0, ge=-2, le=2)  # not applied where the engine does not honour it
 
 
 class Resources(_Model):

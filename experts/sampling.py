@@ -10,6 +10,7 @@ import math
 
 from experts.catalog import ExpertSpec
 from experts.engine import InvalidRequest, Sampling
+from experts.limits import NOT_HONOURED
 from protos import chat_pb2
 
 MAX_STOPS = 4
@@ -31,9 +32,14 @@ def resolve_sampling(asked: chat_pb2.Sampling, spec: ExpertSpec) -> Sampling:
         top_p=_top_p(asked, defaults.top_p),
         seed=asked.seed if asked.HasField("seed") else None,
         stop=_stops(asked),
-        frequency_penalty=_in_range(asked, "frequency_penalty", 0.0, -2, 2),
+        frequency_penalty=_in_range(asked, "frequency_penalty", _frequency_penalty(spec), -2, 2),
         presence_penalty=_in_range(asked, "presence_penalty", 0.0, -2, 2),
     )
+
+
+def _frequency_penalty(spec: ExpertSpec) -> float:
+    """Return the expert's own, unless its engine honours none."""
+    return 0.0 if "frequency_penalty" in NOT_HONOURED[spec.engine] else spec.sampling.frequency_penalty
 
 
 def _in_range(asked: chat_pb2.Sampling, field: str, default: float, low: float, high: float) -> float:

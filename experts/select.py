@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     console = Console()
     try:
-        found = read_options(options.results, load_catalog(options.catalog))
+        catalog = load_catalog(options.catalog)
+        found = read_options(options.results, catalog)
+        if options.timings:
+            found = with_timings(found, read_options(options.timings, catalog))
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "selection.md").write_text(as_markdown(found), "utf-8")
         (options.out / "selection.json").write_text(json.dumps(as_json(found), indent=1) + "\n", "utf-8")
@@ -65,6 +68,17 @@ def read_options(paths: Sequence[Path], catalog: Catalog) -> list[Option]:
     if not kept:
         raise ResultError("there are no results; write them with python -m experts.evaluate ... --out FILE")
     return sorted(kept.values(), key=lambda option: (*option.group, option.quality))
+
+
+def with_timings(options: Sequence[Option], timed: Sequence[Option]) -> list[Option]:
+    """Take time to first token and pace from other runs of the same variants, where there are any."""
+    paces = {(other.expert, other.suite, other.variant): other for other in timed if other.ttft_ms is not None}
+    return [
+        replace(option, ttft_ms=pace.ttft_ms, tokens_per_s=pace.tokens_per_s)
+        if (pace := paces.get((option.expert, option.suite, option.variant)))
+        else option
+        for option in options
+    ]
 
 
 def _read(file: Path) -> dict[str, Any] | None:
@@ -123,6 +137,9 @@ def as_json(options: Sequence[Option]) -> dict[str, Any]:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m experts.select", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--results", type=Path, nargs="+", required=True, help="result files, or folders of them")
+    parser.add_argument(
+        "--timings", type=Path, nargs="+", metavar="FILE", help="results whose speed counts: fewer rows, nothing beside"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the report goes")
     parser.add_argument("--catalog", type=Path, help="the catalogue (default: the shipped one)")
     parser.add_argument("--no-picture", action="store_true", help="no PNG (which needs matplotlib)")

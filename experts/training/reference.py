@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ from experts.training.base import unpacked_base
 if TYPE_CHECKING:
     from experts.engines.hf_tokenizer import HFTokenizer
 
-_HONOURED = frozenset({"max_tokens", "temperature"})
+_HONOURED = frozenset({"max_tokens", "temperature", "frequency_penalty"})
 
 
 class ReferenceEngine:
@@ -41,6 +42,7 @@ class ReferenceEngine:
         self._spec = spec
         self._store = store
         self._thread = ThreadPoolExecutor(1)  # torch uses the cores; answers queue here
+        self._asked = 0
         self._tokenizer: HFTokenizer
         self._model: Any
 
@@ -63,13 +65,15 @@ class ReferenceEngine:
 
     async def generate(self, request: GenerationInput) -> AsyncGenerator[TokenDelta | Completion, None]:
         """See `Engine.generate`; the whole answer comes with its end."""
+        self._asked += 1
         if request.sampling.temperature > 0:
             raise InvalidRequest("the reference answers greedily")
         prompt = self._tokenizer.encode(request.prompt, self._spec.prompt_limit + 1)
         if len(prompt) > self._spec.prompt_limit:
             raise ContextLengthExceeded("the prompt is too long")
         most = min(request.sampling.max_tokens, self._spec.context_window - len(prompt))
-        tokens = await asyncio.get_running_loop().run_in_executor(self._thread, self._continue, prompt, most)
+        work = partial(self._continue, prompt, most, request.sampling.frequency_penalty)
+        tokens = await asyncio.get_running_loop().run_in_executor(self._thread, work)
         ended = tokens[-1] in self._tokenizer.end_tokens
         reason = FinishReason.STOP if ended else FinishReason.LENGTH
         tail = TokenDelta(self._text(tokens[:-1] if ended else tokens), len(tokens), len(prompt))
@@ -78,6 +82,13 @@ class ReferenceEngine:
     def load(self) -> Load:
         """See `Engine.load`; nothing is dispatched by it."""
         return Load(0, 0, 1)
+
+    def sequences_total(self) -> int:
+        """See `Engine.sequences_total`."""
+        return self._asked
+
+    async def check_health(self) -> None:
+        """See `Engine.check_health`; nothing that can die stands between."""
 
     def _load(self) -> None:
         import torch  # noqa: PLC0415  # seconds to import, and only this engine needs it here
@@ -95,8 +106,13 @@ class ReferenceEngine:
         self._model.eval()
         self._tokenizer = HFTokenizer.load(folder)
 
-    def _continue(self, prompt: list[int], most: int) -> list[int]:
+    def _continue(self, prompt: list[int], most: int, penalty: float) -> list[int]:
         import torch  # noqa: PLC0415
+
+        def penalise(tokens: Any, scores: Any) -> Any:  # (1, so far), (1, vocabulary)
+            """Lower each token by the penalty times how often the answer has it, as OpenAI defines it."""
+            counts = torch.bincount(tokens[0, len(prompt) :], minlength=scores.shape[-1])
+            return scores - penalty * counts
 
         tokens = torch.tensor([prompt])
         ends = sorted(self._tokenizer.end_tokens)
@@ -107,6 +123,7 @@ class ReferenceEngine:
             do_sample=False,
             eos_token_id=ends,
             pad_token_id=ends[0],
+            logits_processor=[penalise] if penalty else None,
         )
         continuation: list[int] = made[0, len(prompt) :].tolist()
         return continuation

@@ -30,6 +30,17 @@ def test_set_fields_win_even_when_they_are_zero() -> None:
     assert resolve_sampling(asked, SPEC) == Sampling(7, 0.0, 1.0, 0, ("x",), -2.0, 2.0)
 
 
+def test_an_experts_own_penalty_holds_unless_the_request_says_otherwise() -> None:
+    spec = SPEC.model_copy(update={"sampling": SamplingDefaults(frequency_penalty=0.1)})
+    assert resolve_sampling(Asked(), spec).frequency_penalty == 0.1
+    assert resolve_sampling(Asked(frequency_penalty=0), spec).frequency_penalty == 0
+
+
+def test_an_engine_that_honours_no_penalty_gets_none() -> None:
+    changes = {"sampling": SamplingDefaults(frequency_penalty=0.1), "engine": "neuron"}
+    assert resolve_sampling(Asked(), SPEC.model_copy(update=changes)).frequency_penalty == 0
+
+
 def test_the_cap_holds() -> None:
     assert resolve_sampling(Asked(max_tokens=99), SPEC).max_tokens == 50
     assert resolve_sampling(Asked(max_tokens=99), SPEC.model_copy(update={"max_tokens_cap": None})).max_tokens == 99

@@ -9,7 +9,7 @@ import pytest
 
 from experts.catalog import ExpertSpec, Price, UsdPerMillion
 from experts.options import Option, ResultError, lift, pareto, read_option
-from experts.select import main
+from experts.select import main, with_timings
 
 SPEC = ExpertSpec(
     name="coder",
@@ -60,6 +60,13 @@ def test_speed_counts_where_all_have_it_and_other_tasks_never_do() -> None:
     assert pareto([BASE, unknown]) == [BASE]
     elsewhere = replace(BASE, data="other rows", quality=0.9)
     assert pareto([BASE, elsewhere]) == [BASE, elsewhere]
+
+
+def test_speed_may_come_from_another_run_of_the_same_variant() -> None:
+    slow, elsewhere = replace(BASE, ttft_ms=90.0, tokens_per_s=9.0), replace(BASE, variant="q4", ttft_ms=1.0)
+    [timed] = with_timings([slow], [replace(BASE, n=20, quality=0.0), elsewhere])
+    assert (timed.ttft_ms, timed.tokens_per_s, timed.quality, timed.n) == (20.0, 120.0, 0.3, 100)
+    assert with_timings([slow], [elsewhere]) == [slow]
 
 
 def test_lift_is_over_the_base_of_the_same_rows() -> None:
