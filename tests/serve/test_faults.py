@@ -125,7 +125,7 @@ class TestOneUpstream:
         assert sample("moegate_circuit_state", expert="coder") == 2
         began = time.monotonic()
         assert (await broken_call(stub, lambda: None)) == (grpc.StatusCode.UNAVAILABLE, "expert_unavailable")
-        assert time.monotonic() - began < 0.2  # the circuit is open: nobody was asked
+        assert time.monotonic() - began < 1.0  # the circuit is open: nobody was asked
         await asyncio.sleep(0.5)
         assert (await http.get("/ready")).status_code == 503
 
