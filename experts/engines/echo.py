@@ -38,6 +38,7 @@ class EchoOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    start_s: float = Field(default=0.0, ge=0)  # before it is ready
     ttft_s: float = Field(default=0.0, ge=0)  # from the batch slot to the first token
     itl_s: float = Field(default=0.0, ge=0)  # between tokens of one sequence
     burst: int = Field(default=1, ge=1)  # tokens that come together, every burst * itl_s
@@ -61,6 +62,7 @@ class EchoEngine:
 
     async def start(self) -> None:
         """See `Engine.start`; there is nothing to load."""
+        await asyncio.sleep(self._options.start_s)
 
     async def stop(self) -> None:
         """See `Engine.stop`; live sequences fail at their next token."""

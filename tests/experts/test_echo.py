@@ -66,6 +66,12 @@ async def test_repeats_the_last_users_words() -> None:
     assert [(delta.token_count, delta.prompt_tokens) for delta in deltas] == [(0, 5), *[(1, 0)] * 5]
 
 
+async def test_it_is_ready_no_sooner_than_it_is_told() -> None:
+    began = time.monotonic()
+    await engine(start_s=0.05).start()
+    assert time.monotonic() - began >= 0.05
+
+
 async def test_continues_a_raw_prompt_and_is_deterministic() -> None:
     assert await say(engine(), ask("x y z", 4)) == await say(engine(), ask("x y z", 4)) == "x y z x"
 
