@@ -62,6 +62,7 @@ def ray_switches(folder: Path, ports: Ports) -> dict[str, str]:
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",  # the Python proxy loses client cancels
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # safe because engines step in a process of their own
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "55",  # 5 by default: a busy machine starts no ingress in that time
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "a"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "m"),
