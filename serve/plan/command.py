@@ -10,7 +10,8 @@ from rich.console import Console
 
 from serve.plan.description import load_plan
 from serve.plan.pictures import draw
-from serve.plan.report import compare, table
+from serve.plan.report import compare
+from serve.plan.table import table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,9 +40,10 @@ def plan(arguments: argparse.Namespace) -> None:
         out, instances = result.outcome, ", ".join(f"{n:.1f} {name}" for name, n in result.instances.items())
         console.print(
             f"{result.title}: {len(result.requests)} requests on {instances}; {out.refused} refused, {len(out.cold)} "
-            f"answered by the default expert while theirs was cold, {out.restarted} begun again after a lost instance"
+            f"answered by the default expert while theirs was cold, {out.restarted} begun again after a lost instance",
+            soft_wrap=True,
         )
     for name, engine in described.engines.items():
-        console.print(f"engine {name}: {engine.source}")
+        console.print(f"engine {name}: {engine.source}", soft_wrap=True)
     for path in paths:
-        console.print(f"wrote {path}")
+        console.print(f"wrote {path}", soft_wrap=True)

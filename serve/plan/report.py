@@ -1,7 +1,9 @@
-"""What a simulated run comes to: latency, misses, replicas, instances, idle share, USD; a table and a JSON object.
+"""What a simulated run comes to: latency, misses, replicas, instances, idle share, USD. `table` lays it out.
 
-Clocks: TTFT from a request's arrival to its first token, ITL per request as (last - first) / (tokens - 1). USD counts
-whole instances while any replica is on them. Idle is the share of paid replica time in which no sequence was there.
+Clocks: TTFT from a request's arrival to its first token, ITL per request as (last - first) / (tokens - 1). A request
+misses when either is above its target, or when it was refused. USD counts whole instances while any replica is on
+them; an expert's instances are its replicas' share of them. Idle is the share of paid replica time in which no
+sequence was there.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.table import Table
 
 from serve.plan.description import ExpertPlan, Plan
 from serve.plan.fleet import Fleet, Outcome
@@ -20,14 +21,48 @@ from serve.plan.traffic import Requests, make_requests
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Percentiles, in seconds, and how many requests missed a target."""
+    """Percentiles of what was answered, in seconds, and how many requests missed a target or were refused."""
 
     ttft_p50: float
     ttft_p99: float
     itl_p50: float
     itl_p99: float
-    missed: int
-    answered: int
+    missed: int  # refused ones included
+    requests: int
+    refused: int
+
+    @property
+    def missed_share(self) -> float:
+        """The share of requests that missed."""
+        return self.missed / self.requests if self.requests else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what scripts want."""
+        return {
+            "requests": self.requests,
+            "refused": self.refused,
+            "ttft_s": {"p50": round(self.ttft_p50, 4), "p99": round(self.ttft_p99, 4)},
+            "itl_s": {"p50": round(self.itl_p50, 5), "p99": round(self.itl_p99, 5)},
+            "target_misses": self.missed,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What one expert held over the run."""
+
+    replicas: float  # mean
+    most: int
+    instances: float  # mean; its replicas' share of them
+    idle: float  # share of its replica time
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what scripts want."""
+        return {
+            "replicas": {"mean": round(self.replicas, 2), "most": self.most},
+            "instances": round(self.instances, 2),
+            "idle": round(self.idle, 4),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +74,7 @@ class Result:
     requests: Requests
     outcome: Outcome
     latency: dict[str, Latency]  # by expert, and "all"
-    replicas: dict[str, tuple[float, int]]  # mean and most, by expert
+    held: dict[str, Held]  # by expert
     instances: dict[str, float]  # mean, by type
     usd_per_hour: float
     usd_per_million: float | None  # completion tokens; None: there were none
@@ -49,17 +84,12 @@ class Result:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what scripts want; the curves' sources go along."""
-        everything = self.latency["all"]
         return {
             "title": self.title,
-            "requests": len(self.requests),
-            "refused": self.outcome.refused,
+            **self.latency["all"].as_dict(),
             "cold": len(self.outcome.cold),
             "restarted": self.outcome.restarted,
-            "ttft_s": {"p50": round(everything.ttft_p50, 4), "p99": round(everything.ttft_p99, 4)},
-            "itl_s": {"p50": round(everything.itl_p50, 5), "p99": round(everything.itl_p99, 5)},
-            "target_misses": everything.missed,
-            "replicas": {name: {"mean": round(mean, 2), "most": most} for name, (mean, most) in self.replicas.items()},
+            "experts": {name: self.latency[name].as_dict() | held.as_dict() for name, held in self.held.items()},
             "instances": {name: round(count, 2) for name, count in self.instances.items()},
             "usd_per_hour": round(self.usd_per_hour, 4),
             "usd_per_million_completion_tokens": self.usd_per_million and round(self.usd_per_million, 4),
@@ -82,9 +112,9 @@ def simulate(plan: Plan, title: str = "fleet", requests: Requests | None = None)
     for times in (first, end):
         times[outcome.cold] += plan.fleet.cold_fallback_s
     by, served = np.array(outcome.by), np.isfinite(end)
-    latency = {"all": _latency(plan, requests, first, end, served)}
+    latency = {"all": _latency(plan, requests, first, end, np.ones_like(served))}
     for index, name in enumerate(plan.experts):
-        latency[name] = _latency(plan, requests, first, end, served & (by == index))
+        latency[name] = _latency(plan, requests, first, end, by == index)
     span_s = max(requests.duration_s, float(end[served].max(initial=0.0)))
     usd = _usd(plan, outcome)
     completion = int(requests.answer[served].sum())
@@ -94,7 +124,7 @@ def simulate(plan: Plan, title: str = "fleet", requests: Requests | None = None)
         requests=requests,
         outcome=outcome,
         latency=latency,
-        replicas={name: _replicas(outcome, index, span_s) for index, name in enumerate(plan.experts)},
+        held={name: _held(plan, outcome, index, span_s) for index, name in enumerate(plan.experts)},
         instances={name: seconds / span_s for name, seconds in outcome.instance_s.items()},
         usd_per_hour=usd / span_s * 3600,
         usd_per_million=usd / completion * 1e6 if completion else None,
@@ -128,42 +158,26 @@ def compare(plan: Plan) -> list[Result]:
     return results
 
 
-def table(results: list[Result]) -> Table:
-    """Lay results side by side, each fleet's total first and its experts below."""
-    columns = ("", "replicas", "TTFT p50", "p99 s", "ITL p50", "p99 ms", "missed", "USD/h", "USD/1M out", "idle")
-    made = Table(*columns, box=None)
-    for result in results:
-        latency = result.latency["all"]
-        price = "-" if result.usd_per_million is None else f"{result.usd_per_million:.2f}"
-        made.add_row(
-            f"[bold]{result.title}[/]", "", *_cells(latency), f"{result.usd_per_hour:.2f}", price, f"{result.idle:.0%}"
-        )  # fmt: skip
-        for name, (mean, most) in result.replicas.items():
-            made.add_row(f"  {name}", f"{mean:.1f} ({most})", *_cells(result.latency[name]))
-    return made
-
-
-def _cells(latency: Latency) -> tuple[str, ...]:
-    seconds = (f"{latency.ttft_p50:.2f}", f"{latency.ttft_p99:.2f}")
-    return (*seconds, f"{latency.itl_p50 * 1e3:.0f}", f"{latency.itl_p99 * 1e3:.0f}", str(latency.missed))
-
-
 def _latency(
     plan: Plan, requests: Requests, first: NDArray[np.float64], end: NDArray[np.float64], chosen: NDArray[np.bool_]
 ) -> Latency:
+    asked = int(chosen.sum())
+    chosen = chosen & np.isfinite(end)
+    refused = asked - int(chosen.sum())
     if not chosen.any():
-        return Latency(0.0, 0.0, 0.0, 0.0, 0, 0)
+        return Latency(0.0, 0.0, 0.0, 0.0, refused, asked, refused)
     ttft = first[chosen] - requests.at_s[chosen]
     itl = (end[chosen] - first[chosen]) / np.maximum(requests.answer[chosen] - 1, 1)
-    missed = int(((ttft > plan.targets.ttft_s) | (itl > plan.targets.itl_s)).sum())
+    late = int(((ttft > plan.targets.ttft_s) | (itl > plan.targets.itl_s)).sum())
     ttfts, itls = np.percentile(ttft, [50, 99]), np.percentile(itl, [50, 99])
     return Latency(
         ttft_p50=float(ttfts[0]),
         ttft_p99=float(ttfts[1]),
         itl_p50=float(itls[0]),
         itl_p99=float(itls[1]),
-        missed=missed,
-        answered=int(chosen.sum()),
+        missed=late + refused,
+        requests=asked,
+        refused=refused,
     )
 
 
@@ -173,6 +187,12 @@ def _usd(plan: Plan, outcome: Outcome) -> float:
     return sum(seconds / 3600 * prices[name] * factor for name, seconds in outcome.instance_s.items())
 
 
-def _replicas(outcome: Outcome, index: int, span_s: float) -> tuple[float, int]:
-    most = max((replicas[index] for _, replicas, _ in outcome.history), default=0)
-    return outcome.paid_s[index] / span_s, most
+def _held(plan: Plan, outcome: Outcome, index: int, span_s: float) -> Held:
+    engine = plan.engines[list(plan.experts.values())[index].engine]
+    paid_s, busy_s = outcome.paid_s[index], outcome.busy_s[index]
+    return Held(
+        replicas=paid_s / span_s,
+        most=max((replicas[index] for _, replicas, _ in outcome.history), default=0),
+        instances=paid_s / span_s * engine.cores / engine.price()[1],
+        idle=1 - min(1.0, busy_s / max(paid_s, 1e-9)),
+    )

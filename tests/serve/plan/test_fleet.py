@@ -1,5 +1,6 @@
 """The simulation against queueing theory, published figures, and its own bookkeeping."""
 
+import io
 import json
 import time
 from pathlib import Path
@@ -7,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from loadtests.plan_validation import draw, simulated
 from serve import cli
 from serve.plan.description import Plan, PlanError, load_plan
 from serve.plan.report import Result, compare, simulate
+from serve.plan.table import table
 from serve.plan.traffic import make_requests
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -110,6 +113,31 @@ def test_every_request_ends_once_or_is_refused() -> None:
     assert (np.array(result.outcome.end_s) >= np.array(result.outcome.first_s))[np.isfinite(result.outcome.end_s)].all()
 
 
+def test_a_refused_request_misses_its_target() -> None:
+    made = plan({"queue": 0, "slots": 1}, traffic={"requests_per_s": 4, "hours": 0.2}, targets={"ttft_s": 60})
+    latency = simulate(made).latency["all"]
+    assert latency.missed == latency.refused > 0
+    assert latency.missed_share == pytest.approx(latency.refused / latency.requests)
+    nobody = Plan.model_validate(made.model_dump() | {"experts": {"only": made.experts["only"].model_dump()}})
+    assert simulate(nobody).latency["only"] == latency
+
+
+def test_an_expert_holds_its_share_of_the_instances() -> None:
+    half = {"engine": "e", "share": 1, "replicas": [1, 1]}
+    made = Plan.model_validate(
+        {
+            "engines": {"e": ENGINE | {"instance": "inf2.48xlarge", "cores": 8}},
+            "experts": {"a": half, "b": half | {"replicas": [2, 2]}},
+            "traffic": {"requests_per_s": 1, "hours": 1},
+        }
+    )
+    result = simulate(made)
+    assert result.instances == {"inf2.48xlarge": pytest.approx(1, rel=0.01)}
+    assert result.held["a"].instances == pytest.approx(1 / 3, rel=0.01)
+    assert result.held["b"].instances == pytest.approx(2 / 3, rel=0.01)
+    assert 0 < result.held["b"].idle < 1
+
+
 def test_replicas_follow_the_load_after_their_delays() -> None:
     made = plan(
         {"start_s": 30, "slots": 4},
@@ -119,7 +147,7 @@ def test_replicas_follow_the_load_after_their_delays() -> None:
     )
     result = simulate(made)
     counts = [replicas[0] for _, replicas, _ in result.outcome.history]
-    mean, most = result.replicas["only"]
+    mean, most = result.held["only"].replicas, result.held["only"].most
     assert (min(counts), most) == (1, 5)
     assert 1 < mean < 5
     assert counts[0] == 1
@@ -144,7 +172,7 @@ def test_a_cold_expert_is_answered_for_until_it_is_there() -> None:
     assert (first_s < result.requests.at_s[result.outcome.cold] + 1).all()  # the fallback's wait is the report's to add
     assert result.latency["usual"].ttft_p99 >= 1
     assert result.outcome.refused == 0
-    assert result.replicas["rare"][0] < 1
+    assert result.held["rare"].replicas < 1
 
 
 def test_lost_instances_cost_time_and_no_request() -> None:
@@ -180,7 +208,7 @@ def test_experts_and_one_big_model_answer_the_same_requests() -> None:
     ))  # fmt: skip
     assert len(experts.requests) == len(big.requests)
     assert (experts.requests.answer == big.requests.answer).all()
-    assert big.replicas.keys() == {"one-big"}
+    assert big.held.keys() == {"one-big"}
     assert "not measured by us" in json.dumps(experts.as_dict())
 
 
@@ -226,6 +254,18 @@ def test_the_command_prints_a_table_or_json_and_draws(tmp_path: Path, capsys: py
     assert experts["requests"] == big["requests"]
     assert cli.main(["plan", str(tmp_path / "nothing.yaml")]) == 1
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_the_table_shows_every_name_in_80_columns() -> None:
+    described = load_plan(ROOT / "deploy" / "plan.yaml")
+    results = compare(described.model_copy(update={"traffic": plan(traffic={"requests_per_s": 4, "hours": 1}).traffic}))
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(table(results))
+    told = console.export_text()
+    assert "…" not in told
+    for name in (*described.experts, "experts", "one big model", "one-big"):
+        assert any(line.startswith(f"{name} ") for line in told.splitlines()), name
+    assert len(told.splitlines()) == 2 + 2 + len(described.experts) + 1
 
 
 def test_validation_simulates_the_requests_it_sent() -> None:
