@@ -117,7 +117,9 @@ def _fill(metrics: Metrics) -> None:
         for mode in ("stream", "unary"):
             for histogram in (metrics.requests.ttft, metrics.requests.duration, metrics.requests.inter_token):
                 histogram.labels(expert, mode).observe(1)
+            metrics.requests.per_output_token.labels(expert, mode).observe(1)
         metrics.routing.confidence.labels(expert).observe(0.5)
+        metrics.experts.queued(expert, 0.5)
     for language in LANGUAGES:
         metrics.routing.languages.labels(language).inc()
 

@@ -107,6 +107,7 @@ class HealthMonitor:
         """
         self.report_load(name, completion.load)
         timings = completion.timings
+        self._metrics.experts.queued(name, timings.queue_s)
         health = self.experts[name]
         health.estimate = health.estimate.answered(
             ttft_s=ttft_s,

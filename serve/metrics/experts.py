@@ -1,6 +1,7 @@
 """Metrics of the experts as this gateway sees them: up or down, and how busy they say they are."""
 
-from serve.metrics.registrar import Across, Registrar
+from serve.metrics import buckets
+from serve.metrics.registrar import Across, Children, Registrar
 
 
 class ExpertMetrics:
@@ -14,6 +15,14 @@ class ExpertMetrics:
         self._waiting = add.gauge(
             "expert_sequences_waiting", "Sequences queued before it, as last heard", "expert", across=Across.MAX
         )
+        self._queue = Children(
+            add.histogram(
+                "expert_queue_seconds",
+                "Wait for a slot of the expert's batch, by the replica's clock",
+                buckets.QUEUE,
+                "expert",
+            )
+        )
 
     def ready(self, expert: str, is_ready: bool) -> None:
         """Record a probe's verdict."""
@@ -23,3 +32,7 @@ class ExpertMetrics:
         """Record how busy an expert says it is."""
         self._running.labels(expert).set(running)
         self._waiting.labels(expert).set(waiting)
+
+    def queued(self, expert: str, seconds: float) -> None:
+        """Record how long an answer's sequence waited before its first step."""
+        self._queue.labels(expert).observe(seconds)

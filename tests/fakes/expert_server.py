@@ -34,6 +34,7 @@ class Script:
         begin_after_s: seconds from then until it begins on the prompt, and says so; None = it says so with the token.
         first_s: seconds from then to the first token.
         gap_s: seconds between tokens.
+        queue_s: what it says, at the end, that the request waited for a slot.
         refuse: status (and details) in place of any token.
         break_after: after so many tokens the stream fails with INTERNAL, details like Ray's.
         lose: so many requests are lost on the way: UNAVAILABLE before anything is said.
@@ -50,6 +51,7 @@ class Script:
     begin_after_s: float | None = 0.0
     first_s: float = 0.0
     gap_s: float = 0.0
+    queue_s: float = 0.0
     refuse: tuple[grpc.StatusCode, str] | None = None
     break_after: int | None = None
     lose: int = 0
@@ -128,6 +130,7 @@ class FakeExperts(ExpertServicer):
         last = reader.close("", FinishReason.LENGTH if script.is_cut else FinishReason.STOP)
         last.completion.usage.CopyFrom(chat.Usage(prompt_tokens=PROMPT_TOKENS, completion_tokens=len(script.words)))
         last.completion.load.CopyFrom(pb.Load(running=1, waiting=2, max_batch_size=4))
+        last.completion.timings.queue_s = script.queue_s
         yield last
 
     async def Describe(self, request: pb.DescribeRequest, context: Context) -> pb.DescribeResponse:

@@ -201,6 +201,7 @@ def test_the_worst_case_is_bounded() -> None:  # noqa: C901 -- one loop a label
                 histogram.labels(expert, mode).observe(1)
             metrics.requests.per_output_token.labels(expert, mode).observe(1)
         metrics.routing.confidence.labels(expert).observe(1)
+        metrics.experts.queued(expert, 1)
         for reason in Reason:
             metrics.routing.decisions.labels(expert, reason.value).inc()
         for other in NAMES:

@@ -62,6 +62,12 @@ LATENCY: Final = Dashboard(
             quantiles("moegate_admission_wait_seconds"),
         ),
         Panel(
+            "Wait inside an expert",
+            "Wait for a slot of the expert's batch, by the replica's clock, 95th percentile",
+            "s",
+            (p95("moegate_expert_queue_seconds", "expert", E),),
+        ),
+        Panel(
             "Event loop lag", "How late a timer of the event loop was", "s", quantiles("moegate_event_loop_lag_seconds")
         ),
         Panel(

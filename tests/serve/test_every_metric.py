@@ -1,0 +1,57 @@
+"""Every metric that the documents promise is on `/metrics` once its traffic has come: none is only declared."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploy.observe.traffic import drive
+from serve.app import App
+from tests.fakes.expert_server import FakeExperts
+
+TESTS: Final = Path(__file__).parent
+ASK: Final = {"model": "coder", "messages": [{"role": "user", "content": "Fix this function: def f(x) return x"}]}
+# What this file's traffic cannot bring about, and the test that does.
+SHOWN_BY: Final = {
+    "moegate_co2e_grams": "test_ledger.py",  # the experts here have a listed price, and no machine behind it
+    "moegate_energy_joules": "test_ledger.py",
+    "moegate_dropped_citations": "test_citations.py",
+    "moegate_limited_requests": "test_access.py",
+    "moegate_padded_prompt_tokens": "test_static_shapes.py",
+    "moegate_tool_calls": "test_tool_calls.py",
+    "moegate_wakes": "test_cold.py",
+}
+
+
+@pytest.fixture
+def overrides(tmp_path: Path) -> dict[str, Any]:
+    return {"feedback": {"path": str(tmp_path / "feedback.sqlite3")}, "dispatch": {"hedge_after_ms": 20}}
+
+
+async def test_all_have_samples(app: App, http: httpx2.AsyncClient, experts: FakeExperts) -> None:
+    experts["researcher"].break_after = 1
+    experts["advisor"].first_s = 0.1
+    await asyncio.to_thread(drive, f"http://{app.http_address}", 3.0)
+    experts["generalist"].is_down = True
+    await http.post("/v1/chat/completions", json={**ASK, "model": "generalist"})
+    families = text_string_to_metric_families((await http.get("/metrics")).text)
+    empty = {family.name for family in families if family.name.startswith("moegate_") and not family.samples}
+    assert empty <= SHOWN_BY.keys()
+
+
+@pytest.mark.parametrize("name", SHOWN_BY)
+def test_the_others_are_shown_elsewhere(name: str) -> None:
+    assert name in (TESTS / SHOWN_BY[name]).read_text()
+
+
+async def test_the_wait_inside_an_expert_is_told(
+    http: httpx2.AsyncClient, experts: FakeExperts, sample: Callable[..., float]
+) -> None:
+    experts["coder"].queue_s = 0.3
+    await http.post("/v1/chat/completions", json=ASK)
+    assert sample("moegate_expert_queue_seconds_count", expert="coder") == 1
+    assert sample("moegate_expert_queue_seconds_sum", expert="coder") == pytest.approx(0.3)
