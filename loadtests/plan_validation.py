@@ -2,8 +2,8 @@
 
 `python -m loadtests.plan_validation --curve curve.json [--target 127.0.0.1:8001]`, with `moegate up` running and
 nothing else. The curve comes from `loadtests.engine_curve`, which never sends this kind of traffic: Poisson arrivals
-of mixed lengths, open loop, at shares of the throughput that the curve promises. Exit status 1 when throughput or
-median TTFT is further off than the bar. Prints a table and one JSON line last.
+of mixed lengths, open loop, at shares of what the curve can carry, prompts and answers counted. Exit status 1 when
+throughput or median TTFT is further off than the bar. Prints a table and one JSON line last.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ from serve.plan.traffic import Requests
 if TYPE_CHECKING:
     from protos.gateway_pb2_grpc import GatewayAsyncStub
 
-LOADS: Final = (0.3, 0.5, 0.7)  # of the throughput that the curve promises
+LOADS: Final = (0.3, 0.5, 0.7)  # of what the curve can carry
 BAR: Final = 0.15
+PROMPTS: Final = (32, 96, 192, 384)
+ANSWERS: Final = (24, 64, 128)
 
 
 async def send(stub: GatewayAsyncStub, expert: str, requests: Requests) -> tuple[list[Answered], float]:
@@ -50,17 +52,22 @@ def draw(rate: float, seconds: float, seed: int) -> Requests:
     """Draw Poisson arrivals of mixed lengths."""
     random = np.random.default_rng(seed)
     at_s = np.sort(random.uniform(0, seconds, random.poisson(rate * seconds)))
-    prompt = random.choice([32, 96, 192, 384], size=len(at_s))
-    answer = random.choice([24, 64, 128], size=len(at_s))
+    prompt = random.choice(PROMPTS, size=len(at_s))
+    answer = random.choice(ANSWERS, size=len(at_s))
     return Requests(at_s, np.zeros(len(at_s), dtype=np.int64), prompt, answer, seconds)
 
 
-def simulated(curve: dict[str, Any], slots: int, requests: Requests) -> tuple[float, float]:
+def carried(curve: dict[str, Any]) -> float:
+    """Return the requests a second that keep every slot of the engine at work, prompts being prefilled beside."""
+    engine = _engine(curve)
+    decode_s = statistics.mean(ANSWERS) * engine.step_s()[-1] / engine.slots
+    return 1 / (decode_s + statistics.mean(PROMPTS) * engine.prefill_ms_per_token / 1e3)
+
+
+def simulated(curve: dict[str, Any], requests: Requests) -> tuple[float, float]:
     """Return tokens a second and the median TTFT, simulated."""
-    fields = {"slots": slots, "queue": 10_000, "instance": "here", "cores": 1, "instance_cores": 1, "usd_per_hour": 0}
-    engine = EngineModel.model_validate(curve | fields | {"chunk_tokens": 256, "source": "measured"})
     plan = Plan(
-        engines={"engine": engine},
+        engines={"engine": _engine(curve)},
         experts={"only": ExpertPlan(engine="engine", share=1)},
         traffic=Traffic(requests_per_s=1, hours=requests.duration_s / 3600),
     )
@@ -68,16 +75,19 @@ def simulated(curve: dict[str, Any], slots: int, requests: Requests) -> tuple[fl
     return int(requests.answer.sum()) / max(result.outcome.end_s), result.latency["all"].ttft_p50
 
 
-async def validate(
-    target: str, expert: str, curve: dict[str, Any], slots: int, seconds: float
-) -> list[dict[str, float]]:
+def _engine(curve: dict[str, Any]) -> EngineModel:
+    """The curve as an engine on a machine of its own; nobody is turned away."""
+    fields = {"queue": 10_000, "instance": "here", "cores": 1, "instance_cores": 1, "usd_per_hour": 0}
+    return EngineModel.model_validate(curve | fields)
+
+
+async def validate(target: str, expert: str, curve: dict[str, Any], seconds: float) -> list[dict[str, float]]:
     """Send and simulate at every load; what was really generated is what is simulated."""
-    full = slots / (max(curve["step_ms"].values()) / 1e3) / (72 + 1)  # requests a second, answers of 72 on average
     rows = []
     async with grpc.aio.insecure_channel(target) as channel:
         stub: GatewayAsyncStub = GatewayStub(channel)
         for load in LOADS:
-            requests = draw(load * full, seconds, seed=int(load * 100))
+            requests = draw(load * carried(curve), seconds, seed=int(load * 100))
             answers, took_s = await send(stub, expert, requests)
             real = Requests(
                 requests.at_s,
@@ -86,7 +96,7 @@ async def validate(
                 np.array([max(1, answer.completion_tokens) for answer in answers]),
                 seconds,
             )
-            throughput, ttft_s = simulated(curve, slots, real)
+            throughput, ttft_s = simulated(curve, real)
             rows.append(
                 {
                     "load": load,
@@ -106,11 +116,10 @@ def main() -> int:
     parser.add_argument("--curve", type=Path, required=True)
     parser.add_argument("--target", default="127.0.0.1:8001")
     parser.add_argument("--expert", default="generalist")
-    parser.add_argument("--slots", type=int, default=16, help="the expert's max_batch_size")
     parser.add_argument("--seconds", type=float, default=60, help="of each load")
     options = parser.parse_args()
     curve = json.loads(options.curve.read_text())
-    rows = asyncio.run(validate(options.target, options.expert, curve, options.slots, options.seconds))
+    rows = asyncio.run(validate(options.target, options.expert, curve, options.seconds))
     worst = 0.0
     for row in rows:
         off = {name: row[f"{name}_simulated"] / row[name] - 1 for name in ("tokens_per_s", "ttft_s")}

@@ -30,9 +30,12 @@ class EngineModel(_Part):
     slots: int = Field(ge=1)  # sequences decoded at once
     queue: int = Field(default=32, ge=0)  # that may wait before them
     step_ms: dict[int, float]  # running sequences -> time of one decode step; between them straight lines
-    prefill_ms: float = Field(default=0.0, ge=0)  # of any prompt
+    prefill_ms: float = Field(default=0.0, ge=0)  # of any prompt; with chunk_tokens of any step in which nobody decodes
     prefill_ms_per_token: float = Field(ge=0)
-    chunk_tokens: int | None = Field(default=None, ge=1)  # prompt tokens a step takes in beside decoding; None: all
+    chunk_tokens: int | None = Field(
+        default=None, ge=1
+    )  # tokens of one step, prompts and decoding; None: prompts whole
+    latency_ms: float = Field(default=0.0, ge=0)  # beside the engine, on every request's way: gateway, ingress, network
     bucket: int | None = Field(default=None, ge=1)  # tokens that every prompt is padded to; None: no padding
     instance: str  # of deploy/instances.yaml, or with usd_per_hour any name
     cores: int = Field(ge=1)  # of the instance, that one replica takes
@@ -168,9 +171,19 @@ def load_plan(path: Path) -> Plan:
         PlanError: it cannot be used.
     """
     try:
-        return Plan.model_validate(yaml.safe_load(path.read_text("utf-8")))
+        return Plan.model_validate(_with_curves(yaml.safe_load(path.read_text("utf-8")), path.parent))
     except (OSError, yaml.YAMLError) as error:
-        raise PlanError(f"{path}: cannot be read: {type(error).__name__}") from error
+        raise PlanError(f"{path}: cannot be read, or a curve of it: {type(error).__name__}") from error
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         raise PlanError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def _with_curves(content: object, folder: Path) -> object:
+    """Put measured curves (`curve: FILE`, of loadtests.engine_curve) in their place; the plan's own fields win."""
+    if isinstance(content, dict) and isinstance(engines := content.get("engines"), dict):
+        for engine in engines.values():
+            if isinstance(engine, dict) and (file := engine.pop("curve", None)) is not None:
+                measured = yaml.safe_load((folder / str(file)).read_text("utf-8"))
+                engine.update(measured | engine)
+    return content

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from math import ceil, inf
 
-from serve.plan.description import Plan
+from serve.plan.description import EngineModel, Plan
+from serve.plan.fused import FusedReplica
 from serve.plan.replica import Replica
 from serve.plan.traffic import Requests
 
@@ -71,7 +72,7 @@ class Fleet:
         zeros = [0.0] * len(self._names)
         self._out = Outcome([inf] * size, [inf] * size, requests.expert.tolist(), busy_s=zeros[:], paid_s=zeros[:])
         for index, group in enumerate(self._groups):
-            group.replicas = [Replica(self._engines[index], index, 0.0) for _ in range(group.fewest)]
+            group.replicas = [_replica(self._engines[index], index, 0.0) for _ in range(group.fewest)]
 
     def run(self) -> Outcome:
         """Simulate until every request has ended."""
@@ -165,7 +166,7 @@ class Fleet:
     def _start(self, now: float, expert: int) -> None:
         """Ask for one more replica; it waits for a node when none has room."""
         before = sum(self._instances().values())
-        replica = Replica(self._engines[expert], expert, now + self._engines[expert].start_s)
+        replica = _replica(self._engines[expert], expert, now + self._engines[expert].start_s)
         self._groups[expert].replicas.append(replica)
         if sum(self._instances().values()) > before:
             replica.ready_at += self._plan.fleet.node_start_s
@@ -209,3 +210,9 @@ class Fleet:
 
     def _retire(self, replica: Replica) -> None:
         self._out.busy_s[replica.expert] += replica.busy_s
+
+
+def _replica(engine: EngineModel, expert: int, ready_at: float) -> Replica:
+    if engine.chunk_tokens is None:
+        return Replica(engine, expert, ready_at)
+    return FusedReplica(engine, expert, ready_at, engine.chunk_tokens)

@@ -2,8 +2,8 @@
 
 All running sequences gain a token at each step, so each is done when the replica's token clock has moved on by its
 answer's length: a heap of clock values is the batch, and the clock's rate, 1 / step time of so many sequences,
-changes only when somebody enters or leaves. A prompt is prefilled before it joins, one at a time; meanwhile running
-sequences get one step a chunk (all of the prompt is one chunk for a compiled graph). Times are seconds of the
+changes only when somebody enters or leaves. A prompt is prefilled before it joins, whole and one at a time, between
+two steps, as compiled graphs do it; `serve.plan.fused` is the engine that mixes both. Times are seconds of the
 simulation.
 """
 
@@ -33,7 +33,6 @@ class Replica:
         self._engine = engine
         self._step_s = engine.step_s()
         self._fixed_s, self._per_token_s = engine.prefill_ms / 1e3, engine.prefill_ms_per_token / 1e3
-        self._chunk = engine.chunk_tokens
         self._running: list[tuple[float, int]] = []  # heap: (clock at the end, request)
         self._clock = self._then = 0.0
         self._prefilling: tuple[int, int] | None = None  # request, answer tokens
@@ -73,6 +72,9 @@ class Replica:
         if self._prefilling is None and self.queue and len(running) < self.slots:
             self._begin_prefill(now)
 
+    def _is_busy(self) -> bool:
+        return bool(self._running) or self._prefilling is not None
+
     def _rate(self) -> float:
         if self._prefilling is not None:
             return self._prefill_rate
@@ -80,20 +82,18 @@ class Replica:
         return 1 / self._step_s[count] if count else 0.0
 
     def _move(self, now: float) -> None:
-        if self._running or self._prefilling is not None:
+        if self._is_busy():
             self._clock += self._rate() * (now - self._then)
             self.busy_s += now - self._then
         self._then = now
 
     def _begin_prefill(self, now: float) -> None:
         request, prompt, answer = self.queue.popleft()
-        tokens = self._engine.prefill_tokens(prompt)
-        steps = -(-tokens // self._chunk) if self._chunk else 1
         others = len(self._running)
-        took = self._fixed_s + self._per_token_s * tokens + (steps * self._step_s[others] if others else 0.0)
+        took = self._fixed_s + self._per_token_s * self._engine.prefill_tokens(prompt) + self._step_s[others]
         self._prefilling = (request, answer)
         self._prefill_end = now + took
-        self._prefill_rate = steps / took if others and took else 0.0
+        self._prefill_rate = 1 / took if others and took else 0.0
 
     def _join(self, now: float, first_s: list[float], end_s: list[float]) -> None:
         assert self._prefilling is not None  # an end was announced

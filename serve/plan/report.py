@@ -109,9 +109,11 @@ def simulate(plan: Plan, title: str = "fleet", requests: Requests | None = None)
     fleet = Fleet(plan, requests)
     outcome = fleet.run()
     first, end = np.array(outcome.first_s), np.array(outcome.end_s)
-    for times in (first, end):
-        times[outcome.cold] += plan.fleet.cold_fallback_s
     by, served = np.array(outcome.by), np.isfinite(end)
+    beside_s = np.array([plan.engines[expert.engine].latency_ms / 1e3 for expert in plan.experts.values()])
+    beside_s = beside_s[by]
+    beside_s[outcome.cold] += plan.fleet.cold_fallback_s
+    first, end = first + beside_s, end + beside_s
     latency = {"all": _latency(plan, requests, first, end, np.ones_like(served))}
     for index, name in enumerate(plan.experts):
         latency[name] = _latency(plan, requests, first, end, by == index)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from loadtests.plan_validation import draw, simulated
+from loadtests.engine_curve import fit_prefill
+from loadtests.plan_validation import carried, draw, simulated
 from serve import cli
 from serve.plan.description import Plan, PlanError, load_plan
 from serve.plan.report import Result, compare, simulate
@@ -68,9 +69,9 @@ def test_the_batch_slows_down_as_its_curve_says() -> None:
     assert simulate(made).completion_tokens_per_s == pytest.approx(4 / 0.025 * 50 / 49, rel=0.02)
 
 
-def test_chunked_prefill_is_paid_by_who_waits_for_the_first_token() -> None:
-    """The chunks' steps are tokens for those who run, so they lose nothing; the prompt is done later by them."""
-    shape = {"prefill_ms_per_token": 2, "slots": 8}
+def test_chunked_prefill_spares_those_who_run() -> None:
+    """Whole prompts hold up everybody's next token at once; chunks spread it, and the newcomer waits longer."""
+    shape = {"prefill_ms_per_token": 2, "prefill_ms": 10, "slots": 8}
     slow = {"prompt": {"median": 512, "sigma": 0}, "answer": {"median": 200, "sigma": 0}}
     traffic = {"requests_per_s": 0.4, "hours": 2}
     whole = simulate(plan(shape, slow, traffic=traffic)).latency["all"]
@@ -268,9 +269,49 @@ def test_the_table_shows_every_name_in_80_columns() -> None:
     assert len(told.splitlines()) == 2 + 2 + len(described.experts) + 1
 
 
+CURVE = {
+    "step_ms": {"1": 10, "16": 20},
+    "prefill_ms": 10,
+    "prefill_ms_per_token": 0.2,
+    "latency_ms": 8,
+    "chunk_tokens": 256,
+    "slots": 16,
+    "source": "made up",
+}
+
+
 def test_validation_simulates_the_requests_it_sent() -> None:
     requests = draw(2.0, 60, seed=1)
-    curve = {"step_ms": {"1": 10, "16": 20}, "prefill_ms": 20, "prefill_ms_per_token": 0.2}
-    throughput, ttft_s = simulated(curve, 16, requests)
+    throughput, ttft_s = simulated(CURVE, requests)
     assert throughput == pytest.approx(requests.answer.sum() / 60, rel=0.1)
     assert 0.02 < ttft_s < 0.2
+
+
+def test_the_load_is_of_what_the_engine_can_carry() -> None:
+    """At three quarters of it nobody waits long; at five quarters the queue grows without end."""
+    below, above = (draw(share * carried(CURVE), 300, seed=2) for share in (0.75, 1.25))
+    assert simulated(CURVE, below)[1] < 0.25
+    assert simulated(CURVE, above)[1] > 10
+
+
+def test_the_fit_finds_what_made_the_points() -> None:
+    points = [(n, 8 + -(-n // 256) * 10 + 0.2 * n) for n in (20, 70, 130, 256, 500, 1000)]
+    fitted = fit_prefill(points, 10.0, 256)
+    assert fitted == {
+        "chunk_tokens": 256,
+        "prefill_ms": 10.0,
+        "prefill_ms_per_token": pytest.approx(0.2),
+        "latency_ms": pytest.approx(8.0),
+    }
+
+
+def test_a_plan_names_a_measured_curve(tmp_path: Path) -> None:
+    (tmp_path / "curve.json").write_text(json.dumps(CURVE))
+    content = json.loads(plan().model_dump_json(exclude_none=True))
+    content["engines"] = {"e": {"curve": "curve.json", "slots": 8, "instance": "inf2.xlarge", "cores": 2}}
+    (tmp_path / "plan.yaml").write_text(json.dumps(content))
+    engine = load_plan(tmp_path / "plan.yaml").engines["e"]
+    assert (engine.slots, engine.latency_ms, engine.source) == (8, 8, "made up")
+    (tmp_path / "curve.json").unlink()
+    with pytest.raises(PlanError, match="or a curve of it"):
+        load_plan(tmp_path / "plan.yaml")
