@@ -94,6 +94,13 @@ def test_every_alert_has_its_runbook() -> None:
         assert anchor == alert["alert"].lower()
 
 
+def test_every_alert_is_seen_to_fire() -> None:
+    """In the tests that promtool runs, below; what those say of it is promtool's to judge."""
+    cases = yaml.safe_load((CONFIG.parent / "tests" / "alerts_test.yml").read_text())["tests"]
+    fired = {test["alertname"] for case in cases for test in case.get("alert_rule_test", ()) if test["exp_alerts"]}
+    assert fired == {alert["alert"] for alert in alerts()}
+
+
 @needs_promtool
 def test_promtool_accepts_configuration_and_rules() -> None:
     tool = find_binary("promtool")

@@ -66,6 +66,12 @@ ROUTING: Final = Dashboard(
             (Query(rate("moegate_route_languages_total", "language"), "{{language}}"),),
         ),
         Panel(
+            "Languages that came or went",
+            "Share of the hour's requests in other languages than the day's; above 0.3 is a lot",
+            "percentunit",
+            (Query("moegate:languages_shifted:share", "shifted"),),
+        ),
+        Panel(
             "Conversations",
             "Later turns a second that stayed with their expert, or moved",
             "cps",
