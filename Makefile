@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-unit test-train test-neuron bench bench-peers soak lint format protos dashboards observe clean
+.PHONY: help run install test test-unit test-train test-neuron promtool bench bench-peers soak lint format protos dashboards observe clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -52,10 +52,12 @@ dashboards: $(VENV)/.testing  ## write deploy/grafana/dashboards anew
 	$(BIN)/python -m deploy.observe.grafana
 
 observe: $(VENV)/.serving $(VENV)/.testing  ## a real Prometheus against moegate with traffic: every panel's and rule's query
-	$(BIN)/python -m deploy.observe.check
+	PATH=$$PATH:$(CURDIR)/.prometheus/usr/bin $(BIN)/python -m deploy.observe.check
+
+promtool: .prometheus/usr/bin/promtool  ## Debian's prometheus and promtool, unpacked into .prometheus; installs nothing
 
 clean:  ## forget the virtual environment and the tools' caches
-	rm -rf $(VENV) $(NEURON) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(NEURON) .prometheus .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -78,6 +80,10 @@ $(VENV)/.testing: $(VENV)/.serving
 	$(PYTHON) -m venv .bench/peers
 	.bench/peers/bin/python -m pip --disable-pip-version-check install -r loadtests/peers.txt
 	@touch $@
+
+.prometheus/usr/bin/promtool:
+	mkdir -p .prometheus
+	cd .prometheus && apt-get -q download prometheus && dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb
 
 # optimum-neuron's pins exclude the rest's, so its contract tests have a venv of their own. TORCH: any CPU build will do.
 NEURON := .venv-neuron
