@@ -48,6 +48,37 @@ def test_a_plan_for_people_names_the_exact_calls(capsys: pytest.CaptureFixture[s
     assert "NeuronModelForCausalLM.export(MERGED, neuron_config=config, load_weights=False)" in told
 
 
+@pytest.mark.parametrize(
+    ("size", "instance", "gib", "replicas", "why"),
+    [
+        ("8B", "inf2.xlarge", 8.48, 0, "loading holds 17.0 GiB on the host, which has 16"),
+        ("8B", "inf2.8xlarge", 8.48, 1, ""),
+        ("8B", "inf2.48xlarge", 8.48, 12, ""),
+        ("8B", "trn1.32xlarge", 8.48, 16, ""),
+        ("70B", "inf2.48xlarge", 6.42, 1, ""),
+    ],
+)
+def test_the_five_plans_fit_or_refuse_as_arithmetic_says(
+    size: str, instance: str, gib: float, replicas: int, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An 8B on 2 cores: 7.48 GiB of weights and 1.00 of cache; a 70B on 24: 5.79 and 0.62, of 14.4 that are free."""
+    cores = {"8B": 2, "70B": 24}[size]
+    spec = neuron_spec(
+        base=f"hf:meta-llama/Llama-3.1-{size}-Instruct",
+        resources={"custom": {"neuron_cores": cores}},
+        engine_options={"artifact": str(tmp_path / "artefact")},
+    )
+    path = tmp_path / "experts.yaml"
+    path.write_text(yaml.safe_dump({"default": "coder", "experts": [json.loads(spec.model_dump_json())]}))
+    asked = ["coder", "--target", "neuron", "--catalog", str(path), "--instance", instance, "--plan", "--json"]
+    asked += ["--prompt-bucket", "4096"]
+    assert main(asked) == (0 if replicas else 1)
+    told = json.loads(capsys.readouterr().out)
+    assert sum(told["gib_per_core"].values()) == pytest.approx(gib, abs=0.01)
+    assert told["replicas_per_instance"].get(instance, 0) == replicas
+    assert "; ".join(told["problems"]) == why
+
+
 def test_what_does_not_fit_is_not_compiled(catalog: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["coder", "--target", "neuron", "--catalog", catalog, "--instance", "inf2.xlarge"]
     assert main(arguments) == 1
