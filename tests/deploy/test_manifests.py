@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,25 @@ def test_a_rollout_applies_and_waits_for_ray_then_the_gateway(tmp_path: Path) ->
     last = kubectl.log.read_text().splitlines()[-2:]
     assert "rayservice/moegate-experts --for=condition=Ready" in last[0]
     assert "rollout status deployment/moegate-gateway" in last[1]
+
+
+def test_a_rollout_with_a_canary_makes_waits_for_and_ends_it(tmp_path: Path) -> None:
+    """The script as it is, on a copy of the checkout; only kubectl is a stand-in."""
+    for folder in ("deploy", "experts", "protos"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "adapters"))
+    kubectl = Kubectl(tmp_path)
+    rollout = ["bash", str(tmp_path / "deploy" / "k8s" / "rollout.sh"), "neuron"]
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "DIFF": "1", "PYTHON": sys.executable}
+    generated = tmp_path / "deploy" / "k8s" / "overlays" / "neuron" / "generated" / "serve-config.yaml"
+    before = generated.read_text()
+    subprocess.run([*rollout, "--canary", "coder=s3://bucket/coder-2@0.05"], env=environment, check=True)
+    told = yaml.safe_load(yaml.safe_load(generated.read_text())["spec"]["serveConfigV2"])
+    canary = told["applications"][-1]
+    assert (canary["name"], canary["args"]["spec"]["canary_share"]) == ("coder-canary", 0.05)
+    assert canary["args"]["spec"]["engine_options"]["artifact"] == "s3://bucket/coder-2"
+    assert "applicationStatuses.coder-canary.status}=RUNNING" in kubectl.log.read_text()
+    subprocess.run(rollout, env=environment, check=True)
+    assert generated.read_text() == before
 
 
 def test_a_rollout_stops_when_kubectl_fails(tmp_path: Path) -> None:
