@@ -113,7 +113,8 @@ class Traffic(_Part):
     shape: Literal["poisson", "diurnal"] = "poisson"
     peak_to_mean: float = Field(default=2.0, ge=1, le=2)  # of the day's curve, a sine
     bursts: Bursts | None = None
-    log: Path | None = None  # JSON lines {"at_s", "expert", "prompt_tokens", "completion_tokens"} in place of all this
+    log: Path | None = None  # in place of all this: a gateway's log, or lines {"at_s", "expert", "prompt_tokens",
+    # "completion_tokens"}
     seed: int = 0
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,17 +86,25 @@ def _lengths(lengths: Lengths, count: int, random: np.random.Generator) -> Ints:
 
 
 def _read_log(path: Path, names: list[str]) -> Requests:
+    """Read rows of our own form, or the lines that a gateway logged; whatever else it logged is passed over."""
     try:
-        rows = sorted((json.loads(line) for line in path.read_text().splitlines() if line), key=lambda r: r["at_s"])
-        columns = [
-            (r["at_s"], names.index(r["expert"]), max(1, r["prompt_tokens"]), max(1, r["completion_tokens"]))
-            for r in rows
-        ]
+        lines = (json.loads(line) for line in path.read_text("utf-8").splitlines() if line)
+        rows = sorted(row for line in lines if (row := _read_row(line, names)) is not None)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PlanError(f"{path}: not a log of this plan's experts: {error}") from None
-    if not columns:
+    if not rows:
         raise PlanError(f"{path}: no request in it")
-    at_s, expert, prompt, answer = zip(*columns, strict=True)
-    began = at_s[0]
-    shifted = np.array(at_s, dtype=np.float64) - began
+    at_s, expert, prompt, answer = zip(*rows, strict=True)
+    shifted = np.array(at_s, dtype=np.float64) - at_s[0]
     return Requests(shifted, np.array(expert), np.array(prompt), np.array(answer), float(shifted[-1]) + 1)
+
+
+def _read_row(line: dict[str, Any], names: list[str]) -> tuple[float, int, int, int] | None:
+    """Return when a request came, its expert, its tokens; None for a line that is no request, or reached no expert."""
+    if "event" not in line:
+        at_s = float(line["at_s"])
+    elif line["event"] == "request" and line["prompt_tokens"]:
+        at_s = datetime.fromisoformat(line["time"]).timestamp() - line["duration_ms"] / 1e3  # it was logged at its end
+    else:
+        return None
+    return at_s, names.index(line["expert"]), max(1, line["prompt_tokens"]), max(1, line["completion_tokens"])

@@ -203,6 +203,21 @@ def test_a_recorded_log_is_played(tmp_path: Path) -> None:
         simulate(made)
 
 
+def test_a_gateways_own_log_is_played(tmp_path: Path) -> None:
+    """As `serve.logs` writes it and `serve.meter` fills it; each request came its duration before its line."""
+    sent = {"event": "request", "expert": "only", "prompt_tokens": 50, "completion_tokens": 20, "outcome": "ok"}
+    lines = [
+        {"event": "started", "time": "2026-11-21T12:00:00.000000Z", "level": "info"},
+        sent | {"time": "2026-11-21T12:00:09.500000Z", "duration_ms": 1500.0},
+        sent | {"time": "2026-11-21T12:00:08.500000Z", "duration_ms": 2500.0},
+        sent | {"time": "2026-11-21T12:00:09.000000Z", "duration_ms": 0.2, "expert": "none", "prompt_tokens": 0},
+    ]
+    (tmp_path / "gateway.log").write_text("\n".join(map(json.dumps, lines)))
+    made = make_requests(plan(traffic={"requests_per_s": 1, "log": tmp_path / "gateway.log"}))
+    assert made.at_s.tolist() == [0.0, 2.0]
+    assert (made.prompt.tolist(), made.answer.tolist()) == ([50, 50], [20, 20])
+
+
 def test_experts_and_one_big_model_answer_the_same_requests() -> None:
     experts, big = compare(load_plan(ROOT / "deploy" / "plan.yaml").model_copy(
         update={"traffic": plan(traffic={"requests_per_s": 1, "hours": 1}).traffic}
