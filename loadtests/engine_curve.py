@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from protos.gateway_pb2_grpc import GatewayAsyncStub
 
 BATCHES: Final = (1, 2, 4, 8, 12, 16)
-PROMPTS: Final = (16, 64, 128, 192, 256, 512, 1024)
+PROMPTS: Final = (16, 48, 96, 144, 192, 240)  # tokens; each within one step
 ANSWER: Final = 64
+BESIDE: Final = 4  # sequences that run while prompts are sent beside them
 CHUNK_TOKENS: Final = 256  # max_num_batched_tokens of the OpenVINO engine, where the catalogue does not say
 
 
@@ -86,28 +87,48 @@ async def measure(target: str, expert: str, rounds: int, chunk_tokens: int) -> d
             answers = [await ask(stub, expert, words, 1) for _ in range(rounds)]
             points.append((answers[0].prompt_tokens, statistics.median(answer.ttft_s for answer in answers) * 1e3))
             print(f"{points[-1][0]:5} tokens: {points[-1][1]:7.1f} ms to the first", file=sys.stderr)
-    fitted = fit_prefill(points, steps[1], chunk_tokens)
-    return {"step_ms": {batch: round(value, 3) for batch, value in steps.items()}, **fitted}
+        beside_ms = statistics.median([await prompts_beside(stub, expert, steps[BESIDE]) for _ in range(rounds)])
+        print(f"a prompt of {points[0][0]} tokens costs those who run {beside_ms:.1f} ms", file=sys.stderr)
+    fitted = fit_prefill(points, steps[1], beside_ms)
+    return {
+        "step_ms": {batch: round(value, 3) for batch, value in steps.items()},
+        "chunk_tokens": chunk_tokens,
+        **fitted,
+    }
 
 
-def fit_prefill(points: Sequence[tuple[int, float]], step_ms: float, chunk_tokens: int) -> dict[str, Any]:
-    """Fit what prompts cost: TTFT = latency + steps x step + tokens x cost, of one prompt alone.
+async def prompts_beside(stub: GatewayAsyncStub, expert: str, step_ms: float) -> float:
+    """Return the milliseconds that each of many short prompts costs those who run meanwhile, beside their own steps."""
+    running = asyncio.gather(*(ask(stub, expert, 16, 2 * ANSWER) for _ in range(BESIDE)))
+    await asyncio.sleep(20 * step_ms / 1e3)
+    sent = 0
+    while not running.done():
+        await ask(stub, expert, PROMPTS[0], 1)
+        sent += 1
+        await asyncio.sleep(2 * step_ms / 1e3)
+    answers = await running
+    lost = [(answer.itl_s * 1e3 - step_ms) * (answer.completion_tokens - 1) for answer in answers]
+    return statistics.median(lost) / sent
 
-    A step costs what it costs, whether it decodes one sequence or begins a prompt: reading the weights. What is left
-    beside that, and grows with no token, lies outside the engine: gateway, ingress, network.
+
+def fit_prefill(points: Sequence[tuple[int, float]], step_ms: float, beside_ms: float) -> dict[str, float]:
+    """Fit what prompts cost: TTFT of one alone = latency + step + fixed + tokens x cost.
+
+    A step reads the weights whether it decodes or begins a prompt; that it does both costs a fixed time more, which the
+    first, smallest prompt shows to those who run beside it. What is left lies outside the engine: gateway, network.
 
     Args:
-        points: prompt tokens, and milliseconds to the first token.
+        points: prompt tokens, each within one step, and milliseconds to the first token; the smallest first.
         step_ms: of a step with one sequence.
-        chunk_tokens: that a step takes in at most.
+        beside_ms: that the smallest prompt costs others.
     """
     tokens, times = np.array(points, dtype=np.float64).T
-    cost, latency = np.polyfit(tokens, times - np.ceil(tokens / chunk_tokens) * step_ms, 1)
+    cost, alone = np.polyfit(tokens, times, 1)
+    fixed = min(max(0.0, beside_ms - cost * tokens[0]), max(0.0, alone - step_ms))
     return {
-        "chunk_tokens": chunk_tokens,
-        "prefill_ms": round(step_ms, 3),
+        "prefill_ms": round(float(fixed), 3),
         "prefill_ms_per_token": round(max(0.0, float(cost)), 5),
-        "latency_ms": round(max(0.0, float(latency)), 3),
+        "latency_ms": round(max(0.0, float(alone - step_ms - fixed)), 3),
     }
 
 

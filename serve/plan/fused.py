@@ -1,9 +1,10 @@
 """A replica whose steps decode and prefill at once (split-fuse), as OpenVINO GenAI and vLLM do: exact to the step.
 
 A step takes one token of every running sequence and, with what is left of `chunk_tokens`, prompts in the order of their
-arrival, several in one step or one over several. Its time is that of decoding alone, or `prefill_ms` where nobody
-decodes, and `prefill_ms_per_token` for each prompt token beside. Who comes during a step waits for its end. Steps that
-only decode are not events: the token clock of `serve.plan.replica` runs through them.
+arrival, several in one step or one over several. Its time is that of decoding alone (of one sequence where nobody
+decodes: the weights are read all the same) and, where it takes prompts in, `prefill_ms` and `prefill_ms_per_token`.
+Who comes during a step waits for its end. Steps that only decode are not events: the token clock of
+`serve.plan.replica` runs through them.
 """
 
 from __future__ import annotations
@@ -92,6 +93,6 @@ class FusedReplica(Replica):
             if not entry[1]:
                 self._prompts.popleft()
                 self._done.append((entry[0], entry[2]))
-        took = (self._step_s[others] if others else self._fixed_s) + self._per_token_s * (budget - left)
+        took = self._step_s[max(1, others)] + self._fixed_s + self._per_token_s * (budget - left)
         self._step_end = now + took
         self._step_rate = 1 / took if took else 0.0

@@ -71,7 +71,7 @@ def test_the_batch_slows_down_as_its_curve_says() -> None:
 
 def test_chunked_prefill_spares_those_who_run() -> None:
     """Whole prompts hold up everybody's next token at once; chunks spread it, and the newcomer waits longer."""
-    shape = {"prefill_ms_per_token": 2, "prefill_ms": 10, "slots": 8}
+    shape = {"prefill_ms_per_token": 2, "slots": 8}
     slow = {"prompt": {"median": 512, "sigma": 0}, "answer": {"median": 200, "sigma": 0}}
     traffic = {"requests_per_s": 0.4, "hours": 2}
     whole = simulate(plan(shape, slow, traffic=traffic)).latency["all"]
@@ -310,11 +310,11 @@ def test_the_load_is_of_what_the_engine_can_carry() -> None:
 
 
 def test_the_fit_finds_what_made_the_points() -> None:
-    points = [(n, 8 + -(-n // 256) * 10 + 0.2 * n) for n in (20, 70, 130, 256, 500, 1000)]
-    fitted = fit_prefill(points, 10.0, 256)
+    """Alone: 8 ms of way, 10 of a step, 5 for being a prompt, 0.2 a token; beside others only the last two count."""
+    points = [(n, 8 + 10 + 5 + 0.2 * n) for n in (20, 70, 130, 240)]
+    fitted = fit_prefill(points, step_ms=10.0, beside_ms=5 + 0.2 * 20)
     assert fitted == {
-        "chunk_tokens": 256,
-        "prefill_ms": 10.0,
+        "prefill_ms": pytest.approx(5.0),
         "prefill_ms_per_token": pytest.approx(0.2),
         "latency_ms": pytest.approx(8.0),
     }

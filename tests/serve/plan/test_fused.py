@@ -42,8 +42,9 @@ def every_step(requests: Requests) -> tuple[list[float], list[float]]:  # noqa: 
             left -= taken
             if not inside[0][1]:
                 begun.append(inside.pop(0))
-        base = step_s[len(decoding)] if decoding else ENGINE.prefill_ms / 1e3
-        now += base + (budget - left) * ENGINE.prefill_ms_per_token / 1e3
+        now += step_s[max(1, len(decoding))]
+        if budget > left:
+            now += (ENGINE.prefill_ms + (budget - left) * ENGINE.prefill_ms_per_token) / 1e3
         for entry in decoding:
             entry[2] -= 1
         for entry in begun:
@@ -83,8 +84,8 @@ def test_prompts_that_wait_together_share_a_step() -> None:
     at_s = np.array([0.0, 0.001, 0.002])
     waiting = Requests(at_s, np.zeros(3, dtype=int), np.full(3, 20), np.full(3, 5), 1.0)
     outcome = simulate(plan(1), requests=waiting).outcome
-    alone_s = 0.007 + 20 * 0.00025
-    assert outcome.first_s == pytest.approx([alone_s, *[alone_s + 0.008 + 40 * 0.00025] * 2])
+    alone_s = 0.008 + 0.007 + 20 * 0.00025
+    assert outcome.first_s == pytest.approx([alone_s, *[alone_s + 0.008 + 0.007 + 40 * 0.00025] * 2])
 
 
 def test_what_lies_beside_the_engine_delays_and_occupies_nothing() -> None:
