@@ -184,6 +184,23 @@ def test_scaling_and_monitoring_name_what_exists(documents: list[dict[str, Any]]
     assert service["spec"]["selector"].items() <= labels.items()
 
 
+def test_the_cluster_has_nodes_for_what_the_manifests_ask() -> None:
+    """deploy/eksctl.yaml beside the neuron overlay: instance, taint, number of nodes, service account."""
+    cluster = yaml.safe_load((ROOT / "deploy" / "eksctl.yaml").read_text())
+    assert cluster["metadata"]["version"] == VERSION
+    [nodes] = [group for group in cluster["managedNodeGroups"] if group["name"] == "neuron"]
+    service = of_kind(kustomize.render(K8S / "overlays" / "neuron"), "RayService")["spec"]["rayClusterConfig"]
+    [workers] = service["workerGroupSpecs"]
+    pod = workers["template"]["spec"]
+    assert pod["nodeSelector"] == {"node.kubernetes.io/instance-type": nodes["instanceType"]}
+    [taint] = nodes["taints"]
+    assert {key: taint[key] for key in ("key", "effect")}.items() <= pod["tolerations"][0].items()
+    assert nodes["desiredCapacity"] >= workers["minReplicas"]
+    assert nodes["maxSize"] == workers["maxReplicas"]
+    [identity] = cluster["iam"]["podIdentityAssociations"]
+    assert identity["serviceAccountName"] == pod["serviceAccountName"]
+
+
 def test_every_pod_is_under_a_policy_that_lets_its_traffic_pass(documents: list[dict[str, Any]]) -> None:
     policies = {d["metadata"]["name"]: d["spec"] for d in documents if d["kind"] == "NetworkPolicy"}
     assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
