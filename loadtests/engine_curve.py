@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 BATCHES: Final = (1, 2, 4, 8, 12, 16)
 PROMPTS: Final = (16, 48, 96, 144, 192, 240)  # tokens; each within one step
 ANSWER: Final = 64
-BESIDE: Final = 4  # sequences that run while prompts are sent beside them
+LONG: Final = 480  # tokens of a context beside which a short one is nothing
+BESIDE: Final = 4  # sequences that run while contexts are long, or prompts are sent beside them
 CHUNK_TOKENS: Final = 256  # max_num_batched_tokens of the OpenVINO engine, where the catalogue does not say
 
 
@@ -77,11 +78,11 @@ async def measure(target: str, expert: str, rounds: int, chunk_tokens: int) -> d
             await ask(stub, expert, 64, 8)
         steps = {}
         for batch in BATCHES:
-            answers: list[Answered] = []
-            for _ in range(rounds):
-                answers += await asyncio.gather(*(ask(stub, expert, 16, ANSWER) for _ in range(batch)))
-            steps[batch] = statistics.median(answer.itl_s for answer in answers) * 1e3
+            steps[batch] = await step_ms(stub, expert, batch, PROMPTS[0], rounds)
             print(f"{batch:3} at once: {steps[batch]:6.2f} ms a token", file=sys.stderr)
+        slow = await step_ms(stub, expert, BESIDE, LONG, rounds)
+        context = max(0.0, (slow - steps[BESIDE]) / (BESIDE * (LONG - PROMPTS[0])))
+        print(f"{BESIDE:3} at once, {LONG} tokens before each: {slow:6.2f} ms a token", file=sys.stderr)
         points = []
         for words in PROMPTS:
             answers = [await ask(stub, expert, words, 1) for _ in range(rounds)]
@@ -90,11 +91,21 @@ async def measure(target: str, expert: str, rounds: int, chunk_tokens: int) -> d
         beside_ms = statistics.median([await prompts_beside(stub, expert, steps[BESIDE]) for _ in range(rounds)])
         print(f"a prompt of {points[0][0]} tokens costs those who run {beside_ms:.1f} ms", file=sys.stderr)
     fitted = fit_prefill(points, steps[1], beside_ms)
+    held = PROMPTS[0] + ANSWER / 2  # the context that the steps above had
     return {
-        "step_ms": {batch: round(value, 3) for batch, value in steps.items()},
+        "step_ms": {batch: round(value - context * batch * held, 3) for batch, value in steps.items()},
+        "step_ms_per_context_token": round(context, 6),
         "chunk_tokens": chunk_tokens,
         **fitted,
     }
+
+
+async def step_ms(stub: GatewayAsyncStub, expert: str, batch: int, words: int, rounds: int) -> float:
+    """Return the median milliseconds between tokens of so many answers at once."""
+    answers: list[Answered] = []
+    for _ in range(rounds):
+        answers += await asyncio.gather(*(ask(stub, expert, words, ANSWER) for _ in range(batch)))
+    return statistics.median(answer.itl_s for answer in answers) * 1e3
 
 
 async def prompts_beside(stub: GatewayAsyncStub, expert: str, step_ms: float) -> float:

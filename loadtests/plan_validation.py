@@ -60,7 +60,9 @@ def draw(rate: float, seconds: float, seed: int) -> Requests:
 def carried(curve: dict[str, Any]) -> float:
     """Return the requests a second that keep every slot of the engine at work, prompts being prefilled beside."""
     engine = _engine(curve)
-    decode_s = statistics.mean(ANSWERS) * engine.step_s()[-1] / engine.slots
+    context = engine.slots * (statistics.mean(PROMPTS) + statistics.mean(ANSWERS) / 2)
+    step_s = engine.step_s()[-1] + context * engine.step_ms_per_context_token / 1e3
+    decode_s = statistics.mean(ANSWERS) * step_s / engine.slots
     return 1 / (decode_s + statistics.mean(PROMPTS) * engine.prefill_ms_per_token / 1e3)
 
 

@@ -30,6 +30,7 @@ class EngineModel(_Part):
     slots: int = Field(ge=1)  # sequences decoded at once
     queue: int = Field(default=32, ge=0)  # that may wait before them
     step_ms: dict[int, float]  # running sequences -> time of one decode step; between them straight lines
+    step_ms_per_context_token: float = Field(default=0.0, ge=0)  # beside: of every token in the caches of who runs
     prefill_ms: float = Field(default=0.0, ge=0)  # of any prompt; with chunk_tokens of any step that takes prompts in
     prefill_ms_per_token: float = Field(ge=0)
     chunk_tokens: int | None = Field(

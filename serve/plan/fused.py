@@ -10,7 +10,6 @@ Who comes during a step waits for its end. Steps that only decode are not events
 from __future__ import annotations
 
 from collections import deque
-from heapq import heappop, heappush
 from math import ceil, inf
 
 from serve.plan.description import EngineModel
@@ -23,8 +22,10 @@ class FusedReplica(Replica):
     def __init__(self, engine: EngineModel, expert: int, ready_at: float, chunk_tokens: int) -> None:
         super().__init__(engine, expert, ready_at)
         self._chunk = chunk_tokens
-        self._prompts: deque[list[int]] = deque()  # inside, not yet prefilled: request, tokens left, answer tokens
-        self._done: list[tuple[int, int]] = []  # request, answer tokens: prefilled when the mixed step ends
+        self._prompts: deque[list[int]] = (
+            deque()
+        )  # inside, not yet prefilled: request, tokens left, prompt and answer tokens
+        self._done: list[tuple[int, int, int]] = []  # request, prompt, answer: prefilled when the mixed step ends
         self._begin_at = inf  # the end of the decoding step after which prompts are taken in
         self._step_end = inf  # of the mixed step under way
         self._step_rate = 0.0
@@ -32,7 +33,7 @@ class FusedReplica(Replica):
     @property
     def running(self) -> list[int]:
         """See `Replica.running`."""
-        prefilling = [request for request, _ in self._done] + [entry[0] for entry in self._prompts]
+        prefilling = [entry[0] for entry in self._done] + [entry[0] for entry in self._prompts]
         return super().running + prefilling
 
     def add(self, now: float, request: int, prompt: int, answer: int) -> None:
@@ -56,15 +57,12 @@ class FusedReplica(Replica):
     def happen(self, now: float, first_s: list[float], end_s: list[float]) -> None:
         """See `Replica.happen`. Between two steps: every event is the end of one."""
         self._move(now)
-        self._clock = clock = float(round(self._clock))
-        for request, answer in self._done:
+        self._clock = float(round(self._clock))
+        for request, prompt, answer in self._done:
             first_s[request] = now
-            heappush(self._running, (clock + answer - 1, request))
+            self._enter(request, prompt, answer)
         self._done, self._step_end, self._begin_at = [], inf, inf
-        running = self._running
-        while running and running[0][0] <= clock:
-            end_s[heappop(running)[1]] = now
-            self.load -= 1
+        self._leave(now, self._clock, end_s)
         if self._prompts or (self.queue and self._has_room()):
             self._begin_step(now)
 
@@ -81,7 +79,7 @@ class FusedReplica(Replica):
         """Begin a mixed step: fill what decoding leaves of the chunk with prompts."""
         while self.queue and self._has_room():
             request, prompt, answer = self.queue.popleft()
-            self._prompts.append([request, self._engine.prefill_tokens(prompt), answer])
+            self._prompts.append([request, self._engine.prefill_tokens(prompt), prompt, answer])
         others = len(self._running)
         budget = max(1, self._chunk - others)
         left = budget
@@ -92,7 +90,7 @@ class FusedReplica(Replica):
             left -= taken
             if not entry[1]:
                 self._prompts.popleft()
-                self._done.append((entry[0], entry[2]))
-        took = self._step_s[max(1, others)] + self._fixed_s + self._per_token_s * (budget - left)
+                self._done.append((entry[0], entry[2], entry[3]))
+        took = (self._decode_s() if others else self._step_s[1]) + self._fixed_s + self._per_token_s * (budget - left)
         self._step_end = now + took
         self._step_rate = 1 / took if took else 0.0

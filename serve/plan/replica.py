@@ -2,7 +2,8 @@
 
 All running sequences gain a token at each step, so each is done when the replica's token clock has moved on by its
 answer's length: a heap of clock values is the batch, and the clock's rate, 1 / step time of so many sequences,
-changes only when somebody enters or leaves. A prompt is prefilled before it joins, whole and one at a time, between
+changes only when somebody enters or leaves; what its context adds to a step is taken as that of its half-made answer.
+A prompt is prefilled before it joins, whole and one at a time, between
 two steps, as compiled graphs do it; `serve.plan.fused` is the engine that mixes both. Times are seconds of the
 simulation.
 """
@@ -33,9 +34,11 @@ class Replica:
         self._engine = engine
         self._step_s = engine.step_s()
         self._fixed_s, self._per_token_s = engine.prefill_ms / 1e3, engine.prefill_ms_per_token / 1e3
-        self._running: list[tuple[float, int]] = []  # heap: (clock at the end, request)
+        self._per_context_s = engine.step_ms_per_context_token / 1e3
+        self._running: list[tuple[float, int, float]] = []  # heap: (clock at the end, request, context)
+        self._context = 0.0  # tokens in the caches of those who run
         self._clock = self._then = 0.0
-        self._prefilling: tuple[int, int] | None = None  # request, answer tokens
+        self._prefilling: tuple[int, int, int] | None = None  # request, prompt and answer tokens
         self._prefill_end = inf
         self._prefill_rate = 0.0  # tokens a second that running sequences get meanwhile
 
@@ -43,7 +46,7 @@ class Replica:
     def running(self) -> list[int]:
         """The requests inside, those that wait included."""
         prefilling = [self._prefilling[0]] if self._prefilling else []
-        return [request for _, request in self._running] + prefilling + [entry[0] for entry in self.queue]
+        return [entry[1] for entry in self._running] + prefilling + [entry[0] for entry in self.queue]
 
     def add(self, now: float, request: int, prompt: int, answer: int) -> None:
         """Take a request into the queue, and into prefill when there is room."""
@@ -65,11 +68,8 @@ class Replica:
         self._move(now)
         if now >= self._prefill_end:
             self._join(now, first_s, end_s)
-        running, clock = self._running, self._clock + NEAR
-        while running and running[0][0] <= clock:
-            end_s[heappop(running)[1]] = now
-            self.load -= 1
-        if self._prefilling is None and self.queue and len(running) < self.slots:
+        self._leave(now, self._clock + NEAR, end_s)
+        if self._prefilling is None and self.queue and len(self._running) < self.slots:
             self._begin_prefill(now)
 
     def _is_busy(self) -> bool:
@@ -78,8 +78,24 @@ class Replica:
     def _rate(self) -> float:
         if self._prefilling is not None:
             return self._prefill_rate
-        count = len(self._running)
-        return 1 / self._step_s[count] if count else 0.0
+        return 1 / self._decode_s() if self._running else 0.0
+
+    def _decode_s(self) -> float:
+        """Seconds of a step of those who run; 0 when nobody does."""
+        return self._step_s[len(self._running)] + self._per_context_s * self._context
+
+    def _enter(self, request: int, prompt: int, answer: int) -> None:
+        context = prompt + answer / 2
+        self._context += context
+        heappush(self._running, (self._clock + answer - 1, request, context))
+
+    def _leave(self, now: float, clock: float, end_s: list[float]) -> None:
+        running = self._running
+        while running and running[0][0] <= clock:
+            _, request, context = heappop(running)
+            end_s[request] = now
+            self._context = self._context - context if running else 0.0
+            self.load -= 1
 
     def _move(self, now: float) -> None:
         if self._is_busy():
@@ -90,14 +106,14 @@ class Replica:
     def _begin_prefill(self, now: float) -> None:
         request, prompt, answer = self.queue.popleft()
         others = len(self._running)
-        took = self._fixed_s + self._per_token_s * self._engine.prefill_tokens(prompt) + self._step_s[others]
-        self._prefilling = (request, answer)
+        took = self._fixed_s + self._per_token_s * self._engine.prefill_tokens(prompt) + self._decode_s()
+        self._prefilling = (request, prompt, answer)
         self._prefill_end = now + took
         self._prefill_rate = 1 / took if others and took else 0.0
 
     def _join(self, now: float, first_s: list[float], end_s: list[float]) -> None:
         assert self._prefilling is not None  # an end was announced
-        request, answer = self._prefilling
+        request, prompt, answer = self._prefilling
         self._prefilling, self._prefill_end = None, inf
         first_s[request] = now
-        heappush(self._running, (self._clock + answer - 1, request))
+        self._enter(request, prompt, answer)

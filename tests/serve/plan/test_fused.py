@@ -13,6 +13,7 @@ ENGINE = EngineModel(
     slots=4,
     queue=1_000_000,
     step_ms={1: 8, 4: 14},
+    step_ms_per_context_token=0.004,
     prefill_ms=7,
     prefill_ms_per_token=0.25,
     chunk_tokens=64,
@@ -25,6 +26,7 @@ ENGINE = EngineModel(
 def every_step(requests: Requests) -> tuple[list[float], list[float]]:  # noqa: C901 -- plain on purpose
     """What the engine's scheduler does, one step after another: decode all, fill the chunk with prompts in order."""
     step_s = ENGINE.step_s()
+    held = requests.prompt + requests.answer / 2
     waiting = [[i, int(p), int(a)] for i, (p, a) in enumerate(zip(requests.prompt, requests.answer, strict=True))]
     first, end, now = [inf] * len(requests), [inf] * len(requests), 0.0
     inside: list[list[int]] = []
@@ -43,6 +45,7 @@ def every_step(requests: Requests) -> tuple[list[float], list[float]]:  # noqa: 
             if not inside[0][1]:
                 begun.append(inside.pop(0))
         now += step_s[max(1, len(decoding))]
+        now += sum(held[entry[0]] for entry in decoding) * ENGINE.step_ms_per_context_token / 1e3
         if budget > left:
             now += (ENGINE.prefill_ms + (budget - left) * ENGINE.prefill_ms_per_token) / 1e3
         for entry in decoding:
@@ -85,7 +88,7 @@ def test_prompts_that_wait_together_share_a_step() -> None:
     waiting = Requests(at_s, np.zeros(3, dtype=int), np.full(3, 20), np.full(3, 5), 1.0)
     outcome = simulate(plan(1), requests=waiting).outcome
     alone_s = 0.008 + 0.007 + 20 * 0.00025
-    assert outcome.first_s == pytest.approx([alone_s, *[alone_s + 0.008 + 0.007 + 40 * 0.00025] * 2])
+    assert outcome.first_s == pytest.approx([alone_s, *[alone_s + 0.008 + 22.5 * 4e-6 + 0.007 + 40 * 0.00025] * 2])
 
 
 def test_what_lies_beside_the_engine_delays_and_occupies_nothing() -> None:
