@@ -46,6 +46,7 @@ class Answered:
     itl_s: float
     prompt_tokens: int
     completion_tokens: int
+    stamps: tuple[tuple[float, int], ...]  # when a message came, and the tokens that had come with it
 
 
 async def ask(stub: GatewayAsyncStub, expert: str, words: int, max_tokens: int) -> Answered:
@@ -56,18 +57,19 @@ async def ask(stub: GatewayAsyncStub, expert: str, words: int, max_tokens: int) 
         sampling=chat_pb2.Sampling(max_tokens=max_tokens, temperature=0),
     )
     began = time.perf_counter()
-    first = last = 0.0
-    summary = None
+    stamps: list[tuple[float, int]] = []
+    so_far, summary = 0, None
     async for chunk in stub.Generate(request, timeout=300):
         if chunk.token_count:
-            last = time.perf_counter()
-            first = first or last
+            so_far += chunk.token_count
+            stamps.append((time.perf_counter(), so_far))
         if chunk.HasField("summary"):
             summary = chunk.summary
     if summary is None:
         raise RuntimeError("the stream ended without its summary")
-    made = summary.usage.completion_tokens
-    return Answered(first - began, (last - first) / max(made - 1, 1), summary.usage.prompt_tokens, made)
+    made, (first, last) = summary.usage.completion_tokens, (stamps[0][0], stamps[-1][0])
+    itl_s = (last - first) / max(made - 1, 1)
+    return Answered(first - began, itl_s, summary.usage.prompt_tokens, made, tuple(stamps))
 
 
 async def measure(target: str, expert: str, rounds: int, chunk_tokens: int) -> dict[str, Any]:
@@ -101,11 +103,25 @@ async def measure(target: str, expert: str, rounds: int, chunk_tokens: int) -> d
 
 
 async def step_ms(stub: GatewayAsyncStub, expert: str, batch: int, words: int, rounds: int) -> float:
-    """Return the median milliseconds between tokens of so many answers at once."""
-    answers: list[Answered] = []
+    """Return the median milliseconds between tokens of so many answers at once, while all of them run."""
+    found: list[float] = []
     for _ in range(rounds):
-        answers += await asyncio.gather(*(ask(stub, expert, words, ANSWER) for _ in range(batch)))
-    return statistics.median(answer.itl_s for answer in answers) * 1e3
+        found += together(await asyncio.gather(*(ask(stub, expert, words, ANSWER) for _ in range(batch))))
+    return statistics.median(found)
+
+
+def together(answers: Sequence[Answered]) -> list[float]:
+    """Return each answer's milliseconds a token from when the last of them had begun until the first one ended.
+
+    Before, the others' prompts are prefilled beside it; afterwards there are fewer.
+    """
+    begin, end = max(a.stamps[0][0] for a in answers), min(a.stamps[-1][0] for a in answers)
+    found = []
+    for answer in answers:
+        inside = [(at, made) for at, made in answer.stamps if begin <= at <= end]
+        if len(inside) > 1:
+            found.append((inside[-1][0] - inside[0][0]) / (inside[-1][1] - inside[0][1]) * 1e3)
+    return found
 
 
 async def prompts_beside(stub: GatewayAsyncStub, expert: str, step_ms: float) -> float:

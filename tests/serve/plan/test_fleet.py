@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from loadtests.engine_curve import fit_prefill
+from loadtests.engine_curve import Answered, fit_prefill, together
 from loadtests.plan_validation import carried, draw, simulated
 from serve import cli
 from serve.plan.description import Plan, PlanError, load_plan
@@ -284,6 +284,7 @@ def test_the_table_shows_every_name_in_80_columns() -> None:
     assert len(told.splitlines()) == 2 + 2 + len(described.experts) + 1
 
 
+KINDS = {"measured", "published", "estimated"}
 CURVE = {
     "step_ms": {"1": 10, "16": 20},
     "prefill_ms": 10,
@@ -293,6 +294,15 @@ CURVE = {
     "slots": 16,
     "source": "made up",
 }
+
+
+@pytest.mark.parametrize("name", ["plan.yaml", "plan.cpu.yaml"])
+def test_the_shipped_plans_say_where_their_curves_come_from(name: str) -> None:
+    described = load_plan(ROOT / "deploy" / name)
+    short = plan(traffic={"requests_per_s": 2, "hours": 0.5}).traffic
+    result = simulate(described.model_copy(update={"traffic": short}))
+    assert result.usd_per_hour > 0
+    assert all(source.split()[0].rstrip(":") in KINDS for source in result.as_dict()["sources"].values())
 
 
 def test_validation_simulates_the_requests_it_sent() -> None:
@@ -318,6 +328,14 @@ def test_the_fit_finds_what_made_the_points() -> None:
         "prefill_ms_per_token": pytest.approx(0.2),
         "latency_ms": pytest.approx(8.0),
     }
+
+
+def test_a_step_is_timed_while_all_run() -> None:
+    """Two answers at 10 ms a token; until 0.5 s the first one waits 100 ms a token for the other's prompt."""
+    slow = [(0.1 * n, n) for n in range(1, 6)] + [(0.5 + 0.01 * n, 5 + n) for n in range(1, 40)]
+    late = [(0.5 + 0.01 * n, n + 1) for n in range(60)]
+    answers = [Answered(0.1, 0.1, 20, len(stamps), tuple(stamps)) for stamps in (slow, late)]
+    assert together(answers) == pytest.approx([10.0, 10.0])
 
 
 def test_a_plan_names_a_measured_curve(tmp_path: Path) -> None:
