@@ -23,7 +23,7 @@ from router.conversation import thread_of
 from router.dataset import Row, read_seeds
 from router.gate import TOOL_CALLER, Gate
 from router.leaning import FOLLOW_UP
-from router.policy import ExpertState, Policy, Wishes, decide
+from router.policy import ExpertState, Policy, decide
 from router.policy_file import policy_of
 from router.readings import read_readings
 from router.router import Router
@@ -44,12 +44,14 @@ class Point:
         follow_ups: turns tagged as follow-ups.
         changes: turns that begin another subject, whoever answers it.
         moves: those of them that the expert of the turn before may not answer.
+        stays: share of the follow-ups which that expert may answer that go to it; each other one loses its cache.
     """
 
     gain: float | None
     follow_ups: tuple[float, float, float]
     changes: tuple[float, float, float]
     moves: tuple[float, float, float]
+    stays: tuple[float, float, float]
 
 
 def conversations(rows: Sequence[Row]) -> list[Row]:
@@ -77,8 +79,8 @@ def held_out_gates(rows: Sequence[Row], folds: int, shipped: Artifact, seed: int
     return gates
 
 
-def hits(rows: Sequence[Row], gates: Sequence[Gate], policy: Policy, *, alone: bool = False) -> Bools:
-    """Decide every row by the gate that did not see it, (n,); `alone` forgets who answered before."""
+def choices(rows: Sequence[Row], gates: Sequence[Gate], policy: Policy, *, alone: bool = False) -> list[str]:
+    """Decide every row by the gate that did not see it; `alone` forgets who answered before."""
     found = []
     for row in rows:
         gate = gates[fold_of(row, len(gates))]
@@ -86,27 +88,31 @@ def hits(rows: Sequence[Row], gates: Sequence[Gate], policy: Policy, *, alone: b
         if alone:
             made = decide(gate.by_expert(row.query), states, policy, prompt_tokens=0, router_version="")
         else:
-            made = Router(gate, policy).route(row.query, states, wishes=Wishes())
-        found.append(made.expert in row.labels)
-    return np.array(found, dtype=np.bool_)
+            made = Router(gate, policy).route(row.query, states)
+        found.append(made.expert)
+    return found
 
 
-def is_move(row: Row, gates: Sequence[Gate]) -> bool:
-    """Say whether the expert whom the turn before belongs to may not answer this one."""
+def expert_before(row: Row, gates: Sequence[Gate]) -> str:
+    """Name whom the conversation belonged to before its last user turn."""
     gate = gates[fold_of(row, len(gates))]
     places = [at for at, turn in enumerate(row.query.turns) if turn.role == "user"]
     before = gate.by_expert(replace(row.query, turns=row.query.turns[: places[-2] + 1]))
-    return max(before, key=lambda name: before[name]) not in row.labels
+    return max(before, key=lambda name: before[name])
 
 
 def curve(rows: Sequence[Row], gates: Sequence[Gate], policy: Policy, seed: int) -> list[Point]:
     """Measure every gain on the same rows, and first a router without memory."""
+    before = [expert_before(row, gates) for row in rows]
     follows = np.array([FOLLOW_UP in row.tags for row in rows], dtype=np.bool_)
-    moves = np.array([is_move(row, gates) for row in rows], dtype=np.bool_) & ~follows
+    belongs = np.array([expert in row.labels for expert, row in zip(before, rows, strict=True)], dtype=np.bool_)
     found = []
     for gain in (None, *GAINS):
-        hit = hits(rows, gates, replace(policy, switch_gain=gain or 0.0), alone=gain is None)
-        found.append(Point(gain, *(_share(hit[kept], seed) for kept in (follows, ~follows, moves))))
+        chosen = choices(rows, gates, replace(policy, switch_gain=gain or 0.0), alone=gain is None)
+        hit = np.array([expert in row.labels for expert, row in zip(chosen, rows, strict=True)], dtype=np.bool_)
+        stays = np.array([one == other for one, other in zip(chosen, before, strict=True)], dtype=np.bool_)
+        parts = (hit[follows], hit[~follows], hit[~follows & ~belongs], stays[follows & belongs])
+        found.append(Point(gain, *(_share(part, seed) for part in parts)))
     return found
 
 
@@ -122,12 +128,17 @@ def _share(hit: Bools, seed: int) -> tuple[float, float, float]:
 def report(rows: Sequence[Row], points: Sequence[Point], console: Console) -> None:
     """Print the curve."""
     table = Table(title=f"last turns of {len(rows)} conversations, each by a router that did not see it")
-    for title in ("switch_gain", "follow-ups", "changes of subject", "of them, to another expert"):
+    for title in (
+        "switch_gain",
+        "follow-ups",
+        "changes of subject",
+        "of them, to another expert",
+        "follow-ups that stay",
+    ):
         table.add_column(title, justify="right")
     for point in points:
-        cells = (
-            f"{one:.3f} ({low:.3f}-{high:.3f})" for one, low, high in (point.follow_ups, point.changes, point.moves)
-        )
+        shares = (point.follow_ups, point.changes, point.moves, point.stays)
+        cells = (f"{one:.3f} ({low:.3f}-{high:.3f})" for one, low, high in shares)
         table.add_row("no memory" if point.gain is None else f"{point.gain:g}", *cells)
     console.print(table)
 
@@ -142,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON line last")
     options = parser.parse_args(arguments)
-    console, shipped = Console(), load(options.artifact)
+    console, shipped = Console(width=120), load(options.artifact)
     rows = read_seeds(options.seeds) + read_readings(options.readings)
     with Progress(console=console, transient=True) as progress:
         gates = held_out_gates(rows, options.folds, shipped, options.seed, progress)
@@ -150,11 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     points = curve(tested, gates, policy_of(shipped), options.seed)
     report(tested, points, console)
     if options.json:
-        print(
-            json.dumps(
-                {str(point.gain): {name: getattr(point, name)[0] for name in Point.__slots__[1:]} for point in points}
-            )
-        )
+        line = {str(point.gain): {name: getattr(point, name)[0] for name in Point.__slots__[1:]} for point in points}
+        print(json.dumps(line))
     return 0
 
 
