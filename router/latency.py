@@ -6,6 +6,7 @@ other work on the machine added. Timings are worth something on a quiet machine 
 """
 
 import argparse
+import gc
 import json
 import os
 import random
@@ -150,6 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     router, rows = Router.load(options.artifact), read_rows(options.data)
     states = [ExpertState(name, WINDOW, True, 0, 1, 0.0) for name in router.gate.experts]
     queries = drawn(rows, options.seed)
+    gc.collect()
+    gc.freeze()  # as the gateway does once it is up: the rows in memory are no part of a decision
     with Progress(console=console, transient=True) as progress:
         inputs = hostile()
         task = progress.add_task("warming up", total=options.draws)

@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 from pathlib import Path
@@ -12,10 +13,11 @@ from router.router import Router
 
 @pytest.fixture(autouse=True)
 def cores() -> object:
-    """Give the process back the cores it had."""
+    """Give the process back the cores it had, and its garbage."""
     before = os.sched_getaffinity(0)
     yield
     os.sched_setaffinity(0, before)
+    gc.unfreeze()
 
 
 def test_every_source_is_drawn_as_often_and_the_same_every_time() -> None:
