@@ -19,7 +19,7 @@ from router.abstention import control_risk
 from router.artifact import DEFAULT_PATH, load, save
 from router.calibrate_knob import calibrate_knob
 from router.crossval import HeldOut, truth
-from router.dataset import read_rows, without_duplicates
+from router.dataset import read_rows, source_weights, without_duplicates
 from router.errors import RouterError
 from router.gate import TOOL_CALLER, Gate, sigmoid
 from router.heads import Doubles, featurize_all
@@ -103,13 +103,6 @@ def expected_calibration_error(confidence: Doubles, hit: Bools, weight: Doubles 
     return sum(gaps) / float(mass.sum()) if len(hit) else 0.0
 
 
-def source_weights(sources: Sequence[str] | np.ndarray[Any, Any]) -> Doubles:
-    """Weigh rows so that every source counts the same, mean 1."""
-    _, inverse, counts = np.unique(np.asarray(sources), return_inverse=True, return_counts=True)
-    raw = 1.0 / counts[inverse]
-    return np.asarray(raw / raw.mean(), dtype=np.float64)
-
-
 def _top(held: HeldOut) -> tuple[Doubles, Bools]:
     """Pick the best head's logit and whether it was right."""
     best = held.logits.argmax(axis=1)
@@ -138,7 +131,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--target-cost", type=float, help="set the knob: share of the cost of quality alone, 0..1")
     target.add_argument("--target-quality", type=float, help="set the knob: share of the best quality to keep, 0..1")
-    parser.add_argument("--prices", type=Path, help="JSON {expert: {prompt, completion}}, USD per million tokens")
+    parser.add_argument(
+        "--prices", type=Path, help="JSON {expert: {prompt, completion}}, USD per million tokens; for a target"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of splits and bootstrap draws")
     parser.add_argument("--json", action="store_true", help="print one JSON line last")
     options = parser.parse_args(arguments)

@@ -123,6 +123,13 @@ def weights(rows: Sequence[Row]) -> Doubles:
     return np.asarray(raw / raw.mean(), dtype=np.float64)
 
 
+def source_weights(sources: Sequence[str] | np.ndarray[Any, Any]) -> Doubles:
+    """Weigh rows so that every source counts the same, mean 1."""
+    _, inverse, counts = np.unique(np.asarray(sources), return_inverse=True, return_counts=True)
+    raw = 1.0 / counts[inverse]
+    return np.asarray(raw / raw.mean(), dtype=np.float64)
+
+
 def digest(path: Path) -> str:
     """Shorten a file's SHA-256 to twelve hex digits, for the artefact's record of its data."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

@@ -18,28 +18,32 @@ from rich.table import Table
 
 from router import baselines
 from router.calibrate import expected_calibration_error
-from router.dataset import Row, read_rows
+from router.calibrate_knob import halves
+from router.dataset import Row, read_rows, source_weights
 from router.decision import Reason, RouteDecision
 from router.gate import TOOL_CALLER
+from router.heads import Bools, Doubles
 from router.policy import ExpertState
 from router.router import Router
-from router.tradeoff import Prices, curve_of, field_of, fit_table, read_prices, states_of
+from router.tradeoff import REFERENCE_PRICES, curve_of, field_of, fit_table, read_prices, states_of
 
-EXAMPLE_PRICES = {
-    name: Prices(price, price)
-    for name, price in {"generalist": 1.0, "advisor": 4.0, "coder": 4.0, "researcher": 4.0, "tool-caller": 4.0}.items()
-}  # for the report's cost-quality curve where no prices are given: equal ones have no curve
 CONTEXT_WINDOW = 1 << 30  # evaluation judges words; no row may be moved for its length
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The router on labelled rows, and each baseline's mean over sources."""
+    """The router on labelled rows, and each baseline's mean over sources.
+
+    Attributes:
+        ece: expected calibration error of the chosen expert's probability, rows counting the same.
+        by_source: the same with sources counting the same, and the accuracy of the surest 80 % of the rows either way.
+    """
 
     n: int
     macro_accuracy: float
     micro_accuracy: float
     ece: float
+    by_source: dict[str, float]
     abstained: float
     per_source: dict[str, dict[str, float]]
     latency_us: dict[str, float]
@@ -60,16 +64,30 @@ def evaluate(router: Router, rows: Sequence[Row], others: dict[str, baselines.Ch
         str(source): {"n": int((sources == source).sum()), "accuracy": float(hits[sources == source].mean())}
         for source in np.unique(sources)
     }
+    confidence = np.array([made.confidence for made in decisions])
+    weight = source_weights(sources)
     return Scores(
         n=len(rows),
         macro_accuracy=float(np.mean([found["accuracy"] for found in per_source.values()])),
         micro_accuracy=float(hits.mean()),
-        ece=expected_calibration_error(np.array([made.confidence for made in decisions]), hits),
+        ece=expected_calibration_error(confidence, hits),
+        by_source={
+            "ece": expected_calibration_error(confidence, hits, weight),
+            "accuracy_at_80": _surest(confidence, hits, weight),
+            "accuracy_at_80_of_rows": _surest(confidence, hits, np.ones(len(hits))),
+        },
         abstained=float(np.mean([made.reason is Reason.ABSTAINED for made in decisions])),
         per_source=per_source,
         latency_us=_latency(decisions),
         baselines={name: _macro(baselines.accuracy_by_source(choose, rows)) for name, choose in others.items()},
     )
+
+
+def _surest(confidence: Doubles, hits: Bools, weight: Doubles, coverage: float = 0.8) -> float:
+    """Measure the accuracy of the surest share of the rows, by weight."""
+    order = np.argsort(-confidence, kind="stable")
+    kept = np.cumsum(weight[order]) <= coverage * weight.sum() + 1e-9
+    return float(np.average(hits[order][kept], weights=weight[order][kept])) if kept.any() else 0.0
 
 
 def _latency(decisions: Sequence[RouteDecision]) -> dict[str, float]:
@@ -98,7 +116,12 @@ def report(scores: Scores, console: Console) -> None:
     for name, value in scores.baselines.items():
         table.add_row(f"{name} (mean over sources)", "", f"{value:.3f}")
     console.print(table)
-    console.print(f"ECE {scores.ece:.3f}, abstained {scores.abstained:.1%}")
+    same = scores.by_source
+    console.print(
+        f"ECE {scores.ece:.3f} over rows, {same['ece']:.3f} over sources; accuracy at 80 % coverage "
+        f"{same['accuracy_at_80_of_rows']:.3f} over rows, {same['accuracy_at_80']:.3f} over sources; "
+        f"abstained {scores.abstained:.1%}"
+    )
     console.print("decision time " + ", ".join(f"{name} {value:.0f} µs" for name, value in scores.latency_us.items()))
 
 
@@ -126,7 +149,7 @@ def _draw(router: Router, rows: Sequence[Row], options: argparse.Namespace, cons
     """Write the report's diagrams."""
     from router import figures  # noqa: PLC0415 - needs matplotlib
 
-    prices = read_prices(options.prices) if options.prices else EXAMPLE_PRICES
+    prices = read_prices(options.prices) if options.prices else REFERENCE_PRICES
     named = options.prices.name if options.prices else "an example, generalist 1, every other expert 4"
     states = states_of(router.gate.experts, prices)
     policy = router.policy_in_force
@@ -136,8 +159,9 @@ def _draw(router: Router, rows: Sequence[Row], options: argparse.Namespace, cons
         **_sureness(router, rows),
     )
     field = field_of(router.gate, rows, states, policy.objective.knob, policy.abstain_below)
-    knob = replace(policy.objective.knob, table=fit_table(field))
-    for path in figures.write_report(judged, curve_of(field, knob, options.seed), named, options.report):
+    fitted, held = halves([str(at) for at in range(len(rows))], options.seed)
+    knob = replace(policy.objective.knob, table=fit_table(field.part(fitted)))
+    for path in figures.write_report(judged, curve_of(field.part(held), knob, options.seed), named, options.report):
         console.print(f"wrote {path}")
 
 

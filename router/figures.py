@@ -20,7 +20,7 @@ from router.tradeoff import Curve
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DPI = 110
+DPI = 100
 INK, ACCENT, FAINT = "#1f2933", "#2563eb", "#c3cfd9"
 
 
@@ -102,7 +102,7 @@ def _drawn(path: Path, draw: Callable[["Axes"], None]) -> Path:
     draw(axes)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    figure.savefig(path)
+    figure.savefig(path, pil_kwargs={"optimize": True})
     return path
 
 
@@ -110,14 +110,19 @@ def _reliability(axes: "Axes", judged: Judged) -> None:
     """Confidence against accuracy; the area of a point is its rows."""
     bins = reliability_bins(judged.confidence, judged.right)
     largest = max(count for _, _, count in bins)
+    means, shares = [mean for mean, _, _ in bins], [share for _, share, _ in bins]
     axes.plot([0, 1], [0, 1], color=FAINT, linestyle="--", label="as good as it says")
-    axes.scatter(
-        [mean for mean, _, _ in bins],
-        [share for _, share, _ in bins],
-        s=[20 + 300 * count / largest for _, _, count in bins],
+    axes.bar(
+        means, [0.25 * count / largest for _, _, count in bins], 0.03, color=FAINT, alpha=0.6, label="how many rows"
+    )
+    axes.errorbar(
+        means,
+        shares,
+        yerr=_wilson(shares, [count for _, _, count in bins]),
         color=ACCENT,
-        alpha=0.8,
-        label="rows in a bin",
+        marker="o",
+        capsize=2,
+        label="how good it is, 95 % interval",
     )
     error = expected_calibration_error(judged.confidence, judged.right)
     axes.set(
@@ -130,6 +135,14 @@ def _reliability(axes: "Axes", judged: Judged) -> None:
     axes.legend(loc="upper left", frameon=False)
 
 
+def _wilson(shares: Sequence[float], counts: Sequence[int]) -> Doubles:
+    """Return how far the 95 % interval of each share reaches down and up, (2, n) (Wilson 1927)."""
+    share, count, z = np.array(shares), np.array(counts), 1.96
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
+    return np.asarray(np.maximum([share - (middle - half), middle + half - share], 0.0), dtype=np.float64)
+
+
 def _confusion(axes: "Axes", judged: Judged) -> None:
     """Who should have answered, and who did."""
     names = sorted({label for labels in judged.labels for label in labels} | set(judged.chosen))
@@ -139,7 +152,8 @@ def _confusion(axes: "Axes", judged: Judged) -> None:
         colour = "white" if shares[down, across] > 0.6 else INK
         axes.text(across, down, f"{shares[down, across]:.2f}", ha="center", va="center", color=colour)
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
-    axes.set_yticks(range(len(names)), names)
+    rows = [sum(labels[0] == name for labels in judged.labels) for name in names]
+    axes.set_yticks(range(len(names)), [f"{name}\n{count} rows" for name, count in zip(names, rows, strict=True)])
     axes.set(xlabel="chosen", ylabel="best label", title=f"Who is taken for whom ({len(judged.chosen)} rows)")
 
 
@@ -148,7 +162,9 @@ def _risk_coverage(axes: "Axes", judged: Judged) -> None:
     coverage, risk = risk_by_coverage(judged.confidence, judged.right)
     at80 = risk[max(0, int(0.8 * len(risk)) - 1)]
     axes.plot(coverage, risk, color=ACCENT)
-    axes.axvline(0.8, color=FAINT, linestyle="--")
+    axes.plot([0, 0.8, 0.8], [at80, at80, 0], color=FAINT, linestyle="--")
+    axes.plot(0.8, at80, color=ACCENT, marker="o")
+    axes.annotate(f"{at80:.3f} of 80 %", (0.8, at80), (-8, 8), textcoords="offset points", ha="right")
     axes.set(
         xlim=(0, 1.0),
         ylim=(0, None),
@@ -160,8 +176,21 @@ def _risk_coverage(axes: "Axes", judged: Judged) -> None:
 
 def _cost_quality(axes: "Axes", curve: Curve, prices: str) -> None:
     """The knob's 21 settings."""
-    low, high = curve.quality - curve.quality_ci[:, 0], curve.quality_ci[:, 1] - curve.quality
-    axes.errorbar(curve.cost, curve.quality, yerr=np.clip([low, high], 0.0, None), color=ACCENT, marker="o", capsize=2)
+    reach = [
+        np.clip([value - band[:, 0], band[:, 1] - value], 0.0, None)
+        for value, band in ((curve.cost, curve.cost_ci), (curve.quality, curve.quality_ci))
+    ]
+    axes.errorbar(
+        curve.cost,
+        curve.quality,
+        xerr=reach[0],
+        yerr=reach[1],
+        color=ACCENT,
+        marker="o",
+        markersize=4,
+        capsize=2,
+        label="the knob's 21 settings, on rows it was not fitted on",
+    )
     axes.plot([curve.cost[-1], 1.0], [curve.quality[-1], 1.0], color=FAINT, linestyle="--", label="mixing the two ends")
     for at in (0, 10, 20):
         axes.annotate(

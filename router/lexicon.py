@@ -7,7 +7,7 @@ hand-written; matching is dictionary look-ups alone, bounded by the caps below.
 
 import gzip
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -38,14 +38,14 @@ class Lexicon:
         stems: beginnings of words to concepts.
         inner: forms found anywhere inside a word of a script without spaces.
         openers: first words of phrases.
-        heads: first three letters of stems.
+        heads: first three letters of stems, and how long the stems are that begin so, the longest first.
     """
 
     exact: dict[str, tuple[str, ...]]
     stems: dict[str, tuple[str, ...]]
     inner: dict[str, tuple[str, ...]]
     openers: frozenset[str]
-    heads: frozenset[str]
+    heads: dict[str, tuple[int, ...]]
 
     def concepts(self, words: Sequence[str]) -> list[str]:
         """Name the concepts in order, at most `MAX_CONCEPTS`; a word gives those of its longest form."""
@@ -69,7 +69,7 @@ class Lexicon:
             return 1, self.exact[word]
         if not word.isascii() and is_unspaced(word[0]):
             return 1, list(self._inside(word[:LONGEST_RUN]))
-        for size in range(len(word), 2, -1) if word[:3] in self.heads else ():
+        for size in self.heads.get(word[:3], ()):  # a size beyond the word's looks the whole word up
             named = self.stems.get(word[:size])
             if named:
                 return 1, named
@@ -108,7 +108,16 @@ def read_lexicon(path: Path) -> Lexicon:
                 table = stems if len(words) == 1 else exact
             table[key] = tuple(dict.fromkeys((*table.get(key, ()), concept)))
     openers = frozenset(key.split(" ", 1)[0] for key in exact if " " in key)
-    return Lexicon(exact, stems, inner, openers, frozenset(stem[:3] for stem in stems))
+    return Lexicon(exact, stems, inner, openers, _heads(stems))
+
+
+def _heads(stems: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Group stems' lengths by their first three letters, so that a word is tried at few lengths only."""
+    sizes: dict[str, set[int]] = {}
+    for stem in stems:
+        if len(stem) > 2:
+            sizes.setdefault(stem[:3], set()).add(len(stem))
+    return {head: tuple(sorted(found, reverse=True)) for head, found in sizes.items()}
 
 
 @lru_cache(maxsize=1)

@@ -26,13 +26,14 @@ class Policy:
         default_expert: who answers when the gate is unsure.
         abstain_below: what unsure means: the highest probability is below this.
         objective: what cost and lateness are worth.
-        switch_gain: worth that another expert must add before a conversation moves to it.
+        switch_gain: worth that another expert must add before a conversation moves to it (`router.switching`: the most
+            that costs follow-ups and changes of subject nothing that 1,328 conversations could show).
     """
 
     default_expert: str
     abstain_below: float
     objective: Objective = DEFAULT_OBJECTIVE
-    switch_gain: float = 0.05
+    switch_gain: float = 0.02
 
 
 def decide(

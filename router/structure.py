@@ -6,7 +6,7 @@ across languages and sources where words do not, and `explain` prints them by na
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,18 @@ def _has(pattern: str, flags: int = 0) -> Measure:
     return lambda text: 1.0 if compiled.search(text) else 0.0
 
 
+def _beside(marks: Sequence[str], measure: Measure) -> Measure:
+    """Measure 0.0 without a search where none of the texts occurs of which the pattern needs one."""
+
+    def quick(text: str) -> float:
+        for mark in marks:
+            if mark in text:
+                return measure(text)
+        return 0.0
+
+    return quick
+
+
 def _has_each(*patterns: str) -> Measure:
     """Measure 1.0 where every pattern is found, in any order: linear, unlike one pattern with a gap."""
     measures = [_has(pattern) for pattern in patterns]
@@ -84,11 +96,14 @@ PROBES: dict[str, Probe] = {
     "line ends like code": _probe(
         _count(r"[;{}][ \t]{0,4}$|^[ \t]{0,12}(?:#include|//|/\*|\$ |>>> )|\):[ \t]{0,4}$", 4, re.MULTILINE), ";{}#/$>)"
     ),
-    "indented lines": _probe(_count(r"^(?: {4}|\t)\S", 4, re.MULTILINE)),
+    "indented lines": _probe(_beside(("    ", "\t"), _count(r"^(?: {4}|\t)\S", 4, re.MULTILINE))),
     "call or path": _probe(_count(r"\w\(\w*\)|\b\w+\.\w+\(|(?:^|\s)[./~]?[\w-]+/[\w./-]+|--\w+", 4), "(/-"),
     "identifiers": _probe(_count(r"\b[a-z]+_[a-z_]+\b|\b[a-z]+[A-Z]\w+\b", 4), "_" + _CAPITALS),
     "stack trace": _probe(
-        _has(r"Traceback|Exception\b|\bat [\w.$]+\(|[Ee]rror:|segfault|undefined reference"),
+        _beside(
+            ("Traceback", "Exception", "(", "rror:", "segfault", "undefined reference"),
+            _has(r"Traceback|Exception\b|\bat [\w.$]+\(|[Ee]rror:|segfault|undefined reference"),
+        ),
     ),
     "file names": _probe(
         _has(r"\b[\w-]{1,40}\.(?:py|js|ts|java|c|cpp|h|rs|go|rb|php|cs|sql|sh|html|css|json|ya?ml|toml|csv|log)\b"),
@@ -100,7 +115,9 @@ PROBES: dict[str, Probe] = {
     "any number": _probe(_has(r"\d"), _DIGITS),
     "money or percent": _probe(_has(r"[$€£¥₹]\s?\d|\d\s?[%€$£¥]"), "$%"),
     "arithmetic": _probe(_has(r"\d\s{0,3}[-+*/×÷^=]\s{0,3}[\d(]|[a-z]\s{0,3}[=<>]\s{0,3}\d"), _DIGITS),
-    "lettered options": _probe(_has_each(r"(?:^|\s)\(?[aA][.)]\s", r"(?:^|\s)\(?[bB][.)]\s"), ".)"),
+    "lettered options": _probe(
+        _beside(("a.", "A.", "a)", "A)"), _has_each(r"(?:^|\s)\(?[aA][.)]\s", r"(?:^|\s)\(?[bB][.)]\s")), ".)"
+    ),
     "many options": _probe(_has(r"(?:^|\n)\(?[Ee][.)]\s"), ".)"),
     "list lines": _probe(_count(r"^[ \t]{0,12}(?:[-*•]|\d+[.)])\s", 6, re.MULTILINE), "-*.)"),
     "numbered passages": _probe(_has(r"^[ \t]{0,12}(?:\(\d+\)|\[\d+\])\s", re.MULTILINE), "(["),

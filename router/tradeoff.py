@@ -6,13 +6,13 @@ prices, quality is whether the chosen expert is among the row's labels.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from router.dataset import Row
+from router.dataset import Row, source_weights
 from router.errors import CalibrationError, DatasetError
 from router.gate import Gate
 from router.heads import Doubles
@@ -36,6 +36,12 @@ class Prices:
     completion: float
 
 
+REFERENCE_PRICES = {
+    name: Prices(price, price)
+    for name, price in {"generalist": 1.0, "advisor": 4.0, "coder": 4.0, "researcher": 4.0, "tool-caller": 4.0}.items()
+}  # what the shipped table and the report's curve assume, where no prices are given: equal ones have no curve
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """Labelled rows as the policy sees them, n rows by E experts.
@@ -46,6 +52,7 @@ class Field:
         right: whether it is an acceptable answer (n, E).
         fixed: the expert of a row on which the gate abstains, else -1 (n,).
         unit_usd: the price of the knob's reference answer.
+        weight: how much a row counts in what is asked of all of them, (n,).
     """
 
     quality: Doubles
@@ -53,6 +60,7 @@ class Field:
     right: Bools
     fixed: Ints
     unit_usd: float
+    weight: Doubles
 
     def choose(self, price_of_cost: float) -> Ints:
         """Return the chosen expert of each row, (n,), for one λ."""
@@ -65,13 +73,21 @@ class Field:
 
     def part(self, at: Ints) -> "Field":
         """Return some of the rows."""
-        return Field(self.quality[at], self.usd[at], self.right[at], self.fixed[at], self.unit_usd)
+        return Field(self.quality[at], self.usd[at], self.right[at], self.fixed[at], self.unit_usd, self.weight[at])
+
+    def weighed(self, groups: Sequence[str]) -> "Field":
+        """Return the same rows (n), every group of them counting the same."""
+        return replace(self, weight=source_weights(groups))
 
     def outcome(self, price_of_cost: float) -> tuple[Doubles, Doubles]:
-        """Return each row's cost in USD and whether it was right, (n,) each."""
+        """Return each row's cost in USD and whether it was right, times its weight, (n,) each."""
         chosen = self.choose(price_of_cost)
         at = np.arange(len(chosen))
-        return self.usd[at, chosen], self.right[at, chosen].astype(np.float64)
+        return self.usd[at, chosen] * self.weight, self.right[at, chosen] * self.weight
+
+    def usd_at(self, price_of_cost: float) -> float:
+        """Return what all rows cost together, USD."""
+        return float(self.outcome(price_of_cost)[0].sum())
 
 
 def read_prices(path: Path) -> dict[str, Prices]:
@@ -118,6 +134,7 @@ def field_of(gate: Gate, rows: Sequence[Row], states: Sequence[ExpertState], kno
         np.array([[name in row.labels for name in names] for row in rows], dtype=np.bool_),
         np.where(raw.max(axis=1) < abstain_below, default, -1),
         max(usd_of(state, knob.prompt_tokens, knob.completion_tokens) for state in states),
+        np.ones(len(rows)),
     )
 
 
@@ -126,7 +143,7 @@ def fit_table(field: Field) -> tuple[float, ...]:
 
     Cost falls in steps as λ rises, so each λ is found by bisection; the table never falls.
     """
-    first, last = (float(field.outcome(value)[0].sum()) for value in (0.0, HIGHEST))
+    first, last = field.usd_at(0.0), field.usd_at(HIGHEST)
     table = [0.0]
     for at in range(1, SETTINGS):
         wanted = first - (first - last) * at / (SETTINGS - 1)
@@ -137,11 +154,11 @@ def fit_table(field: Field) -> tuple[float, ...]:
 def _bisect(field: Field, wanted_usd: float, low: float) -> float:
     """Return the smallest λ >= `low`, to nine digits, that costs no more than `wanted_usd`."""
     high = max(2.0 * low, 0.01)
-    while high < HIGHEST and float(field.outcome(high)[0].sum()) > wanted_usd * (1 + 1e-12):
+    while high < HIGHEST and field.usd_at(high) > wanted_usd * (1 + 1e-12):
         low, high = high, 2.0 * high
     for _ in range(40):
         middle = (low + high) / 2
-        if float(field.outcome(middle)[0].sum()) > wanted_usd * (1 + 1e-12):
+        if field.usd_at(middle) > wanted_usd * (1 + 1e-12):
             low = middle
         else:
             high = middle
@@ -159,7 +176,6 @@ class Curve:
         cost_ci: (K, 2).
         quality: (K,).
         quality_ci: (K, 2).
-        accuracy: share of rows answered by an acceptable expert, (K,).
     """
 
     positions: Doubles
@@ -168,7 +184,6 @@ class Curve:
     cost_ci: Doubles
     quality: Doubles
     quality_ci: Doubles
-    accuracy: Doubles
 
     @property
     def is_monotone(self) -> bool:
@@ -191,7 +206,7 @@ def curve_of(field: Field, knob: Knob, seed: int) -> Curve:
         shares = drawn / np.maximum(drawn[:, :1], 1e-12)
         bands.append(np.percentile(shares, [2.5, 97.5], axis=0).T)
     means = [values.sum(axis=1) / max(float(values[0].sum()), 1e-12) for values in (usd, right)]
-    return Curve(positions, rates, means[0], bands[0], means[1], bands[1], right.mean(axis=1))
+    return Curve(positions, rates, means[0], bands[0], means[1], bands[1])
 
 
 def position_for(field: Field, knob: Knob, *, target_cost: float | None, target_quality: float | None) -> float:
@@ -203,7 +218,7 @@ def position_for(field: Field, knob: Knob, *, target_cost: float | None, target_
         CalibrationError: the cheapest choice still costs more, or not even quality alone keeps the target.
     """
     if target_cost is not None:
-        first, last = (float(field.outcome(value)[0].sum()) for value in (0.0, HIGHEST))
+        first, last = field.usd_at(0.0), field.usd_at(HIGHEST)
         if last > target_cost * first * (1 + 1e-9):
             raise CalibrationError(
                 f"the cheapest choice costs {last / first:.3f} of quality's; asked for {target_cost:g}"

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from router.artifact import DEFAULT_PATH, Artifact, Side, save
 from router.calibrate import Calibration, CrossFit, crossfit, fit_calibration
+from router.calibrate_knob import with_reference_knob
 from router.crossval import HeldOut, leave_one_source_out
 from router.dataset import Row, at_most, digest, read_rows, read_seeds, taught, without_duplicates
 from router.features import BUCKETS, DENSE_NAMES, Features, fit_of
@@ -93,7 +94,8 @@ def train(rows: Sequence[Row], recipe: Recipe, progress: Progress | None = None)
     tooled = tool_rows(kept, recipe.misfits, recipe.seed)
     fitting = fit_tools(tooled, leans, Opinions(matrix, learned, classes, recipe, calibration), recipe.seed)
     artifact = _artifact(heads, calibration, _tool_probability(kept), record)
-    return Trained(replace(artifact, leans=_side(leans), fits=_side(fitting)), held_out, crossed)
+    artifact = replace(artifact, leans=_side(leans), fits=_side(fitting))
+    return Trained(with_reference_knob(artifact, [row for row in kept if not row.is_seed]), held_out, crossed)
 
 
 @dataclass(frozen=True, slots=True)

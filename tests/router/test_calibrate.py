@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 
 from router.artifact import load
-from router.calibrate import expected_calibration_error, fit_calibration, main, source_weights
+from router.calibrate import expected_calibration_error, fit_calibration, main
 from router.crossval import HeldOut
+from router.dataset import source_weights
 
 
 def overconfident(seed: int, count: int = 4_000) -> HeldOut:

@@ -160,7 +160,7 @@ def converse(probabilities: dict[str, float], previous: Previous) -> tuple[Reaso
 
 
 def test_a_conversation_moves_only_for_a_clear_gain() -> None:
-    close, clear = {"coder": 0.70, "advisor": 0.72}, {"coder": 0.40, "advisor": 0.72}
+    close, clear = {"coder": 0.71, "advisor": 0.72}, {"coder": 0.40, "advisor": 0.72}
     assert converse(close, Previous("coder")) == (Reason.STICKY, "coder")
     assert converse(clear, Previous("coder")) == (Reason.CLASSIFIED, "advisor")
     assert converse(clear, Previous("coder", STAYS)) == (Reason.STICKY, "coder")

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experts.catalog import load_catalog
 from router.artifact import Artifact, load, save
 from router.calibrate import main
-from router.dataset import Row
+from router.calibrate_knob import asked_of, halves, with_reference_knob
+from router.dataset import Row, read_rows
 from router.errors import CalibrationError, DatasetError
 from router.gate import Gate
 from router.knob import SETTINGS, Knob
@@ -15,9 +17,20 @@ from router.objective import Objective, Wishes
 from router.policy import Policy, decide
 from router.policy_file import policy_of
 from router.tokens import estimate_tokens
-from router.tradeoff import Field, Prices, curve_of, field_of, fit_table, position_for, read_prices, states_of
+from router.tradeoff import (
+    REFERENCE_PRICES,
+    Field,
+    Prices,
+    curve_of,
+    field_of,
+    fit_table,
+    position_for,
+    read_prices,
+    states_of,
+)
 from router.train import Trained
 
+GOLD = Path(__file__).parents[1] / "data" / "router_gold.jsonl"
 PRICES = {
     "advisor": Prices(1.0, 2.0),
     "coder": Prices(2.0, 4.0),
@@ -32,7 +45,7 @@ def made_field(seed: int, rows: int = 2_000) -> Field:
     generator = np.random.default_rng(seed)
     quality = np.round(np.clip(generator.uniform(0, 1, (rows, 5)) * np.linspace(0.6, 1.0, 5), 0.01, 1), 2)
     usd = generator.uniform(0.5, 2.0, (rows, 1)) * np.array([1.0, 2.0, 3.0, 4.0, 8.0])
-    return Field(quality, usd, generator.random((rows, 5)) < quality, np.full(rows, -1), 8.0)
+    return Field(quality, usd, generator.random((rows, 5)) < quality, np.full(rows, -1), 8.0, np.ones(rows))
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 2.0, 1_000.0])
@@ -117,7 +130,12 @@ def test_the_command_writes_a_table_that_the_router_reads(
     options = ["--data", str(data_file), "--artifact", str(unsure_file), "--out", str(out), "--prices", str(prices)]
     assert main([*options, "--target-cost", "0.7", "--json"]) == 0
     line = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
-    assert line["asked"] == {"target_cost": 0.7} and line["realised"].keys() == {"unseen rows", "unseen sources"}
+    assert line["asked"] == {"target_cost": 0.7} and set(line["realised"]) == {
+        "unseen rows",
+        "unseen sources, same mix",
+        "unseen sources, another mix",
+    }
+    assert len(line["settings"]) == SETTINGS and line["settings"][0]["cost"]["value"] == 1.0
     assert 0.0 < line["position"] < 1.0
     before, after = load(unsure_file), load(out)
     assert policy_of(after).objective.knob.table != policy_of(before).objective.knob.table
@@ -125,13 +143,60 @@ def test_the_command_writes_a_table_that_the_router_reads(
     assert after.version == line["version"]
 
 
-def test_equal_prices_have_nothing_to_choose(unsure_file: Path, data_file: Path, tmp_path: Path) -> None:
+def test_equal_prices_have_nothing_to_choose(
+    unsure_file: Path, data_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     flat = prices_file(tmp_path, {name: Prices(1.0, 1.0) for name in PRICES})
     options = ["--data", str(data_file), "--artifact", str(unsure_file), "--out", str(tmp_path / "no.npz")]
     with pytest.raises(SystemExit) as caught:
         main([*options, "--prices", str(flat), "--target-cost", "0.7"])
     assert caught.value.code == 1
+    assert main([*options, "--prices", str(flat), "--target-quality", "0.9"]) == 0  # every setting keeps it
+    assert "nothing to set" in capsys.readouterr().out
     assert not (tmp_path / "no.npz").exists()
+
+
+def test_the_shipped_catalogues_prices_are_equal_so_that_no_setting_changes_a_choice() -> None:
+    shipped = load()
+    gate, knob = Gate(shipped), policy_of(shipped).objective.knob
+    prices = {
+        expert.name: Prices(expert.price.usd_per_prompt_token * 1e6, expert.price.usd_per_completion_token * 1e6)
+        for expert in load_catalog().experts
+    }
+    gold = read_rows([GOLD])[::10]
+    field = field_of(gate, gold, states_of(gate.experts, prices), knob, shipped.abstain_below)
+    curve = curve_of(field, knob, seed=0)
+    assert np.allclose(curve.cost, 1.0) and np.allclose(curve.quality, 1.0) and curve.is_monotone
+
+
+@pytest.mark.parametrize("prices", [REFERENCE_PRICES, PRICES])
+def test_the_shipped_router_realises_what_is_asked_on_rows_the_knob_was_not_fitted_on(
+    prices: dict[str, Prices],
+) -> None:
+    shipped = load()
+    gate, knob = Gate(shipped), policy_of(shipped).objective.knob
+    gold = read_rows([GOLD])
+    field = field_of(gate, gold, states_of(gate.experts, prices), knob, shipped.abstain_below)
+    first, second = halves([str(at) for at in range(len(gold))], 0)
+    curve = curve_of(field.part(second), replace(knob, table=fit_table(field.part(first))), seed=0)
+    # 338 rows a side: what the rows themselves leave uncertain comes on top of the two points.
+    uncertain = (curve.cost_ci[:, 1] - curve.cost_ci[:, 0]) / 2
+    assert (np.abs(curve.cost - asked_of(field.part(first))) <= 0.02 + uncertain).all()
+    assert curve.is_monotone
+
+
+def test_training_ships_a_table(trained: Trained, rows: list[Row]) -> None:
+    whole = with_reference_knob(unsure(trained), rows)
+    assert policy_of(whole).objective.knob.table[-1] > 0.0
+    assert policy_of(whole).switch_gain == policy_of(trained.artifact).switch_gain
+    assert with_reference_knob(trained.artifact, []) is trained.artifact
+
+
+def test_groups_weigh_the_same_in_cost() -> None:
+    field = made_field(6, rows=4)
+    weighed = field.weighed(["a", "a", "a", "b"])
+    alone = field.part(np.array([3])).usd_at(0.0)
+    assert weighed.usd_at(0.0) == pytest.approx((field.usd_at(0.0) - alone) * 2 / 3 + alone * 2)
 
 
 def test_a_part_of_a_field_is_those_rows() -> None:
