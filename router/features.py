@@ -20,10 +20,10 @@ from router.meaning import SIZE as MEANING_SIZE
 from router.meaning import shipped_vectors
 from router.structure import ANSWERED_IN_CODE, STRUCTURE_NAMES, Floats, structure
 from router.toolfit import REQUEST_CHARS, fit_features
-from router.tooltext import Offer, parameter_names, tool_text
 from router.window import PREVIOUS_CHARS, Window, normalise, own_words, split_window
 
 FEATURE_VERSION = 6  # raise whenever a prompt's features change: artefacts of another version are refused
+TOOL_TEXT_CHARS = 2_000
 DOCUMENT_WEIGHT = 0.1  # at 0.35 a document with commands moved a third of the decisions
 LEANS_FROM = 0.3
 ANSWER_WEIGHT = 0.2  # beside the turns a follow-up leans on: the answer says too what was asked
@@ -52,7 +52,7 @@ class RouteQuery:
     Attributes:
         turns: the conversation, oldest first.
         tool_names: functions the caller offers, in order.
-        tool_text: their names, parameters and descriptions, as `tooltext.tool_text` makes it.
+        tool_text: their names and descriptions, capped at `TOOL_TEXT_CHARS`.
         has_tools: tools are offered and `tool_choice` is not "none".
         must_call: `tool_choice` asks for a call, so there is nothing to judge.
         response_format: OpenAI's `response_format.type`, or None.
@@ -190,18 +190,18 @@ def query_from_openai(
     return RouteQuery(
         turns=tuple(Turn(str(message.get("role", "user")), _text(message.get("content"))) for message in messages),
         tool_names=names,
-        tool_text=tool_text([_offer(function) for function in functions]),
+        tool_text=tool_text(names, [str(function.get("description") or "") for function in functions]),
         has_tools=bool(names) and tool_choice != "none",
         must_call=bool(names) and tool_choice not in (None, "none", "auto"),
         response_format=str(response_format["type"]) if response_format and "type" in response_format else None,
     )
 
 
-def _offer(function: Mapping[str, Any]) -> Offer:
-    """Read one tool's declaration."""
-    schema = function.get("parameters")
-    name, said = str(function.get("name", "")), str(function.get("description") or "")
-    return Offer(name, said, parameter_names(schema))
+def tool_text(names: Sequence[str], descriptions: Sequence[str]) -> str:
+    """Join names and descriptions into at most `TOOL_TEXT_CHARS` characters, each tool getting an even share."""
+    share = max(40, TOOL_TEXT_CHARS // max(1, len(names)))
+    lines = (f"{name}: {text}"[:share] for name, text in zip(names, descriptions, strict=True))
+    return "\n".join(lines)[:TOOL_TEXT_CHARS]
 
 
 def _text(content: object) -> str:

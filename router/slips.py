@@ -11,7 +11,6 @@ from dataclasses import replace
 from router.conversation import Turn
 from router.dataset import Row
 
-READ_CHARS = 2_400  # the head of a turn, which is more than the router's window
 SLIPS = 0.16  # share of words of four letters and more that get one
 LOWER, UPPER, NO_MARK = 0.35, 0.15, 0.4  # shares of the copies
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
@@ -25,7 +24,7 @@ def slipped(rows: Sequence[Row], seed: int) -> list[Row]:
 
 def slip(text: str, generator: random.Random) -> str:
     """Type a text in haste."""
-    words = [_misspelt(word, generator) for word in text[:READ_CHARS].split(" ")]
+    words = [_misspelt(word, generator) for word in text.split(" ")]
     typed, case = " ".join(words), generator.random()
     if case < LOWER:
         typed = typed.lower()

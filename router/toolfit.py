@@ -16,7 +16,6 @@ from router.conversation import Thread
 from router.hashing import words_of
 from router.lexicon import shipped_lexicon
 from router.toolmatch import COMMON, MATCH_NAMES, match, read_tools, read_words, spaced
-from router.tooltext import parts_of
 from router.window import normalise
 
 FIT_NAMES = (
@@ -60,7 +59,7 @@ def fit_features(text: str, tool_text: str, thread: Thread, leaning: float) -> F
 
     Args:
         text: the words asked with, as typed: the newest user turn, and the one before if it leans on it.
-        tool_text: a line a tool, as `tooltext.tool_text` makes them.
+        tool_text: `name: description` lines, as `features.tool_text` makes them.
         thread: the conversation.
         leaning: how much the newest turn leans on the one before, in [0, 1].
     """
@@ -128,9 +127,9 @@ def _offered(tool_text: str) -> tuple[list[tuple[set[str], set[str]]], set[str]]
 
 def _tool(line: str) -> tuple[set[str], set[str]]:
     """Split one tool's line into the stems of its name, and of all its words."""
-    name, description, _ = parts_of(line)
-    named = _stems(words_of(spaced(name)))
-    return named, named | _stems(words_of(spaced(description)))
+    name, _, description = spaced(line).partition(":")
+    named = _stems(words_of(name))
+    return named, named | _stems(words_of(description))
 
 
 def _stems(words: Sequence[str]) -> set[str]:

@@ -15,7 +15,6 @@ import numpy as np
 
 from router.hashing import words_of
 from router.meaning import PARTS, SIZE, shipped_vectors
-from router.tooltext import parts_of
 
 _HOW = ("any language", "English", "same word")
 MATCH_NAMES = (
@@ -23,7 +22,7 @@ MATCH_NAMES = (
     *(f"{side} as a whole: {how}" for side in ("tool", "name") for how in _HOW[:2]),
 )
 MAX_TOOLS = 40
-NAME_WORDS, LINE_WORDS, PARAMETER_WORDS = 8, 28, 16
+NAME_WORDS, LINE_WORDS = 8, 28
 RIDGE = 3.0
 SAME = 0.75  # cosine from which two words count as the same
 
@@ -60,8 +59,8 @@ class Tools:
     """Offered tools, T of them, read.
 
     Attributes:
-        vectors: of all their words, (n, SIZE), tool after tool: its name's, its description's, its parameters'.
-        weight: of each word within its tool, (n,): a tool's sum to 1; parameters' names ask for no match and weigh 0.
+        vectors: of all their words, (n, SIZE), tool after tool, the name's words first.
+        weight: of each word within its tool, (n,): a tool's sum to 1.
         name_weight: the same of names alone, 0 for other words.
         starts: where each tool begins, (T,).
         lines, names: pooled, (T, SIZE).
@@ -104,45 +103,31 @@ def read_words(words: Sequence[str], most: int) -> Words | None:
 
 @lru_cache(maxsize=256)
 def read_tools(text: str) -> Tools | None:
-    """Read a `tooltext.tool_text`; None where no word of any tool is known."""
-    read = [_tool(line) for line in text.split("\n")[:MAX_TOOLS] if line.strip()]
-    known = [(name or whole, whole, more) for name, whole, more in read if whole is not None]
+    """Read `name: description` lines, as `features.tool_text` makes them; None where no word of any is known."""
+    lines = [line for line in text.split("\n")[:MAX_TOOLS] if line.strip()]
+    read = [(_line(line.partition(":")[0], NAME_WORDS), _line(line, LINE_WORDS)) for line in lines]
+    known = [(name or whole, whole) for name, whole in read if whole is not None]
     if not known:
         return None
-    shares = [whole.weight / whole.weight.sum() for _, whole, _ in known]
-    sizes = [len(whole.weight) + len(more) for _, whole, more in known]
+    shares = [whole.weight / whole.weight.sum() for _, whole in known]
     return Tools(
-        np.concatenate([part for _, whole, more in known for part in (whole.vectors, more)]),
-        np.concatenate([_padded(share, size) for share, size in zip(shares, sizes, strict=True)]),
-        np.concatenate(
-            [
-                _padded(_head(share, len(name.weight)), size)
-                for share, size, (name, _, _) in zip(shares, sizes, known, strict=True)
-            ]
-        ),
-        np.cumsum([0, *sizes[:-1]]),
-        np.stack([whole.pooled for _, whole, _ in known]),
-        np.stack([name.pooled for name, _, _ in known]),
+        np.concatenate([whole.vectors for _, whole in known]),
+        np.concatenate(shares),
+        np.concatenate([_head(share, len(name.weight)) for share, (name, _) in zip(shares, known, strict=True)]),
+        np.cumsum([0, *(len(share) for share in shares[:-1])]),
+        np.stack([whole.pooled for _, whole in known]),
+        np.stack([name.pooled for name, _ in known]),
     )
-
-
-def _tool(line: str) -> tuple[Words | None, Words | None, Floats]:
-    """Read one tool: its name, name and description, and the vectors of its parameters' words."""
-    name, description, parameters = parts_of(line)
-    said = words_of(spaced(f"{name}: {description}"))
-    more = read_words([word for word in words_of(spaced(parameters)) if word not in said], PARAMETER_WORDS)
-    vectors = more.vectors if more else np.zeros((0, SIZE), dtype=np.float32)
-    return read_words(words_of(spaced(name)), NAME_WORDS), read_words(said, LINE_WORDS), vectors
-
-
-def _padded(weights: Floats, size: int) -> Floats:
-    """Weigh what comes after with 0."""
-    return np.asarray(np.append(weights, np.zeros(size - len(weights))), dtype=np.float32)
 
 
 def spaced(text: str) -> str:
     """Take names apart: `getWeather_by-city` is four words."""
     return _CAMEL.sub(" ", text).replace("_", " ").lower()
+
+
+def _line(text: str, most: int) -> Words | None:
+    """Look the words of a name, or of a whole line, up."""
+    return read_words(words_of(spaced(text)), most)
 
 
 def _head(share: Floats, count: int) -> Floats:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from protos import chat_pb2 as chat
-from router.features import NO_DOCUMENTS, Documents, RouteQuery, Turn
+from router.features import NO_DOCUMENTS, Documents, RouteQuery, Turn, tool_text
 from router.tokens import estimate_tokens
-from router.tooltext import Offer, parameters_in, tool_text
 
 ROLE_NAMES: Final = {
     chat.ROLE_SYSTEM: "system",
@@ -26,16 +25,11 @@ def route_query(source: chat.Conversation | str) -> RouteQuery:
     return RouteQuery(
         turns=tuple(Turn(ROLE_NAMES.get(message.role, "user"), message.content) for message in source.messages),
         tool_names=names,
-        tool_text=tool_text([_offer(tool) for tool in source.tools]),
+        tool_text=tool_text(names, [tool.description for tool in source.tools]),
         has_tools=bool(names) and source.tool_choice.mode != chat.ToolChoice.MODE_NONE,
         must_call=bool(names) and source.tool_choice.mode in _MUST_CALL,
         documents=_documents(source.documents),
     )
-
-
-def _offer(tool: chat.Tool) -> Offer:
-    """Read a tool's name, description and the names of its parameters."""
-    return Offer(tool.name, tool.description, parameters_in(tool.parameters_json))
 
 
 def _documents(documents: Sequence[chat.Document]) -> Documents:
