@@ -22,7 +22,7 @@ from router.structure import ANSWERED_IN_CODE, STRUCTURE_NAMES, Floats, structur
 from router.toolfit import REQUEST_CHARS, fit_features
 from router.window import PREVIOUS_CHARS, Window, normalise, own_words, split_window
 
-FEATURE_VERSION = 5  # raise whenever a prompt's features change: artefacts of another version are refused
+FEATURE_VERSION = 6  # raise whenever a prompt's features change: artefacts of another version are refused
 TOOL_TEXT_CHARS = 2_000
 DOCUMENT_WEIGHT = 0.1  # at 0.35 a document with commands moved a third of the decisions
 LEANS_FROM = 0.3

@@ -25,12 +25,13 @@ from router.gate import TOOL_CALLER
 from router.heads import Doubles, Head, Heads, design_matrix, featurize_all, fit_head, fit_heads
 from router.leaning import fit_leaning
 from router.readings import read_readings
+from router.slips import slipped
 from router.toolfit import opinions
 from router.toolrows import FOLDS, NEAR_MISS, fits, fold_of_requests, read_misfits, tool_rows, tool_weights
 
 SEEDS_PATH = Path(__file__).with_name("seeds")
 DEFAULT_EXPERT = "generalist"
-STRENGTH = 2.0
+STRENGTH = 8.0
 TOOL_STRENGTH = 0.3
 KEPT_FITS = 0.99  # of the requests whose tools fit, by weight of rows; see CARD.md for what it costs the others
 ROWS_PER_SOURCE = 400
@@ -68,7 +69,8 @@ def train(rows: Sequence[Row], recipe: Recipe, progress: Progress | None = None)
     leans = fit_leaning(kept, recipe.seed)
     worded = [row for row in kept if TOOL_CALLER not in row.labels and NEAR_MISS not in row.tags]
     classes = sorted({label for row in worded for label in row.labels} | {DEFAULT_EXPERT})
-    matrix = design_matrix(featurize_all(worded, leans.leaning))
+    read = [*worded, *slipped([row for row in worded if row.is_seed], recipe.seed)]
+    matrix = design_matrix(featurize_all(read, leans.leaning)).tocsr()
     sources = sorted({row.source for row in worded if not row.is_seed})
     held_out, crossed, calibration = None, None, Calibration(1.0, 0.0, 0.0)
     if len(sources) > 1:
@@ -78,12 +80,10 @@ def train(rows: Sequence[Row], recipe: Recipe, progress: Progress | None = None)
             if progress and task is not None:
                 progress.update(task, advance=1, description=f"without {source}")
 
-        held_out = leave_one_source_out(matrix, worded, classes, strength=recipe.strength, seed=recipe.seed, step=step)
+        held_out = leave_one_source_out(matrix, read, classes, strength=recipe.strength, seed=recipe.seed, step=step)
         calibration = fit_calibration(held_out)
         crossed = crossfit(held_out, classes.index(DEFAULT_EXPERT))
-    learned = taught(worded)
-    matrix = matrix.tocsr()[[row.is_seed for row in worded]] if len(learned) < len(worded) else matrix
-    heads = fit_heads(matrix, learned, classes, recipe.strength, recipe.seed)
+    heads = fit_heads(*_taught(matrix, read), classes, recipe.strength, recipe.seed)
     record = recipe.record | {
         "rows": len(kept),
         "mix": class_mix(kept),
@@ -92,15 +92,22 @@ def train(rows: Sequence[Row], recipe: Recipe, progress: Progress | None = None)
         "crossfit": asdict(crossed) if crossed else None,
     }
     tooled = tool_rows(kept, recipe.misfits, recipe.seed)
-    fitting = fit_tools(tooled, leans, Opinions(matrix, learned, classes, recipe, calibration), recipe.seed)
+    opinions_of = Opinions(*_taught(matrix[: len(worded)], worded), classes, recipe, calibration)
+    fitting = fit_tools(tooled, leans, opinions_of, recipe.seed)
     artifact = _artifact(heads, calibration, _tool_probability(kept), record)
     artifact = replace(artifact, leans=_side(leans), fits=_side(fitting))
     return Trained(with_reference_knob(artifact, [row for row in kept if not row.is_seed]), held_out, crossed)
 
 
+def _taught(matrix: Any, rows: Sequence[Row]) -> tuple[Any, list[Row]]:  # noqa: ANN401 - scipy ships no types
+    """Pick what is learned from: (its part of the matrix, its rows)."""
+    learned = taught(rows)
+    return (matrix[[row.is_seed for row in rows]] if len(learned) < len(rows) else matrix), learned
+
+
 @dataclass(frozen=True, slots=True)
 class Opinions:
-    """What text heads say of words they were not trained on."""
+    """What text heads say of words they, and their copies typed in haste, were not trained on."""
 
     matrix: Any
     rows: Sequence[Row]
