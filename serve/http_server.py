@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from serve.asgi import error_headers
 from serve.errors import DeadlineExceeded, HeadersTooLarge, MalformedBody, MoegateError
@@ -77,6 +77,36 @@ class HttpServer(uvicorn.Server):
             await self._task
 
 
+class _Beginning:
+    """Stands in for the transport until an answer has begun: its head leaves with its first piece, in one write.
+
+    Not for HEAD, whose answers have no piece.
+    """
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._transport = cycle.transport
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        """Hold the head back; send it with what comes next, and step aside."""
+        if not self._cycle.response_started:  # 100 Continue
+            self._transport.write(data)
+        elif not self._head:
+            self._head = data
+        else:
+            self._cycle.transport = self._transport
+            self._transport.write(self._head + data)
+
+    def close(self) -> None:
+        """Close the connection; a head alone would be no answer."""
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether the connection is on its way out."""
+        return self._transport.is_closing()
+
+
 class _BoundedProtocol(HttpToolsProtocol):
     """One connection, with its bounds."""
 
@@ -126,6 +156,8 @@ class _BoundedProtocol(HttpToolsProtocol):
             self._refuse(HeadersTooLarge("the request's headers are too large"))
             return
         super().on_headers_complete()
+        if self.scope["method"] == "POST":
+            self.cycle.transport = _Beginning(self.cycle)  # type: ignore[assignment]  # all that a cycle asks of one
 
     def on_body(self, body: bytes) -> None:
         """Part of its body is here."""
