@@ -16,7 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from serve.asgi import error_headers
+from serve.asgi import Departure, error_headers
 from serve.errors import DeadlineExceeded, HeadersTooLarge, MalformedBody, MoegateError
 from serve.listening import listen
 from serve.openai_response import error_body
@@ -118,6 +118,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._is_reading = True
         self._read_by: asyncio.TimerHandle | None = None
         self._is_refused = False
+        self._departure = Departure()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Take a connection on, unless there are too many."""
@@ -130,6 +131,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         """Forget it."""
         self._stop_reading()
         super().connection_lost(exc)
+        self._departure.happen()
 
     def data_received(self, data: bytes) -> None:
         """Parse; a head that goes on and on ends here, before its bytes pile up."""
@@ -146,6 +148,7 @@ class _BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        self.scope["state"]["departure"] = self._departure
         self._is_reading = True
 
     def on_headers_complete(self) -> None:
@@ -170,6 +173,8 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._is_reading, self._is_reading_head = False, True
         if not self._is_refused:
             super().on_message_complete()
+            if not self.pipeline:  # a large body may have paused it, and who does not read learns of no departure
+                self.flow.resume_reading()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP."""
