@@ -4,8 +4,8 @@ ASGI: https://asgi.readthedocs.io/en/latest/specs/www.html
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
@@ -72,33 +72,48 @@ def _too_large(max_bytes: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"the body is larger than {max_bytes} bytes")
 
 
-@asynccontextmanager
-async def cancelled_by_disconnect(receive: Receive) -> AsyncIterator[None]:
-    """Cancel the body of the `with` when the client leaves; it then ends with `ClientGone`.
+class Departure:
+    """Tells the work that is done for a connection that its client has left. One a connection: one answer at a time.
 
-    Use after the request's body has been read to its end.
+    `serve.http_server` puts it into each request's `scope["state"]`. ASGI's own way, to wait for `http.disconnect`,
+    takes a task beside every request.
+
+    Attributes:
+        has_happened: nobody is there to read.
     """
-    work = asyncio.current_task()
-    assert work is not None  # ASGI servers call applications inside a task
-    has_left = False
 
-    async def watch() -> None:
-        nonlocal has_left
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        has_left = True
-        work.cancel()
+    def __init__(self) -> None:
+        self.has_happened = False
+        self._work: asyncio.Task[object] | None = None
+        self._cancelled: asyncio.Task[object] | None = None
 
-    watcher = asyncio.create_task(watch())
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not has_left:
-            raise
-        work.uncancel()
-        raise ClientGone from None
-    finally:
-        watcher.cancel()
+    def happen(self) -> None:
+        """The connection is lost."""
+        self.has_happened = True
+        self._cancelled = self._work
+        if self._work is not None:
+            self._work.cancel()
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Cancel the body of the `with` when the client leaves; it then ends with `ClientGone`.
+
+        Raises:
+            ClientGone: see there.
+        """
+        if self.has_happened:
+            raise ClientGone
+        work = self._work = asyncio.current_task()
+        assert work is not None  # ASGI servers call applications inside a task
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._cancelled is not work:
+                raise
+            work.uncancel()
+            raise ClientGone from None
+        finally:
+            self._work = None
 
 
 class Reply:

@@ -18,9 +18,9 @@ from serve.asgi import (
     EVENT_STREAM,
     JSON,
     ClientGone,
+    Departure,
     Header,
     Reply,
-    cancelled_by_disconnect,
     header,
     read_json_body,
     text_header,
@@ -86,12 +86,14 @@ class GenerateEndpoint:
                 priority=read_priority(partial(text_header, scope)),
                 caller=scope["state"]["caller"],
             )
-            async with cancelled_by_disconnect(receive), self._gateway.generate(request) as answer:
-                envelope = Envelope.begin(own_id, answer.decision.expert, self._dialect)
-                if request.is_stream:
-                    await _stream(reply, answer, Frames(envelope, include_usage=body.include_usage))
-                else:
-                    await _collect(reply, answer, envelope, has_documents=request.has_documents)
+            departure: Departure = scope["state"]["departure"]
+            with departure.watch():
+                async with self._gateway.generate(request) as answer:
+                    envelope = Envelope.begin(own_id, answer.decision.expert, self._dialect)
+                    if request.is_stream:
+                        await _stream(reply, answer, Frames(envelope, include_usage=body.include_usage))
+                    else:
+                        await _collect(reply, answer, envelope, has_documents=request.has_documents)
         except ClientGone:
             return
         except MoegateError as error:

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from serve.asgi import error_headers
+from serve.asgi import Departure, error_headers
 from serve.errors import DeadlineExceeded, HeadersTooLarge, MalformedBody, MoegateError
 from serve.listening import listen
 from serve.openai_response import error_body
@@ -77,6 +77,36 @@ class HttpServer(uvicorn.Server):
             await self._task
 
 
+class _Beginning:
+    """Stands in for the transport until an answer has begun: its head leaves with its first piece, in one write.
+
+    Not for HEAD, whose answers have no piece.
+    """
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._transport = cycle.transport
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        """Hold the head back; send it with what comes next, and step aside."""
+        if not self._cycle.response_started:  # 100 Continue
+            self._transport.write(data)
+        elif not self._head:
+            self._head = data
+        else:
+            self._cycle.transport = self._transport
+            self._transport.write(self._head + data)
+
+    def close(self) -> None:
+        """Close the connection; a head alone would be no answer."""
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether the connection is on its way out."""
+        return self._transport.is_closing()
+
+
 class _BoundedProtocol(HttpToolsProtocol):
     """One connection, with its bounds."""
 
@@ -88,6 +118,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._is_reading = True
         self._read_by: asyncio.TimerHandle | None = None
         self._is_refused = False
+        self._departure = Departure()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Take a connection on, unless there are too many."""
@@ -100,6 +131,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         """Forget it."""
         self._stop_reading()
         super().connection_lost(exc)
+        self._departure.happen()
 
     def data_received(self, data: bytes) -> None:
         """Parse; a head that goes on and on ends here, before its bytes pile up."""
@@ -116,6 +148,7 @@ class _BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        self.scope["state"]["departure"] = self._departure
         self._is_reading = True
 
     def on_headers_complete(self) -> None:
@@ -126,6 +159,8 @@ class _BoundedProtocol(HttpToolsProtocol):
             self._refuse(HeadersTooLarge("the request's headers are too large"))
             return
         super().on_headers_complete()
+        if self.scope["method"] == "POST":
+            self.cycle.transport = _Beginning(self.cycle)  # type: ignore[assignment]  # all that a cycle asks of one
 
     def on_body(self, body: bytes) -> None:
         """Part of its body is here."""
@@ -138,6 +173,8 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._is_reading, self._is_reading_head = False, True
         if not self._is_refused:
             super().on_message_complete()
+            if not self.pipeline:  # a large body may have paused it, and who does not read learns of no departure
+                self.flow.resume_reading()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP."""

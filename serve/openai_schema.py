@@ -58,7 +58,7 @@ class _SamplingBody(Body):
     temperature: float | None = None
     top_p: float | None = None
     seed: int | None = Field(None, ge=_INT64_MIN, le=_UINT64_MAX)
-    stop: Stop = Field([])
+    stop: Stop = Field(default_factory=list)  # pydantic would copy a default deeply for each request
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     n: int | None = None

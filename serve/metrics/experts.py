@@ -9,11 +9,18 @@ class ExpertMetrics:
 
     def __init__(self, add: Registrar) -> None:
         self._ready = add.gauge("expert_ready", "1 when the expert answers its probes", "expert", across=Across.MIN)
-        self._running = add.gauge(
-            "expert_sequences_running", "Sequences in the expert's batch, as last heard", "expert", across=Across.MAX
+        self._running = Children(
+            add.gauge(
+                "expert_sequences_running",
+                "Sequences in the expert's batch, as last heard",
+                "expert",
+                across=Across.MAX,
+            )
         )
-        self._waiting = add.gauge(
-            "expert_sequences_waiting", "Sequences queued before it, as last heard", "expert", across=Across.MAX
+        self._waiting = Children(
+            add.gauge(
+                "expert_sequences_waiting", "Sequences queued before it, as last heard", "expert", across=Across.MAX
+            )
         )
         self._queue = Children(
             add.histogram(

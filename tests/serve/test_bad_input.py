@@ -235,6 +235,27 @@ async def test_pipelined_requests_are_answered_in_order(app: App, experts: FakeE
         assert [(await answer(reader))[1]["model"] for _ in models] == list(models)
 
 
+async def test_who_leaves_with_a_request_queued_behind_the_answer(app: App, experts: FakeExperts) -> None:
+    experts["coder"].words, experts["coder"].gap_s = ["a "] * 1000, 0.02
+    async with connected(app) as (reader, writer):
+        writer.write(request({**BODY, "stream": True}) + request())
+        await reader.readuntil(b"data: ")
+        writer.transport.abort()
+    await settled(app, experts)
+    assert (experts["coder"].cancelled, len(experts["coder"].requests)) == (1, 1)
+
+
+async def test_who_leaves_after_a_large_body(app: App, experts: FakeExperts) -> None:
+    """Its bytes came faster than they were read, so reading was paused; a departure must be noticed all the same."""
+    experts["coder"].first_s = 10
+    async with connected(app) as (_, writer):
+        writer.write(request({**BODY, "messages": [{"role": "user", "content": "a " * (MB // 5)}]}))
+        while not experts["coder"].live:  # noqa: ASYNC110  # there is nothing to be told by
+            await asyncio.sleep(0.01)
+    await settled(app, experts)
+    assert experts["coder"].cancelled == 1
+
+
 async def test_a_request_byte_by_byte(app: App) -> None:
     async with connected(app) as (reader, writer):
         for byte in request():
