@@ -11,8 +11,8 @@ from itertools import pairwise
 from typing import Any
 
 SETTINGS = 21
-HIGHEST = 100.0  # λ at which a hundredth of a reference answer outweighs everything: price alone
-UNCALIBRATED = (*(0.5 * at / (SETTINGS - 1 - at) for at in range(SETTINGS - 1)), HIGHEST)
+PRICE_ALONE = 100.0  # λ at which a hundredth of a reference answer outweighs everything else
+UNCALIBRATED = (*(0.5 * at / (SETTINGS - 1 - at) for at in range(SETTINGS - 1)), PRICE_ALONE)
 
 
 @dataclass(frozen=True, slots=True)

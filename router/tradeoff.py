@@ -16,7 +16,7 @@ from router.dataset import Row, source_weights
 from router.errors import CalibrationError, DatasetError
 from router.gate import Gate
 from router.heads import Doubles
-from router.knob import SETTINGS, Knob
+from router.knob import PRICE_ALONE, SETTINGS, Knob
 from router.objective import PROMPT_SCALE, QUALITY_DIGITS, ExpertState, expected_completion_tokens, usd_of
 from router.tokens import estimate_tokens
 
@@ -141,14 +141,15 @@ def field_of(gate: Gate, rows: Sequence[Row], states: Sequence[ExpertState], kno
 def fit_table(field: Field) -> tuple[float, ...]:
     """Find λ by position: position k gives up the share k of the saving between quality alone and price alone.
 
-    Cost falls in steps as λ rises, so each λ is found by bisection; the table never falls.
+    Cost falls in steps as λ rises, so each λ is found by bisection; the table never falls. Its end is price alone, at
+    other prices than the field's as well.
     """
     first, last = field.usd_at(0.0), field.usd_at(HIGHEST)
     table = [0.0]
-    for at in range(1, SETTINGS):
+    for at in range(1, SETTINGS - 1):
         wanted = first - (first - last) * at / (SETTINGS - 1)
         table.append(max(table[-1], _bisect(field, wanted, table[-1])))
-    return tuple(table)
+    return (*table, max(table[-1], PRICE_ALONE))
 
 
 def _bisect(field: Field, wanted_usd: float, low: float) -> float:
