@@ -16,7 +16,7 @@ class Pool:
         self._connect_within_s = connect_within_s
         self._connections: list[Connection] = []
         self._turn = count()
-        self._making: asyncio.Future[Connection] | None = None
+        self._making: asyncio.Task[None] | None = None
 
     async def take(self) -> Connection:
         """A connection with room for one more call.
@@ -40,21 +40,25 @@ class Pool:
     async def _make(self) -> None:
         """Make one more; those who need it at the same time wait for the same one."""
         if self._making is None:
-            self._making = asyncio.ensure_future(self._connect())
-            self._making.add_done_callback(self._made)
+            self._making = asyncio.create_task(self._connect())
+            self._making.add_done_callback(_seen)
         await asyncio.shield(self._making)
 
-    async def _connect(self) -> Connection:
-        async with asyncio.timeout(self._connect_within_s):
-            _, connection = await asyncio.get_running_loop().create_connection(Connection, *self._address)
-            try:
-                await connection.greeted
-            except BaseException:
-                connection.close()
-                raise
-        return connection
+    async def _connect(self) -> None:
+        try:
+            async with asyncio.timeout(self._connect_within_s):
+                _, connection = await asyncio.get_running_loop().create_connection(Connection, *self._address)
+                try:
+                    await connection.greeted
+                except BaseException:
+                    connection.close()
+                    raise
+            self._connections.append(connection)
+        finally:
+            self._making = None  # not in a callback: who comes in between would find it done, and wait for nothing
 
-    def _made(self, making: asyncio.Future[Connection]) -> None:
-        self._making = None
-        if not making.cancelled() and making.exception() is None:
-            self._connections.append(making.result())
+
+def _seen(making: asyncio.Task[None]) -> None:
+    """Look at how it ended, should nobody have waited for it."""
+    if not making.cancelled():
+        making.exception()

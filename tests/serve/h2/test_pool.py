@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 
 from serve.h2.call import Call, CallError
-from serve.h2.frames import header, request_head
+from serve.h2.connection import Connection
+from serve.h2.frames import header, request_head, settings
 from serve.h2.pool import Pool
 
 METHOD = "/test.Service/Method"
@@ -157,6 +158,44 @@ async def test_a_server_that_dies_and_comes_back(server: Server) -> None:
     await server.start(port)
     assert await drained(await ask(b"many 1")) == [b"0"]
     pool.close()
+
+
+async def test_who_comes_in_the_very_turn_in_which_a_connection_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Connection] = []
+    asked, may_greet, gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    def connection() -> Connection:
+        made.append(Connection())
+        return made[-1]
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        asked.set()
+        await may_greet.wait()
+        writer.write(settings(()))
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        gone.set()
+
+    async def come() -> Connection:
+        await made[0].greeted
+        return await pool.take()
+
+    monkeypatch.setattr("serve.h2.pool.Connection", connection)
+    peer = await asyncio.start_server(talk, "127.0.0.1", 0)
+    pool = Pool("127.0.0.1", peer.sockets[0].getsockname()[1], size=1, connect_within_s=2)
+    first = asyncio.create_task(pool.take())
+    await asked.wait()
+    second = asyncio.create_task(come())  # it waits for the greeting behind the pool itself
+    await asyncio.sleep(0)
+    may_greet.set()
+    assert await first is await second is made[0]
+    assert len(made) == 1
+    pool.close()
+    await gone.wait()
+    peer.close()
+    await peer.wait_closed()
 
 
 @pytest.mark.parametrize("junk", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00" * 64, b"\xff" * 64])
