@@ -28,6 +28,8 @@ class Ports:
     http: int
     haproxy_metrics: int
     haproxy_stats: int
+    fallback_http: int  # of the proxy that holds calls to an application without replicas
+    fallback_grpc: int
     replicas_http: int  # first of a range
     replicas_grpc: int  # first of a range
 
@@ -52,9 +54,11 @@ def choose_ports(grpc: int = 0) -> Ports:
     if grpc and not _is_free(grpc):
         raise OSError(f"port {grpc} is taken by another process")
     with ExitStack() as held:
-        singles = [held.enter_context(_bound(0)).getsockname()[1] for _ in range(4)]
+        free, http, metrics, stats, fallback_http, fallback_grpc = (
+            held.enter_context(_bound(0)).getsockname()[1] for _ in range(6)
+        )
     ranges = _free_ranges(seed=os.getpid())
-    return Ports(grpc or singles[0], singles[1], singles[2], singles[3], next(ranges), next(ranges))
+    return Ports(grpc or free, http, metrics, stats, fallback_http, fallback_grpc, next(ranges), next(ranges))
 
 
 def ray_switches(folder: Path, ports: Ports) -> dict[str, str]:
@@ -70,6 +74,9 @@ def ray_switches(folder: Path, ports: Ports) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
+        # Two runs with Ray's own ports would share them, and each answer calls that the other holds back.
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_http),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports.fallback_grpc),
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
         "RAY_SERVE_HAPROXY_H2_FE_MAX_CONCURRENT_STREAMS": "4096",  # 100 by default: one gateway's connection

@@ -2,6 +2,7 @@
 
 import socket
 from dataclasses import astuple
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,16 @@ def test_no_port_is_used_twice() -> None:
     ports = astuple(choose_ports())
     assert len(set(ports)) == len(ports)
     assert abs(ports[-1] - ports[-2]) >= 64
+
+
+def test_no_port_is_left_to_rays_own_default(tmp_path: Path) -> None:
+    """Else two runs share it: each answers calls that are meant for the other."""
+    constants = pytest.importorskip("ray.serve._private.constants")
+    fixed = {
+        name for name, value in vars(constants).items() if name.startswith("RAY_") and name.endswith("_PORT") and value
+    }
+    assert len(fixed) >= 8
+    assert fixed <= ray_switches(tmp_path, choose_ports()).keys()
 
 
 def test_a_wanted_port_is_kept_or_refused() -> None:
