@@ -27,6 +27,7 @@ from loadtests.bench_report import draw, tell
 from loadtests.client import Answer, Client, closed, http_request, offered
 from loadtests.contestants import Contestant, Upstreams, ours, peers, roomy_catalog, versions
 from loadtests.process_tree import ProcessTree
+from serve.cli import raise_file_limit
 
 IN_FLIGHT: Final = 64
 SHARES: Final = (0.3, 0.6, 0.9)
@@ -171,6 +172,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path(".bench"), metavar="FOLDER")
     arguments = parser.parse_args()
 
+    raise_file_limit()
     arguments.out.mkdir(parents=True, exist_ok=True)
     catalog = roomy_catalog(arguments.out, 10 * IN_FLIGHT)
     contestants = ours(arguments.workers, catalog) + (peers(arguments.peers) if arguments.peers else [])
