@@ -30,7 +30,7 @@ from protos.gateway_pb2_grpc import GatewayStub
 if TYPE_CHECKING:
     from protos.gateway_pb2_grpc import GatewayAsyncStub
 
-BATCHES: Final = (1, 2, 4, 8, 12, 16)
+BATCHES: Final = (1, 2, 4, 8, 16, 24, 32)
 PROMPTS: Final = (16, 48, 96, 144, 192, 240)  # tokens; each within one step
 ANSWER: Final = 64
 LONG: Final = 480  # tokens of a context beside which a short one is nothing
@@ -166,7 +166,7 @@ def main() -> int:
     parser.add_argument("--expert", default="generalist")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--chunk-tokens", type=int, default=CHUNK_TOKENS, help="the engine's max_num_batched_tokens")
-    parser.add_argument("--slots", type=int, default=16, help="the expert's max_batch_size")
+    parser.add_argument("--slots", type=int, default=32, help="the expert's max_batch_size")
     parser.add_argument("--queue", type=int, default=32, help="its max_queue_len")
     parser.add_argument("--out", type=Path, help="where the curve goes")
     options = parser.parse_args()
