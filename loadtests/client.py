@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, cast
 
+_MOST_CONNECTIONS: Final = 2000  # beyond, requests wait their turn, and their latency counts it
 _TOKEN: Final = b"tok "  # every token of the mock upstream, `loadtests.upstream`
 
 
@@ -114,19 +115,21 @@ class Client:
         self._raw = raw
         self._idle: list[_Connection] = []
         self._busy: set[_Connection] = set()
+        self._room = asyncio.Semaphore(_MOST_CONNECTIONS)
 
     async def ask(self, due_at: float) -> Answer:
         """Send the request now; it was due at `due_at`."""
         answer = Answer(due_at)
-        try:
-            connection = await self._take()
-        except OSError:
-            return answer
-        self._busy.add(connection)
-        await connection.ask(self._raw, answer)
-        self._busy.discard(connection)
-        if connection.transport is not None:
-            self._idle.append(connection)
+        async with self._room:
+            try:
+                connection = await self._take()
+            except OSError:
+                return answer
+            self._busy.add(connection)
+            await connection.ask(self._raw, answer)
+            self._busy.discard(connection)
+            if connection.transport is not None:
+                self._idle.append(connection)
         return answer
 
     async def _take(self) -> _Connection:

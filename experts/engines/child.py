@@ -9,6 +9,7 @@ when its replica does, because the socket then closes.
 from __future__ import annotations
 
 import logging
+import os
 import select
 import socket
 import sys
@@ -24,6 +25,7 @@ from experts.limits import NOT_HONOURED
 
 _log = logging.getLogger("moegate.engine")
 
+NICENESS = 10  # a step takes all cores: whatever carries requests and tokens goes before it
 WARM_UP = GenerationInput(prompt="One two three four five six seven eight. " * 8, sampling=Sampling(max_tokens=4))
 
 
@@ -110,6 +112,7 @@ def capabilities_of(spec: ExpertSpec, artifact: str) -> Capabilities:
 
 def main(descriptor: int) -> None:
     """Serve until the replica is gone; should the engine fail, say so first."""
+    os.nice(NICENESS)
     with socket.socket(fileno=descriptor) as connection:
         replica = Replica(connection)
         try:
