@@ -162,7 +162,7 @@ def main() -> int:
         for name, row in taken.items():
             first = sorted(value * 1e3 for one in row for value in one.first_s)
             speeds = sorted(one.tokens / one.took_s for one in row)
-            figures = [first[len(first) // 2], first[int(len(first) * 0.9)], statistics.median(speeds)]
+            figures = [statistics.median(first), first[int(len(first) * 0.9)], statistics.median(speeds)]
             table.add_row(str(streams), name, *(f"{value:.1f}" for value in [*figures, speeds[0], speeds[-1]]))
     Console(stderr=True).print(table)
     print(json.dumps(facts))
@@ -183,17 +183,13 @@ def _measure(sides: dict[str, Side], streams: int, rounds: int, max_tokens: int)
 
 
 def _compare(taken: dict[str, list[Round]]) -> dict[str, float]:
-    """The figures that have bars: by how much the first token is later, and which share of the speed is left."""
-    first_ms = {
-        name: statistics.median(value for one in row for value in one.first_s) * 1e3 for name, row in taken.items()
-    }
-    shares = [
-        (door.tokens / door.took_s) / (bare.tokens / bare.took_s)
-        for door, bare in zip(taken["http"], taken["bare"], strict=True)
-    ]
+    """The figures that have bars: how much later the first token is, which share of the speed is left; turn by turn."""
+    turns = list(zip(taken["http"], taken["bare"], strict=True))
+    first_s = [(statistics.median(door.first_s), statistics.median(bare.first_s)) for door, bare in turns]
+    shares = [(door.tokens / door.took_s) / (bare.tokens / bare.took_s) for door, bare in turns]
     return {
-        "first_added_ms": round(first_ms["http"] - first_ms["bare"], 2),
-        "first_ratio": round(first_ms["http"] / first_ms["bare"], 3),
+        "first_added_ms": round(statistics.median(door - bare for door, bare in first_s) * 1e3, 2),
+        "first_ratio": round(statistics.median(door / bare for door, bare in first_s), 3),
         "speed_share": round(statistics.median(shares), 3),
     }
 

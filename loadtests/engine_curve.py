@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 BATCHES: Final = (1, 2, 4, 8, 16, 24, 32)
 PROMPTS: Final = (16, 48, 96, 144, 192, 240)  # tokens; each within one step
 ANSWER: Final = 64
+PROBES: Final = 60  # prompts sent beside others
 LONG: Final = 480  # tokens of a context beside which a short one is nothing
 BESIDE: Final = 4  # sequences that run while contexts are long, or prompts are sent beside them
 CHUNK_TOKENS: Final = 256  # max_num_batched_tokens of the OpenVINO engine, where the catalogue does not say
@@ -91,14 +92,18 @@ async def measure(target: str, expert: str, rounds: int, chunk_tokens: int) -> d
             points.append((answers[0].prompt_tokens, statistics.median(answer.ttft_s for answer in answers) * 1e3))
             print(f"{points[-1][0]:5} tokens: {points[-1][1]:7.1f} ms to the first", file=sys.stderr)
         beside_ms = statistics.median([await prompts_beside(stub, expert, steps[BESIDE]) for _ in range(rounds)])
+        first_ms = await first_beside(stub, expert, steps[BESIDE])
+        print(f"{points[0][0]:5} tokens: {first_ms:7.1f} ms to the first beside {BESIDE} others", file=sys.stderr)
         print(f"a prompt of {points[0][0]} tokens costs those who run {beside_ms:.1f} ms", file=sys.stderr)
     fitted = fit_prefill(points, steps[1], beside_ms)
     held = PROMPTS[0] + ANSWER / 2  # the context that the steps above had
+    expected_ms = points[0][1] + steps[BESIDE] - steps[1] + steps[BESIDE] / 2  # half a step passes until its own begins
     return {
         "step_ms": {batch: round(value - context * batch * held, 3) for batch, value in steps.items()},
         "step_ms_per_context_token": round(context, 6),
         "chunk_tokens": chunk_tokens,
         **fitted,
+        "busy_latency_ms": round(max(0.0, first_ms - expected_ms), 3),
     }
 
 
@@ -136,6 +141,24 @@ async def prompts_beside(stub: GatewayAsyncStub, expert: str, step_ms: float) ->
     answers = await running
     lost = [(answer.itl_s * 1e3 - step_ms) * (answer.completion_tokens - 1) for answer in answers]
     return statistics.median(lost) / sent
+
+
+async def first_beside(stub: GatewayAsyncStub, expert: str, step_ms: float) -> float:
+    """Return the median milliseconds to the first token of short prompts that come at any moment of others' steps."""
+    random, is_over = np.random.default_rng(0), asyncio.Event()
+
+    async def run() -> None:
+        while not is_over.is_set():
+            await ask(stub, expert, PROMPTS[0], 2 * ANSWER)
+
+    running = asyncio.gather(*(run() for _ in range(BESIDE)))
+    found = []
+    for _ in range(PROBES):
+        await asyncio.sleep(random.uniform(1, 3) * step_ms / 1e3)
+        found.append((await ask(stub, expert, PROMPTS[0], 1)).ttft_s * 1e3)
+    is_over.set()
+    await running
+    return statistics.median(found)
 
 
 def fit_prefill(points: Sequence[tuple[int, float]], step_ms: float, beside_ms: float) -> dict[str, float]:

@@ -37,6 +37,7 @@ class EngineModel(_Part):
         default=None, ge=1
     )  # tokens of one step, prompts and decoding; None: prompts whole
     latency_ms: float = Field(default=0.0, ge=0)  # beside the engine, on every request's way: gateway, ingress, network
+    busy_latency_ms: float = Field(default=0.0, ge=0)  # more, to a request that comes while others run: shared cores
     bucket: int | None = Field(default=None, ge=1)  # tokens that every prompt is padded to; None: no padding
     instance: str  # of deploy/instances.yaml, or with usd_per_hour any name
     cores: int = Field(ge=1)  # of the instance, that one replica takes

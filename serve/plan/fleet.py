@@ -31,6 +31,7 @@ class Outcome:
     by: list[int]  # the expert that answered
     refused: int = 0
     cold: list[int] = field(default_factory=list)  # answered by the default expert because theirs was cold
+    beside: list[int] = field(default_factory=list)  # came to a replica that had others
     restarted: int = 0  # begun again because their instance was lost
     busy_s: list[float] = field(default_factory=list)  # replica-seconds of work, by expert
     paid_s: list[float] = field(default_factory=list)  # replica-seconds, by expert
@@ -107,6 +108,8 @@ class Fleet:
         if replica is None or replica.load >= replica.slots + self._engines[replica.expert].queue:
             self._out.refused += 1
             return
+        if replica.load:
+            self._out.beside.append(request)
         replica.add(now, request, self._prompt[request], self._answer[request])
         self._announce(replica)
 

@@ -110,8 +110,10 @@ def simulate(plan: Plan, title: str = "fleet", requests: Requests | None = None)
     outcome = fleet.run()
     first, end = np.array(outcome.first_s), np.array(outcome.end_s)
     by, served = np.array(outcome.by), np.isfinite(end)
-    beside_s = np.array([plan.engines[expert.engine].latency_ms / 1e3 for expert in plan.experts.values()])
-    beside_s = beside_s[by]
+    engines = [plan.engines[expert.engine] for expert in plan.experts.values()]
+    beside_s = np.array([engine.latency_ms / 1e3 for engine in engines])[by]
+    busy_s = np.array([engine.busy_latency_ms / 1e3 for engine in engines])[by]
+    beside_s[outcome.beside] += busy_s[outcome.beside]
     beside_s[outcome.cold] += plan.fleet.cold_fallback_s
     first, end = first + beside_s, end + beside_s
     latency = {"all": _latency(plan, requests, first, end, np.ones_like(served))}

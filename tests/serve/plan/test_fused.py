@@ -98,3 +98,17 @@ def test_what_lies_beside_the_engine_delays_and_occupies_nothing() -> None:
     assert there.latency["all"].ttft_p50 == pytest.approx(here.latency["all"].ttft_p50 + 0.5)
     assert there.latency["all"].itl_p50 == pytest.approx(here.latency["all"].itl_p50)
     assert there.outcome.busy_s == here.outcome.busy_s
+
+
+def test_who_comes_while_others_run_waits_for_the_cores_too() -> None:
+    """Requests a second apart find nobody; of three at once the second and third find others."""
+    shared = ENGINE.model_copy(update={"busy_latency_ms": 100.0})
+    for at_s, delayed in (([0.0, 1.0, 2.0], [0, 0, 0]), ([0.0, 0.001, 0.002], [0, 1, 1])):
+        times = np.array(at_s)
+        requests = Requests(times, np.zeros(3, dtype=int), np.full(3, 20), np.full(3, 5), 3.0)
+        found = simulate(plan(1, shared), requests=requests)
+        bare = simulate(plan(1), requests=requests)
+        assert found.outcome.beside == [n for n in range(3) if delayed[n]]
+        assert found.latency["all"].ttft_p99 - bare.latency["all"].ttft_p99 == pytest.approx(
+            0.1 * max(delayed), abs=1e-6
+        )
