@@ -6,14 +6,14 @@ query is bounded whatever is sent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
 
 from router.conversation import Thread, Turn, shares, thread_of
 from router.crossed import crossed_families, name_crossed
-from router.hashing import BUCKETS, bucket, name_buckets, text_families, words_of
+from router.hashing import BUCKETS, bucket, cut, name_buckets, split_words, text_families
 from router.jailbreak import is_sign
 from router.lexicon import concept_families, concepts_among, concepts_of, name_concepts
 from router.meaning import SIZE as MEANING_SIZE
@@ -57,6 +57,7 @@ class RouteQuery:
         must_call: `tool_choice` asks for a call, so there is nothing to judge.
         response_format: OpenAI's `response_format.type`, or None.
         documents: the size of what came beside the conversation for the answer to rest on.
+        thread: what matters of `turns`, made of them.
     """
 
     turns: tuple[Turn, ...]
@@ -66,6 +67,10 @@ class RouteQuery:
     must_call: bool = False
     response_format: str | None = None
     documents: Documents = NO_DOCUMENTS
+    thread: Thread = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "thread", thread_of(self.turns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,20 @@ class Features:
 Leans = Callable[["Features"], float]  # how likely a turn, read alone, needs the turns before it
 
 
+def featurize_turn(text: str, response_format: str | None = None, documents: Documents = NO_DOCUMENTS) -> Features:
+    """Read one user turn alone."""
+    window = split_window(text)
+    dense = structure(window, response_format, documents.chars)
+    found = split_words(window.own)
+    words = cut(found)
+    concepts = concepts_among(words)
+    families = text_families(found, 1.0, lead=True) + concept_families(concepts) + crossed_families(dense, concepts)
+    if window.document:
+        families += text_families(split_words(window.document), DOCUMENT_WEIGHT)
+    hashed = bucket(families)
+    return Features(hashed.indices, hashed.values, np.concatenate([dense, shipped_vectors().pool(words)]))
+
+
 def featurize(query: RouteQuery, leans: Leans | None = None) -> Features:
     """Turn a query into numbers; deterministic across machines and processes.
 
@@ -95,43 +114,23 @@ def featurize(query: RouteQuery, leans: Leans | None = None) -> Features:
         query: what to read.
         leans: the head that tells follow-ups; without it only the last user turn is read.
     """
-    thread = thread_of(query.turns)
+    thread = query.thread
     newest = featurize_turn(thread.said[0], query.response_format, query.documents)
     if leans is None or len(thread.said) == 1:
         return newest
-    parts = {0: newest}
+    parts = [newest]
 
-    def leaning(at: int) -> float:
-        return leans(_part(parts, thread, at, query.response_format))
+    def part(at: int) -> Features:
+        if at == len(parts):
+            parts.append(featurize_turn(thread.said[at], query.response_format))
+        return parts[at]
 
-    split = shares(len(thread.said), leaning)
-    read = [_part(parts, thread, at, query.response_format) for at in range(len(split))]
+    split = shares(len(thread.said), lambda at: leans(part(at)))
+    read = [part(at) for at in range(len(split))]
     if len(split) > 1 and thread.answer:
         read.append(featurize_turn(thread.answer[:ANSWER_READ_CHARS]))
         split.append(ANSWER_WEIGHT * (1.0 - split[0]))
     return _blend(read, split, thread.answered_in_code)
-
-
-def featurize_turn(text: str, response_format: str | None = None, documents: Documents = NO_DOCUMENTS) -> Features:
-    """Read one user turn alone."""
-    window = split_window(text)
-    dense = structure(window, response_format, documents.chars)
-    words = words_of(window.own)
-    concepts = concepts_among(words)
-    families = (
-        text_families(window.own, 1.0, lead=True) + concept_families(concepts) + crossed_families(dense, concepts)
-    )
-    if window.document:
-        families += text_families(window.document, DOCUMENT_WEIGHT)
-    hashed = bucket(families)
-    return Features(hashed.indices, hashed.values, np.concatenate([dense, shipped_vectors().pool(words)]))
-
-
-def _part(parts: dict[int, Features], thread: Thread, at: int, response_format: str | None) -> Features:
-    """Read turn `at` once."""
-    if at not in parts:
-        parts[at] = featurize_turn(thread.said[at], response_format)
-    return parts[at]
 
 
 def _blend(parts: Sequence[Features], split: Sequence[float], answered_in_code: bool) -> Features:
@@ -148,21 +147,20 @@ def _blend(parts: Sequence[Features], split: Sequence[float], answered_in_code: 
 
 def fit_of(query: RouteQuery, features: Features) -> Floats:
     """Compare a query with the tools it offers; a turn that leans on the one before is read together with it."""
-    thread = thread_of(query.turns)
-    said = thread.said[: 2 if features.leaning > LEANS_FROM else 1]
+    said = query.thread.said[: 2 if features.leaning > LEANS_FROM else 1]
     text = "\n".join(part[:REQUEST_CHARS] for part in said)
-    return fit_features(text, query.tool_text, thread, features.leaning)
+    return fit_features(text, query.tool_text, query.thread, features.leaning)
 
 
 def is_suspected(query: RouteQuery) -> bool:
     """Say whether a user turn is dressed up as a jailbreak; what a document says raises no suspicion."""
-    return any(is_sign(text) and is_sign(own_words(text)) for text in thread_of(query.turns).said)
+    return any(is_sign(text) and is_sign(own_words(text)) for text in query.thread.said)
 
 
 def name_features(query: RouteQuery) -> dict[int, str]:
     """Map the buckets of a query back to what was hashed, the newest turn's own words first, for explanations."""
     named: dict[int, str] = {}
-    thread = thread_of(query.turns)
+    thread = query.thread
     for text in (thread.answer[:ANSWER_READ_CHARS], *reversed(thread.said)):
         window = split_window(text)
         concepts = concepts_of(window.own)
@@ -173,7 +171,7 @@ def name_features(query: RouteQuery) -> dict[int, str]:
 
 def window_of(query: RouteQuery) -> Window:
     """Cut out the last user turn's words, and the head of the user turn before it."""
-    said = thread_of(query.turns).said
+    said = query.thread.said
     window = split_window(said[0])
     return window.with_previous(normalise(said[1][:PREVIOUS_CHARS])) if len(said) > 1 else window
 

@@ -78,12 +78,14 @@ class Gate:
     def raw(self, features: Features) -> Floats:
         """Return the log-odds of each text head before calibration, (C,)."""
         part = self.artifact
-        return np.asarray(features.values @ part.hashed[features.indices] + features.dense @ part.dense + part.bias)
+        return np.asarray(
+            features.values @ part.hashed.take(features.indices, axis=0) + features.dense @ part.dense + part.bias
+        )
 
 
 def _answer(side: Side, features: Features, dense: Floats) -> float:
     """Ask a head beside the classes; a probability."""
-    logit = features.values @ side.hashed[features.indices] + dense @ side.dense + side.bias
+    logit = features.values @ side.hashed.take(features.indices) + dense @ side.dense + side.bias
     return float(sigmoid(np.asarray(logit, dtype=np.float64)))
 
 

@@ -46,18 +46,17 @@ class HashedText:
     values: Floats
 
 
-def text_families(text: str, weight: float, *, lead: bool = False) -> list[Family]:
-    """Hash normalised text into words, pairs, characters and, with `lead`, its first words.
+def text_families(found: Sequence[str], weight: float, *, lead: bool = False) -> list[Family]:
+    """Hash a text's words into words, pairs, characters and, with `lead`, its first words.
 
     Each family is scaled to length `weight`, so long text does not shout; "write a", "who was" say more at the start.
 
     Args:
-        text: lower case and capped, as `window` makes it.
+        found: its words, as `split_words` makes them of lower-case text that `window` has capped.
         weight: how much this part counts.
         lead: also hash the first words as such.
     """
-    found = split_words(text)
-    codes = _word_codes([word[:WORD_CHARS] for word in found[:MAX_WORDS]])
+    codes = _word_codes(cut(found))
     families = [codes, _pairs(codes), _char_ngrams(found)]
     return [(family, weight) for family in ([*families, _lead(codes)] if lead else families)]
 
@@ -85,7 +84,12 @@ def place_of(code: Hashes | np.uint64) -> int:
 
 def words_of(text: str) -> list[str]:
     """Split a normalised text into words, each cut at `WORD_CHARS`, at most `MAX_WORDS`."""
-    return [word[:WORD_CHARS] for word in split_words(text)[:MAX_WORDS]]
+    return cut(split_words(text))
+
+
+def cut(found: Sequence[str]) -> list[str]:
+    """Cut whole words at `WORD_CHARS`, and leave out what comes after `MAX_WORDS` of them."""
+    return [word[:WORD_CHARS] for word in found[:MAX_WORDS]]
 
 
 def split_words(text: str) -> list[str]:

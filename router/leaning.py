@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from router.conversation import thread_of
 from router.dataset import Row
 from router.features import featurize_turn
 from router.heads import Bools, Doubles, Head, design_matrix, fit_head
@@ -23,12 +22,12 @@ STRENGTH = 1.0
 def fit_leaning(rows: Sequence[Row], seed: int) -> Head:
     """Fit it; with no conversation among the seeds nothing ever leans."""
     seeds = [row for row in rows if row.is_seed]
-    inside = np.array([len(thread_of(row.query.turns).said) > 1 for row in seeds], dtype=np.bool_)
+    inside = np.array([len(row.query.thread.said) > 1 for row in seeds], dtype=np.bool_)
     target = np.array([FOLLOW_UP in row.tags for row in seeds], dtype=np.bool_)
     kept = np.flatnonzero(inside | ~target)
     if not (target & inside).any():
         return Head.never()
-    matrix = design_matrix([featurize_turn(thread_of(seeds[at].query.turns).said[0]) for at in kept])
+    matrix = design_matrix([featurize_turn(seeds[at].query.thread.said[0]) for at in kept])
     weight = _weights(inside[kept], target[kept])
     return fit_head(matrix, target[kept], weight / weight.mean(), STRENGTH, seed)
 

@@ -140,28 +140,34 @@ def concepts_among(words: Sequence[str]) -> list[str]:
 
 def concept_families(found: Sequence[str]) -> list[Family]:
     """Hash concepts, ordered pairs of neighbours, ordered pairs a few apart, and the leading one."""
-    once = [name for at, name in enumerate(found) if at == 0 or found[at - 1] != name]
-    families = _families(once)
-    hashes = _hashes([label for family, _ in families for label, _ in family])
-    ends = list(accumulate(len(family) for family, _ in families))
+    families = _families(found)
+    hashes = _hashes([label for labels, _ in families for label in labels])
+    ends = list(accumulate(len(labels) for labels, _ in families))
     return [(hashes[start:end], weight) for start, end, (_, weight) in zip([0, *ends], ends, families, strict=False)]
 
 
 def name_concepts(found: Sequence[str]) -> dict[int, str]:
     """Map buckets back to concepts, for explanations."""
+    return {place_of(_hashes([label])[0]): _shown(label) for labels, _ in _families(found) for label in labels}
+
+
+def _families(found: Sequence[str]) -> list[tuple[list[str], float]]:
+    """List what is hashed, by family: nulls keep labels apart from words; twice in a row counts once."""
     once = [name for at, name in enumerate(found) if at == 0 or found[at - 1] != name]
-    return {place_of(_hashes([label])[0]): shown for family, _ in _families(once) for label, shown in family}
-
-
-def _families(found: Sequence[str]) -> list[tuple[list[tuple[str, str]], float]]:
-    """List what is hashed, and how it is shown, by family; a null keeps labels apart from words."""
-    apart = [(left, right) for at, left in enumerate(found) for right in found[at + 1 : at + 1 + REACH]]
     return [
-        ([(f"\0{name}", name) for name in found], WEIGHT),
-        ([(f"\0{left}\0{right}", f"{left}→{right}") for left, right in pairwise(found)], WEIGHT),
-        ([(f"\0{left}\0…\0{right}", f"{left}…{right}") for left, right in apart], APART_WEIGHT),
-        ([(f"\0^{name}", f"^{name}") for name in found[:1]], WEIGHT),
+        ([f"\0{name}" for name in once], WEIGHT),
+        ([f"\0{left}\0{right}" for left, right in pairwise(once)], WEIGHT),
+        (
+            [f"\0{left}\0…\0{right}" for at, left in enumerate(once) for right in once[at + 1 : at + 1 + REACH]],
+            APART_WEIGHT,
+        ),
+        ([f"\0^{name}" for name in once[:1]], WEIGHT),
     ]
+
+
+def _shown(label: str) -> str:
+    """Write a label as people read it."""
+    return label[1:].replace("\0…\0", "…").replace("\0", "→")
 
 
 def _hashes(labels: Sequence[str]) -> Hashes:

@@ -50,7 +50,7 @@ class Vectors:
         if not rows:
             return np.zeros(SIZE, dtype=np.float32)
         found = np.array(rows)
-        pooled: Floats = (self.weight[found] @ self.table[found].astype(np.float32)) * self.scale
+        pooled: Floats = (self.weight[found] @ self.table.take(found, axis=0).astype(np.float32)) * self.scale
         for part in (pooled[: PARTS[0]], pooled[PARTS[0] :]):
             np.multiply(part, SCALE / max(1e-6, float(np.sqrt(part @ part))), out=part)
         return pooled

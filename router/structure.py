@@ -19,13 +19,9 @@ Measure = Callable[[str], float]
 
 _QUESTION_MARKS = "?？؟¿;"
 _CODE_SYMBOLS = "{}()[];=<>_/\\|&$#`"
-_CODE_WORDS = (
-    "def import return function const class void public static elif printl println printf SELECT FROM WHERE struct"
-    " lambda async await var let fn impl int bool"
-)
+_ENDINGS = "py|js|ts|java|c|cpp|h|rs|go|rb|php|cs|sql|sh|html|css|json|ya?ml|toml|csv|log"  # of files
 _DIGITS = "0123456789"
 _CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_WORDS = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +30,7 @@ class Probe:
 
     Attributes:
         measure: makes it, at the cost of a search.
-        needs: it is 0 in ASCII text with none of these characters and words, so `measure` is not asked; None = ask.
+        needs: it is 0 in ASCII text with none of these characters, so `measure` is not asked; None = ask.
     """
 
     measure: Measure
@@ -61,6 +57,12 @@ def _beside(marks: Sequence[str], measure: Measure) -> Measure:
         return 0.0
 
     return quick
+
+
+def _after(sign: str, measure: Measure) -> Measure:
+    """Measure 0.0 where a simple pattern finds nothing without which there can be no match of a costly one."""
+    compiled = re.compile(sign)
+    return lambda text: measure(text) if compiled.search(text) else 0.0
 
 
 def _has_each(*patterns: str) -> Measure:
@@ -91,34 +93,35 @@ PROBES: dict[str, Probe] = {
             r"\b(?:def|import|return|function|const|class|void|public|static|elif|println?|printf|SELECT|FROM|WHERE|struct|lambda|async|await|var|let|fn|impl|int|bool)\b",
             5,
         ),
-        _CODE_WORDS.split(),
     ),
     "line ends like code": _probe(
         _count(r"[;{}][ \t]{0,4}$|^[ \t]{0,12}(?:#include|//|/\*|\$ |>>> )|\):[ \t]{0,4}$", 4, re.MULTILINE), ";{}#/$>)"
     ),
     "indented lines": _probe(_beside(("    ", "\t"), _count(r"^(?: {4}|\t)\S", 4, re.MULTILINE))),
-    "call or path": _probe(_count(r"\w\(\w*\)|\b\w+\.\w+\(|(?:^|\s)[./~]?[\w-]+/[\w./-]+|--\w+", 4), "(/-"),
-    "identifiers": _probe(_count(r"\b[a-z]+_[a-z_]+\b|\b[a-z]+[A-Z]\w+\b", 4), "_" + _CAPITALS),
+    "call or path": _probe(
+        _beside(("(", "/", "--"), _count(r"\w\(\w*\)|\b\w+\.\w+\(|(?:^|\s)[./~]?[\w-]+/[\w./-]+|--\w+", 4)),
+        "(/-",
+    ),
+    "identifiers": _probe(_after(r"[a-z][A-Z_]", _count(r"\b[a-z]+_[a-z_]+\b|\b[a-z]+[A-Z]\w+\b", 4)), "_" + _CAPITALS),
     "stack trace": _probe(
         _beside(
             ("Traceback", "Exception", "(", "rror:", "segfault", "undefined reference"),
             _has(r"Traceback|Exception\b|\bat [\w.$]+\(|[Ee]rror:|segfault|undefined reference"),
         ),
     ),
-    "file names": _probe(
-        _has(r"\b[\w-]{1,40}\.(?:py|js|ts|java|c|cpp|h|rs|go|rb|php|cs|sql|sh|html|css|json|ya?ml|toml|csv|log)\b"),
-        ".",
-    ),
+    "file names": _probe(_after(rf"\.(?:{_ENDINGS})\b", _has(rf"\b[\w-]{{1,40}}\.(?:{_ENDINGS})\b")), "."),
     "code symbols": _probe(_share(_CODE_SYMBOLS), _CODE_SYMBOLS),
     "json-like": _probe(_has(r"\{\s{0,8}\"[^\"\n]{1,60}\"\s{0,4}:"), "{"),
     "numbers": _probe(_count(r"\d{1,20}(?:[.,]\d{1,20}){0,4}", 8), _DIGITS),
     "any number": _probe(_has(r"\d"), _DIGITS),
     "money or percent": _probe(_has(r"[$€£¥₹]\s?\d|\d\s?[%€$£¥]"), "$%"),
-    "arithmetic": _probe(_has(r"\d\s{0,3}[-+*/×÷^=]\s{0,3}[\d(]|[a-z]\s{0,3}[=<>]\s{0,3}\d"), _DIGITS),
+    "arithmetic": _probe(
+        _beside("-+*/×÷^=<>", _has(r"\d\s{0,3}[-+*/×÷^=]\s{0,3}[\d(]|[a-z]\s{0,3}[=<>]\s{0,3}\d")), _DIGITS
+    ),
     "lettered options": _probe(
         _beside(("a.", "A.", "a)", "A)"), _has_each(r"(?:^|\s)\(?[aA][.)]\s", r"(?:^|\s)\(?[bB][.)]\s")), ".)"
     ),
-    "many options": _probe(_has(r"(?:^|\n)\(?[Ee][.)]\s"), ".)"),
+    "many options": _probe(_beside(("e.", "E.", "e)", "E)"), _has(r"(?:^|\n)\(?[Ee][.)]\s")), ".)"),
     "list lines": _probe(_count(r"^[ \t]{0,12}(?:[-*•]|\d+[.)])\s", 6, re.MULTILINE), "-*.)"),
     "numbered passages": _probe(_has(r"^[ \t]{0,12}(?:\(\d+\)|\[\d+\])\s", re.MULTILINE), "(["),
     "quotation": _probe(_has(r"[\"“«„「][^\"”»“」\n]{12,}"), '"'),
@@ -143,7 +146,7 @@ def measures(text: str) -> list[float]:
     """Measure a text by every probe; of ASCII text only what it can hold is searched for."""
     if not text.isascii():
         return [probe.measure(text) for probe in PROBES.values()]
-    seen = {*text, *_WORDS.findall(text)}
+    seen = set(text)
     return [
         0.0 if probe.needs is not None and probe.needs.isdisjoint(seen) else probe.measure(text)
         for probe in PROBES.values()

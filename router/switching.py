@@ -19,7 +19,6 @@ from rich.table import Table
 
 from router.abstention import Bools
 from router.artifact import DEFAULT_PATH, Artifact, load
-from router.conversation import thread_of
 from router.dataset import Row, read_seeds
 from router.gate import TOOL_CALLER, Gate
 from router.leaning import FOLLOW_UP
@@ -56,7 +55,7 @@ class Point:
 
 def conversations(rows: Sequence[Row]) -> list[Row]:
     """Pick the rows with more than one user turn and no tools, which would decide by themselves."""
-    return [row for row in rows if len(thread_of(row.query.turns).said) > 1 and not row.query.has_tools]
+    return [row for row in rows if len(row.query.thread.said) > 1 and not row.query.has_tools]
 
 
 def fold_of(row: Row, folds: int) -> int:

@@ -7,6 +7,7 @@ words and the structure answers with a probability. Capped like everything else 
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from router.conversation import Thread
 from router.hashing import words_of
 from router.lexicon import shipped_lexicon
-from router.toolmatch import COMMON, MATCH_NAMES, match, read_tools, read_words, spaced
+from router.toolmatch import COMMON, MATCH_NAMES, Tools, match, read_tools, read_words, spaced, tool_words
 from router.window import normalise
 
 FIT_NAMES = (
@@ -54,6 +55,21 @@ _QUOTED = re.compile(r'["“«][^"”»\n]{1,60}["”»]')
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Some tools, read.
+
+    Attributes:
+        tools: of each the stems of its name, and of all its words.
+        concepts: of all of them.
+        meaning: their words' vectors; None where none is known.
+    """
+
+    tools: list[tuple[set[str], set[str]]]
+    concepts: set[str]
+    meaning: Tools | None
+
+
 def fit_features(text: str, tool_text: str, thread: Thread, leaning: float) -> Floats:
     """Compare a request with the tools; (F,) float32 in `FIT_NAMES`' order, each about 0..1.
 
@@ -66,12 +82,13 @@ def fit_features(text: str, tool_text: str, thread: Thread, leaning: float) -> F
     folded = normalise(text)
     said = words_of(folded[:REQUEST_CHARS])[:REQUEST_WORDS]
     request = _stems(said)
-    tools, offered = _offered(tool_text)
+    offer = _read(tool_text)
+    tools = offer.tools
     best = max(((request & words) for _, words in tools), key=len, default=set())
     holder = next((words for _, words in tools if best and best <= words), set())
     union = set().union(*(words for _, words in tools)) if tools else set()
     named = max((len(request & name) / len(name) for name, _ in tools if name), default=0.0)
-    concepts = _concepts(folded[:REQUEST_CHARS]) & offered
+    concepts = _concepts(folded[:REQUEST_CHARS]) & offer.concepts
     used = float(thread.used_tools)
     nothing = float(not (request & union) and not concepts)
     return np.array(
@@ -93,24 +110,24 @@ def fit_features(text: str, tool_text: str, thread: Thread, leaning: float) -> F
             min(1.0, len(_NAME.findall(text)) / 4),
             min(1.0, len(_QUOTED.findall(text)) / 2),
             min(1.0, len(text) / REQUEST_CHARS),
-            *_alike(said, tool_text, len(tools)),
+            *_alike(said, offer),
         ],
         dtype=np.float32,
     )
 
 
-def _alike(said: Sequence[str], tool_text: str, count: int) -> list[float]:
+def _alike(said: Sequence[str], offer: Offer) -> list[float]:
     """Compare the words' meanings: the best tool's likeness, the highest of each kind, and how far it stands out."""
-    request, tools = read_words(said, REQUEST_WORDS), read_tools(tool_text)
-    if request is None or tools is None:
+    request = read_words(said, REQUEST_WORDS)
+    if request is None or offer.meaning is None:
         return [0.0] * (2 * len(MATCH_NAMES) + 4)
-    found = match(request, tools)
+    found = match(request, offer.meaning)
     score = found.mean(axis=1)
     best = int(score.argmax())
     ahead = float(score[best] - np.delete(score, best).max()) if len(score) > 1 else 0.0
-    rest = [float(score[best]), ahead, float(count == 1), float(score.mean())]
+    rest = [float(score[best]), ahead, float(len(offer.tools) == 1), float(score.mean())]
     numbers = np.concatenate([found[best], found.max(axis=0), rest])
-    return [float(number) for number in np.clip(numbers, -1.0, 1.0)]
+    return np.minimum(np.maximum(numbers, -1.0), 1.0).tolist()  # type: ignore[no-any-return]  # numpy says Any
 
 
 def opinions(logits: np.ndarray[Any, Any]) -> Floats:
@@ -118,18 +135,13 @@ def opinions(logits: np.ndarray[Any, Any]) -> Floats:
     return np.asarray(np.clip(logits / 4.0, -2.0, 2.0), dtype=np.float32)
 
 
-@lru_cache(maxsize=256)
-def _offered(tool_text: str) -> tuple[list[tuple[set[str], set[str]]], set[str]]:
-    """Read tools' stems, and their concepts; remembered, since callers offer the same tools again."""
-    lines = [line for line in tool_text.split("\n")[:MAX_TOOLS] if line.strip()]
-    return [_tool(line) for line in lines], _concepts(spaced(tool_text))
-
-
-def _tool(line: str) -> tuple[set[str], set[str]]:
-    """Split one tool's line into the stems of its name, and of all its words."""
-    name, _, description = spaced(line).partition(":")
-    named = _stems(words_of(name))
-    return named, named | _stems(words_of(description))
+@lru_cache(maxsize=128)
+def _read(tool_text: str) -> Offer:
+    """Read `name: description` lines; remembered, since callers offer the same tools again and again."""
+    offered = tool_words(tool_text)
+    names = [_stems(one.name) for one in offered]
+    stems = [(name, name | _stems(one.description)) for name, one in zip(names, offered, strict=True)]
+    return Offer(stems, _concepts(spaced(tool_text)), read_tools(offered))
 
 
 def _stems(words: Sequence[str]) -> set[str]:

@@ -3,13 +3,13 @@ import pytest
 
 from router.hashing import words_of
 from router.meaning import PARTS, SIZE
-from router.toolmatch import MATCH_NAMES, bridge, match, read_tools, read_words
+from router.toolmatch import MATCH_NAMES, bridge, match, read_tools, read_words, tool_words
 
 TOOLS = "lock_door: Lock or unlock a door\ngetWeather: Weather forecast of a city"
 
 
 def compared(text: str) -> dict[str, list[float]]:
-    request, tools = read_words(words_of(text), 60), read_tools(TOOLS)
+    request, tools = read_words(words_of(text), 60), read_tools(tool_words(TOOLS))
     assert request is not None and tools is not None
     return dict(zip(MATCH_NAMES, match(request, tools).T.tolist(), strict=True))
 
@@ -36,7 +36,7 @@ def test_words_that_are_the_same_are_found_as_such() -> None:
 
 
 def test_each_tool_weighs_its_own_words_alone() -> None:
-    tools = read_tools(TOOLS)
+    tools = read_tools(tool_words(TOOLS))
     assert tools is not None and tools.starts.tolist()[0] == 0
     assert np.allclose(np.add.reduceat(tools.weight, tools.starts), 1.0)
     assert np.allclose(np.add.reduceat(tools.name_weight, tools.starts), 1.0)
@@ -51,5 +51,5 @@ def test_the_bridge_brings_english_words_near_what_they_mean_elsewhere() -> None
 
 @pytest.mark.parametrize("text", ["", "\n\n", ": \n:", "xqzjv: \n", "f: x"])
 def test_tools_that_say_nothing_are_no_tools(text: str) -> None:
-    found = read_tools(text)
+    found = read_tools(tool_words(text))
     assert found is None or found.lines.shape[1] == SIZE
