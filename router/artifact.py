@@ -16,11 +16,15 @@ import numpy as np
 
 from router.errors import ArtifactError
 from router.features import BUCKETS, DENSE_NAMES, FEATURE_VERSION
+from router.network import Network
+from router.nibbles import pack, unpack
 from router.toolfit import FIT_NAMES
 
-FORMAT_VERSION = 2
-MAX_BYTES = 4_000_000
+FORMAT_VERSION = 3
+MAX_BYTES = 6_000_000
 DEFAULT_PATH = Path(__file__).with_name("artifacts") / "router.npz"
+
+_NETWORK = ("known", "hashed", "scale", "dense", "bias", "out", "out_bias")
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -39,10 +43,8 @@ class Artifact:
     """A trained gate.
 
     Attributes:
-        classes: names of the text heads, C of them.
-        hashed: n-gram weights, (BUCKETS, C) float32.
-        dense: weights of structure and meaning, (D, C) float32.
-        bias: (C,) float32.
+        classes: the experts that words alone may choose, C of them.
+        network: what the words say.
         slope: calibration of the raw logit, (C,) float32: calibrated = raw * slope + intercept.
         intercept: (C,) float32.
         tool_probability: share of fitting tools among training rows with tools, in (0, 1); used without `fits`.
@@ -56,9 +58,7 @@ class Artifact:
     """
 
     classes: tuple[str, ...]
-    hashed: Floats
-    dense: Floats
-    bias: Floats
+    network: Network
     slope: Floats
     intercept: Floats
     tool_probability: float
@@ -74,8 +74,8 @@ class Artifact:
 def save(artifact: Artifact, path: Path) -> str:
     """Write the file in one step (a reader never sees half of it) and return its version.
 
-    N-gram weights are rounded to int8 with one scale a class: a quarter of the size
-    for a rounding error below half a percent of the largest weight.
+    The n-gram weights of the heads beside the network are rounded to int8 too, with one scale a head: a quarter of the
+    size for a rounding error below half a percent of the largest weight.
     """
     sides = {name: side for name, side in (("leans", artifact.leans), ("fits", artifact.fits)) if side}
     header = {
@@ -93,8 +93,9 @@ def save(artifact: Artifact, path: Path) -> str:
     }
     arrays: dict[str, Any] = {
         "header": np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8),
-        **_packed("hashed", artifact.hashed),
-        **{name: getattr(artifact, name).astype(np.float32) for name in ("dense", "bias", "slope", "intercept")},
+        **{name: getattr(artifact.network, name) for name in _NETWORK},
+        "hashed": pack(artifact.network.hashed),
+        **{name: getattr(artifact, name).astype(np.float32) for name in ("slope", "intercept")},
     }
     for name, side in sides.items():
         arrays |= _packed(name, side.hashed) | {f"{name}_dense": side.dense.astype(np.float32)}
@@ -151,11 +152,17 @@ def _check_header(header: dict[str, Any]) -> None:
 def _assemble(header: dict[str, Any], arrays: dict[str, Any], version: str) -> Artifact:
     """Put the parts together, refusing wrong shapes."""
     classes = tuple(str(name) for name in header["classes"])
+    known, units = len(arrays["known"]), len(arrays["bias"])
+    arrays["hashed"] = unpack(arrays["hashed"])
     shapes: dict[str, tuple[int, ...]] = {
-        "hashed": (BUCKETS, len(classes)),
-        "dense": (len(DENSE_NAMES), len(classes)),
+        "known": (known,),
+        "hashed": (known + 1, units),
+        "scale": (units,),
+        "dense": (len(DENSE_NAMES), units),
+        "bias": (units,),
+        "out": (units, len(classes)),
     }
-    shapes |= {name: (len(classes),) for name in ("hashed_scale", "bias", "slope", "intercept")}
+    shapes |= {name: (len(classes),) for name in ("out_bias", "slope", "intercept")}
     sides = {str(name): float(bias) for name, bias in header["sides"].items()}
     for name in sides:
         extra = len(FIT_NAMES) + len(classes) if name == "fits" else 0
@@ -163,11 +170,11 @@ def _assemble(header: dict[str, Any], arrays: dict[str, Any], version: str) -> A
     for name, shape in shapes.items():
         if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
             raise ArtifactError(f"artefact's {name} is not finite numbers of shape {shape}")
+    if known and not 0 <= arrays["known"].min() <= arrays["known"].max() < BUCKETS:
+        raise ArtifactError("artefact's known n-grams are no buckets")
     return Artifact(
         classes=classes,
-        hashed=arrays["hashed"].astype(np.float32) * arrays["hashed_scale"],
-        dense=arrays["dense"],
-        bias=arrays["bias"],
+        network=Network.of(**{name: arrays[name] for name in _NETWORK}),
         slope=arrays["slope"],
         intercept=arrays["intercept"],
         tool_probability=float(header["tool_probability"]),

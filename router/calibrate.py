@@ -25,7 +25,7 @@ from router.gate import TOOL_CALLER, Gate, sigmoid
 from router.heads import Doubles, featurize_all
 
 ECE_BINS = 15
-ABSTAIN_SHARE = 0.01
+ABSTAIN_SHARE = 0.002
 
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 

@@ -1,4 +1,4 @@
-"""Held-out logits: what heads say of sources they were not trained on.
+"""Held-out logits: what networks say of sources they were not trained on.
 
 `train` and `calibrate` use it. The headline figure of the router comes from `leave_one_source_out`; a random split
 would measure how well a source's style was learned.
@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from router.dataset import Row
-from router.heads import Doubles, fit_heads
+from router.network import Doubles, Network
 
 Step = Callable[[str], None]
+Fit = Callable[[Any, Sequence[Row]], Network]  # a matrix and its rows
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Logits of rows by heads that did not see them.
+    """Logits of rows by networks that did not see them.
 
     Attributes:
         logits: raw log-odds (n, C).
@@ -31,7 +32,7 @@ class HeldOut:
     sources: np.ndarray[Any, np.dtype[np.str_]]
 
     def accuracy_by_source(self) -> dict[str, float]:
-        """Score the best head's answer, by source."""
+        """Score the best class's answer, by source."""
         hit = self.right[np.arange(len(self.right)), self.logits.argmax(axis=1)]
         return {str(source): float(hit[self.sources == source].mean()) for source in np.unique(self.sources)}
 
@@ -44,24 +45,25 @@ def leave_one_source_out(
     matrix: Any,  # noqa: ANN401 - scipy ships no types
     rows: Sequence[Row],
     classes: Sequence[str],
-    *,
-    strength: float,
-    seed: int,
+    whole: Network,
+    fit: Fit,
     step: Step = lambda source: None,
 ) -> HeldOut:
     """Hold each source out whole; seeds stay in training and are never held out.
 
-    Beside seeds no source is learned from at all (`dataset.taught`), so one fit holds every source out.
+    Beside seeds no source is learned from at all (`dataset.taught`): then `whole`, fitted on all that teaches, has seen
+    none, and `fit` is not called.
     """
     is_seed = np.array([row.is_seed for row in rows])
     if is_seed.any():
-        return _fold(matrix, rows, classes, out=~is_seed, strength=strength, seed=seed)
+        return _score(whole, matrix, rows, classes, ~is_seed)
     sources = np.array([row.source for row in rows])
-    held = sorted({row.source for row in rows if not row.is_seed})
     parts = []
-    for source in held:
+    for source in sorted(set(sources.tolist())):
         step(source)
-        parts.append(_fold(matrix, rows, classes, out=sources == source, strength=strength, seed=seed))
+        out = sources == source
+        network = fit(matrix[~out], [row for row, is_out in zip(rows, out, strict=True) if not is_out])
+        parts.append(_score(network, matrix, rows, classes, out))
     return _join(parts)
 
 
@@ -70,20 +72,17 @@ def truth(rows: Sequence[Row], classes: Sequence[str]) -> np.ndarray[Any, np.dty
     return np.array([[name in row.labels for name in classes] for row in rows], dtype=np.bool_)
 
 
-def _fold(
+def _score(
+    network: Network,
     matrix: Any,  # noqa: ANN401
     rows: Sequence[Row],
     classes: Sequence[str],
-    *,
     out: np.ndarray[Any, np.dtype[np.bool_]],
-    strength: float,
-    seed: int,
 ) -> HeldOut:
-    """Train without the rows in `out` and score them."""
-    kept = [row for row, is_out in zip(rows, out, strict=True) if not is_out]
+    """Score the rows in `out`."""
     tested = [row for row, is_out in zip(rows, out, strict=True) if is_out]
-    heads = fit_heads(matrix[~out], kept, classes, strength, seed)
-    return HeldOut(heads.logits(matrix[out]), truth(tested, classes), np.array([row.source for row in tested]))
+    sources = np.array([row.source for row in tested])
+    return HeldOut(network.logits_of(matrix[out]), truth(tested, classes), sources)
 
 
 def _join(parts: Sequence[HeldOut]) -> HeldOut:

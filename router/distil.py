@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from router.meaning import DEFAULT_PATH, PARTS
+from router.nibbles import pack
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 LEVELS = 7
@@ -37,7 +38,7 @@ def distil(teachers: Sequence[tuple[Sequence[str], Doubles]]) -> dict[str, Any]:
         weight[rows] = np.where(weight[rows] > 0, np.minimum(weight[rows], rank), rank)
         start += size
     letters = np.frombuffer("\n".join(words).encode(), dtype=np.uint8)
-    return {"words": letters, "table": packed(table), "scale": scale, "weight": weight}
+    return {"words": letters, "table": pack(table), "scale": scale, "weight": weight}
 
 
 def reduced(vectors: Doubles, size: int) -> Doubles:
@@ -51,12 +52,6 @@ def reduced(vectors: Doubles, size: int) -> Doubles:
 def rounded(vectors: Doubles) -> np.ndarray[Any, np.dtype[np.int8]]:
     """Round to -7..7."""
     return np.clip(np.rint(vectors), -LEVELS, LEVELS).astype(np.int8)
-
-
-def packed(table: np.ndarray[Any, np.dtype[np.int8]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Put two numbers in a byte."""
-    raised = (table + 8).astype(np.uint8)
-    return np.asarray((raised[:, 0::2] << 4) | raised[:, 1::2], dtype=np.uint8)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -100,12 +100,13 @@ def _tools(router: Router, query: RouteQuery) -> Contribution:
 
 
 def _contributions(router: Router, query: RouteQuery) -> dict[str, tuple[Contribution, ...]]:
-    """Split each text head's log-odds over the features and keep the `TOP` largest of each."""
+    """Split each class's log-odds over the features, as the network weighs them here, and keep the `TOP` largest."""
     artifact = router.gate.artifact
     features = router.gate.features(query)
     names = name_features(query)
-    hashed = features.values[:, None] * artifact.hashed[features.indices] * artifact.slope
-    dense = features.dense[:, None] * artifact.dense * artifact.slope
+    of_ngrams, of_dense = artifact.network.weights_at(features)
+    hashed = features.values[:, None] * of_ngrams * artifact.slope
+    dense = features.dense[:, None] * of_dense * artifact.slope
     found = {}
     for at, expert in enumerate(artifact.classes):
         sums: dict[str, float] = {}

@@ -20,11 +20,13 @@ WORDS = 20  # that may be added
 BATCH = 12  # requests the search sees
 
 
-def candidates(gate: Gate, target: str, count: int) -> list[str]:
-    """Name the words whose own weight favours the target most over its best rival."""
+def candidates(gate: Gate, target: str, count: int, batch: Sequence[Row]) -> list[str]:
+    """Name the words whose own weight, on average where the requests stand, favours the target over its best rival."""
     names = [word for word in shipped_vectors().rows if word.isascii() and len(word) > 2]
     places = [place_of(np.uint64(zlib.crc32(word.encode()))) for word in names]
-    weights = gate.artifact.hashed[places]
+    network = gate.artifact.network
+    through = np.mean([network.through(gate.features(row.query)) for row in batch], axis=0)
+    weights = network.hashed[network.places[places]].astype(np.float32) @ (network.scale[:, None] * through)
     at = gate.artifact.classes.index(target)
     margin = weights[:, at] - np.delete(weights, at, axis=1).max(axis=1)
     return [names[place] for place in np.argsort(-margin)[:count]]
@@ -32,8 +34,8 @@ def candidates(gate: Gate, target: str, count: int) -> list[str]:
 
 def search(gate: Gate, rows: Sequence[Row], target: str, count: int) -> str:
     """Grow a suffix word by word, each time by the candidate that raises the target's mean margin most."""
-    pool = candidates(gate, target, count)
     batch = rows[:BATCH]
+    pool = candidates(gate, target, count, batch)
     gadget: list[str] = []
     for _ in range(WORDS):
         tried = [

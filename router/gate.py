@@ -1,4 +1,4 @@
-"""The gate: calibrated probabilities of each expert for one query, by a linear model in numpy.
+"""The gate: calibrated probabilities of each expert for one query, by a small network in numpy.
 
 `router.Router` owns one, built from an `Artifact`. Without tools the tool-caller is never a candidate; with tools its
 probability is that they fit the request, which a head of its own answers, leaning towards yes.
@@ -24,10 +24,10 @@ _NOT_OFFERED = np.zeros(1)
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One-vs-rest linear heads with a sigmoid each.
+    """A network with a sigmoid a class, and heads for tools and follow-ups beside it.
 
     Attributes:
-        artifact: the weights; `artifact.classes` names the heads, the tool-caller not among them.
+        artifact: the weights; `artifact.classes` names the network's answers, the tool-caller not among them.
     """
 
     artifact: Artifact
@@ -72,15 +72,12 @@ class Gate:
         return dict(zip(self.experts, self.probabilities(query).tolist(), strict=True))
 
     def logits(self, features: Features) -> Doubles:
-        """Return the calibrated log-odds of each text head, (C,)."""
+        """Return the calibrated log-odds of each class, (C,)."""
         return np.asarray(self.raw(features) * self.artifact.slope + self.artifact.intercept, dtype=np.float64)
 
     def raw(self, features: Features) -> Floats:
-        """Return the log-odds of each text head before calibration, (C,)."""
-        part = self.artifact
-        return np.asarray(
-            features.values @ part.hashed.take(features.indices, axis=0) + features.dense @ part.dense + part.bias
-        )
+        """Return the log-odds of each class before calibration, (C,)."""
+        return self.artifact.network.logits(features)
 
 
 def _answer(side: Side, features: Features, dense: Floats) -> float:

@@ -9,30 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from router.dataset import Row, weights
+from router.dataset import Row
 from router.features import BUCKETS, DENSE_NAMES, Features, Leans, featurize
 from router.gate import sigmoid
 
-DENSE_SCALE = 1.0  # structure beside n-grams whose families each have length 1 (0.5 and 2 were worse: CARD.md)
 TOLERANCE = 0.1  # the dual solver is then within 0.01 of the exact logits, in a tenth of the time
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
-
-
-@dataclass(frozen=True, slots=True)
-class Heads:
-    """Raw one-vs-rest weights: hashed (BUCKETS, C), dense (S, C), bias (C,)."""
-
-    classes: tuple[str, ...]
-    hashed: Doubles
-    dense: Doubles
-    bias: Doubles
-
-    def logits(self, matrix: Any) -> Doubles:  # noqa: ANN401 - scipy ships no types
-        """Return raw log-odds (n, C) for a matrix as `design_matrix` makes it."""
-        stacked = np.vstack([self.hashed, self.dense / DENSE_SCALE])
-        return np.asarray(matrix @ stacked + self.bias, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +38,7 @@ class Head:
 
     def logits(self, matrix: Any) -> Doubles:  # noqa: ANN401 - scipy ships no types
         """Answer for the rows of a matrix as `design_matrix` makes it, (n,)."""
-        stacked = np.concatenate([self.hashed, self.dense / DENSE_SCALE])
+        stacked = np.concatenate([self.hashed, self.dense])
         return np.asarray(matrix @ stacked + self.bias, dtype=np.float64)
 
     def logit(self, features: Features) -> float:
@@ -75,26 +59,8 @@ def design_matrix(features: Sequence[Features], extra: Sequence[Any] = ()) -> An
     numbers = np.vstack([one.dense for one in features]).astype(np.float64)
     if len(extra):
         numbers = np.hstack([numbers, np.vstack(extra)])
-    dense = sparse.csr_matrix(numbers * DENSE_SCALE)
+    dense = sparse.csr_matrix(numbers)
     return sparse.hstack([hashed, dense], format="csr")
-
-
-def fit_heads(matrix: Any, rows: Sequence[Row], classes: Sequence[str], strength: float, seed: int) -> Heads:  # noqa: ANN401
-    """Fit one logistic head a class; `strength` is scikit-learn's C.
-
-    A head whose class is absent (or alone) answers its share of the rows, without words.
-    """
-    sample_weights = weights(rows)
-    found = [
-        fit_head(matrix, np.array([name in row.labels for row in rows]), sample_weights, strength, seed)
-        for name in classes
-    ]
-    return Heads(
-        tuple(classes),
-        np.stack([head.hashed for head in found], axis=1),
-        np.stack([head.dense for head in found], axis=1),
-        np.array([head.bias for head in found]),
-    )
 
 
 def fit_head(matrix: Any, target: Bools, sample_weights: Doubles, strength: float, seed: int) -> Head:  # noqa: ANN401
@@ -108,7 +74,7 @@ def fit_head(matrix: Any, target: Bools, sample_weights: Doubles, strength: floa
     )
     model.fit(matrix, target, sample_weight=sample_weights)
     weight = model.coef_[0]
-    return Head(weight[:BUCKETS], weight[BUCKETS:] * DENSE_SCALE, float(model.intercept_[0]))
+    return Head(weight[:BUCKETS], weight[BUCKETS:], float(model.intercept_[0]))
 
 
 def featurize_all(rows: Sequence[Row], leans: Leans | None = None) -> list[Features]:

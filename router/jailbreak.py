@@ -6,6 +6,7 @@ verdict: nothing is refused here.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 LOOKED_AT: Final = 6_000  # characters of a turn; with more, the first and the last half of them
@@ -78,7 +79,12 @@ _SENTENCE = re.compile(r"[^.!?\n。！？।]+[.!?\n。！？।]*\s*")
 def is_sign(text: str) -> bool:
     """Say whether a text tries to lift the assistant's rules; of a long one the ends are looked at."""
     half = LOOKED_AT // 2
-    text = text if len(text) <= LOOKED_AT else f"{text[:half]}\n{text[-half:]}"
+    return _is_sign(text if len(text) <= LOOKED_AT else f"{text[:half]}\n{text[-half:]}")
+
+
+@lru_cache(maxsize=16)  # one decision asks twice: to read the words, and to judge them
+def _is_sign(text: str) -> bool:
+    """Say the same of a text that is short enough."""
     low = text.lower()
     if not _is_anchored(low) and "DAN" not in text:
         return False

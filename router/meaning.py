@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from router.lexicon import is_unspaced
+from router.nibbles import unpack
 
 DEFAULT_PATH = Path(__file__).with_name("meaning.npz")
 PARTS = (96, 96)  # numbers a word: from a multilingual encoder, from an English one
@@ -103,9 +104,3 @@ def read_vectors(path: Path) -> Vectors:
 def shipped_vectors() -> Vectors:
     """Read the table that ships with moegate, once."""
     return read_vectors(DEFAULT_PATH)
-
-
-def unpack(packed: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.int8]]:
-    """Part bytes into two numbers of -7..7 each, (N, SIZE / 2) to (N, SIZE)."""
-    both = np.stack([packed >> 4, packed & 15], axis=2).reshape(len(packed), -1)
-    return both.astype(np.int8) - 8

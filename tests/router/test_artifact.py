@@ -7,6 +7,7 @@ import pytest
 import router.artifact as artifact_module
 from router.artifact import MAX_BYTES, load, save
 from router.errors import ArtifactError
+from router.features import BUCKETS
 from router.train import Trained
 
 
@@ -17,8 +18,8 @@ def test_what_was_saved_comes_back(trained: Trained, tmp_path: Path) -> None:
     assert loaded.version == version and len(version) == 12
     assert loaded.classes == trained.artifact.classes
     assert loaded.training["rows"] == trained.artifact.training["rows"]
-    largest = np.abs(trained.artifact.hashed).max()
-    assert np.abs(loaded.hashed - trained.artifact.hashed).max() <= largest / 127
+    for name in ("known", "hashed", "scale", "dense", "bias", "out", "out_bias", "places"):
+        assert np.array_equal(getattr(loaded.network, name), getattr(trained.artifact.network, name))
     assert path.stat().st_size < MAX_BYTES
     assert list(tmp_path.iterdir()) == [path]
 
@@ -51,12 +52,16 @@ def test_another_version_is_refused(artifact_file: Path, monkeypatch: pytest.Mon
 
 def test_wrong_shapes_and_numbers_are_refused(trained: Trained, tmp_path: Path) -> None:
     path = tmp_path / "bad.npz"
-    save(replace(trained.artifact, bias=np.full(4, np.nan, dtype=np.float32)), path)
-    with pytest.raises(ArtifactError, match="bias"):
-        load(path)
-    save(replace(trained.artifact, dense=trained.artifact.dense[:-1]), path)
-    with pytest.raises(ArtifactError, match="dense"):
-        load(path)
+    network = trained.artifact.network
+    spoiled = {
+        "bias": replace(network, bias=np.full_like(network.bias, np.nan)),
+        "dense": replace(network, dense=network.dense[:-1]),
+        "known": replace(network, known=network.known + BUCKETS),
+    }
+    for name, bad in spoiled.items():
+        save(replace(trained.artifact, network=bad), path)
+        with pytest.raises(ArtifactError, match=name):
+            load(path)
 
 
 def test_an_oversized_file_is_refused(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 
 from router.artifact import load
-from router.calibrate import expected_calibration_error, fit_calibration, main
+from router.calibrate import ABSTAIN_SHARE, expected_calibration_error, fit_calibration, main
 from router.crossval import HeldOut
 from router.dataset import source_weights
 
@@ -42,12 +42,12 @@ def test_the_command_writes_another_calibration(artifact_file: Path, data_file: 
     out = tmp_path / "again.npz"
     assert main(["--data", str(data_file), "--artifact", str(artifact_file), "--out", str(out)]) == 0
     before, after = load(artifact_file), load(out)
-    assert np.abs(before.hashed - after.hashed).max() < 0.02 * np.abs(before.hashed).max()
+    assert np.array_equal(before.network.hashed, after.network.hashed)
     assert after.version != before.version
 
 
-def test_about_one_request_in_a_hundred_abstains() -> None:
+def test_few_requests_abstain() -> None:
     held = overconfident(4)
     fitted = fit_calibration(held)
     below = fitted.probabilities(held.logits.max(axis=1)) < fitted.abstain_below
-    assert 0.0 < below.mean() < 0.02
+    assert 0.0 < below.mean() < 2 * ABSTAIN_SHARE

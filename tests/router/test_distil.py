@@ -3,13 +3,8 @@ from pathlib import Path
 
 import numpy as np
 
-from router.distil import main, packed
-from router.meaning import PARTS, read_vectors, unpack
-
-
-def test_packing_is_undone_by_unpacking() -> None:
-    table = np.random.default_rng(0).integers(-7, 8, (5, 12)).astype(np.int8)
-    assert np.array_equal(unpack(packed(table)), table)
+from router.distil import main
+from router.meaning import PARTS, read_vectors
 
 
 def test_a_table_made_of_two_teachers_reads_back(tmp_path: Path) -> None:

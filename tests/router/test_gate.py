@@ -8,16 +8,24 @@ from hypothesis import strategies as st
 from router.artifact import Artifact, Side
 from router.features import BUCKETS, DENSE_NAMES, RouteQuery, Turn, query_from_openai
 from router.gate import TOOL_CALLER, Gate
+from router.network import Network
 from router.toolfit import FIT_NAMES
 from router.train import Trained
 
 
 def loud_gate() -> Gate:
-    """A gate whose every word shouts for every head: the hardest case for the structure rule."""
+    """A gate whose every word shouts for every class: the hardest case for the structure rule."""
     ones = np.ones(2, dtype=np.float32)
-    hashed = np.full((BUCKETS, 2), 50.0, dtype=np.float32)
-    dense = np.zeros((len(DENSE_NAMES), 2), dtype=np.float32)
-    return Gate(Artifact(("coder", "generalist"), hashed, dense, ones, ones, ones, 0.9, "generalist", 0.3))
+    network = Network.of(
+        known=np.arange(BUCKETS, dtype=np.int32),
+        hashed=np.full((BUCKETS + 1, 2), 7, dtype=np.int8),
+        scale=8 * ones,
+        dense=np.zeros((len(DENSE_NAMES), 2), dtype=np.float32),
+        bias=ones,
+        out=np.eye(2, dtype=np.float32),
+        out_bias=ones,
+    )
+    return Gate(Artifact(("coder", "generalist"), network, ones, ones, 0.9, "generalist", 0.3))
 
 
 @settings(max_examples=50)

@@ -35,7 +35,7 @@ def test_a_gadget_raises_its_target(artifact_file: Path, rows: list[Row]) -> Non
     at = gate.artifact.classes.index("coder")
     before = np.mean([gate.raw(gate.features(row.query))[at] for row in asked])
     after = np.mean([gate.raw(gate.features(with_suffix(row, [gadget]).query))[at] for row in asked])
-    assert len(candidates(gate, "coder", 5)) == 5 and after > before
+    assert len(candidates(gate, "coder", 5, asked)) == 5 and after > before
 
 
 def test_the_command_reports_shares(data_file: Path, artifact_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
