@@ -22,9 +22,9 @@ from router.structure import ANSWERED_IN_CODE, STRUCTURE_NAMES, Floats, structur
 from router.toolfit import REQUEST_CHARS, fit_features
 from router.window import PREVIOUS_CHARS, Window, normalise, own_words, split_window
 
-FEATURE_VERSION = 6  # raise whenever a prompt's features change: artefacts of another version are refused
+FEATURE_VERSION = 7  # raise whenever a prompt's features change: artefacts of another version are refused
 TOOL_TEXT_CHARS = 2_000
-DOCUMENT_WEIGHT = 0.1  # at 0.35 a document with commands moved a third of the decisions
+DOCUMENT_WEIGHT = 0.04  # at 0.35 a document with commands moved a third of the decisions, at 0.1 a twentieth
 LEANS_FROM = 0.3
 ANSWER_WEIGHT = 0.2  # beside the turns a follow-up leans on: the answer says too what was asked
 ANSWER_READ_CHARS = 600
