@@ -33,15 +33,15 @@ SLICES: dict[str, Slice] = {
 }
 AIMS = {"all": 0.92, "non-English": 0.90, "follow-ups": 0.95, "short": 0.80, "tools fit": 0.99, "tools misfit": 0.80}
 BARS = {
-    "all": 0.835,
-    "without tools": 0.855,
-    "non-English": 0.86,
-    "follow-ups": 0.885,
-    "short": 0.82,
-    "documents": 0.83,  # one row of 24 less than before, by a hundredth under the threshold: raise it again
+    "all": 0.865,
+    "without tools": 0.895,
+    "non-English": 0.90,
+    "follow-ups": 0.90,
+    "short": 0.90,
+    "documents": 0.87,
     "injected": 0.84,
     "tools fit": 0.99,
-    "tools misfit": 0.42,
+    "tools misfit": 0.43,
 }
 
 
