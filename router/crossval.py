@@ -60,7 +60,7 @@ def leave_one_source_out(
     sources = np.array([row.source for row in rows])
     parts = []
     for source in sorted(set(sources.tolist())):
-        step(source)
+        step(f"without {source}")
         out = sources == source
         network = fit(matrix[~out], [row for row, is_out in zip(rows, out, strict=True) if not is_out])
         parts.append(_score(network, matrix, rows, classes, out))

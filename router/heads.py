@@ -1,6 +1,6 @@
 """Fitting of the linear heads with scikit-learn: features in, weights out.
 
-`train` and `evaluate`'s baselines call this; serving never does, so scikit-learn and scipy are imported inside.
+`train` and `leaning` call this; serving never does, so scikit-learn and scipy are imported inside.
 """
 
 from collections.abc import Sequence

@@ -5,7 +5,7 @@ through `crossval`, calibrates on those and saves. Never imported at serving tim
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -67,25 +67,22 @@ class Recipe:
 
 def train(rows: Sequence[Row], recipe: Recipe, progress: Progress | None = None) -> Trained:
     """Fit, measure and calibrate; deterministic in `rows` and `recipe`."""
+    stage = _stages(progress)
+    stage("reading rows")
     kept = at_most(without_duplicates(rows), recipe.rows_per_source, recipe.seed)
     leans = fit_leaning(kept, recipe.seed)
     worded = [row for row in kept if TOOL_CALLER not in row.labels and NEAR_MISS not in row.tags]
     classes = sorted({label for row in worded for label in row.labels} | {DEFAULT_EXPERT})
     read = [*worded, *slipped([row for row in worded if row.is_seed], recipe.seed)]
     matrix = design_matrix(featurize_all(read, leans.leaning)).tocsr()
-    sources = sorted({row.source for row in worded if not row.is_seed})
+    sources = {row.source for row in worded if not row.is_seed}
+    stage("fitting the network")
     fit = partial(fit_network, classes=classes, seed=recipe.seed)
     network = fit(*_taught(matrix, read), copies=recipe.copies)
     held_out, crossed, calibration = None, None, Calibration(1.0, 0.0, 0.0)
     if len(sources) > 1:
-        task = progress.add_task("holding out", total=len(sources)) if progress else None
-
-        def step(source: str) -> None:
-            if progress and task is not None:
-                progress.update(task, advance=1, description=f"without {source}")
-
-        one = partial(fit, copies=1)
-        held_out = leave_one_source_out(matrix, read, classes, network, one, step)
+        stage("holding sources out")
+        held_out = leave_one_source_out(matrix, read, classes, network, partial(fit, copies=1), stage)
         calibration = fit_calibration(held_out)
         crossed = crossfit(held_out, classes.index(DEFAULT_EXPERT))
     record = recipe.record | {
@@ -95,12 +92,22 @@ def train(rows: Sequence[Row], recipe: Recipe, progress: Progress | None = None)
         "loso_macro": held_out.macro_accuracy() if held_out else None,
         "crossfit": asdict(crossed) if crossed else None,
     }
+    stage("fitting the tools' head")
     tooled = tool_rows(kept, recipe.misfits, recipe.seed)
     opinions_of = Opinions(*_taught(matrix[: len(worded)], worded), partial(fit, copies=1), calibration)
     fitting = fit_tools(tooled, leans, opinions_of, recipe.seed)
     artifact = _artifact(classes, network, calibration, _tool_probability(kept), record)
     artifact = replace(artifact, leans=_side(leans), fits=_side(fitting))
+    stage("measuring what the knob saves")
     return Trained(with_reference_knob(artifact, [row for row in kept if not row.is_seed]), held_out, crossed)
+
+
+def _stages(progress: Progress | None) -> Callable[[str], None]:
+    """Show what training is about, where somebody looks."""
+    if progress is None:
+        return lambda name: None
+    task = progress.add_task("", total=None)
+    return lambda name: progress.update(task, description=name)
 
 
 def _taught(matrix: Any, rows: Sequence[Row]) -> tuple[Any, list[Row]]:  # noqa: ANN401 - scipy ships no types
