@@ -21,7 +21,7 @@ from router.nibbles import pack, unpack
 from router.toolfit import FIT_NAMES
 
 FORMAT_VERSION = 3
-MAX_BYTES = 6_000_000
+MAX_BYTES = 4_000_000
 DEFAULT_PATH = Path(__file__).with_name("artifacts") / "router.npz"
 
 _NETWORK = ("known", "hashed", "scale", "dense", "bias", "out", "out_bias")
