@@ -44,7 +44,7 @@ def flags_of(dense: Floats) -> list[str]:
 def crossed_families(dense: Floats, concepts: Sequence[str]) -> list[Family]:
     """Hash flags in pairs, and flags with concepts."""
     pairs, halves = _of_flags(tuple(flags_of(dense)))
-    said = _codes([f"\0{name}" for name in dict.fromkeys(concepts)] or ["\0nothing"])
+    said = _codes([f"\0{name}" for name in _said(concepts)])
     return [(pairs, FLAG_WEIGHT), ((halves + said).ravel(), CONCEPT_WEIGHT)]
 
 
@@ -60,7 +60,7 @@ def name_crossed(dense: Floats, concepts: Sequence[str]) -> dict[int, str]:
     """Map buckets back to pairs of clues, for explanations."""
     names = flags_of(dense)
     flags = _codes(names)
-    said = list(dict.fromkeys(concepts))
+    said = _said(concepts)
     words = _codes([f"\0{name}" for name in said])
     named: dict[int, str] = {}
     for at, flag in enumerate(names):
@@ -69,6 +69,11 @@ def name_crossed(dense: Floats, concepts: Sequence[str]) -> dict[int, str]:
         for to, word in enumerate(said):
             named[place_of(flags[at : at + 1] * _MIX + words[to] + np.uint64(13))] = f"{flag} & {word}"
     return named
+
+
+def _said(concepts: Sequence[str]) -> list[str]:
+    """Name concepts once each; a prompt without any says so."""
+    return list(dict.fromkeys(concepts)) or ["nothing"]
 
 
 def _codes(names: Sequence[str]) -> Hashes:
