@@ -21,17 +21,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-import grpc
-
 from experts.artifacts import ArtifactStore, default_root
 from experts.catalog import CatalogError, EngineName, ExpertSpec, load_catalog
 from experts.compile import FAILURES, prepare_expert
 from experts.deployment import ExpertDeployment
 from experts.engines.factory import UnsupportedEngine, build_engine, check_engine
 from experts.engines.wire import Weights
+from experts.ingress import answers, await_one_ingress
 from experts.lifeline import StopRequested, raise_on_signals, supervise
 from experts.ray_switches import Ports, choose_ports, private_folder, ray_switches
-from protos import expert_pb2, expert_pb2_grpc
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -42,8 +40,6 @@ SPARE_CALLS = 16  # so that Describe is answered, and the engine refuses in its 
 OBJECT_STORE_BYTES = 100 * 1024 * 1024  # tokens do not travel through it
 LOOK_BACK_S = 11.0  # seconds of load that a decision averages; Ray wants more than 10
 START_TIMEOUT_S = 300.0
-_ONE_INGRESS_S = 10.0  # Serve ends an ingress that has been replaced within 5 s
-_ROUNDS_IN_A_ROW = 5  # each of a new connection to every expert
 SERVE_STOP_S = 5.0
 STOP_S = 8.0  # for Serve and Ray together; then they are killed
 
@@ -244,37 +240,13 @@ def _await_experts(replicas: Mapping[str, int], target: str, events: Events) -> 
             if name in status and status[name].status == "DEPLOY_FAILED":
                 raise StartFailed(f"expert {name!r} could not start: {_last_line(status[name])}")
             is_running = name in status and status[name].status == "RUNNING"
-            if is_running and (replicas[name] == 0 or _answers(target, name)):
+            if is_running and (replicas[name] == 0 or answers(target, name)):
                 missing.remove(name)
                 events.emit("expert", expert=name, state="ready", seconds=round(time.monotonic() - began_s, 2))
         if time.monotonic() - began_s > START_TIMEOUT_S:
             raise StartFailed(f"not ready after {START_TIMEOUT_S:.0f} s: {', '.join(missing)}")
         time.sleep(0.1)
-    _await_one_ingress([name for name, least in replicas.items() if least > 0], target)
-
-
-def _await_one_ingress(names: Sequence[str], target: str) -> None:
-    """Return once every connection reaches every expert.
-
-    Each application that is added makes Serve start HAProxy anew, and for a while the one before, which does not know
-    that application, takes connections at the same port.
-    """
-    deadline_s = time.monotonic() + _ONE_INGRESS_S
-    in_a_row = 0
-    while in_a_row < _ROUNDS_IN_A_ROW and time.monotonic() < deadline_s:
-        in_a_row = in_a_row + 1 if all(_answers(target, name) for name in names) else 0
-        time.sleep(0.05)
-
-
-def _answers(target: str, name: str) -> bool:
-    """Say whether a new connection's calls for this application reach it, and not yet another or nobody."""
-    with grpc.insecure_channel(target, [("grpc.use_local_subchannel_pool", 1)]) as channel:  # else it would be shared
-        stub = expert_pb2_grpc.ExpertStub(channel)
-        try:
-            described = stub.Describe(expert_pb2.DescribeRequest(), timeout=2, metadata=(("application", name),))
-        except grpc.RpcError:
-            return False
-    return described.expert == name
+    await_one_ingress([name for name, least in replicas.items() if least > 0], target)
 
 
 def _last_line(application: Any) -> str:  # noqa: ANN401  # Ray's status type is private

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 
 from router.meaning import DEFAULT_PATH, PARTS
-from router.nibbles import pack
+from router.nibbles import LEVELS, pack
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
-LEVELS = 7
 SPREAD = 2.5  # standard deviations of a number that four bits span
 
 

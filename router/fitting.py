@@ -14,7 +14,8 @@ import numpy as np
 from router.crossval import truth
 from router.dataset import Row, weights
 from router.features import BUCKETS
-from router.network import Int8s, Network
+from router.network import Network
+from router.nibbles import LEVELS, Int8s
 from router.structure import Floats
 
 COPIES = 4  # networks side by side
@@ -22,8 +23,7 @@ UNITS = 8  # of each
 EPOCHS, LEAST_STEPS, BATCH = 3, 200, 128
 RATE = 3e-3
 LEAST_ROWS = 3  # an n-gram that fewer rows hold, copies typed in haste among them, is left out
-STEPS = 7  # an n-gram's weights are four bits each
-WIDEST = 0.9995  # share of a unit's weights that fit the steps; the others are cut to the largest
+WIDEST = 0.9995  # share of a unit's weights that fit the four bits; the others are cut to the largest
 
 
 def fit_network(
@@ -81,5 +81,5 @@ def _rounded(weights_in: Floats) -> tuple[Int8s, Floats]:
     """Round to -7..7 with one scale a unit."""
     if not len(weights_in):
         return weights_in.astype(np.int8), np.ones(weights_in.shape[1], dtype=np.float32)
-    scale = np.maximum(np.quantile(np.abs(weights_in), WIDEST, axis=0), 1e-9) / STEPS
-    return np.clip(np.rint(weights_in / scale), -STEPS, STEPS).astype(np.int8), np.asarray(scale, dtype=np.float32)
+    scale = np.maximum(np.quantile(np.abs(weights_in), WIDEST, axis=0), 1e-9) / LEVELS
+    return np.clip(np.rint(weights_in / scale), -LEVELS, LEVELS).astype(np.int8), np.asarray(scale, dtype=np.float32)

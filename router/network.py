@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from router.features import BUCKETS, Features
+from router.nibbles import Int8s
 from router.structure import Floats
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 Places = np.ndarray[Any, np.dtype[np.int32]]
-Int8s = np.ndarray[Any, np.dtype[np.int8]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,8 @@ class Network:
 
         Around one query rectified units are linear: with these weights and some constant the answer is the same.
         """
-        through = self.scale[:, None] * self.through(features)
-        rows = self.hashed.take(self.places.take(features.indices), axis=0)
-        return rows.astype(np.float32) @ through, self.dense @ self.through(features)
+        through = self.through(features)
+        return self._rows(features) @ (self.scale[:, None] * through), self.dense @ through
 
     def through(self, features: Features) -> Floats:
         """What each unit passes on for one query, (H, C): its weights out, or nothing where it is at rest."""
@@ -80,5 +79,9 @@ class Network:
 
     def _units(self, features: Features) -> Floats:
         """Add up what reaches the units, (H,)."""
-        rows = self.hashed.take(self.places.take(features.indices), axis=0).astype(np.float32)
-        return np.asarray((features.values @ rows) * self.scale + features.dense @ self.dense + self.bias)
+        hashed = (features.values @ self._rows(features)) * self.scale
+        return np.asarray(hashed + features.dense @ self.dense + self.bias)
+
+    def _rows(self, features: Features) -> Floats:
+        """Look a query's n-grams up, (n, H), in steps of `scale`."""
+        return self.hashed.take(self.places.take(features.indices), axis=0).astype(np.float32)

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+LEVELS = 7  # of each sign
+
 Int8s = np.ndarray[Any, np.dtype[np.int8]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
