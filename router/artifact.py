@@ -74,7 +74,7 @@ class Artifact:
 def save(artifact: Artifact, path: Path) -> str:
     """Write the file in one step (a reader never sees half of it) and return its version.
 
-    The n-gram weights of the heads beside the network are rounded to int8 too, with one scale a head: a quarter of the
+    The n-gram weights of the heads beside the network are rounded to int8, with one scale a head: a quarter of the
     size for a rounding error below half a percent of the largest weight.
     """
     sides = {name: side for name, side in (("leans", artifact.leans), ("fits", artifact.fits)) if side}

@@ -48,7 +48,7 @@ class CrossFit:
     """What calibration is worth on sources it was not fitted on.
 
     Attributes:
-        ece: expected calibration error of the best head.
+        ece: expected calibration error of the best class.
         macro_accuracy: mean over sources after abstaining rows went to the default expert.
         abstained: share of rows that did, mean over sources.
     """
@@ -59,7 +59,7 @@ class CrossFit:
 
 
 def fit_calibration(held: HeldOut) -> Calibration:
-    """Fit the best head's logit to "it was right", every source weighing the same, then the threshold.
+    """Fit the best class's logit to "it was right", every source weighing the same, then the threshold.
 
     Platt scaling (Platt 1999) on the one number that decides and is reported.
     """
@@ -104,7 +104,7 @@ def expected_calibration_error(confidence: Doubles, hit: Bools, weight: Doubles 
 
 
 def _top(held: HeldOut) -> tuple[Doubles, Bools]:
-    """Pick the best head's logit and whether it was right."""
+    """Pick the best class's logit and whether it was right."""
     best = held.logits.argmax(axis=1)
     at = np.arange(len(best))
     return held.logits[at, best], held.right[at, best]

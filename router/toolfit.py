@@ -131,7 +131,7 @@ def _alike(said: Sequence[str], offer: Offer) -> list[float]:
 
 
 def opinions(logits: np.ndarray[Any, Any]) -> Floats:
-    """Squeeze what the text heads say (log-odds, before calibration) into about -2..2: sure words need no tool."""
+    """Squeeze what the network says (log-odds, before calibration) into about -2..2: sure words need no tool."""
     return np.asarray(np.clip(logits / 4.0, -2.0, 2.0), dtype=np.float32)
 
 

@@ -216,7 +216,7 @@ def _tool_probability(rows: Sequence[Row]) -> float:
 
 def report(trained: Trained, console: Console) -> None:
     """Print what every source got that was never learned from."""
-    table = Table(title="the text heads, by source")
+    table = Table(title="the network, by source")
     table.add_column("source")
     table.add_column("accuracy, never seen", justify="right")
     if trained.held_out:
