@@ -23,12 +23,16 @@ from router.decision import Candidate, Reason, RouteDecision
 from serve.books import open_books
 from serve.language import LANGUAGES
 from serve.logs import set_up_logging
-from serve.meter import Meters
 from serve.metrics import Metrics
 from serve.metrics.page import page
 from serve.recent import Recent
 from serve.request import ChatRequest
 from serve.settings import CostSettings
+from serve.telemetry.observers.ledger import LedgerObserver
+from serve.telemetry.observers.log import LogObserver
+from serve.telemetry.observers.metrics import MetricsObserver
+from serve.telemetry.observers.tracing import TraceObserver
+from serve.telemetry.record import Recorder
 from serve.traffic import Traffic
 
 _CHUNKS: Final = 52
@@ -42,17 +46,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--total-us", type=float, help="the gateway's CPU a whole request, in microseconds")
     parser.add_argument("--total-stream-us", type=float, help="and of a stream of 52 messages")
     options = parser.parse_args(arguments)
-    metrics, meters = _parts()
+    metrics, recorder = _parts()
     found = {}
     for name, is_stream, chunks, total in (
         ("whole", False, 1, options.total_us),
         ("stream", True, _CHUNKS, options.total_stream_us),
     ):
-        with_log = _cpu_us(partial(_request, meters, is_stream, chunks))
+        with_log = _cpu_us(partial(_request, recorder, is_stream, chunks))
         bare = _cpu_us(partial(_make, is_stream, chunks))
         with_log -= bare
         logging.disable(logging.CRITICAL)
-        without = _cpu_us(partial(_request, meters, is_stream, chunks)) - bare
+        without = _cpu_us(partial(_request, recorder, is_stream, chunks)) - bare
         logging.disable(logging.NOTSET)
         found[f"{name}_us"] = round(without, 1)
         found[f"{name}_with_log_us"] = round(with_log, 1)
@@ -66,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parts() -> tuple[Metrics, Meters]:
+def _parts() -> tuple[Metrics, Recorder]:
     set_up_logging("info")
     logging.getLogger().handlers[0].setStream(open(os.devnull, "w"))  # type: ignore[attr-defined]  # noqa: SIM115
     catalog = load_catalog()
@@ -74,7 +78,9 @@ def _parts() -> tuple[Metrics, Meters]:
     metrics.expect(catalog.names)
     ledger = open_books(catalog, load_prices(), CostSettings())
     metrics.money.show(ledger)
-    return metrics, Meters(metrics, ledger, Traffic(metrics.routing, {"coder": 0.5, "advisor": 0.5}), Recent())
+    traffic = Traffic(metrics.routing, {"coder": 0.5, "advisor": 0.5})
+    observers = (MetricsObserver(metrics), LedgerObserver(ledger), traffic, Recent(), TraceObserver(), LogObserver())
+    return metrics, Recorder(observers, ledger)
 
 
 def _make(is_stream: bool, chunks: int) -> tuple[ChatRequest, RouteDecision, pb.GenerateChunk, pb.Completion]:
@@ -89,15 +95,15 @@ def _make(is_stream: bool, chunks: int) -> tuple[ChatRequest, RouteDecision, pb.
     return request, decision, chunk, completion
 
 
-def _request(meters: Meters, is_stream: bool, chunks: int) -> None:
+def _request(recorder: Recorder, is_stream: bool, chunks: int) -> None:
     request, decision, chunk, completion = _make(is_stream, chunks)
-    with meters.follow(request) as meter:
-        meter.admitted(0.0)
-        meter.routed(decision)
-        meter.answered(decision, time.monotonic())
+    with recorder.follow(request) as record:
+        record.admitted(0.0)
+        record.routed(decision)
+        record.answered(decision, time.monotonic())
         for _ in range(chunks):
-            meter.tokens(chunk)
-        meter.settled(completion)
+            record.tokens(chunk)
+        record.completed(completion)
 
 
 def _cpu_us(work: Callable[[], object], rounds: int = _ROUNDS) -> float:

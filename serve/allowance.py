@@ -19,7 +19,7 @@ _NOTHING: Final = nullcontext()
 
 
 class Spending(Protocol):
-    """What a request has used so far; `serve.meter` knows."""
+    """What a request has used so far; its record knows."""
 
     def spent(self) -> tuple[int, float]:
         """Tokens, prompt and completion together, and USD."""

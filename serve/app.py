@@ -22,6 +22,7 @@ from router.router import Router
 from serve.admission import Admission
 from serve.allowance import Allowances
 from serve.books import open_books
+from serve.candidates import Candidates
 from serve.dispatch import Dispatcher
 from serve.drain import Drain
 from serve.exposure import check_exposure
@@ -36,7 +37,6 @@ from serve.keys import KeyRing, load_keys
 from serve.limit_stores import LimitStore, LocalStore, SharedStore
 from serve.listening import Listening
 from serve.logs import count_losses
-from serve.meter import Meters
 from serve.metrics import Metrics
 from serve.metrics.access import AccessMetrics
 from serve.metrics.page import Page, page
@@ -44,6 +44,12 @@ from serve.recent import Recent
 from serve.reload import RouterReloader
 from serve.settings import AccessSettings, RouterSettings, Settings
 from serve.siblings import Siblings
+from serve.steps.step import Steps
+from serve.telemetry.observers.ledger import LedgerObserver
+from serve.telemetry.observers.log import LogObserver
+from serve.telemetry.observers.metrics import MetricsObserver
+from serve.telemetry.observers.tracing import TraceObserver
+from serve.telemetry.record import Recorder
 from serve.traces import make_tracer
 from serve.traffic import Traffic
 from serve.workers import run_workers
@@ -87,7 +93,14 @@ class App:
         self._recent = Recent()
         self._tracer = make_tracer(settings.tracing)
         buckets = {expert.name: prompt_bucket(expert) for expert in self._catalog.experts}
-        self._meters = Meters(self.metrics, ledger, self._traffic, self._recent, self._tracer, buckets)
+        observers = (
+            MetricsObserver(self.metrics, buckets),
+            LedgerObserver(ledger),
+            self._traffic,
+            self._recent,
+            TraceObserver(),
+            LogObserver(),
+        )
         self.gateway = Gateway(
             catalog=self._catalog,
             router=self._router,
@@ -98,7 +111,9 @@ class App:
             drain=self._drain,
             dispatcher=self._dispatcher,
             health=self._health,
-            meters=self._meters,
+            candidates=Candidates(self._catalog, self._health, self._dispatcher),
+            recorder=Recorder(observers, ledger, tracer=self._tracer),
+            steps=build_steps(settings),
             settings=settings.router,
         )
         self._feedback = FeedbackBook(settings.feedback, self._recent, self.metrics.feedback, self._catalog.names)
@@ -155,6 +170,11 @@ class App:
     async def _metrics_page(self) -> Page:
         """This process's metrics, or all workers'."""
         return page(self.metrics.registry) if self._siblings is None else await self._siblings.page()
+
+
+def build_steps(settings: Settings) -> Steps:
+    """Make the steps that every request goes through, outermost first (`serve.steps.step`)."""
+    return Steps()
 
 
 def load_router(settings: RouterSettings) -> Router:

@@ -1,7 +1,7 @@
 """What a piece of work costs: whole picodollars, so that sums in the log and in the counters are the same number.
 
-A `Tariff` per expert comes out of the catalogue's price (`tariffs`), once, at start; `serve.meter` asks it for each
-request. Where the price is a machine's, the machine time behind it also tells the energy.
+A `Tariff` per expert comes out of the catalogue's price (`tariffs`), once, at start; the record of a request asks it.
+Where the price is a machine's, the machine time behind it also tells the energy.
 """
 
 from collections.abc import Mapping

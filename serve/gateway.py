@@ -1,33 +1,36 @@
-"""The life of a request, whichever door it came through: admit, route, dispatch, stream back, meter.
+"""The life of a request, whichever door it came through: admit, prepare, route, dispatch, present, stream back.
 
 Read this first. The doors (`http_api`, `grpc_api`) turn their wire into a `ChatRequest`, and an `Answer` into their
 wire again; everything between is here.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from experts.catalog import Catalog
 from protos import expert_pb2 as pb
 from router.decision import RouteDecision
-from router.policy import Wishes
-from router.router import Router
+from router.features import RouteQuery
+from router.objective import NO_WISHES
+from router.policy import ExpertState, Wishes
 from serve.admission import Admission
 from serve.allowance import Allowances, rate_headers
 from serve.canary import canaries, with_canary
 from serve.candidates import Candidates
-from serve.dispatch import Dispatcher
 from serve.drain import Drain
 from serve.errors import InvalidRequest, UnknownModel
 from serve.expert_stream import ExpertStream
 from serve.health import HealthMonitor
 from serve.limits import Standing
-from serve.meter import Meter, Meters
+from serve.losses import Follower
 from serve.request import ChatRequest, validate
 from serve.route_query import last_speaker, route_query
 from serve.settings import RouterSettings
+from serve.steps.step import NO_STEPS, Steps
+from serve.telemetry.record import Recorder, RequestRecord
 from serve.wishes import PREVIOUS_EXPERT_HEADER
 
 
@@ -41,34 +44,50 @@ class Answer:
         end: how it ended, once `chunks` is exhausted.
     """
 
-    def __init__(self, stream: ExpertStream, meter: Meter, standing: Standing | None = None) -> None:
+    def __init__(
+        self,
+        request: ChatRequest,
+        stream: ExpertStream,
+        record: RequestRecord,
+        *,
+        steps: Steps = NO_STEPS,
+        standing: Standing | None = None,
+    ) -> None:
+        """`request` is as the steps have prepared it."""
         self.rate_headers = tuple(rate_headers(standing))
         self.decision = stream.decision
-        self.overhead_s = meter.overhead_s
+        self.overhead_s = record.overhead_s
         self.end = End(pb.Completion(), 0.0, 0.0)
+        self._request = request
         self._stream = stream
-        self._meter = meter
+        self._record = record
+        self._steps = steps
 
     @property
     def is_more_ready(self) -> bool:
         """Whether more can be had without waiting."""
         return self._stream.is_ready
 
-    async def chunks(self) -> AsyncIterator[pb.GenerateChunk]:
-        """The expert's messages that carry text or tool calls, as they come.
+    def chunks(self) -> AsyncIterator[pb.GenerateChunk]:
+        """The messages that carry text or tool calls, as they come through the steps.
 
         Raises:
             ExpertFailed: the expert broke; the answer is incomplete.
             DeadlineExceeded: the deadline passed; likewise.
         """
+        return self._steps.present(self._read(), self._request, self._record)
+
+    async def _read(self) -> AsyncIterator[pb.GenerateChunk]:
+        """The expert's own messages."""
         is_last = False
         while not is_last:
             chunk = await self._stream.read()
-            self._meter.tokens(chunk)
+            self._record.tokens(chunk)
             is_last = chunk.HasField("completion")
             if chunk.text or chunk.tool_calls:
                 yield chunk
-        self.end = End(chunk.completion, self._meter.settled(chunk.completion), self._meter.ttft_s)
+        cost_usd = self._record.completed(chunk.completion)
+        self.end = End(chunk.completion, cost_usd, self._record.ttft_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +97,35 @@ class End:
     completion: pb.Completion
     cost_usd: float
     ttft_s: float
+
+
+class Router(Protocol):
+    """Decides who should answer; `router.router.Router` is the learned one."""
+
+    def route(
+        self,
+        query: RouteQuery,
+        experts: Sequence[ExpertState],
+        *,
+        pinned: str | None = None,
+        wishes: Wishes = NO_WISHES,
+    ) -> RouteDecision:
+        """Rank the experts."""
+        ...
+
+
+class Dispatcher(Protocol):
+    """Carries a decision out; `serve.dispatch.Dispatcher` asks experts over gRPC."""
+
+    def dispatch(
+        self, request: ChatRequest, decision: RouteDecision, follower: Follower
+    ) -> AbstractAsyncContextManager[ExpertStream]:
+        """Hold open a stream to the first expert that gives a first token.
+
+        Raises:
+            MoegateError: nobody gave one.
+        """
+        ...
 
 
 class Gateway:
@@ -93,8 +141,10 @@ class Gateway:
         drain: Drain,
         dispatcher: Dispatcher,
         health: HealthMonitor,
-        meters: Meters,
+        candidates: Candidates,
+        recorder: Recorder,
         settings: RouterSettings,
+        steps: Steps = NO_STEPS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.catalog = catalog
@@ -104,10 +154,11 @@ class Gateway:
         self._admission = admission
         self._drain = drain
         self._dispatcher = dispatcher
-        self._meters = meters
+        self._recorder = recorder
+        self._steps = steps
         self._router_settings = settings
         self._clock = clock
-        self._candidates = Candidates(catalog, health, dispatcher)
+        self._candidates = candidates
         self._canaries = canaries(catalog)
         self._max_tokens_limit = max(expert.context_window for expert in catalog.experts)
 
@@ -115,22 +166,22 @@ class Gateway:
     async def generate(self, request: ChatRequest) -> AsyncIterator[Answer]:
         """Answer a request. The body of the `with` begins when the first token is here.
 
-        However the body ends, the expert's work ends with it, the permit is returned and the request is metered.
+        However the body ends, the expert's work ends with it, the permit is returned and the request is recorded.
 
         Raises:
             MoegateError: nothing was generated; or, out of `Answer.chunks`, the answer is incomplete.
         """
-        with self._meters.follow(request) as meter, self._drain.watch():
+        with self._recorder.follow(request) as record, self._drain.watch():
             self._check(request)
-            async with self._allowances.hold(request, meter) as standing, self._admitted(request) as waited_s:
-                meter.admitted(waited_s)
-                wishes = self._wishes(request)
-                decision = self._decide(request, wishes)
-                meter.routed(decision, wishes.previous_expert)
-                traced = meter.traced(request)
-                async with self._dispatcher.dispatch(traced, decision, meter) as stream:
-                    meter.answered(stream.decision, stream.begun_at)
-                    answer = Answer(stream, meter, standing)
+            async with self._allowances.hold(request, record) as standing, self._admitted(request) as waited_s:
+                record.admitted(waited_s)
+                prepared = await self._steps.prepare(request, record)
+                wishes = self._wishes(prepared)
+                decision = self._decide(prepared, wishes)
+                record.routed(decision, wishes.previous_expert)
+                async with self._dispatcher.dispatch(record.traced(prepared), decision, record) as stream:
+                    record.answered(stream.decision, stream.begun_at)
+                    answer = Answer(prepared, stream, record, steps=self._steps, standing=standing)
                     yield answer
                     completion = answer.end.completion
                     self.health.report_answer(

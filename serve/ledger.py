@@ -1,7 +1,7 @@
 """The books: what was spent, on what, what it would have cost elsewhere; in whole picodollars.
 
-`serve.meter` writes one entry a request and one for each attempt that came to nothing; `serve.metrics.money` shows the
-sums. Idle money is what the fleet cost since start beyond what requests used.
+`LedgerObserver` writes one entry a request and one for each attempt that came to nothing; `serve.metrics.money` shows
+the sums. Idle money is what the fleet cost since start beyond what requests used.
 """
 
 import time

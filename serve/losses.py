@@ -1,8 +1,8 @@
 """What attempts cost that came to nothing: work, kept until it is known why nobody has any use for it.
 
 `serve.dispatch` opens one `Losses` for each round of attempts, one or a hedged two; whoever follows the request is
-told (`serve.meter`, which enters it into the books and the log). Only what an expert has told is counted: its prompt
-from when the engine has begun on it, the tokens that have come.
+told (the request's record: ledger and log have it from there). Only what an expert has told is counted: its prompt from
+when the engine has begun on it, the tokens that have come.
 """
 
 from typing import Protocol

@@ -4,16 +4,22 @@ from collections import OrderedDict
 from typing import Final
 
 from router.decision import RouteDecision
+from serve.telemetry.record import Observer, RequestRecord
 
 KEPT: Final = 20_000  # responses; a few hundred bytes each
 
 
-class Recent:
+class Recent(Observer):
     """One process's memory of whom it chose."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._kept = kept
         self._decisions: OrderedDict[str, RouteDecision] = OrderedDict()
+
+    def answered(self, record: RequestRecord) -> None:
+        """Keep the decision as carried out."""
+        if record.decision is not None:
+            self.remember(record.request.id, record.decision)
 
     def remember(self, response_id: str, decision: RouteDecision) -> None:
         """Keep a decision; the oldest is forgotten when there are too many."""

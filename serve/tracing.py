@@ -21,7 +21,7 @@ def read_traceparent(header: Callable[[str], str | None]) -> str | None:
 
 
 class Trace(Protocol):
-    """One request's trace. `serve.meter` calls each method at its place on the path, `end` last and always."""
+    """One request's trace; `TraceObserver` calls each method at its place on the path, `end` last and always."""
 
     @property
     def exemplar(self) -> dict[str, str] | None:

@@ -1,7 +1,7 @@
 """Watches what kind of traffic comes: by class, by language, how conversations move, and how far that is from training.
 
-`serve.meter` shows it every decision. Drift is the population stability index of the latest `WINDOW` requests' classes
-against the training rows': sum over classes of (now - then) * ln(now / then). By custom below 0.1 is none, above
+An observer of every decision. Drift is the population stability index of the latest `WINDOW` requests' classes against
+the training rows': sum over classes of (now - then) * ln(now / then). By custom below 0.1 is none, above
 0.25 is a lot (e.g. Siddiqi, Credit Risk Scorecards, 2006).
 """
 
@@ -12,10 +12,11 @@ from operator import attrgetter
 from typing import Final
 
 from protos import chat_pb2 as chat
-from router.decision import Reason, RouteDecision
+from router.decision import Reason
 from serve.language import language_of
 from serve.metrics.routing import RoutingMetrics
 from serve.request import ChatRequest
+from serve.telemetry.record import Observer, RequestRecord
 
 WINDOW: Final = 1000  # requests
 ENOUGH: Final = 100  # before that many, drift is not told
@@ -25,7 +26,7 @@ _FLOOR: Final = 1e-3  # a share of nothing would be infinitely far away
 _PROBABILITY: Final = attrgetter("probability")
 
 
-class Traffic:
+class Traffic(Observer):
     """One process's view of its latest requests."""
 
     def __init__(self, metrics: RoutingMetrics, training_mix: Mapping[str, float]) -> None:
@@ -41,10 +42,12 @@ class Traffic:
         for expert, share in mix.items():
             self._metrics.training_share.labels(expert).set(share)
 
-    def routed(self, request: ChatRequest, decision: RouteDecision, previous: str | None) -> None:
-        """Take a decision in; `previous` is who answered the conversation so far, where that is known."""
-        metrics = self._metrics
-        metrics.languages.labels(language_of(last_words(request))).inc()
+    def routed(self, record: RequestRecord) -> None:
+        """Take a decision in."""
+        metrics, decision, previous = self._metrics, record.decision, record.previous_expert
+        if decision is None:
+            return
+        metrics.languages.labels(language_of(last_words(record.request))).inc()
         if previous is not None:
             metrics.turns.labels("stayed" if previous == decision.expert else "moved").inc()
         elif decision.reason is Reason.STICKY:

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from grpc import StatusCode
 
-from serve.h2.frames import Reset
+from serve.h2.frames import FrameError, Reset
 
 WINDOW: Final = 256 * 2**10  # bytes that an expert may be ahead of our reader, by stream
 
@@ -116,15 +116,19 @@ class Call(Generic[Message]):
             self._wake()
 
     def trailers(self, headers: dict[str, str]) -> None:
-        """Take in the headers that end the call."""
+        """Take in the headers that end the call.
+
+        Raises:
+            FrameError: a status is no number.
+        """
         code = headers.get("grpc-status")
         if code is None:
-            http = int(headers.get(":status", "0"))
+            http = _number(headers.get(":status", "0"))
             self._finish(CallError(_HTTP.get(http, StatusCode.UNAVAILABLE)), None)
         elif code == "0":
             self._finish(None, None)
         else:
-            status = _STATUSES.get(int(code), StatusCode.UNKNOWN)
+            status = _STATUSES.get(_number(code), StatusCode.UNKNOWN)
             self._finish(CallError(status, unquote(headers.get("grpc-message", ""))), None)
 
     def was_reset(self, code: int) -> None:
@@ -151,6 +155,12 @@ class Call(Generic[Message]):
             if not self._waiter.done():
                 self._waiter.set_result(None)
             self._waiter = None
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise FrameError("a status is no number")
+    return int(text)
 
 
 _LOST: Final = StatusCode.UNAVAILABLE

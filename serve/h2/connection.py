@@ -8,7 +8,7 @@ from hpack import Decoder, HPACKError
 
 from serve.h2 import frames
 from serve.h2.call import WINDOW, Call
-from serve.h2.frames import HEAD, HEAD_BYTES, Kind, Reset, Setting
+from serve.h2.frames import HEAD, HEAD_BYTES, FrameError, Kind, Reset, Setting
 
 _OWN_WINDOW: Final = 2**30  # of the connection as a whole; streams are what is held back
 _DEFAULT_WINDOW: Final = 65_535
@@ -98,8 +98,13 @@ class Connection(asyncio.Protocol):
             call.lost()
 
     def data_received(self, data: bytes) -> None:
-        """Take in frames, as many as are whole."""
-        data = self._rest + data if self._rest else data
+        """Take in frames, as many as are whole; a peer that breaks the protocol is left (RFC 9113, section 5.4.1)."""
+        try:
+            self._take_in(self._rest + data if self._rest else data)
+        except (FrameError, HPACKError, UnicodeDecodeError):
+            self.close()
+
+    def _take_in(self, data: bytes) -> None:
         at, size = 0, len(data)
         while size - at >= HEAD_BYTES:
             upper, lower, kind, flags, stream = HEAD.unpack_from(data, at)
@@ -159,11 +164,7 @@ class Connection(asyncio.Protocol):
             self._block = (stream, first_flags, block)
             return
         self._block = None
-        try:
-            headers = self._headers(block)
-        except HPACKError:
-            self.close()
-            return
+        headers = self._headers(block)
         call = self._calls.get(stream)
         if call is not None and first_flags & frames.END_STREAM:
             call.trailers(headers)

@@ -16,6 +16,10 @@ PADDED: Final = 0x8
 PRIORITY: Final = 0x20
 
 
+class FrameError(Exception):
+    """The peer does not keep to the protocol: the connection cannot go on."""
+
+
 class Kind(IntEnum):
     """Frames."""
 
@@ -87,8 +91,16 @@ def request_head(path: str, authority: str) -> bytes:
 
 
 def unpadded(flags: int, payload: bytes) -> bytes:
-    """A payload without its padding."""
-    return payload[1 : len(payload) - payload[0]] if flags & PADDED else payload
+    """A payload without its padding (RFC 9113, section 6.1).
+
+    Raises:
+        FrameError: there is more padding than payload.
+    """
+    if not flags & PADDED:
+        return payload
+    if not payload or payload[0] >= len(payload):
+        raise FrameError("more padding than payload")
+    return payload[1 : len(payload) - payload[0]]
 
 
 def _string(text: bytes) -> bytes:

@@ -5,7 +5,7 @@ from serve.metrics.registrar import Registrar
 
 
 class AdmissionMetrics:
-    """`serve.meter` and `serve.app` write them."""
+    """`serve.telemetry.observers.metrics` and `serve.app` write them."""
 
     def __init__(self, add: Registrar) -> None:
         self.wait = add.histogram("admission_wait_seconds", "Wait for a permit", buckets.GATEWAY)

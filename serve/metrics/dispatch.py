@@ -9,7 +9,7 @@ _LEVELS: Final = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitStat
 
 
 class DispatchMetrics:
-    """`serve.dispatch` and `serve.meter` write them."""
+    """`serve.dispatch` and `serve.telemetry.observers.metrics` write them."""
 
     def __init__(self, add: Registrar) -> None:
         self.fallbacks = add.counter("fallbacks", "Moves to the next expert before the first token", "expert", "to")

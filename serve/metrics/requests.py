@@ -10,7 +10,7 @@ NO_EXPERT: Final = "none"
 
 
 class RequestMetrics:
-    """`serve.meter` writes them."""
+    """`serve.telemetry.observers.metrics` writes them."""
 
     def __init__(self, add: Registrar) -> None:
         by_mode = ("expert", "mode")

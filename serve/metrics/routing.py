@@ -5,7 +5,7 @@ from serve.metrics.registrar import Across, Children, Registrar
 
 
 class RoutingMetrics:
-    """`serve.meter`, `serve.traffic` and `serve.reload` write them."""
+    """`serve.telemetry.observers.metrics`, `serve.traffic` and `serve.reload` write them."""
 
     def __init__(self, add: Registrar) -> None:
         self.seconds = add.histogram("route_seconds", "Time to decide", buckets.GATEWAY)

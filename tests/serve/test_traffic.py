@@ -10,13 +10,9 @@ from serve.metrics import Metrics
 from serve.recent import Recent
 from serve.request import ChatRequest
 from serve.traffic import ENOUGH, WINDOW, Traffic, last_words, stability_index
+from tests.helpers import routed_record
 
 MIX = {"coder": 0.5, "advisor": 0.5}
-
-
-def request(text: str = "Fix this function") -> ChatRequest:
-    conversation = chat.Conversation(messages=[chat.Message(role=chat.ROLE_USER, content=text)])
-    return ChatRequest("r", "r", "http", "auto", conversation, chat.Sampling(), False, 0.0, 1.0)
 
 
 def decision(likeliest: str, chosen: str | None = None, reason: Reason = Reason.CLASSIFIED) -> RouteDecision:
@@ -33,19 +29,19 @@ def test_drift_is_nothing_for_the_training_mix_and_much_for_another() -> None:
     metrics = Metrics(CollectorRegistry())
     traffic = Traffic(metrics.routing, MIX)
     for i in range(ENOUGH - 1):
-        traffic.routed(request(), decision("coder" if i % 2 else "advisor"), None)
+        traffic.routed(routed_record(decision("coder" if i % 2 else "advisor")))
     assert read(metrics, "route_drift_psi") == 0  # not told yet
-    traffic.routed(request(), decision("coder"), None)
+    traffic.routed(routed_record(decision("coder")))
     assert read(metrics, "route_drift_psi") == pytest.approx(0, abs=1e-3)
     for _ in range(WINDOW):
-        traffic.routed(request(), decision("coder"), None)
+        traffic.routed(routed_record(decision("coder")))
     far = read(metrics, "route_drift_psi")
     assert far is not None
     assert far > 0.25
     assert read(metrics, "route_classes_total", expert="coder") == WINDOW + ENOUGH // 2
     assert read(metrics, "route_training_share", expert="advisor") == 0.5
     for i in range(WINDOW):  # the window forgets
-        traffic.routed(request(), decision("coder" if i % 2 else "advisor"), None)
+        traffic.routed(routed_record(decision("coder" if i % 2 else "advisor")))
     assert read(metrics, "route_drift_psi") == pytest.approx(0, abs=1e-6)
 
 
@@ -57,8 +53,8 @@ def test_the_index_by_hand() -> None:
 def test_what_the_words_ask_for_counts_not_what_price_chose() -> None:
     metrics = Metrics(CollectorRegistry())
     traffic = Traffic(metrics.routing, {})
-    traffic.routed(request(), decision("coder", chosen="advisor"), None)
-    traffic.routed(request(), decision("coder", reason=Reason.PINNED), None)
+    traffic.routed(routed_record(decision("coder", chosen="advisor")))
+    traffic.routed(routed_record(decision("coder", reason=Reason.PINNED)))
     assert read(metrics, "route_classes_total", expert="coder") == 1
     assert read(metrics, "route_classes_total", expert="advisor") is None
 
@@ -66,10 +62,10 @@ def test_what_the_words_ask_for_counts_not_what_price_chose() -> None:
 def test_conversations_stay_or_move() -> None:
     metrics = Metrics(CollectorRegistry())
     traffic = Traffic(metrics.routing, {})
-    traffic.routed(request(), decision("coder"), None)
-    traffic.routed(request(), decision("coder"), "coder")
-    traffic.routed(request(), decision("coder"), "advisor")
-    traffic.routed(request(), decision("coder", reason=Reason.STICKY), None)
+    traffic.routed(routed_record(decision("coder")))
+    traffic.routed(routed_record(decision("coder"), "coder"))
+    traffic.routed(routed_record(decision("coder"), "advisor"))
+    traffic.routed(routed_record(decision("coder", reason=Reason.STICKY)))
     assert read(metrics, "conversation_turns_total", move="stayed") == 2
     assert read(metrics, "conversation_turns_total", move="moved") == 1
 

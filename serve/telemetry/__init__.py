@@ -1,0 +1,1 @@
+"""What is measured and told of each request: metrics, log, traces, traffic."""

@@ -1,0 +1,31 @@
+"""A request's entries in the ledger: its answer, its lost attempts, and the decision itself."""
+
+from serve.ledger import Ledger, Waste
+from serve.metrics import NO_EXPERT
+from serve.telemetry.record import CANCELLED, OK, Loss, Observer, RequestRecord
+
+
+class LedgerObserver(Observer):
+    """Enters each request into a ledger, at the prices that the record has quoted."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def routed(self, record: RequestRecord) -> None:
+        """Enter the router's compute."""
+        if record.decision is not None:
+            self._ledger.routed(record.decision.route_s)
+
+    def lost(self, record: RequestRecord, loss: Loss) -> None:
+        """Enter an attempt that came to nothing."""
+        self._ledger.spend(loss.expert, loss.work, loss.cause)
+
+    def ended(self, record: RequestRecord) -> None:
+        """Enter the answer's work, as wasted where it did not end well, and what it would have cost elsewhere."""
+        if record.expert == NO_EXPERT:
+            return
+        waste = None
+        if record.outcome != OK:
+            waste = Waste.CANCELLED if record.outcome == CANCELLED else Waste.FAILED
+        self._ledger.compare(record.work)
+        self._ledger.spend(record.expert, record.work, waste)

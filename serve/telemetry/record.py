@@ -1,0 +1,303 @@
+"""One request from its receipt to its end, and who is told about it: metrics, ledger, traffic, trace, log.
+
+`with recorder.follow(request) as record:` is wrapped around the whole of a request. The gateway tells the record what
+happens; the record keeps the state and tells each observer. Whatever ends the request (answer, error, client gone)
+ends the `with`, so nothing is counted twice and nothing is lost. To watch something new, write an `Observer` and add
+it to the list in `serve.app`.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
+
+from protos import expert_pb2 as pb
+from router.decision import RouteDecision
+from serve.cost import Work, usd
+from serve.errors import InternalError, MoegateError
+from serve.ledger import Waste
+from serve.metrics import NO_EXPERT
+from serve.request import ChatRequest
+from serve.tracing import NO_TRACER, Trace, Tracer
+
+OK: Final = "ok"
+CANCELLED: Final = "cancelled"
+
+_EVENTS: Final = (
+    "begun",
+    "admitted",
+    "assigned",
+    "routed",
+    "dispatched",
+    "fell_back",
+    "lost",
+    "answered",
+    "first_token",
+    "tokens",
+    "completed",
+    "ended",
+)
+
+
+class Observer:
+    """Is told what happens to each request, in the order of the methods below.
+
+    A subclass overrides what it wants to know; what it leaves alone costs nothing. The record holds everything that
+    is known by then. An observer never changes it and never raises.
+    """
+
+    def begun(self, record: "RequestRecord") -> None:
+        """The request has been received."""
+
+    def admitted(self, record: "RequestRecord") -> None:
+        """A permit has come, after `record.waited_s`."""
+
+    def assigned(self, record: "RequestRecord", previous: str) -> None:
+        """`record.expert` has the request now; `previous` had it before."""
+
+    def routed(self, record: "RequestRecord") -> None:
+        """The router has decided."""
+
+    def dispatched(self, record: "RequestRecord") -> None:
+        """The gateway's own work before dispatch is done; `record.overhead_s` is known."""
+
+    def fell_back(self, record: "RequestRecord", expert: str, to: str) -> None:
+        """`expert` failed before its first token; `to` is asked next."""
+
+    def lost(self, record: "RequestRecord", loss: "Loss") -> None:
+        """An attempt beside the answer came to nothing."""
+
+    def answered(self, record: "RequestRecord") -> None:
+        """An expert has given a first token; `record.decision` is the decision as carried out."""
+
+    def first_token(self, record: "RequestRecord") -> None:
+        """The first token has come, after `record.ttft_s`."""
+
+    def tokens(self, record: "RequestRecord", count: int, gap_s: float) -> None:
+        """`count` further tokens have come, `gap_s` after the ones before them."""
+
+    def completed(self, record: "RequestRecord", completion: pb.Completion) -> None:
+        """The expert's own account of a whole answer has come."""
+
+    def ended(self, record: "RequestRecord") -> None:
+        """The request is over, with `record.outcome`."""
+
+
+class Pricing(Protocol):
+    """What work costs; `serve.ledger.Ledger` knows."""
+
+    def price(self, expert: str, work: Work) -> int:
+        """Picodollars."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """An attempt that came to nothing: whose, why, how much work it took, and its price in picodollars."""
+
+    expert: str
+    cause: Waste
+    work: Work
+    pico: int
+
+
+class Recorder:
+    """Makes a record for each request."""
+
+    def __init__(
+        self,
+        observers: Sequence[Observer],
+        pricing: Pricing,
+        *,
+        tracer: Tracer = NO_TRACER,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the observers, in the order in which they are told; `clock` is the gateway's, monotonic, seconds."""
+        self.pricing = pricing
+        self.tracer = tracer
+        self.clock = clock
+        self.listeners = {event: _listeners(observers, event) for event in _EVENTS}
+
+    def follow(self, request: ChatRequest) -> "RequestRecord":
+        """Start following a request; use as a context manager."""
+        return RequestRecord(request, self)
+
+
+class RequestRecord(AbstractContextManager["RequestRecord"]):
+    """What is known of one request.
+
+    Attributes:
+        request: the request as it came in.
+        mode: `stream` or `unary`.
+        expert: who has it, or `NO_EXPERT`.
+        previous_expert: who answered the conversation's last turn, if anyone.
+        decision: the latest decision; None before the first.
+        waited_s: seconds it waited for a permit.
+        overhead_s: seconds the gateway spent before dispatch, the wait for a permit left out.
+        ttft_s: seconds from receipt to the first token; 0 before it.
+        decode_s: seconds from the first token to the latest.
+        duration_s: seconds from receipt to the end; 0 before it.
+        prompt_tokens: as far as the expert has told; likewise `completion_tokens`.
+        completion: the expert's own account; None where the answer is not whole.
+        losses: attempts that came to nothing.
+        work: what the answer took; known at the end.
+        outcome: `OK`, `CANCELLED` or an error's code; empty before the end.
+        cost_pico: picodollars, losses included; known at the end.
+        trace: the request's trace, and the context that goes on to the expert.
+    """
+
+    def __init__(self, request: ChatRequest, recorder: Recorder) -> None:
+        self.request = request
+        self.mode = "stream" if request.is_stream else "unary"
+        self.expert = NO_EXPERT
+        self.previous_expert: str | None = None
+        self.decision: RouteDecision | None = None
+        self.waited_s = self.overhead_s = self.ttft_s = self.decode_s = self.duration_s = 0.0
+        self.prompt_tokens = self.completion_tokens = 0
+        self.completion: pb.Completion | None = None
+        self.losses: list[Loss] = []
+        self.work = Work()
+        self.outcome = ""
+        self.cost_pico = 0
+        self.trace: Trace = recorder.tracer.begin(request)
+        self._listeners = recorder.listeners
+        self._pricing = recorder.pricing
+        self._clock = recorder.clock
+        self._begun_at = self._first_at = self._last_at = 0.0
+
+    def __enter__(self) -> Self:
+        self._tell("begun")
+        return self
+
+    @property
+    def cost_usd(self) -> float:
+        """What the request has cost; known at the end."""
+        return usd(self.cost_pico)
+
+    def admitted(self, waited_s: float) -> None:
+        """A permit came after `waited_s` seconds."""
+        self.waited_s = waited_s
+        self._tell("admitted")
+
+    def routed(self, decision: RouteDecision, previous_expert: str | None = None) -> None:
+        """The router has decided; dispatch comes next."""
+        self.previous_expert = previous_expert
+        self._decided(decision)
+        self._tell("routed")
+        self._begun_at = self._clock()
+        self.overhead_s = self._begun_at - self.request.received_at - self.waited_s
+        self._tell("dispatched")
+
+    def traced(self, request: ChatRequest) -> ChatRequest:
+        """The request as the expert is to be asked: below our dispatch in the trace, where there is one."""
+        context = self.trace.traceparent
+        return request if context == request.traceparent else replace(request, traceparent=context)
+
+    def fell_back(self, expert: str, to: str) -> None:
+        """`expert` failed before its first token; `to` is asked next."""
+        for listener in self._listeners["fell_back"]:
+            listener(self, expert, to)
+
+    def lost(self, expert: str, cause: Waste, work: Work) -> None:
+        """An attempt beside the answer came to nothing after so much work; it is paid for all the same."""
+        loss = Loss(expert, cause, work, self._pricing.price(expert, work))
+        self.losses.append(loss)
+        for listener in self._listeners["lost"]:
+            listener(self, loss)
+
+    def answered(self, decision: RouteDecision, begun_at: float) -> None:
+        """Somebody gave a first token: the decision as carried out, and when the expert began on the prompt."""
+        self._decided(decision)
+        self._begun_at = begun_at or self._begun_at
+        self._tell("answered")
+
+    def tokens(self, chunk: pb.GenerateChunk) -> None:
+        """A message has come: so many tokens; the first one also says how long the prompt is."""
+        count = chunk.token_count
+        self.prompt_tokens = self.prompt_tokens or chunk.prompt_tokens
+        if not count:
+            return
+        now = self._clock()
+        if not self.completion_tokens:
+            self._first_at = now
+            self.ttft_s = now - self.request.received_at
+            self._tell("first_token")
+        else:
+            gap_s = now - self._last_at
+            for listener in self._listeners["tokens"]:
+                listener(self, count, gap_s)
+        self._last_at = now
+        self.completion_tokens += count
+
+    def completed(self, completion: pb.Completion) -> float:
+        """The expert's own account is final. Returns USD: what the answer costs."""
+        self.completion = completion
+        usage = completion.usage
+        self.prompt_tokens, self.completion_tokens = usage.prompt_tokens, usage.completion_tokens
+        for listener in self._listeners["completed"]:
+            listener(self, completion)
+        return usd(self._pricing.price(self.expert, self._work_so_far()))
+
+    def spent(self) -> tuple[int, float]:
+        """Tokens, prompt and completion together, and USD, so far."""
+        pico = self._pricing.price(self.expert, self._work_so_far()) if self.expert != NO_EXPERT else 0
+        return self.prompt_tokens + self.completion_tokens, usd(pico + self._lost_pico())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.outcome = _outcome(error)
+        self.duration_s = self._clock() - self.request.received_at
+        self.decode_s = self._last_at - self._first_at
+        self.cost_pico = self._lost_pico()
+        if self.expert != NO_EXPERT:
+            self.work = self._work_so_far()
+            self.cost_pico += self._pricing.price(self.expert, self.work)
+        self._tell("ended")
+
+    def _tell(self, event: str) -> None:
+        for listener in self._listeners[event]:
+            listener(self)
+
+    def _decided(self, decision: RouteDecision) -> None:
+        self.decision = decision
+        if decision.expert != self.expert:
+            previous, self.expert = self.expert, decision.expert
+            for listener in self._listeners["assigned"]:
+                listener(self, previous)
+
+    def _lost_pico(self) -> int:
+        return sum(loss.pico for loss in self.losses)
+
+    def _work_so_far(self) -> Work:
+        """The answer's work. One that was cut off has no timings: the slot was held since it was begun."""
+        if self.completion is not None:
+            timings = self.completion.timings
+            slot_s = timings.prefill_s + timings.decode_s
+        else:
+            slot_s = self._clock() - self._begun_at if self.prompt_tokens else 0.0
+        return Work(self.prompt_tokens, self.completion_tokens, slot_s)
+
+
+def _listeners(observers: Sequence[Observer], event: str) -> tuple[Callable[..., Any], ...]:
+    """The observers' methods for an event, without those that an observer has left alone."""
+    return tuple(
+        getattr(observer, event)
+        for observer in observers
+        if getattr(type(observer), event) is not getattr(Observer, event)
+    )
+
+
+def _outcome(error: BaseException | None) -> str:
+    match error:
+        case None:
+            return OK
+        case asyncio.CancelledError() | GeneratorExit():
+            return CANCELLED
+        case MoegateError():
+            return error.code
+        case _:
+            return InternalError.code

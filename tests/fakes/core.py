@@ -1,0 +1,81 @@
+"""The gateway's neighbours, played: a router that says what it is told, and a dispatcher whose stream is a list."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from protos import expert_pb2 as pb
+from router.decision import RouteDecision
+from router.features import RouteQuery
+from router.objective import NO_WISHES
+from router.policy import ExpertState, Wishes
+from serve.errors import MoegateError
+from serve.losses import Follower
+from serve.request import ChatRequest
+
+
+class FakeRouter:
+    """Decides as it is told, and keeps what it was asked."""
+
+    def __init__(self, decision: RouteDecision) -> None:
+        self.decision = decision
+        self.asked: list[tuple[RouteQuery, str | None, Wishes]] = []
+
+    def route(
+        self,
+        query: RouteQuery,
+        states: Sequence[ExpertState],
+        pinned: str | None = None,
+        wishes: Wishes = NO_WISHES,
+    ) -> RouteDecision:
+        self.asked.append((query, pinned, wishes))
+        return self.decision
+
+
+class FakeStream:
+    """A stream out of a list: an error in it is raised in its place, None waits for ever."""
+
+    ttft_s = 0.5
+    begun_at = 0.0
+    is_ready = False
+
+    def __init__(self, decision: RouteDecision, items: Sequence[pb.GenerateChunk | MoegateError | None]) -> None:
+        self.expert = decision.expert
+        self.decision = decision
+        self._items = list(items)
+
+    async def read(self) -> pb.GenerateChunk:
+        item = self._items.pop(0)
+        if item is None:
+            await asyncio.Event().wait()
+        if isinstance(item, MoegateError):
+            raise item
+        assert item is not None
+        return item
+
+
+class FakeDispatcher:
+    """Opens one stream after another, and keeps who has been asked and what is still open."""
+
+    def __init__(self, *items: pb.GenerateChunk | MoegateError | None) -> None:
+        self.items = items
+        self.refuse: MoegateError | None = None
+        self.falls_back = False
+        self.requests: list[ChatRequest] = []
+        self.open = 0
+
+    @asynccontextmanager
+    async def dispatch(
+        self, request: ChatRequest, decision: RouteDecision, follower: Follower
+    ) -> AsyncIterator[FakeStream]:
+        self.requests.append(request)
+        if self.refuse is not None:
+            raise self.refuse
+        if self.falls_back:
+            follower.fell_back(decision.expert, decision.ranking[1].expert)
+            decision = decision.fallback_to(1)
+        self.open += 1
+        try:
+            yield FakeStream(decision, self.items)
+        finally:
+            self.open -= 1
