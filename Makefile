@@ -30,8 +30,10 @@ bench: $(VENV)/.serving $(VENV)/.testing  ## CPU, throughput and latency of the 
 bench-peers: $(VENV)/.serving $(VENV)/.testing .bench/peers/.ready  ## the same, beside LiteLLM, vllm-router, sglang-router
 	$(BIN)/python -m loadtests.bench --peers .bench/peers
 
-soak: $(VENV)/.serving $(VENV)/.testing  ## twenty minutes of mixed load, errors and outages; is anything left?
+soak: $(VENV)/.serving $(VENV)/.testing  ## twenty minutes of mixed load, errors and outages, then of poison; is anything left?
 	$(BIN)/python -m loadtests.soak --minutes 20
+	$(BIN)/python -m loadtests.poison --minutes 10 --engine echo
+	$(BIN)/python -m loadtests.poison --minutes 10 --engine openvino --ordinary-rate 0.5
 
 lint: $(VENV)/.serving $(VENV)/.testing  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

@@ -1,0 +1,19 @@
+"""One tenant's poison leaves another tenant's traffic as it was: the two-minute form of `python -m loadtests.poison`."""
+
+from pathlib import Path
+
+import pytest
+
+from loadtests.poison import poison
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_one_tenants_poison_hurts_nobody_else(tmp_path: Path) -> None:
+    findings = poison(tmp_path, "echo", minutes=2, rate=20, ordinary_rate=4)
+    assert not findings.amiss
+    assert not findings.failed
+    assert not findings.open_circuits
+    assert not findings.not_ready
+    assert findings.refused > 200
+    assert len(findings.ordinary_s[True]) > 100
