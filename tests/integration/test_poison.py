@@ -1,4 +1,4 @@
-"""One tenant's poison leaves another tenant's traffic as it was: the two-minute form of `python -m loadtests.poison`."""
+"""One tenant's poison leaves another tenant's traffic as it was: `python -m loadtests.poison`, for two minutes."""
 
 from pathlib import Path
 
