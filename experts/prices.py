@@ -8,8 +8,9 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from experts.yaml_file import YamlError, explain, read_yaml
 
 EnergySource = Literal["measured", "modelled"]
 JOULES_PER_KWH = 3.6e6
@@ -97,9 +98,12 @@ def load_prices(path: Path | None = None) -> PriceList:
     """
     path = path or default_prices_path()
     try:
-        return PriceList.model_validate(yaml.safe_load(path.read_text("utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise PricesError(f"{path}: cannot be read: {error}") from error
+        document = read_yaml(path)
+    except YamlError as error:
+        raise PricesError(str(error)) from None
+    try:
+        return PriceList.model_validate(document.content)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise PricesError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        mistakes = error.errors(include_url=False, include_input=False)
+        lines = (f"{document.where(m['loc'])}: {'.'.join(map(str, m['loc']))}: {explain(m, PriceList)}" for m in mistakes)
+        raise PricesError("\n".join(lines)) from None
