@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from experts.yaml_file import YamlError, explain, read_yaml
+from experts.yaml_file import YamlError, read_yaml
 
 EnergySource = Literal["measured", "modelled"]
 JOULES_PER_KWH = 3.6e6
@@ -105,5 +105,4 @@ def load_prices(path: Path | None = None) -> PriceList:
         return PriceList.model_validate(document.content)
     except ValidationError as error:
         mistakes = error.errors(include_url=False, include_input=False)
-        lines = (f"{document.where(m['loc'])}: {'.'.join(map(str, m['loc']))}: {explain(m, PriceList)}" for m in mistakes)
-        raise PricesError("\n".join(lines)) from None
+        raise PricesError("\n".join(document.complaint(mistake, PriceList) for mistake in mistakes)) from None

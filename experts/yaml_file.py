@@ -27,6 +27,15 @@ class YamlError(ValueError):
     """The file cannot be read as YAML; the message is one line and names the file, and the line where there is one."""
 
 
+class _Fields(Protocol):
+    """What of a pydantic model class is needed to know its fields."""
+
+    @property
+    def model_fields(self) -> Mapping[str, Any]:
+        """The fields by name."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """What a file says.
@@ -44,6 +53,11 @@ class Document:
         """Return `FILE:LINE` of a field, or of the nearest one around it that the file has."""
         line = self.line(place)
         return f"{self.path}:{line}" if line else str(self.path)
+
+    def complaint(self, mistake: ErrorDetails, model: _Fields) -> str:
+        """Return one line of what pydantic found: `FILE:LINE: field: what`."""
+        field = _dotted(mistake["loc"])
+        return f"{self.where(mistake['loc'])}: {field + ': ' if field else ''}{explain(mistake, model)}"
 
     def line(self, place: Sequence[int | str]) -> int | None:
         """Return the line of a field, or of the nearest one around it that the file has."""
@@ -116,15 +130,6 @@ def _note_lines(node: yaml.Node, place: Place, lines: dict[Place, int], path: Pa
         for at, item in enumerate(node.value):
             lines[*place, at] = item.start_mark.line + 1
             _note_lines(item, (*place, at), lines, path)
-
-
-class _Fields(Protocol):
-    """What of a pydantic model class is needed to know its fields."""
-
-    @property
-    def model_fields(self) -> Mapping[str, Any]:
-        """The fields by name."""
-        ...
 
 
 def explain(mistake: ErrorDetails, model: _Fields) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from experts.neuron.instances import load_instances
-from experts.yaml_file import YamlError, explain, read_yaml
+from experts.yaml_file import YamlError, read_yaml
 
 
 class PlanError(Exception):
@@ -188,8 +188,7 @@ def load_plan(path: Path) -> Plan:
         return _beside(path.parent, Plan.model_validate(content))
     except ValidationError as error:
         mistakes = error.errors(include_input=False, include_url=False)
-        lines = (f"{document.where(m['loc'])}: {'.'.join(map(str, m['loc']))}: {explain(m, Plan)}" for m in mistakes)
-        raise PlanError("\n".join(lines)) from None
+        raise PlanError("\n".join(document.complaint(mistake, Plan) for mistake in mistakes)) from None
 
 
 def _beside(folder: Path, plan: Plan) -> Plan:

@@ -367,7 +367,16 @@ def test_a_recorded_log_needs_no_rate_and_lies_beside_the_plan(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "text",
-    ["a: [", "\tx: 1", "{a: b: c}", "a: 'open", "- 1\n- 2", "just words", "a: 1\na: 2", "x: !!python/object:os.system {}"],
+    [
+        "a: [",
+        "\tx: 1",
+        "{a: b: c}",
+        "a: 'open",
+        "- 1\n- 2",
+        "just words",
+        "a: 1\na: 2",
+        "x: !!python/object:os.system {}",
+    ],
 )
 def test_broken_yaml_is_one_line_that_names_the_file(
     tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
