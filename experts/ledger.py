@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from experts.messages import complain
 from experts.yaml_file import YamlError, read_yaml
 
 
@@ -118,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             ledger = read_plan(path)
         except PlanError as error:
-            print(f"error: {error}", file=sys.stderr)
+            complain(error)
             return 1
         console.print(ledger.table())
         if options.budget is not None:

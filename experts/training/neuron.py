@@ -21,6 +21,7 @@ from experts.bases import BaseUnavailable
 from experts.ledger import Ledger, Prices
 from experts.training.base import unpacked_base
 from experts.training.encode import Encoded, Encoder
+from experts.training.run_folder import last_checkpoint
 
 if TYPE_CHECKING:
     from experts.finetune import Run
@@ -57,14 +58,17 @@ def train(run: Run, prices: Prices, console: Console) -> Ledger:
     tokenizer = AutoTokenizer.from_pretrained(base)
     samples = Encoder(tokenizer, run.spec.system_prompt, run.wishes.longest).encode_all(run.samples)
     trainer = _trainer(run, base, tokenizer, samples, Shards.from_environment())
+    checkpoint = last_checkpoint(run.folder)
     loaded = time.monotonic()
-    trainer.train(resume_from_checkpoint=_last(run.folder))
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     trained = time.monotonic()
     trainer.save_model(str(run.folder / "sharded"))
     if int(os.environ.get("RANK", "0")) == 0:
         _consolidate(run.folder / "sharded", run.folder / "adapter")
     done = time.monotonic()
-    tokens = round(sum(len(s.prompt) + len(s.answer) for s in samples) * run.wishes.epochs)
+    first = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+    share = 1 - first / max(1, trainer.state.max_steps)  # of the steps: earlier sessions' times are not known here
+    tokens = round(share * sum(len(s.prompt) + len(s.answer) for s in samples) * run.wishes.epochs)
     return Ledger(run.spec.name, tokens, loaded - began, trained - loaded, done - trained, prices)
 
 
@@ -115,13 +119,6 @@ def _row(sample: Encoded) -> dict[str, list[int]]:
         "attention_mask": [1] * len(ids),
         "labels": [-100] * len(sample.prompt) + list(sample.answer),
     }
-
-
-def _last(folder: Path) -> str | None:
-    from transformers.trainer_utils import get_last_checkpoint  # noqa: PLC0415
-
-    found: str | None = get_last_checkpoint(str(folder))
-    return found
 
 
 def _consolidate(sharded: Path, adapter: Path) -> None:
