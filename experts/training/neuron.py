@@ -21,7 +21,6 @@ from experts.bases import BaseUnavailable
 from experts.ledger import Ledger, Prices
 from experts.training.base import unpacked_base
 from experts.training.encode import Encoded, Encoder
-from experts.training.run_folder import last_checkpoint
 
 if TYPE_CHECKING:
     from experts.finetune import Run
@@ -52,21 +51,22 @@ def train(run: Run, prices: Prices, console: Console) -> Ledger:
     if run.wishes.method != "sft":
         raise BaseUnavailable("optimum-neuron 0.4.5 trains with sft only: give --method sft")
     from transformers import AutoTokenizer  # noqa: PLC0415
+    from transformers.trainer_utils import get_last_checkpoint  # noqa: PLC0415
 
     began = time.monotonic()
     base = unpacked_base(run.spec.base, ArtifactStore(default_root())).path
     tokenizer = AutoTokenizer.from_pretrained(base)
     samples = Encoder(tokenizer, run.spec.system_prompt, run.wishes.longest).encode_all(run.samples)
     trainer = _trainer(run, base, tokenizer, samples, Shards.from_environment())
-    checkpoint = last_checkpoint(run.folder)
+    checkpoint = get_last_checkpoint(str(run.folder))
     loaded = time.monotonic()
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    trainer.train(resume_from_checkpoint=checkpoint)
     trained = time.monotonic()
     trainer.save_model(str(run.folder / "sharded"))
     if int(os.environ.get("RANK", "0")) == 0:
         _consolidate(run.folder / "sharded", run.folder / "adapter")
     done = time.monotonic()
-    first = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+    first = int(checkpoint.rpartition("-")[2]) if checkpoint else 0
     share = 1 - first / max(1, trainer.state.max_steps)  # of the steps: earlier sessions' times are not known here
     tokens = round(share * sum(len(s.prompt) + len(s.answer) for s in samples) * run.wishes.epochs)
     return Ledger(run.spec.name, tokens, loaded - began, trained - loaded, done - trained, prices)

@@ -48,7 +48,7 @@ def claim_run(folder: Path, digest: str, *, fresh: bool) -> None:
     """
     claim_folder(folder)
     stamp = folder / STAMP
-    if folder.exists() and any(folder.iterdir()) and not _is_stamp(stamp):
+    if not _is_stamp(stamp) and _holds_files(folder):
         raise NotOurs(f"{folder}: holds files and no fine-tuning run, so nothing in it is touched; give --run another")
     if _is_stamp(stamp) and stamp.read_text().strip() != digest and not fresh and _holds_work(folder):
         raise OtherRun(
@@ -64,6 +64,11 @@ def last_checkpoint(folder: Path) -> Path | None:
     found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
     steps = {int(path.name.rpartition("-")[2]): path for path in found if path.name.rpartition("-")[2].isdigit()}
     return steps[max(steps)] if steps else None
+
+
+def _holds_files(folder: Path) -> bool:
+    """Say whether anything is in it; a stamp that another process of this run is just writing is nothing."""
+    return folder.is_dir() and any(not path.name.startswith(f".{STAMP}.") for path in folder.iterdir())
 
 
 def _is_stamp(stamp: Path) -> bool:
@@ -92,6 +97,6 @@ def _empty(folder: Path, patterns: tuple[str, ...]) -> None:
     for pattern in patterns:
         for file in folder.glob(pattern):
             if file.is_file():
-                file.unlink()
+                file.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # not empty
         folder.rmdir()

@@ -1,4 +1,4 @@
-"""What a run has used up so far, over all its sessions: kept in each checkpoint, so that a resumed run goes on counting.
+"""What a run has used up so far, over all sessions: kept in each checkpoint, so that a resumed run goes on counting.
 
 What a killed session did after its last checkpoint is lost with its work, tokens and seconds alike: the steps are done
 again, and are counted once.
