@@ -8,16 +8,25 @@ what it returns never changes afterwards.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from experts.prices import PriceList, PricesError, UsdPerMillion, load_prices
+from experts.yaml_file import Document, YamlError, explain, read_yaml
 
 EngineName = Literal["openvino", "neuron", "echo"]
 PriceBasis = Literal["configured", "measured", "occupancy"]
 Scalar = bool | int | float | str
+RESERVED_NAMES: Final = frozenset({"auto", "moegate"})
 Base = Annotated[
     str,
     StringConstraints(pattern=r"^(pypi:[A-Za-z0-9._-]+(==[^\s=]+)?|hf:[\w.-]+/[\w.-]+(:[^\s:]+)?|[^\s:][^:]*)$"),
@@ -157,6 +166,13 @@ class ExpertSpec(_Model):
     canary_of: str | None = None  # the expert whose successor this is, on trial
     canary_share: float = Field(default=0.0, ge=0, le=0.5)  # of that expert's requests
 
+    @field_validator("name")
+    @classmethod
+    def _not_reserved(cls, name: str) -> str:
+        if name in RESERVED_NAMES:
+            raise ValueError(f"no expert can be named {name!r}: as a request's model it means that the router decides")
+        return name
+
     @model_validator(mode="after")
     def _prompt_fits(self) -> Self:
         if self.max_prompt_tokens is not None and self.max_prompt_tokens >= self.context_window:
@@ -218,15 +234,17 @@ def load_catalog(path: Path | None = None, prices: PriceList | None = None) -> C
     """
     path = path or default_path()
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CatalogError(f"{path}: cannot be read: {error}") from error
+        document = read_yaml(path)
+    except YamlError as error:
+        raise CatalogError(str(error)) from None
+    if not isinstance(document.content, dict):
+        raise CatalogError(f"{path}: a catalogue is a mapping with `experts` and `default`")
     try:
-        return Catalog.model_validate(_priced(content, prices))
+        return Catalog.model_validate(_priced(document.content, prices))
     except PricesError as error:
         raise CatalogError(f"{path}: {error}") from None
     except ValidationError as error:
-        raise CatalogError("\n".join(f"{path}: {line}" for line in _explain(error, content))) from error
+        raise CatalogError("\n".join(_explain(error, document))) from error
 
 
 def _priced(content: object, prices: PriceList | None) -> object:
@@ -255,16 +273,16 @@ def _priced_entry(entry: object, prices: PriceList | None) -> object:
     return {**entry, "price": {**price, "instance_usd_per_hour": spec.usd_per_hour}}
 
 
-def _explain(error: ValidationError, content: object) -> list[str]:
-    """Turn pydantic's report into one line per mistake: expert, field, what is wrong."""
+def _explain(error: ValidationError, document: Document) -> list[str]:
+    """Turn pydantic's report into one line per mistake: file and line, expert, field, what is wrong."""
     lines = []
     for mistake in error.errors(include_url=False):
         where, fields = "", list(mistake["loc"])
         if len(fields) > 1 and fields[0] == "experts" and isinstance(fields[1], int):
-            where, fields = f"expert {_name_at(content, fields[1])}: ", fields[2:]
+            where, fields = f"expert {_name_at(document.content, fields[1])}: ", fields[2:]
         field = ".".join(str(part) for part in fields)
-        what = mistake["msg"].removeprefix("Value error, ")
-        lines.append(f"{where}{field + ': ' if field else ''}{what}")
+        what = explain(mistake, Catalog)
+        lines.append(f"{document.where(mistake['loc'])}: {where}{field + ': ' if field else ''}{what}")
     return lines
 
 

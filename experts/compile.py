@@ -23,6 +23,7 @@ from experts.artifacts import Artifact, ArtifactCorrupt, ArtifactStore, default_
 from experts.bases import BaseUnavailable, resolve_base
 from experts.catalog import Catalog, CatalogError, ExpertSpec, adapter_folder, load_catalog
 from experts.merge import merge, read_adapter
+from experts.messages import INTERRUPTED, complain
 from experts.neuron import command as neuron
 from experts.neuron.manifest import ManifestMismatch
 from experts.neuron.shapes import NeuronOptions
@@ -98,8 +99,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return neuron.run(specs, options, console)
         prepared = _prepare_all(specs, options.target, options.verify, console)
     except (*FAILURES, *neuron.FAILURES) as error:
-        console.print(f"error: {error}", style="red", markup=False)
+        complain(error)
         return 1
+    except KeyboardInterrupt:
+        complain("stopped; what was finished is kept")
+        return INTERRUPTED
     for name, artifact in prepared.items():
         print(f"{name}\t{options.target}\t{artifact.sha256}\t{artifact.path}")
     return 0

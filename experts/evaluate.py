@@ -28,6 +28,8 @@ from experts.compile import FAILURES, prepare_expert
 from experts.engine import Engine, EngineDead, Sampling
 from experts.engines.factory import UnsupportedEngine, build_engine
 from experts.engines.wire import Weights
+from experts.messages import INTERRUPTED, complain
+from experts.outputs import NotOurs, claim, json_lines_with, json_with, write
 from experts.suites.chat import ChatSuite
 from experts.suites.coding import CodeSuite
 from experts.suites.grounded_qa import GroundedQASuite
@@ -126,18 +128,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     errors = Console(stderr=True)
     try:
+        _claim(options)
         result = run(options, errors)
-    except (*FAILURES, UnsupportedEngine, RowError, EngineDead, OSError) as error:
-        errors.print(f"error: {error}", style="red", markup=False)
+        if options.out:
+            write(options.out, json.dumps(result, indent=1) + "\n")
+    except (*FAILURES, UnsupportedEngine, RowError, EngineDead, NotOurs, OSError) as error:
+        complain(error)
         return 1
     except ImportError as error:
-        errors.print(f"error: {error.name} is missing; --reference needs it: pip install 'moegate[train]'")
+        complain(f"{error.name} is missing; --reference needs it: pip install 'moegate[train]'")
         return 1
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    except KeyboardInterrupt:
+        complain("stopped; nothing was written")
+        return INTERRUPTED
     if options.json:
         print(json.dumps(result))
     return 0
+
+
+def _claim(options: argparse.Namespace) -> None:
+    if options.out:
+        claim(options.out, json_with("expert", "suite", "scores", "measured"))
+    if options.answers:
+        claim(options.answers, json_lines_with("id", "answer", "finish", "verdict"))
 
 
 def run(options: argparse.Namespace, errors: Console) -> dict[str, Any]:
@@ -226,15 +239,11 @@ def name_variant(spec: ExpertSpec, options: argparse.Namespace) -> str:
 
 def write_answers(path: Path, made: Run, verdicts: Sequence[Verdict]) -> None:
     """Write every answer and its verdict, a JSON line each: for reading, never for a log."""
-    with path.open("w", encoding="utf-8") as file:
-        for case, answer, verdict in zip(made.cases, made.answers, verdicts, strict=True):
-            line = {
-                "id": case.name,
-                "answer": answer.reply.text,
-                "finish": str(answer.finish),
-                "verdict": dict(verdict),
-            }
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    lines = (
+        {"id": case.name, "answer": answer.reply.text, "finish": str(answer.finish), "verdict": dict(verdict)}
+        for case, answer, verdict in zip(made.cases, made.answers, verdicts, strict=True)
+    )
+    write(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
 def _progress(console: Console) -> Progress:

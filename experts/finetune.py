@@ -2,7 +2,7 @@
 
 Builds the expert's samples, trains a LoRA adapter on its base, and writes the adapter and a cost ledger. A run that was
 stopped goes on where its last checkpoint stands when the same command is given again. `experts.compile` merges the
-adapter afterwards. Needs the [train] extra.
+adapter afterwards. Ctrl-C finishes the step, keeps a checkpoint and says how to go on. Needs the [train] extra.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,11 +21,14 @@ from experts.artifacts import default_root
 from experts.bases import BaseUnavailable
 from experts.catalog import CatalogError, ExpertSpec, load_catalog
 from experts.ledger import Ledger, Prices
+from experts.messages import INTERRUPTED, complain
+from experts.outputs import NotOurs, claim, claim_all, json_with, nothing, write
 from experts.recipes.sample import BadSample, Sample
 from experts.suites.rows import RowError
 from experts.training.recipe import RECIPES, Hyperparameters, Recipe
+from experts.training.run_folder import ADAPTER, ADAPTER_FILES, OtherRun, Stopped, claim_run
 
-FAILURES = (CatalogError, BaseUnavailable, RowError, BadSample)
+FAILURES = (CatalogError, BaseUnavailable, RowError, BadSample, NotOurs, OtherRun, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +55,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     console = Console(stderr=True)
     try:
+        if options.output:
+            _claim_output(options.output)
         run = _plan(options)
         if options.device == "neuron":
             from experts.training.neuron import train  # noqa: PLC0415  # where the Neuron SDK is
         else:
             from experts.training.cpu import train  # noqa: PLC0415  # torch takes seconds to import
         ledger = train(run, _prices(options), console)
+        _deliver(run, options.output, ledger)
     except FAILURES as error:
-        console.print(f"error: {error}", style="red", markup=False)
+        complain(error)
         return 1
     except ImportError as error:
-        console.print(f"error: {error.name} is missing; install what training needs: pip install 'moegate[train]'")
+        complain(f"{error.name} is missing; install what training needs: pip install 'moegate[train]'")
         return 1
-    _deliver(run, options.output, ledger)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        print(
+            "stopped at once; what was done since the last checkpoint is lost. The same command goes on from there.",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
     console.print(ledger.table())
-    print(options.output or run.folder / "adapter")
+    print(options.output or run.folder / ADAPTER)
     return 0
 
 
@@ -79,7 +92,7 @@ def _plan(options: argparse.Namespace) -> Run:
     wishes = _wishes(recipe, options)
     samples = [s for s in recipe.samples(options.data, wishes.seed) if wishes.method == "sft" or s.rejected]
     run = Run(spec, samples, wishes, options.run or default_root() / "finetune" / spec.name)
-    _claim(run, fresh=options.fresh)
+    claim_run(run.folder, run.digest, fresh=options.fresh)
     return run
 
 
@@ -90,20 +103,24 @@ def _wishes(recipe: Recipe, options: argparse.Namespace) -> Hyperparameters:
     return replace(recipe.hyperparameters, **{name: value for name, value in given.items() if value is not None})
 
 
-def _claim(run: Run, *, fresh: bool) -> None:
-    """Keep the checkpoints in the run's folder if they are of this very run; forget them otherwise."""
-    stamp = run.folder / "run.txt"
-    if run.folder.exists() and (fresh or not stamp.exists() or stamp.read_text() != run.digest):
-        shutil.rmtree(run.folder)
-    run.folder.mkdir(parents=True, exist_ok=True)
-    stamp.write_text(run.digest)
+def _claim_output(folder: Path) -> None:
+    """See that the adapter may be put there: the folder holds no adapter, or one with a ledger of ours beside it.
+
+    Raises:
+        NotOurs: an adapter or its ledger is there and did not come from this command.
+    """
+    mark = ADAPTER_FILES[-1]
+    claim(folder / mark, json_with("run", "tokens", "prices", "tokens_per_s"))
+    if not (folder / mark).is_file():
+        claim_all(folder, dict.fromkeys(ADAPTER_FILES[:-1], nothing))
 
 
 def _deliver(run: Run, output: Path | None, ledger: Ledger) -> None:
     """Put the ledger beside the adapter, and both where they were asked for."""
-    (run.folder / "adapter" / "ledger.json").write_text(ledger.to_json() + "\n")
+    write(run.folder / ADAPTER / "ledger.json", ledger.to_json() + "\n")
     if output is not None:
-        shutil.copytree(run.folder / "adapter", output, dirs_exist_ok=True)
+        for name in ADAPTER_FILES:
+            write(output / name, (run.folder / ADAPTER / name).read_bytes())
 
 
 def _prices(options: argparse.Namespace) -> Prices:

@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import yaml
 from rich.console import Console
 from rich.table import Table
+
+from experts.messages import complain
+from experts.yaml_file import YamlError, read_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +93,19 @@ def read_plan(path: Path) -> Ledger:
         PlanError: the file is missing, or holds something else.
     """
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
+        content = read_yaml(path).content
         prices = Prices(**content.pop("prices"))
         hours = content.pop("hours", None)
         if hours is not None:
             content |= {"load_s": 0.0, "train_s": hours * 3600, "save_s": 0.0}
         return Ledger(prices=prices, **content)
-    except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
-        raise PlanError(f"{path}: {error}") from None
+    except YamlError as error:
+        raise PlanError(str(error)) from None
+    except KeyError as error:
+        raise PlanError(f"{path}: {error.args[0]} is missing") from None
+    except (TypeError, AttributeError):
+        fields = "run, tokens, hours or load_s, train_s, save_s, and prices"
+        raise PlanError(f"{path}: not a plan of a training run: its fields are {fields}") from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -112,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             ledger = read_plan(path)
         except PlanError as error:
-            print(f"error: {error}", file=sys.stderr)
+            complain(error)
             return 1
         console.print(ledger.table())
         if options.budget is not None:

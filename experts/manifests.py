@@ -19,6 +19,8 @@ import yaml
 
 from experts.app import DEPLOYMENT, SERVICER, deployment_options
 from experts.catalog import Catalog, CatalogError, ExpertSpec, load_catalog
+from experts.messages import complain
+from experts.outputs import NotOurs, claim, text_with, write
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 OVERLAYS: Mapping[str, str] = {"cpu": "experts.yaml", "neuron": "experts.neuron.yaml"}
@@ -49,16 +51,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         files = render(DEPLOY, options.overlay or list(OVERLAYS), options.canary)
     except CatalogError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(error)
         return 1
     stale = [path for path, text in files.items() if not path.is_file() or path.read_text("utf-8") != text]
     if options.check:
         for path in stale:
             print(f"out of date: {path.relative_to(DEPLOY.parent)}; run python -m experts.manifests", file=sys.stderr)
         return 1 if stale else 0
-    for path in stale:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(files[path], "utf-8")
+    try:
+        for path in stale:
+            claim(path, text_with(HEADER.strip()))
+        for path in stale:
+            write(path, files[path])
+    except (NotOurs, OSError) as error:
+        complain(error)
+        return 1
     return 0
 
 

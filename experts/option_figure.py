@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from experts.options import Option, pareto
+from experts.outputs import SIGNATURE
 
 _COLOUR = "#1f6f8b"
 
@@ -35,7 +36,7 @@ def draw(options: Sequence[Option], path: Path) -> None:
         for option in members:
             _point(axes, option, option in best)
         axes.margins(x=0.25)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, metadata=SIGNATURE)
 
 
 def _point(axes: Any, option: Option, is_best: bool) -> None:  # noqa: ANN401  # matplotlib ships no types we use

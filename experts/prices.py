@@ -8,8 +8,9 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from experts.yaml_file import YamlError, read_yaml
 
 EnergySource = Literal["measured", "modelled"]
 JOULES_PER_KWH = 3.6e6
@@ -97,9 +98,11 @@ def load_prices(path: Path | None = None) -> PriceList:
     """
     path = path or default_prices_path()
     try:
-        return PriceList.model_validate(yaml.safe_load(path.read_text("utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise PricesError(f"{path}: cannot be read: {error}") from error
+        document = read_yaml(path)
+    except YamlError as error:
+        raise PricesError(str(error)) from None
+    try:
+        return PriceList.model_validate(document.content)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise PricesError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        mistakes = error.errors(include_url=False, include_input=False)
+        raise PricesError("\n".join(document.complaint(mistake, PriceList) for mistake in mistakes)) from None

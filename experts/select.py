@@ -19,9 +19,18 @@ from typing import Any
 from rich.console import Console
 
 from experts.catalog import Catalog, CatalogError, load_catalog
+from experts.messages import complain
 from experts.options import Option, ResultError, lift, pareto, read_option
+from experts.outputs import IsOurs, NotOurs, claim_all, json_with, signed_picture, text_with, write
 
 COLUMNS = ("variant", "quality (95 %)", "n", "over base", "USD / 1,000", "TTFT ms", "tok/s", "context", "licence", "MB")
+
+TITLE = "# Which model for which expert"
+OUTPUTS: dict[str, IsOurs] = {
+    "selection.md": text_with(TITLE),
+    "selection.json": json_with("options"),
+    "selection.png": signed_picture,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,19 +38,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     console = Console()
     try:
+        claim_all(options.out, OUTPUTS if not options.no_picture else dict(list(OUTPUTS.items())[:2]))
         catalog = load_catalog(options.catalog)
         found = read_options(options.results, catalog)
         if options.timings:
             found = with_timings(found, read_options(options.timings, catalog))
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "selection.md").write_text(as_markdown(found), "utf-8")
-        (options.out / "selection.json").write_text(json.dumps(as_json(found), indent=1) + "\n", "utf-8")
+        write(options.out / "selection.md", as_markdown(found))
+        write(options.out / "selection.json", json.dumps(as_json(found), indent=1) + "\n")
         if not options.no_picture:
             from experts.option_figure import draw  # noqa: PLC0415  # needs matplotlib
 
             draw(found, options.out / "selection.png")
-    except (ResultError, CatalogError, OSError) as error:
-        Console(stderr=True).print(f"error: {error}", style="red", markup=False)
+    except (ResultError, CatalogError, NotOurs, OSError) as error:
+        complain(error)
+        return 1
+    except ImportError as error:
+        complain(f"{error.name} is missing; the picture needs it: pip install matplotlib, or say --no-picture")
         return 1
     console.print(as_markdown(found), markup=False, highlight=False, soft_wrap=True)
     if options.json:
@@ -93,7 +105,7 @@ def _read(file: Path) -> dict[str, Any] | None:
 def as_markdown(options: Sequence[Option]) -> str:
     """Return a table for each expert and task; the Pareto set is in bold."""
     best = pareto(options)
-    parts = ["# Which model for which expert\n"]
+    parts = [f"{TITLE}\n"]
     for (expert, suite, data), group in groupby(options, key=lambda option: option.group):
         lines = list(group)
         parts.append(f"\n## {expert}: {suite} ({lines[0].score}), {data}\n")

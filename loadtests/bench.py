@@ -23,12 +23,19 @@ import orjson
 import uvloop
 from rich.console import Console
 
+from experts.messages import complain
+from experts.outputs import IsOurs, NotOurs, claim_all, json_with, signed_picture, text_with, write
 from loadtests.bench_report import draw, tell
 from loadtests.client import Answer, Client, closed, http_request, offered
-from loadtests.contestants import Contestant, Upstreams, ours, peers, roomy_catalog, versions
+from loadtests.contestants import CATALOG_HEADER, Contestant, Upstreams, ours, peers, roomy_catalog, versions
 from loadtests.process_tree import ProcessTree
 from serve.cli import raise_file_limit
 
+OUTPUTS: Final[dict[str, IsOurs]] = {
+    "bench.json": json_with("date", "rounds", "results"),
+    "bench.png": signed_picture,
+    "experts.yaml": text_with(CATALOG_HEADER),
+}
 IN_FLIGHT: Final = 64
 SHARES: Final = (0.3, 0.6, 0.9)
 QUESTION: Final = "Fix this Python function: def add(a, b): return a - b"
@@ -173,6 +180,11 @@ def main() -> int:
     arguments = parser.parse_args()
 
     raise_file_limit()
+    try:
+        claim_all(arguments.out, OUTPUTS)
+    except NotOurs as error:
+        complain(error)
+        return 1
     arguments.out.mkdir(parents=True, exist_ok=True)
     catalog = roomy_catalog(arguments.out, 10 * IN_FLIGHT)
     contestants = ours(arguments.workers, catalog) + (peers(arguments.peers) if arguments.peers else [])
@@ -189,7 +201,7 @@ def main() -> int:
         "in_flight": IN_FLIGHT,
         "results": [asdict(result) for result in results],
     }
-    (arguments.out / "bench.json").write_text(json.dumps(facts, indent=1))
+    write(arguments.out / "bench.json", json.dumps(facts, indent=1))
     draw(results, arguments.out / "bench.png")
     return 1 if any(result.failures for result in results) else 0
 

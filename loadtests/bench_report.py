@@ -8,6 +8,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.table import Table
 
+from experts.outputs import SIGNATURE
+
 
 class Measured(Protocol):
     """What is told of one contestant at one kind of request; see `bench.Result`."""
@@ -66,5 +68,5 @@ def draw(results: Sequence[Measured], path: Path) -> None:
         axis.margins(x=0.25)
         axis.invert_yaxis()
     figure.tight_layout()
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=150, metadata=SIGNATURE)
     pyplot.close(figure)

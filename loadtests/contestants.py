@@ -19,8 +19,10 @@ from urllib.request import urlopen
 import yaml
 
 from experts.catalog import default_path
+from experts.outputs import write
 from loadtests.process_tree import ProcessTree
 
+CATALOG_HEADER: Final = "# Made by moegate's load tests out of the shipped catalogue."
 _START_S: Final = 120.0
 
 
@@ -132,7 +134,7 @@ def roomy_catalog(folder: Path, streams: int) -> Path:
     for expert in content["experts"]:
         expert["max_batch_size"] = streams
     path = folder / "experts.yaml"
-    path.write_text(yaml.safe_dump(content))
+    write(path, f"{CATALOG_HEADER}\n{yaml.safe_dump(content)}")
     return path
 
 

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc.aio
 import numpy as np
 
+from experts.messages import complain
+from experts.outputs import NotOurs, claim, json_with, write
 from protos import chat_pb2, gateway_pb2
 from protos.gateway_pb2_grpc import GatewayStub
 
@@ -193,12 +195,18 @@ def main() -> int:
     parser.add_argument("--queue", type=int, default=32, help="its max_queue_len")
     parser.add_argument("--out", type=Path, help="where the curve goes")
     options = parser.parse_args()
+    try:
+        if options.out:
+            claim(options.out, json_with("step_ms", "prefill_ms_per_token", "source"))
+    except NotOurs as error:
+        complain(error)
+        return 1
     curve = asyncio.run(measure(options.target, options.expert, options.rounds, options.chunk_tokens))
     today = datetime.datetime.now(datetime.UTC).date()
     where = f"{options.expert} through the gateway, {os.cpu_count()} cores, {options.rounds} rounds"
     curve |= {"slots": options.slots, "queue": options.queue, "source": f"measured {today}: {where}"}
     if options.out:
-        options.out.write_text(json.dumps(curve, indent=1) + "\n")
+        write(options.out, json.dumps(curve, indent=1) + "\n")
     print(json.dumps(curve))
     return 0
 

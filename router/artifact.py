@@ -18,11 +18,15 @@ from router.errors import ArtifactError
 from router.features import BUCKETS, DENSE_NAMES, FEATURE_VERSION
 from router.network import Network
 from router.nibbles import pack, unpack
+from router.outputs import arrays_with, write
 from router.toolfit import FIT_NAMES
 
 FORMAT_VERSION = 3
 MAX_BYTES = 4_000_000
 DEFAULT_PATH = Path(__file__).with_name("artifacts") / "router.npz"
+
+IS_ARTIFACT = arrays_with("header", "hashed", "slope")
+"""Recognises a file that `save` wrote, of whatever version."""
 
 _NETWORK = ("known", "hashed", "scale", "dense", "bias", "out", "out_bias")
 
@@ -104,9 +108,7 @@ def save(artifact: Artifact, path: Path) -> str:
     raw = buffer.getvalue()
     if len(raw) > MAX_BYTES:
         raise ArtifactError(f"artefact of {len(raw)} bytes is over {MAX_BYTES}")
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(raw)
-    partial.replace(path)
+    write(path, raw)
     return _version(raw)
 
 

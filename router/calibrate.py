@@ -16,13 +16,14 @@ import numpy as np
 from rich.console import Console
 
 from router.abstention import control_risk
-from router.artifact import DEFAULT_PATH, load, save
+from router.artifact import DEFAULT_PATH, IS_ARTIFACT, load, save
 from router.calibrate_knob import calibrate_knob
+from router.commands import run_command
 from router.crossval import HeldOut, truth
 from router.dataset import read_rows, source_weights, without_duplicates
-from router.errors import RouterError
 from router.gate import TOOL_CALLER, Gate, sigmoid
 from router.heads import Doubles, featurize_all
+from router.outputs import claim
 
 ECE_BINS = 15
 ABSTAIN_SHARE = 0.002
@@ -144,10 +145,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wants_knob = options.target_cost is not None or options.target_quality is not None
     if wants_knob and options.prices is None:
         parser.error("a target needs --prices")
-    try:
+
+    def work() -> int:
+        claim(options.out or options.artifact, IS_ARTIFACT)
         return calibrate_knob(options) if wants_knob else _calibrate_probabilities(options)
-    except RouterError as error:
-        parser.exit(1, f"{parser.prog}: {error}\n")
+
+    return run_command(parser, work)
 
 
 def _calibrate_probabilities(options: argparse.Namespace) -> int:

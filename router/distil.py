@@ -6,6 +6,7 @@ PCA and rounded to four bits. Never imported at serving time; CARD.md names the 
 """
 
 import argparse
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from router.commands import run_command
+from router.errors import DatasetError
 from router.meaning import DEFAULT_PATH, PARTS
 from router.nibbles import LEVELS, pack
+from router.outputs import arrays_with, claim, write
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 SPREAD = 2.5  # standard deviations of a number that four bits span
@@ -63,12 +67,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", nargs=2, type=int, default=[22_000, 18_000], help="words of each")
     parser.add_argument("--out", type=Path, default=DEFAULT_PATH)
     options = parser.parse_args(arguments)
+    return run_command(parser, lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Read both teachers, make the table, write it."""
+    claim(options.out, arrays_with("words", "table", "scale", "weight"))
     teachers = []
     for words, vectors, keep in zip(options.words, options.vectors, options.keep, strict=True):
-        teachers.append((json.loads(words.read_text(encoding="utf-8"))[:keep], np.load(vectors)[:keep].astype(float)))
-    np.savez_compressed(options.out, **distil(teachers))
+        teachers.append(_teacher(words, vectors, keep))
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **distil(teachers))
+    write(options.out, buffer.getvalue())
     print(f"{options.out.name}: {options.out.stat().st_size / 1e6:.2f} MB")
     return 0
+
+
+def _teacher(words: Path, vectors: Path, keep: int) -> tuple[list[str], Doubles]:
+    """Read one teacher's first words and their vectors.
+
+    Raises:
+        DatasetError: a file is not what it must be.
+    """
+    try:
+        said = json.loads(words.read_text(encoding="utf-8"))
+        if not isinstance(said, list) or not all(isinstance(word, str) for word in said):
+            raise ValueError("not a list of words")
+    except ValueError as error:
+        raise DatasetError(f"{words}: not a JSON list of words: {error}") from None
+    try:
+        return said[:keep], np.load(vectors)[:keep].astype(float)
+    except (ValueError, EOFError) as error:
+        raise DatasetError(f"{vectors}: not an array of NumPy: {error}") from None
 
 
 if __name__ == "__main__":

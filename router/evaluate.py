@@ -19,14 +19,20 @@ from rich.table import Table
 from router import baselines
 from router.calibrate import expected_calibration_error
 from router.calibrate_knob import halves
+from router.commands import run_command
 from router.dataset import Row, read_rows, source_weights
 from router.decision import Reason, RouteDecision
 from router.gate import TOOL_CALLER
 from router.heads import Bools, Doubles
+from router.outputs import IsOurs, claim_all, json_with, signed_picture
 from router.policy import ExpertState
 from router.router import Router
 from router.tradeoff import REFERENCE_PRICES, curve_of, field_of, fit_table, read_prices, states_of
 
+REPORT: dict[str, IsOurs] = dict.fromkeys(
+    ("reliability.png", "confusion.png", "risk_coverage.png", "cost_quality.png"), signed_picture
+)
+OUTCOMES_REPORT: dict[str, IsOurs] = {"outcomes.png": signed_picture, "outcomes.json": json_with("n", "apgr")}
 CONTEXT_WINDOW = 1 << 30  # evaluation judges words; no row may be moved for its length
 
 
@@ -162,7 +168,7 @@ def _draw(router: Router, rows: Sequence[Row], options: argparse.Namespace, cons
     fitted, held = halves([str(at) for at in range(len(rows))], options.seed)
     knob = replace(policy.objective.knob, table=fit_table(field.part(fitted)))
     for path in figures.write_report(judged, curve_of(field.part(held), knob, options.seed), named, options.report):
-        console.print(f"wrote {path}")
+        console.print(f"wrote {path}", markup=False, soft_wrap=True)
 
 
 def _sureness(router: Router, rows: Sequence[Row]) -> dict[str, Any]:
@@ -208,11 +214,17 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = ti
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON line last")
     options = parser.parse_args(arguments)
-    console = Console()
-    found = _run_data(options, console, clock) if options.data else _run_outcomes(options, console)
-    if options.json:
-        print(json.dumps(found))
-    return 0
+
+    def work() -> int:
+        console = Console()
+        if options.report:
+            claim_all(options.report, REPORT if options.data else OUTCOMES_REPORT)
+        found = _run_data(options, console, clock) if options.data else _run_outcomes(options, console)
+        if options.json:
+            print(json.dumps(found))
+        return 0
+
+    return run_command(parser, work)
 
 
 if __name__ == "__main__":

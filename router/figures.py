@@ -15,6 +15,7 @@ import numpy as np
 from router.calibrate import ECE_BINS, Bools, expected_calibration_error
 from router.heads import Doubles
 from router.outcomes import OURS, TierScores
+from router.outputs import SIGNATURE, write
 from router.tradeoff import Curve
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def write_outcomes(scores: TierScores, folder: Path) -> list[Path]:
     """Draw the recovered gap over strong calls, and write every figure as JSON. Returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     table = folder / "outcomes.json"
-    table.write_text(json.dumps(scores.full(), indent=1) + "\n", encoding="utf-8")
+    write(table, json.dumps(scores.full(), indent=1) + "\n")
     return [_drawn(folder / "outcomes.png", lambda axes: _recovered(axes, scores)), table]
 
 
@@ -102,7 +103,7 @@ def _drawn(path: Path, draw: Callable[["Axes"], None]) -> Path:
     draw(axes)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    figure.savefig(path, pil_kwargs={"optimize": True})
+    figure.savefig(path, pil_kwargs={"optimize": True}, metadata=SIGNATURE)
     return path
 
 

@@ -21,6 +21,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from router.artifact import DEFAULT_PATH
+from router.commands import run_command
 from router.dataset import Row, read_rows
 from router.features import RouteQuery, Turn
 from router.heads import Doubles
@@ -146,6 +147,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.draws < 1:
         parser.error("--draws must be at least 1")
+    return run_command(parser, lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Draw, time, tell."""
     console = Console()
     console.print(pin(options.core))
     router, rows = Router.load(options.artifact), read_rows(options.data)

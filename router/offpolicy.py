@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from router.commands import run_command
 from router.dataset import read_json_lines
 from router.decision import Reason
-from router.errors import DatasetError, RouterError
+from router.errors import DatasetError
 from router.gap import Figure
 from router.heads import Doubles
 
@@ -136,10 +137,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON line last")
     options = parser.parse_args(arguments)
-    try:
-        found = estimate(read_log(options.log, options.target, options.reward), options.seed)
-    except RouterError as error:
-        parser.exit(1, f"{parser.prog}: {error}\n")
+    return run_command(parser, lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Estimate and tell."""
+    found = estimate(read_log(options.log, options.target, options.reward), options.seed)
     console = Console(highlight=False, markup=False)
     console.print(f"IPS {found.ips}, SNIPS {found.snips}; the log itself earned {found.logged}")
     console.print(f"{found.n} rows that amount to {found.effective:.0f}; {found.skipped} left out (pins, fallbacks)")

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from router.artifact import DEFAULT_PATH
+from router.commands import run_command
 from router.dataset import Row, read_json_lines, read_rows
 from router.decision import RouteDecision
 from router.features import RouteQuery, Turn
@@ -144,6 +145,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of typos and wrappers")
     parser.add_argument("--json", action="store_true", help="print one JSON line last")
     options = parser.parse_args(arguments)
+    return run_command(parser, lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Measure and tell."""
     wrappers = read_wrappers(options.wrappers) if options.wrappers else ()
     router = Router.load(options.artifact)
     found = measure(router, read_rows(options.data), options.seed, options.candidates, wrappers)

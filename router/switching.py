@@ -19,6 +19,7 @@ from rich.table import Table
 
 from router.abstention import Bools
 from router.artifact import DEFAULT_PATH, Artifact, load
+from router.commands import run_command
 from router.dataset import Row, read_seeds
 from router.gate import TOOL_CALLER, Gate
 from router.leaning import FOLLOW_UP
@@ -152,6 +153,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON line last")
     options = parser.parse_args(arguments)
+    return run_command(parser, lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Hold out, decide, tell."""
     console, shipped = Console(width=120), load(options.artifact)
     rows = read_seeds(options.seeds) + read_readings(options.readings)
     with Progress(console=console, transient=True) as progress:

@@ -16,9 +16,10 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from router.artifact import DEFAULT_PATH, Artifact, Side, save
+from router.artifact import DEFAULT_PATH, IS_ARTIFACT, Artifact, Side, save
 from router.calibrate import Calibration, CrossFit, crossfit, fit_calibration
 from router.calibrate_knob import with_reference_knob
+from router.commands import run_command
 from router.crossval import Fit, HeldOut, leave_one_source_out
 from router.dataset import Row, at_most, digest, read_rows, read_seeds, taught, without_duplicates
 from router.features import BUCKETS, DENSE_NAMES, Features, fit_of
@@ -27,6 +28,7 @@ from router.gate import TOOL_CALLER
 from router.heads import Doubles, Head, design_matrix, featurize_all, fit_head
 from router.leaning import fit_leaning
 from router.network import Network
+from router.outputs import claim
 from router.readings import read_readings
 from router.slips import slipped
 from router.toolfit import opinions
@@ -247,7 +249,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=DEFAULT_PATH)
     parser.add_argument("--seed", type=int, default=0, help="of every random draw")
     options = parser.parse_args(arguments)
+    return run_command(parser, lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Read, train, tell, write."""
     console = Console()
+    claim(options.out, IS_ARTIFACT)
     rows = read_rows(options.data) + read_seeds(options.seeds) + read_readings(options.readings)
     files = [
         *options.data,
@@ -260,7 +268,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with Progress(*columns, console=console, transient=True) as progress:
         trained = train(rows, Recipe(seed=options.seed, misfits=read_misfits(options.misfits), record=record), progress)
     report(trained, console)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     version = save(trained.artifact, options.out)
     size = options.out.stat().st_size
     console.print(f"{len(rows)} rows read, {BUCKETS} buckets, {len(DENSE_NAMES)} dense features")

@@ -1,4 +1,7 @@
-"""The `moegate` command: `up` (everything), `gateway` (that alone), `route` (a decision), `plan` (a fleet), `key`."""
+"""The `moegate` command: `up` (everything), `gateway` (that alone), `route` (a decision), `plan` (a fleet), `key`.
+
+And `config check`, which names every mistake of a settings file.
+"""
 
 import argparse
 import asyncio
@@ -7,7 +10,7 @@ import resource
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import uvloop
@@ -20,7 +23,7 @@ from router.errors import RouterError
 from router.explain import explain
 from router.features import query_from_openai
 from router.policy import ExpertState
-from serve import __version__
+from serve import __version__, config_check, ports
 from serve.app import load_router, run, stop_on_signals
 from serve.keys import new_key
 from serve.logs import set_up_logging
@@ -30,13 +33,15 @@ from serve.settings import KeySettings, Settings, SettingsError, load_settings
 from serve.up import ExpertsFailed, UpOptions, up
 from serve.workers import WorkersFailed
 
+_INTERRUPTED: Final = 130  # what a shell reports of a command that Ctrl-C ended
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the process's exit status."""
     arguments = _parser().parse_args(argv)
-    command: Callable[[argparse.Namespace], None] = arguments.command
+    command: Callable[[argparse.Namespace], int | None] = arguments.command
     try:
-        command(arguments)
+        return command(arguments) or 0
     except (
         SettingsError,
         CatalogError,
@@ -47,11 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         PlanError,
         OSError,
     ) as error:
-        print(f"moegate: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"moegate: {line}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     finally:
         _let_go_of_logs()
-    return 0
 
 
 def _let_go_of_logs() -> None:
@@ -92,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     key.add_argument("name", help="whose it is: the tenant in logs")
     key.set_defaults(command=_key)
 
+    config = commands.add_parser("config", help="check a settings file")
+    config_check.add_arguments(config)
+
     fleet = commands.add_parser("plan", help="simulate a fleet: latency, replicas, USD, before it is bought")
     plan.add_arguments(fleet)
     return parser
@@ -105,6 +115,7 @@ def _up(arguments: argparse.Namespace) -> None:
 
 def _gateway(arguments: argparse.Namespace) -> None:
     settings = _settings(arguments)
+    ports.check(settings)
 
     async def serve_until_stopped() -> None:
         ready = "moegate gateway ready: HTTP http://{0.http_address}, gRPC {0.grpc_address}"
@@ -146,7 +157,8 @@ def _key(arguments: argparse.Namespace) -> None:
     except ValidationError:
         raise SettingsError("a key's name is of letters, digits, '.', '_' and '-'") from None
     print(
-        f"# for access.keys_file, under 'keys:'; add rpm, tpm, usd as wanted\n- name: {entry.name}\n  sha256: {digest}"
+        f"# one entry of the file that access.keys_file names; add rpm, tpm, usd as wanted\n"
+        f"- name: {entry.name}\n  sha256: {digest}"
     )
     print(f"the key, which is not shown again: {key}", file=sys.stderr)
 
@@ -163,7 +175,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     }
     if arguments.workers is not None:
         overrides["workers"] = arguments.workers
-    return load_settings(arguments.config, {section: values for section, values in overrides.items() if values})
+    return load_settings(arguments.config, {name: given for name, given in overrides.items() if given != {}})
 
 
 def raise_file_limit() -> None:

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from experts.yaml_file import YamlError, explain, read_yaml
 from serve.errors import Unauthorized
 from serve.limits import UNLIMITED, Limit
 from serve.settings import AccessSettings, KeySettings, SettingsError
@@ -101,14 +101,29 @@ class _KeysFile(BaseModel):
 
 
 def _read(settings: AccessSettings) -> tuple[KeySettings, ...]:
+    """Read the file: a mapping with `keys`, or the list alone, as `moegate key NAME >> FILE` makes it."""
     if settings.keys_file is None:
         return ()
     try:
-        return _KeysFile.model_validate(yaml.safe_load(settings.keys_file.read_text())).keys
-    except OSError as error:
-        raise SettingsError(f"access.keys_file: {error.strerror}") from None
-    except (ValidationError, yaml.YAMLError):
-        raise SettingsError("access.keys_file: it must hold 'keys', each with 'name' and 'sha256'") from None
+        document = read_yaml(settings.keys_file)
+    except YamlError as error:
+        raise SettingsError(f"access.keys_file: {error}") from None
+    content = document.content
+    if not isinstance(content, dict | list):
+        raise SettingsError(
+            f"access.keys_file: {document.path}: it must hold 'keys', each with 'name' and 'sha256': see 'moegate key'"
+        )
+    try:
+        return _KeysFile.model_validate({"keys": content} if isinstance(content, list) else content).keys
+    except ValidationError as error:
+        skip = 1 if isinstance(content, list) else 0
+        raise SettingsError(
+            "\n".join(
+                f"access.keys_file: {document.where(m['loc'][skip:])}: {'.'.join(map(str, m['loc']))}: "
+                f"{explain(m, _KeysFile)}"
+                for m in error.errors(include_url=False, include_input=False)
+            )
+        ) from None
 
 
 def _digest(key: str) -> str:

@@ -1,24 +1,41 @@
 """What can be set, and its defaults: one frozen tree, read once at start.
 
 Sources, strongest first: command line, environment (`MOEGATE_HTTP__PORT=8080`), the YAML file given by `--config`
-or `MOEGATE_CONFIG`, the defaults here (which `deploy/gateway.yaml` spells out with comments). Parts are handed
-down as arguments; nobody reads the environment after start.
+or `MOEGATE_CONFIG`, the defaults here (which `deploy/gateway.yaml` spells out with comments). A relative path in the
+file starts at the file's own folder. Parts are handed down as arguments; nobody reads the environment after start.
 """
 
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic import ConfigDict, Field, NonNegativeFloat, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as BadVariable
+
+from experts.yaml_file import Document, YamlError
+from serve.sane import Sane
+from serve.settings_file import Mistake, one_line_each, read_file, tell, unknown_variables, unreadable_variables
+
+_HOST_PORT: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})")
 
 
 class SettingsError(Exception):
-    """The configuration cannot be used; the message names the field."""
+    """The configuration cannot be used; the message names the field, one line a mistake.
+
+    Attributes:
+        mistakes: what is wrong, one by one, where that is known.
+    """
+
+    def __init__(self, message: str, mistakes: Sequence[Mistake] = ()) -> None:
+        super().__init__(message)
+        self.mistakes = tuple(mistakes)
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class _Section(Sane):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class HttpSettings(_Section):
@@ -71,6 +88,14 @@ class ExpertsSettings(_Section):
     wake_timeout_s: float = Field(300.0, gt=0)  # how long a call that wakes an expert without replicas is held open
     channels: int = Field(2, ge=1, le=64)  # HTTP/2 connections to the ingress
 
+    @field_validator("target")
+    @classmethod
+    def _host_and_port(cls, target: str) -> str:
+        match = _HOST_PORT.fullmatch(target)
+        if match is None or not 1 <= int(match[2]) <= 65535:
+            raise ValueError(f"{target!r} is not HOST:PORT, such as 127.0.0.1:9000")
+        return target
+
 
 class KeySettings(_Section):
     """One API key; `moegate key NAME` makes one."""
@@ -89,7 +114,8 @@ class AccessSettings(_Section):
     keys: tuple[KeySettings, ...] = ()  # none, and no file = everybody
     keys_file: Path | None = None  # YAML with `keys`, as above
     allow_open: bool = False  # without keys, listen beyond this machine all the same
-    redis_url: str | None = None  # where limits are counted, for several gateways; None = in this one
+    # Where limits are counted, for several gateways; None = in this one.
+    redis_url: str | None = Field(None, pattern="^(redis|rediss|unix)://.")
     redis_timeout_s: float = Field(0.05, gt=0)  # after which the gateway counts for itself
 
 
@@ -136,7 +162,9 @@ class CostSettings(_Section):
     """What money is counted by."""
 
     prices: Path | None = None  # None = the price list that ships
-    fleet: dict[str, float] | None = None  # instances paid for, by type; None = one of each the catalogue names
+    fleet: dict[str, NonNegativeFloat] | None = (
+        None  # instances paid for, by type; None = one of each the catalogue names
+    )
     gateway_instance: str | None = None  # where the gateway runs, for the router's own cost; None = the fleet's first
     baseline_expert: str | None = None  # "saved" is against all on this expert; None = the catalogue's default
 
@@ -152,7 +180,8 @@ class TracingSettings(_Section):
     """OpenTelemetry traces; needs the extra `moegate[otel]`."""
 
     enabled: bool = False
-    endpoint: str = "http://127.0.0.1:4317"  # OTLP over gRPC; or over HTTP when it ends in /v1/traces
+    # OTLP over gRPC; or over HTTP when it ends in /v1/traces.
+    endpoint: str = Field("http://127.0.0.1:4317", pattern="^https?://.")
     sample: float = Field(1.0, ge=0, le=1)  # share of requests without a caller's decision
     content: bool = False  # prompts and answers in spans: only where they may be stored
 
@@ -163,10 +192,12 @@ class LogSettings(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class Settings(BaseSettings):
+class Settings(Sane, BaseSettings):
     """The whole tree."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="MOEGATE_", env_nested_delimiter="__")
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, env_prefix="MOEGATE_", env_nested_delimiter="__"
+    )
 
     http: HttpSettings = Field(default_factory=HttpSettings)
     grpc: GrpcSettings = Field(default_factory=GrpcSettings)
@@ -194,8 +225,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order the sources: command line, environment, YAML."""
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+        """Order the sources: command line, environment; `load_settings` adds the file."""
+        return init_settings, env_settings
 
 
 def load_settings(config: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
@@ -209,15 +240,51 @@ def load_settings(config: Path | None = None, overrides: dict[str, Any] | None =
         SettingsError: a file is missing or a value is wrong.
     """
     path = config or (Path(os.environ["MOEGATE_CONFIG"]) if os.environ.get("MOEGATE_CONFIG") else None)
-    if path is not None and not path.is_file():
+    if path is not None and not path.exists():
         raise SettingsError(f"configuration file {path} does not exist")
+    try:
+        document = read_file(path, Settings) if path is not None else None
+    except YamlError as error:
+        raise SettingsError(str(error), [Mistake(str(error))]) from None
+    mistakes = unknown_variables(Settings, os.environ) + unreadable_variables(Settings, os.environ)
+    settings, more = _validated(document, overrides or {}, uses_environment=True)
+    mistakes += [one for one in more if not any(one.source and one.source == other.source for other in mistakes)]
+    if settings is None or mistakes:
+        raise SettingsError(one_line_each(mistakes) or "an environment variable holds no JSON", mistakes)
+    return settings
+
+
+def check_file(path: Path) -> tuple[Settings | None, list[Mistake]]:
+    """Read a file alone, without the environment; return the settings or all that is wrong with them."""
+    try:
+        return _validated(read_file(path, Settings), {}, uses_environment=False)
+    except YamlError as error:
+        return None, [Mistake(str(error))]
+
+
+def _validated(
+    document: Document | None, overrides: dict[str, Any], *, uses_environment: bool
+) -> tuple[Settings | None, list[Mistake]]:
+    """Put the sources together; return the settings, or what is wrong."""
+    content = document.content if document is not None else {}
 
     class _FileSettings(Settings):
-        model_config = SettingsConfigDict(yaml_file=path)
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            file = InitSettingsSource(settings_cls, init_kwargs=content)
+            return (init_settings, env_settings, file) if uses_environment else (file,)
 
     try:
-        return _FileSettings(**(overrides or {}))
+        return _FileSettings(**overrides), []
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"setting {where}: {first['msg']}") from None
+        environment = os.environ if uses_environment else {}
+        return None, tell(error, Settings, document, overrides, environment)
+    except BadVariable:  # `unreadable_variables` says which
+        return None, []

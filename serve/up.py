@@ -17,7 +17,10 @@ import orjson
 from rich.console import Console
 
 from experts.catalog import load_catalog
+from serve import ports
 from serve.app import run, stop_on_signals
+from serve.exposure import check_exposure
+from serve.keys import load_keys
 from serve.listening import Listening
 from serve.settings import Settings
 
@@ -43,6 +46,8 @@ async def up(settings: Settings, options: UpOptions, console: Console) -> None:
         OSError: a port is taken.
     """
     stop = stop_on_signals()
+    check_exposure(settings, has_keys=bool(load_keys(settings.access)))
+    ports.check(settings)  # in a minute, when the experts run, it would be late to find them taken
     experts = _Experts(settings.experts.catalog, options.engine, console)
     try:
         if await experts.start(stop):

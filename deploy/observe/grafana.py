@@ -4,6 +4,7 @@ Uses grafana-foundation-sdk, a development dependency; the JSON is committed, so
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from grafana_foundation_sdk.models.dashboard import DataSourceRef, GridPos
 
 from deploy.observe.boards import DASHBOARDS
 from deploy.observe.panels import Dashboard, Panel, Query
+from experts.messages import complain
+from experts.outputs import IsOurs, NotOurs, claim, write
 
 FOLDER: Final = Path(__file__).parents[1] / "grafana" / "dashboards"
 _SOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -89,18 +92,32 @@ def _target(panel: Panel, query: Query, place: int) -> prometheus.Dataquery:
     return target.exemplar(panel.kind == "line" and "_bucket" in query.expr)
 
 
+def _write(files: dict[Path, str]) -> int:
+    try:
+        for path in files:
+            claim(path, _is_board(path.stem))
+        for path, text in files.items():
+            write(path, text)
+    except (NotOurs, OSError) as error:
+        complain(error)
+        return 1
+    return 0
+
+
+def _is_board(uid: str) -> IsOurs:
+    """Recognise an earlier dashboard of this uid."""
+    return lambda path: json.loads(path.read_text()).get("uid") == uid
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the dashboards, or check that the files are what would be written."""
     parser = argparse.ArgumentParser(prog="python -m deploy.observe.grafana", description=main.__doc__)
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args(arguments)
-    stale = []
-    for board in DASHBOARDS:
-        path, text = FOLDER / f"{board.uid}.json", grafana_json(board)
-        if options.check and (not path.is_file() or path.read_text() != text):
-            stale.append(path.name)
-        elif not options.check:
-            path.write_text(text)
+    files = {FOLDER / f"{board.uid}.json": grafana_json(board) for board in DASHBOARDS}
+    stale = [path.name for path, text in files.items() if not path.is_file() or path.read_text() != text]
+    if not options.check:
+        return _write(files)
     if stale:
         print(f"stale: {', '.join(stale)}; run make dashboards", file=sys.stderr)
     return bool(stale)

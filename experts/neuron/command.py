@@ -23,7 +23,7 @@ from experts.neuron.instances import InstanceData, InstancesError, load_instance
 from experts.neuron.merged import CannotMerge, merge_into_folder
 from experts.neuron.plan import Plan, add_shape_arguments, make_plan, show_plan
 from experts.neuron.shapes import CORES, NeuronOptions, Shapes
-from experts.neuron.store import StoreUnavailable
+from experts.neuron.store import StoreUnavailable, claim_artifact
 
 FAILURES = (InstancesError, CannotExport, CannotMerge, StoreUnavailable)
 
@@ -64,8 +64,7 @@ def run(specs: Sequence[ExpertSpec], options: argparse.Namespace, console: Conso
     if not all(job.plan.chosen.is_fit for job in jobs):
         return 1
     if not options.plan:
-        for job in jobs:
-            _compile(job, options, data)
+        _compile_all(jobs, options, data)
     return 0
 
 
@@ -82,12 +81,24 @@ def _plan(spec: ExpertSpec, options: argparse.Namespace, data: InstanceData) -> 
     return make_plan(spec.name, base, options.instance, shapes_for(spec, options, data), data)
 
 
-def _compile(job: Job, options: argparse.Namespace, data: InstanceData) -> None:
-    out = options.out or (
+def _compile_all(jobs: Sequence[Job], options: argparse.Namespace, data: InstanceData) -> None:
+    for job in jobs:
+        claim_artifact(_target(job, options))  # all of them before the first, which takes an hour
+    for job in jobs:
+        _compile(job, options, data)
+
+
+def _target(job: Job, options: argparse.Namespace) -> str:
+    out: str | None = options.out or (
         NeuronOptions.model_validate(job.spec.engine_options).artifact if job.spec.engine == "neuron" else None
     )
     if out is None:
         raise CannotExport(f"expert {job.spec.name!r}: say --out, or give the entry engine_options.artifact")
+    return out
+
+
+def _compile(job: Job, options: argparse.Namespace, data: InstanceData) -> None:
+    out = _target(job, options)
     family = data.instance(options.instance).family
     with tempfile.TemporaryDirectory() as scratch:
         merged = options.merged or _merged_folder(job.spec, Path(scratch))

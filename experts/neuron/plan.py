@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from experts.messages import complain
 from experts.neuron.instances import GIB, Architecture, InstanceData, InstancesError, load_instances
 from experts.neuron.memory import RESERVED, Fit, Memory, fit, memory_per_core
 from experts.neuron.shapes import Shapes
@@ -148,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         plan = make_plan("plan", options.base, options.instance, shapes, data)
     except InstancesError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(error)
         return 2
     if options.json:
         print(json.dumps(plan.as_dict()))

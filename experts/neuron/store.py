@@ -7,12 +7,16 @@ last and read first, so a half-written artefact is no artefact. fsspec and its S
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from experts.artifacts import Artifact, ArtifactStore, hash_content
-from experts.neuron.manifest import MANIFEST, MODEL, ManifestMismatch, read_manifest
+from experts.neuron.manifest import FORMAT, MANIFEST, MODEL, ManifestMismatch, read_manifest
+from experts.outputs import NotOurs, claim, claim_folder, write
+
+UNFINISHED: Final = "moegate, being written"
 
 
 class StoreUnavailable(Exception):
@@ -27,7 +31,8 @@ def publish(folder: Path, url: str) -> None:
     """
     if "://" not in url:
         target = Path(url).expanduser()
-        (target / MANIFEST).unlink(missing_ok=True)
+        claim_artifact(url)
+        write(target / MANIFEST, json.dumps({"format": UNFINISHED}))
         shutil.copytree(folder / MODEL, target / MODEL, dirs_exist_ok=True)
         shutil.copyfile(folder / MANIFEST, target / MANIFEST)
         return
@@ -36,6 +41,29 @@ def publish(folder: Path, url: str) -> None:
         system.rm(f"{root}/{MANIFEST}")
     system.put(f"{folder / MODEL}/", f"{root}/{MODEL}/", recursive=True)
     system.put(str(folder / MANIFEST), f"{root}/{MANIFEST}")
+
+
+def claim_artifact(url: str) -> None:
+    """See that an artefact may be written to a local folder: it is empty so far, or holds one of ours.
+
+    Raises:
+        StoreUnavailable: it holds something else.
+    """
+    if "://" in url:
+        return
+    target = Path(url).expanduser()
+    try:
+        claim(target / MANIFEST, _is_manifest)
+        claim_folder(target / MODEL)
+    except NotOurs as error:
+        raise StoreUnavailable(str(error)) from None
+    if (target / MODEL).exists() and not (target / MANIFEST).is_file():
+        raise StoreUnavailable(f"{target / MODEL}: was not made by this command, so it is not replaced; name another")
+
+
+def _is_manifest(path: Path) -> bool:
+    content = json.loads(path.read_text("utf-8"))
+    return isinstance(content, dict) and content.get("format") in {FORMAT, UNFINISHED}
 
 
 def fetch(url: str, store: ArtifactStore, root: Path) -> Artifact:

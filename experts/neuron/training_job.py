@@ -19,11 +19,14 @@ import yaml
 from rich.console import Console
 
 from experts.ledger import Ledger, Prices
+from experts.messages import complain
 from experts.neuron.instances import InstanceData, InstancesError, load_instances
+from experts.outputs import NotOurs, claim, text_with, write
 from experts.training.recipe import RECIPES
 
 INSTANCE = "trn1.32xlarge"
 EFA_DEVICES = 8  # network cards of one trn1.32xlarge
+HEADER = "# Made by `python -m experts.neuron.training_job`."
 SCRIPT = "/opt/moegate/training/train.sh"  # where the training image keeps deploy/training/train.sh
 
 
@@ -96,6 +99,7 @@ def slurm(job: Job) -> str:
     """Make an sbatch script; every node of the allocation runs train.sh."""
     exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in job.environment().items())
     return f"""#!/usr/bin/env bash
+{HEADER}
 #SBATCH --job-name={job.name}
 #SBATCH --nodes={job.nodes}
 #SBATCH --ntasks-per-node=1
@@ -123,17 +127,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     try:
         job = _job(options, load_instances())
-    except InstancesError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if options.out:
+            claim(options.out, text_with(HEADER))
+    except (InstancesError, NotOurs) as error:
+        complain(error)
         return 1
     if options.tokens and options.tokens_per_s:
         ledger = estimate(job, options.tokens, options.tokens_per_s, options.throughput_source)
         Console(stderr=True).print(ledger.table())
     else:
         print("no estimate: say --tokens and --tokens-per-s (whose, by --throughput-source)", file=sys.stderr)
-    text = slurm(job) if options.scheduler == "slurm" else yaml.safe_dump_all(kubernetes(job), sort_keys=False)
+    manifests = f"{HEADER}\n{yaml.safe_dump_all(kubernetes(job), sort_keys=False)}"
+    text = slurm(job) if options.scheduler == "slurm" else manifests
     if options.out:
-        options.out.write_text(text, "utf-8")
+        write(options.out, text)
     else:
         print(text, end="")
     return 0

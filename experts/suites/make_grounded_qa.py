@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experts.messages import complain
+from experts.outputs import NotOurs, claim, nothing, write
 from experts.suites.qa_text import matches
 from experts.suites.rows import Row, RowError, read_rows, sample
 
@@ -150,6 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the rows; return the exit status."""
     options = _parse(arguments)
     try:
+        claim(options.out, nothing)  # people write rows of this form, too
         rows = [row for path in options.data for row in read_rows(path)]
         kept = set(article_order(rows, options.seed)[options.skip_articles :][: options.articles])
         questions = read_questions(rows, options.longest)
@@ -157,12 +160,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pool = [question for question in questions if question.passage.article in kept]
         plan = Plan(options.passages, options.unanswerable, options.longest)
         made = make_rows(sample(pool, options.limit, options.seed), pool, plan, options.seed)
-    except RowError as error:
-        print(f"error: {error}", file=sys.stderr)
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made).encode()
+        write(options.out, gzip.compress(lines) if options.out.suffix == ".gz" else lines)
+    except (RowError, NotOurs, OSError) as error:
+        complain(error)
         return 1
-    write = gzip.open if options.out.suffix == ".gz" else open
-    with write(options.out, "wt", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in made)
     answerable = sum(row["answerable"] for row in made)
     print(f"{len(made)} rows of {len({row['article'] for row in made})} articles, {answerable} answerable")
     return 0

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import torch
 from rich.console import Console
 from transformers import AutoTokenizer
-from transformers.trainer_utils import get_last_checkpoint
 
 from experts.artifacts import ArtifactStore, default_root
 from experts.ledger import Ledger, Prices
@@ -16,6 +15,9 @@ from experts.training.adapter_file import save_adapter
 from experts.training.base import unpacked_base
 from experts.training.encode import Encoder
 from experts.training.progress import ShowProgress
+from experts.training.run_folder import ADAPTER, LOSSES, Stopped, last_checkpoint
+from experts.training.spent import Spent, read_spent
+from experts.training.stopping import StopAtRequest
 from experts.training.trainer import load_model, make_trainer
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ def train(run: Run, prices: Prices, console: Console) -> Ledger:
 
     Raises:
         BaseUnavailable: the base cannot be had.
+        Stopped: a signal asked for it; a checkpoint is kept.
     """
     began = time.monotonic()
     torch.use_deterministic_algorithms(mode=True)
@@ -36,19 +39,27 @@ def train(run: Run, prices: Prices, console: Console) -> Ledger:
     tokens = sum(_tokens(sample.prompt, sample.answer, sample.rejected) for sample in samples)
     left_out = len(run.samples) - len(samples)
     console.print(f"{len(samples)} samples, {tokens:,} tokens an epoch; {left_out} too long and left out")
-    show = ShowProgress(console, tokens, run.folder / "losses.jsonl")
-    trainer = make_trainer(load_model(base, run.wishes), samples, run.wishes, run.folder, [show])
-    checkpoint = get_last_checkpoint(str(run.folder))
-    if checkpoint:
-        console.print("going on from the last checkpoint")
+    model, checkpoint = load_model(base, run.wishes), last_checkpoint(run.folder)
     loaded = time.monotonic()
-    trainer.train(resume_from_checkpoint=checkpoint)
+    show = ShowProgress(console, tokens, run.folder / LOSSES, read_spent(checkpoint) + Spent(load_s=loaded - began))
+    trainer = make_trainer(model, samples, run.wishes, run.folder, [show, stop := StopAtRequest(console)])
+    if checkpoint:
+        console.print(f"going on from {checkpoint.name}")
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    finally:
+        stop.stop_listening()
+    if stop.is_asked and trainer.state.global_step < trainer.state.max_steps:
+        raise Stopped(_how_to_go_on(run, trainer.state.global_step, trainer.state.max_steps))
     trained = time.monotonic()
-    size = save_adapter(trainer.model, run.folder / "adapter", run.spec.base)
+    size = save_adapter(trainer.model, run.folder / ADAPTER, run.spec.base)
     console.print(f"adapter: {size / 1e6:.2f} MB")
-    done = time.monotonic()
-    all_tokens = round(tokens * run.wishes.epochs)
-    return Ledger(run.spec.name, all_tokens, loaded - began, trained - loaded, done - trained, prices)
+    spent = show.spent + Spent(save_s=time.monotonic() - trained)
+    return Ledger(run.spec.name, round(spent.tokens), spent.load_s, spent.train_s, spent.save_s, prices)
+
+
+def _how_to_go_on(run: Run, step: int, steps: int) -> str:
+    return f"stopped at step {step} of {steps}; its checkpoint is in {run.folder}. Give the same command to go on."
 
 
 def _tokens(prompt: tuple[int, ...], answer: tuple[int, ...], rejected: tuple[int, ...]) -> int:

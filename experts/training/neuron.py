@@ -51,20 +51,24 @@ def train(run: Run, prices: Prices, console: Console) -> Ledger:
     if run.wishes.method != "sft":
         raise BaseUnavailable("optimum-neuron 0.4.5 trains with sft only: give --method sft")
     from transformers import AutoTokenizer  # noqa: PLC0415
+    from transformers.trainer_utils import get_last_checkpoint  # noqa: PLC0415
 
     began = time.monotonic()
     base = unpacked_base(run.spec.base, ArtifactStore(default_root())).path
     tokenizer = AutoTokenizer.from_pretrained(base)
     samples = Encoder(tokenizer, run.spec.system_prompt, run.wishes.longest).encode_all(run.samples)
     trainer = _trainer(run, base, tokenizer, samples, Shards.from_environment())
+    checkpoint = get_last_checkpoint(str(run.folder))
     loaded = time.monotonic()
-    trainer.train(resume_from_checkpoint=_last(run.folder))
+    trainer.train(resume_from_checkpoint=checkpoint)
     trained = time.monotonic()
     trainer.save_model(str(run.folder / "sharded"))
     if int(os.environ.get("RANK", "0")) == 0:
         _consolidate(run.folder / "sharded", run.folder / "adapter")
     done = time.monotonic()
-    tokens = round(sum(len(s.prompt) + len(s.answer) for s in samples) * run.wishes.epochs)
+    first = int(checkpoint.rpartition("-")[2]) if checkpoint else 0
+    share = 1 - first / max(1, trainer.state.max_steps)  # of the steps: earlier sessions' times are not known here
+    tokens = round(share * sum(len(s.prompt) + len(s.answer) for s in samples) * run.wishes.epochs)
     return Ledger(run.spec.name, tokens, loaded - began, trained - loaded, done - trained, prices)
 
 
@@ -115,13 +119,6 @@ def _row(sample: Encoded) -> dict[str, list[int]]:
         "attention_mask": [1] * len(ids),
         "labels": [-100] * len(sample.prompt) + list(sample.answer),
     }
-
-
-def _last(folder: Path) -> str | None:
-    from transformers.trainer_utils import get_last_checkpoint  # noqa: PLC0415
-
-    found: str | None = get_last_checkpoint(str(folder))
-    return found
 
 
 def _consolidate(sharded: Path, adapter: Path) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from experts.neuron.instances import load_instances
+from experts.yaml_file import YamlError, read_yaml
 
 
 class PlanError(Exception):
@@ -21,7 +21,7 @@ class PlanError(Exception):
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class EngineModel(_Part):
@@ -110,7 +110,7 @@ class Bursts(_Part):
 class Traffic(_Part):
     """When requests come."""
 
-    requests_per_s: float = Field(gt=0)  # on average
+    requests_per_s: float = Field(default=1.0, gt=0)  # on average; must be said where there is no log
     hours: float = Field(default=24, gt=0)
     shape: Literal["poisson", "diurnal"] = "poisson"
     peak_to_mean: float = Field(default=2.0, ge=1, le=2)  # of the day's curve, a sine
@@ -118,6 +118,12 @@ class Traffic(_Part):
     log: Path | None = None  # in place of all this: a gateway's log, or lines {"at_s", "expert", "prompt_tokens",
     # "completion_tokens"}
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _rate_is_known(self) -> Self:
+        if self.log is None and "requests_per_s" not in self.model_fields_set:
+            raise ValueError("say requests_per_s, or log: a file of recorded requests")
+        return self
 
 
 class Spot(_Part):
@@ -174,12 +180,23 @@ def load_plan(path: Path) -> Plan:
         PlanError: it cannot be used.
     """
     try:
-        return Plan.model_validate(_with_curves(yaml.safe_load(path.read_text("utf-8")), path.parent))
-    except (OSError, yaml.YAMLError) as error:
-        raise PlanError(f"{path}: cannot be read, or a curve of it: {type(error).__name__}") from error
+        document = read_yaml(path)
+        content = _with_curves(document.content, path.parent)
+    except YamlError as error:
+        raise PlanError(str(error)) from None
+    try:
+        return _beside(path.parent, Plan.model_validate(content))
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        raise PlanError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        mistakes = error.errors(include_input=False, include_url=False)
+        raise PlanError("\n".join(document.complaint(mistake, Plan) for mistake in mistakes)) from None
+
+
+def _beside(folder: Path, plan: Plan) -> Plan:
+    """Read a relative path to a log as one beside the plan's file."""
+    log = plan.traffic.log
+    if log is None or log.is_absolute():
+        return plan
+    return plan.model_copy(update={"traffic": plan.traffic.model_copy(update={"log": folder / log})})
 
 
 def _with_curves(content: object, folder: Path) -> object:
@@ -187,6 +204,8 @@ def _with_curves(content: object, folder: Path) -> object:
     if isinstance(content, dict) and isinstance(engines := content.get("engines"), dict):
         for engine in engines.values():
             if isinstance(engine, dict) and (file := engine.pop("curve", None)) is not None:
-                measured = yaml.safe_load((folder / str(file)).read_text("utf-8"))
+                measured = read_yaml(folder / str(file)).content
+                if not isinstance(measured, dict):
+                    raise YamlError(f"{folder / str(file)}: not a curve of loadtests.engine_curve")
                 engine.update(measured | engine)
     return content

@@ -36,6 +36,8 @@ class Outcome:
     busy_s: list[float] = field(default_factory=list)  # replica-seconds of work, by expert
     paid_s: list[float] = field(default_factory=list)  # replica-seconds, by expert
     instance_s: dict[str, float] = field(default_factory=dict)  # by instance type
+    most: list[int] = field(default_factory=list)  # replicas at once, by expert
+    paid_for_s: float = 0.0  # of the clock: whole ticks, so a little more than the requests took
     history: list[tuple[float, list[int], list[int]]] = field(default_factory=list)  # time, replicas, ongoing
 
 
@@ -72,6 +74,7 @@ class Fleet:
         size = len(requests)
         zeros = [0.0] * len(self._names)
         self._out = Outcome([inf] * size, [inf] * size, requests.expert.tolist(), busy_s=zeros[:], paid_s=zeros[:])
+        self._out.most = [0] * len(self._names)
         for index, group in enumerate(self._groups):
             group.replicas = [_replica(self._engines[index], index, 0.0) for _ in range(group.fewest)]
 
@@ -142,6 +145,8 @@ class Fleet:
                 self._retire(replica)
             self._scale(now, index, group)
             self._out.paid_s[index] += TICK_S * len(group.replicas)
+            self._out.most[index] = max(self._out.most[index], len(group.replicas))
+        self._out.paid_for_s += TICK_S
         for instance, count in self._instances().items():
             self._out.instance_s[instance] = self._out.instance_s.get(instance, 0.0) + TICK_S * count
         self._lose_spot(now)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from experts.outputs import SIGNATURE, NotOurs, claim_all, signed_picture
 from serve.plan.description import PlanError
 from serve.plan.report import Result
 
@@ -15,19 +16,22 @@ def draw(results: list[Result], folder: Path) -> list[Path]:
     """Write one PNG a result; returns their paths.
 
     Raises:
-        PlanError: matplotlib is not installed.
+        PlanError: matplotlib is not installed, or a file in the folder is not ours to replace.
     """
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415  # an extra: nothing else in serving needs it
     except ImportError:
         raise PlanError("pictures need matplotlib: pip install matplotlib") from None
+    paths = [folder / f"{result.title.replace(' ', '-')}.png" for result in results]
+    try:
+        claim_all(folder, {path.name: signed_picture for path in paths})
+    except NotOurs as error:
+        raise PlanError(str(error)) from None
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for result in results:
+    for result, path in zip(results, paths, strict=True):
         figure = Figure(figsize=(11, 9), layout="constrained")
         _draw(result, figure.subplots(3, 1))
-        paths.append(folder / f"{result.title.replace(' ', '-')}.png")
-        figure.savefig(paths[-1], dpi=110)
+        figure.savefig(path, dpi=110, metadata=SIGNATURE)
     return paths
 
 

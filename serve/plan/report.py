@@ -128,9 +128,9 @@ def simulate(plan: Plan, title: str = "fleet", requests: Requests | None = None)
         requests=requests,
         outcome=outcome,
         latency=latency,
-        held={name: _held(plan, outcome, index, span_s) for index, name in enumerate(plan.experts)},
-        instances={name: seconds / span_s for name, seconds in outcome.instance_s.items()},
-        usd_per_hour=usd / span_s * 3600,
+        held={name: _held(plan, outcome, index) for index, name in enumerate(plan.experts)},
+        instances={name: seconds / outcome.paid_for_s for name, seconds in outcome.instance_s.items()},
+        usd_per_hour=usd / outcome.paid_for_s * 3600,
         usd_per_million=usd / completion * 1e6 if completion else None,
         idle=1 - min(1.0, sum(outcome.busy_s) / max(sum(outcome.paid_s), 1e-9)),
         prompt_tokens_per_s=int(requests.prompt[served].sum()) / span_s,
@@ -191,12 +191,12 @@ def _usd(plan: Plan, outcome: Outcome) -> float:
     return sum(seconds / 3600 * prices[name] * factor for name, seconds in outcome.instance_s.items())
 
 
-def _held(plan: Plan, outcome: Outcome, index: int, span_s: float) -> Held:
+def _held(plan: Plan, outcome: Outcome, index: int) -> Held:
     engine = plan.engines[list(plan.experts.values())[index].engine]
     paid_s, busy_s = outcome.paid_s[index], outcome.busy_s[index]
     return Held(
-        replicas=paid_s / span_s,
-        most=max((replicas[index] for _, replicas, _ in outcome.history), default=0),
-        instances=paid_s / span_s * engine.cores / engine.price()[1],
+        replicas=paid_s / outcome.paid_for_s,
+        most=outcome.most[index],
+        instances=paid_s / outcome.paid_for_s * engine.cores / engine.price()[1],
         idle=1 - min(1.0, busy_s / max(paid_s, 1e-9)),
     )

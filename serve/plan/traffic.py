@@ -107,4 +107,6 @@ def _read_row(line: dict[str, Any], names: list[str]) -> tuple[float, int, int, 
         at_s = datetime.fromisoformat(line["time"]).timestamp() - line["duration_ms"] / 1e3  # it was logged at its end
     else:
         return None
+    if line["expert"] not in names:
+        raise ValueError(f"its expert {line['expert']!r} is none of {', '.join(names)}")
     return at_s, names.index(line["expert"]), max(1, line["prompt_tokens"]), max(1, line["completion_tokens"])

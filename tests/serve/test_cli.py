@@ -1,12 +1,22 @@
 """The `moegate` command, short of starting anything."""
 
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
 import pytest
 
-from serve import __version__
+from serve import __version__, up
 from serve.cli import main
+from serve.settings import load_settings
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that somebody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
 
 
 def test_route_says_where_a_text_would_go(capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,6 +39,22 @@ def test_route_prints_a_table_for_people(capsys: pytest.CaptureFixture[str]) -> 
         (["gateway", "--config", "/nowhere/gateway.yaml"], "does not exist"),
         (["gateway", "--port", "99999"], "http.port"),
         (["route", "x", "--config", "/nowhere/gateway.yaml"], "does not exist"),
+        (["up", "--config", "/nowhere/gateway.yaml"], "does not exist"),
+        (["route", "x", "--config", "/"], "directory"),
+        (["gateway", "--target", "foo"], "experts.target: 'foo' is not HOST:PORT"),
+        (["gateway", "--target", "localhost"], "experts.target: 'localhost' is not HOST:PORT"),
+        (["gateway", "--workers", "0"], "--workers"),
+        (["up", "--workers", "0"], "--workers"),
+        (["gateway", "--workers", "-3"], "--workers"),
+        (["gateway", "--workers", "1000000"], "--workers"),
+        (["up", "--port", "-1"], "--port"),
+        (["up", "--grpc-port", "70000"], "--grpc-port"),
+        (["up", "--port", "1234", "--grpc-port", "1234"], "http.port and grpc.port are both 1234"),
+        (["gateway", "--host", "no such host"], "give --host another"),
+        (["up", "--host", "203.0.113.7"], "no API key"),
+        (["plan", "/nowhere/plan.yaml"], "/nowhere/plan.yaml"),
+        (["plan", "/"], "directory"),
+        (["key", "two words"], "a key's name"),
     ],
 )
 def test_mistakes_are_one_line(arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,3 +76,61 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert caught.value.code == 0
     assert __version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["up", "gateway"])
+@pytest.mark.parametrize("flag", ["--port", "--grpc-port"])
+def test_a_port_in_use_is_noticed_before_anything_starts(
+    command: str, flag: str, taken: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(up, "_Experts", None)  # whoever started the experts first would fail over this
+    other = "--grpc-port" if flag == "--port" else "--port"
+    assert main([command, flag, str(taken), other, "0"]) == 1
+    said = capsys.readouterr().err
+    assert f"port {taken} of 127.0.0.1 is in use" in said
+    assert f"give {flag} another" in said
+    assert said.count("\n") == 1
+
+
+def test_a_taken_port_of_the_file_is_named_too(tmp_path: Path, taken: int, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "gateway.yaml").write_text(f"http: {{port: {taken}}}\ngrpc: {{port: 0}}\n")
+    assert main(["gateway", "--config", str(tmp_path / "gateway.yaml")]) == 1
+    assert f"http: port {taken}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", ["the list alone", "under keys"])
+def test_keys_as_the_readme_makes_them(tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "keys.yaml"
+    file.write_text("keys:\n" if how == "under keys" else "")
+    for name in ("alice", "bob"):
+        assert main(["key", name]) == 0
+        with file.open("a") as keys:
+            keys.write(capsys.readouterr().out)
+    (tmp_path / "gateway.yaml").write_text("access: {keys_file: keys.yaml}\nhttp: {host: 0.0.0.0}\n")
+    assert main(["config", "check", str(tmp_path / "gateway.yaml")]) == 0
+    assert load_settings(tmp_path / "gateway.yaml").access.keys_file == file
+
+
+@pytest.mark.parametrize(
+    "text", ["keys: [", "- a", "42", "keys: 3", "keys: [{name: a}]", "key: []", "\0", "- {name: a, sha256: short}"]
+)
+def test_a_file_of_keys_that_cannot_be_used_is_named(
+    tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "keys.yaml"
+    file.write_text(text)
+    (tmp_path / "gateway.yaml").write_text("access: {keys_file: keys.yaml}\nhttp: {port: 0}\ngrpc: {port: 0}\n")
+    assert main(["gateway", "--config", str(tmp_path / "gateway.yaml")]) == 1
+    said = capsys.readouterr().err
+    assert all(str(file) in line and "access.keys_file" in line for line in said.splitlines()), said
+
+
+@pytest.mark.parametrize("name", ["auto", "moegate"])
+def test_no_expert_has_a_name_that_means_the_router(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped = (Path(__file__).parents[2] / "deploy" / "experts.yaml").read_text()
+    (tmp_path / "experts.yaml").write_text(shipped.replace("name: coder", f"name: {name}"))
+    (tmp_path / "gateway.yaml").write_text("experts: {catalog: experts.yaml}")
+    assert main(["route", "x", "--config", str(tmp_path / "gateway.yaml")]) == 1
+    assert f"expert '{name}': name: no expert can be named '{name}'" in capsys.readouterr().err

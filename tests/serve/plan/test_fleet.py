@@ -346,5 +346,43 @@ def test_a_plan_names_a_measured_curve(tmp_path: Path) -> None:
     engine = load_plan(tmp_path / "plan.yaml").engines["e"]
     assert (engine.slots, engine.latency_ms, engine.source) == (8, 8, "made up")
     (tmp_path / "curve.json").unlink()
-    with pytest.raises(PlanError, match="or a curve of it"):
+    with pytest.raises(PlanError, match=r"curve\.json: cannot be read: it does not exist"):
         load_plan(tmp_path / "plan.yaml")
+
+
+@pytest.mark.parametrize("seconds", [0.5, 3.8, 5.0, 7.0, 61.0, 119.0])
+def test_the_mean_of_replicas_is_never_above_their_most(seconds: float) -> None:
+    held = simulate(plan(traffic={"requests_per_s": 4, "hours": seconds / 3600})).held["only"]
+    assert held.replicas == pytest.approx(1.0)
+    assert held.most == 1
+
+
+def test_a_recorded_log_needs_no_rate_and_lies_beside_the_plan(tmp_path: Path) -> None:
+    row = {"at_s": 1, "expert": "only", "prompt_tokens": 5, "completion_tokens": 5}
+    (tmp_path / "requests.jsonl").write_text(json.dumps(row) + "\n")
+    content = json.loads(plan().model_dump_json(exclude_none=True)) | {"traffic": {"log": "requests.jsonl"}}
+    (tmp_path / "plan.yaml").write_text(json.dumps(content))
+    assert len(make_requests(load_plan(tmp_path / "plan.yaml"))) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: [",
+        "\tx: 1",
+        "{a: b: c}",
+        "a: 'open",
+        "- 1\n- 2",
+        "just words",
+        "a: 1\na: 2",
+        "x: !!python/object:os.system {}",
+    ],
+)
+def test_broken_yaml_is_one_line_that_names_the_file(
+    tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "plan.yaml").write_text(text)
+    assert cli.main(["plan", str(tmp_path / "plan.yaml")]) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert all(line.startswith(f"moegate: {tmp_path / 'plan.yaml'}") for line in said.splitlines())
