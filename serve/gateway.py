@@ -15,7 +15,7 @@ from router.decision import RouteDecision
 from router.policy import Wishes
 from router.router import Router
 from serve.admission import Admission
-from serve.allowance import Allowances, rate_headers
+from serve.allowance import Allowance, Allowances, Headers
 from serve.canary import canaries, with_canary
 from serve.candidates import Candidates
 from serve.dispatch import Dispatcher
@@ -23,7 +23,6 @@ from serve.drain import Drain
 from serve.errors import InvalidRequest, UnknownModel
 from serve.expert_stream import ExpertStream
 from serve.health import HealthMonitor
-from serve.limits import Standing
 from serve.meter import Meter, Meters
 from serve.request import ChatRequest, validate
 from serve.route_query import last_speaker, route_query
@@ -37,17 +36,21 @@ class Answer:
     Attributes:
         decision: who answers, and why.
         overhead_s: seconds the gateway itself took before dispatch.
-        rate_headers: what is left of the key's limits, as both doors tell it.
         end: how it ended, once `chunks` is exhausted.
     """
 
-    def __init__(self, stream: ExpertStream, meter: Meter, standing: Standing | None = None) -> None:
-        self.rate_headers = tuple(rate_headers(standing))
+    def __init__(self, stream: ExpertStream, meter: Meter, allowance: Allowance) -> None:
         self.decision = stream.decision
         self.overhead_s = meter.overhead_s
         self.end = End(pb.Completion(), 0.0, 0.0)
         self._stream = stream
         self._meter = meter
+        self._allowance = allowance
+
+    @property
+    def limit_headers(self) -> Headers:
+        """What is left of the key's limits, as both doors tell it: once `chunks` is exhausted, for good."""
+        return self._allowance.headers
 
     @property
     def is_more_ready(self) -> bool:
@@ -69,6 +72,7 @@ class Answer:
             if chunk.text or chunk.tool_calls:
                 yield chunk
         self.end = End(chunk.completion, self._meter.settled(chunk.completion), self._meter.ttft_s)
+        await self._allowance.settle()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ class Gateway:
         """
         with self._meters.follow(request) as meter, self._drain.watch():
             self._check(request)
-            async with self._allowances.hold(request, meter) as standing, self._admitted(request) as waited_s:
+            async with self._allowances.hold(request, meter) as allowance, self._admitted(request) as waited_s:
                 meter.admitted(waited_s)
                 wishes = self._wishes(request)
                 decision = self._decide(request, wishes)
@@ -130,7 +134,7 @@ class Gateway:
                 traced = meter.traced(request)
                 async with self._dispatcher.dispatch(traced, decision, meter) as stream:
                     meter.answered(stream.decision, stream.begun_at)
-                    answer = Answer(stream, meter, standing)
+                    answer = Answer(stream, meter, allowance)
                     yield answer
                     completion = answer.end.completion
                     self.health.report_answer(

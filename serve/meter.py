@@ -19,6 +19,7 @@ from router.decision import Reason, RouteDecision
 from serve.cost import Work, usd
 from serve.errors import InternalError, MoegateError
 from serve.ledger import Ledger, Waste
+from serve.limits import Amount
 from serve.metrics import NO_EXPERT, Metrics
 from serve.recent import Recent
 from serve.request import ChatRequest
@@ -88,7 +89,7 @@ class Meter(AbstractContextManager["Meter"]):
         self._completion: pb.Completion | None = None
         self._prompt_tokens = 0
         self._completion_tokens = 0
-        self._lost_pico = 0
+        self._lost_pico = self._lost_tokens = 0
         self._lost: list[dict[str, object]] = []
         self.overhead_s = 0.0
         self.ttft_s = 0.0
@@ -133,6 +134,7 @@ class Meter(AbstractContextManager["Meter"]):
         """An attempt beside the answer came to nothing after so much work; it is paid for all the same."""
         pico = self._parts.ledger.spend(expert, work, waste)
         self._lost_pico += pico
+        self._lost_tokens += work.prompt_tokens + work.completion_tokens
         self._lost.append(
             {
                 "expert": expert,
@@ -179,10 +181,11 @@ class Meter(AbstractContextManager["Meter"]):
             self._metrics.requests.dropped_citations.labels(self._expert).inc(completion.dropped_citations)
         return usd(self._parts.ledger.price(self._expert, self._work()))
 
-    def spent(self) -> tuple[int, float]:
-        """Tokens, prompt and completion together, and USD, so far."""
+    def spent(self) -> Amount:
+        """What has been used so far, attempts beside the answer included: what the books are told at the end."""
         pico = self._parts.ledger.price(self._expert, self._work()) if self._expert != NO_EXPERT else 0
-        return self._prompt_tokens + self._completion_tokens, usd(pico + self._lost_pico)
+        tokens = self._prompt_tokens + self._completion_tokens + self._lost_tokens
+        return Amount(tokens, pico + self._lost_pico)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -90,6 +90,7 @@ class AccessSettings(_Section):
     keys_file: Path | None = None  # YAML with `keys`, as above
     allow_open: bool = False  # without keys, listen beyond this machine all the same
     redis_url: str | None = None  # where limits are counted, for several gateways; None = in this one
+    accounts: Path | None = None  # file that keeps them over a restart where there is no Redis; None = nothing does
     redis_timeout_s: float = Field(0.05, gt=0)  # after which the gateway counts for itself
 
 
