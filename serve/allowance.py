@@ -115,11 +115,13 @@ class Allowances:
         limit = request.caller.limit
         if limit.tpm is None and limit.usd is None:
             return Amount()
-        least = self._reservations.at_least(request)
-        if limit.tpm is not None and least > limit.tpm:
-            self._on_refusal(Short.TOKENS)
-            raise _too_large(request, limit.tpm, least)
-        return self._reservations.at_most(request)
+        wanted = self._reservations.at_most(request)
+        if limit.tpm is not None and wanted.tokens > limit.tpm:
+            least = self._reservations.at_least(request)
+            if least > limit.tpm:
+                self._on_refusal(Short.TOKENS)
+                raise _too_large(request, limit.tpm, least)
+        return wanted
 
 
 def refusal(standing: Standing) -> RateLimited | BudgetExhausted:

@@ -156,7 +156,7 @@ class Overloaded(MoegateError):
     grpc_status = StatusCode.RESOURCE_EXHAUSTED
     type = "rate_limit_error"
     code = "overloaded"
-    retry_after_s = 1.0
+    retry_after_s: float | None = 1.0
 
 
 class RateLimited(Overloaded):

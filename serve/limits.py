@@ -15,7 +15,7 @@ Two rules bound what N parallel requests can do to what one request can do:
 A process that dies takes nothing with it: buckets fill up again, and what was held expires after `Limit.hold_s`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -144,8 +144,7 @@ def take(account: Account, limit: Limit, wanted: Amount, now: float) -> Standing
         account.requests -= 1
         account.tokens -= min(wanted.tokens, limit.tpm or 0)
         account.held += wanted.pico
-    standing = _standing(account, limit, wanted if short is None else NOTHING)
-    return replace(standing, short=short, retry_after_s=wait_s)
+    return _standing(account, limit, wanted if short is None else NOTHING, short, wait_s)
 
 
 def settle(account: Account, taken: Standing, used: Amount, now: float) -> Standing:
@@ -213,6 +212,8 @@ def _release(account: Account, taken: Standing) -> None:
         account.held_before = max(0.0, account.held_before - taken.reserved.pico)
 
 
-def _standing(account: Account, limit: Limit, reserved: Amount) -> Standing:
+def _standing(
+    account: Account, limit: Limit, reserved: Amount, short: Short | None = None, wait_s: float = 0.0
+) -> Standing:
     held = account.held + account.held_before
-    return Standing(limit, None, account.requests, account.tokens, account.spent, held, account.at, reserved)
+    return Standing(limit, short, account.requests, account.tokens, account.spent, held, account.at, reserved, wait_s)

@@ -1,11 +1,10 @@
-"""What a key may use, through both doors of a whole gateway: reserved, settled, told, and kept over a restart."""
+"""What a key may use, through both doors of a whole gateway: reserved, settled and told."""
 
 import asyncio
 import logging
 import time
 from collections import Counter
 from collections.abc import Coroutine, Iterable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
@@ -21,7 +20,6 @@ from serve.app import App
 from serve.cost import PICO
 from serve.limit_stores import LocalStore
 from serve.limits import Account
-from serve.settings import Settings, SettingsError
 from tests.fakes.expert_server import FakeExperts
 from tests.serve.test_access import BODY, CHAT, KEY, OTHER, PROTO, bearer, entry, keyed
 
@@ -30,7 +28,6 @@ T = TypeVar("T")
 LONG = "The quick brown fox jumps over the lazy dog. " * 40
 ONE = 13e-6  # USD that an answer of the fakes costs: 7 tokens of prompt, 3 of answer
 METADATA = tuple(bearer(KEY).items())
-ACCESS = {"keys": [entry(KEY, "alpha", usd=0.00002), entry(OTHER, "beta", usd=1)]}
 
 
 async def post(http: httpx2.AsyncClient, **fields: Any) -> httpx2.Response:
@@ -303,55 +300,6 @@ async def test_a_spent_budget_says_when_it_begins_anew_and_the_sdk_does_not_try_
             await sdk.chat.completions.create(model="coder", messages=[{"role": "user", "content": "hi"}])
     assert app.metrics.registry.get_sample_value("moegate_limited_requests_total", {"kind": "usd"}) == 2
     assert len(experts["coder"].requests) == 1
-
-
-async def served(settings: Settings, key: str = KEY, *, siblings_folder: Path | None = None) -> int:
-    app = App(settings, siblings_folder=siblings_folder)
-    await app.start()
-    async with httpx2.AsyncClient(base_url=f"http://{app.http_address}", timeout=10) as http:
-        status = (await http.post(CHAT, json=BODY, headers=bearer(key))).status_code
-    await app.stop()
-    return status
-
-
-@pytest.mark.parametrize("overrides", [{"access": ACCESS}])
-@pytest.mark.parametrize("is_worker", [False, True])
-async def test_a_budget_survives_a_restart_where_a_file_is_set(
-    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture, is_worker: bool
-) -> None:
-    access = settings.access.model_copy(update={"accounts": tmp_path / "accounts"})
-    kept = settings.model_copy(update={"access": access})
-    folders = [tmp_path / str(i) if is_worker else None for i in range(4)]  # a new one each time, as workers have it
-    for folder in filter(None, folders):
-        folder.mkdir()
-    assert [await served(kept, siblings_folder=folder) for folder in folders[:3]] == [200, 200, 429]
-    assert await served(kept, OTHER, siblings_folder=folders[3]) == 200
-    assert "forgotten" not in caplog.text
-
-
-@pytest.mark.parametrize("overrides", [{"access": ACCESS}])
-async def test_without_one_it_is_forgotten_and_that_is_said(
-    settings: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert [await served(settings) for _ in range(3)] == [200, 200, 200]
-    [warned, *_] = [record for record in caplog.records if "forgotten" in record.message]
-    assert warned.levelno == logging.WARNING
-    assert "access.accounts" in warned.message
-
-
-@keyed(entry(KEY, "alpha", rpm=5))
-async def test_nothing_is_said_where_there_is_no_budget(app: App, caplog: pytest.LogCaptureFixture) -> None:
-    assert "forgotten" not in caplog.text
-
-
-@pytest.mark.parametrize("content", ["precious", "keys: []"])
-def test_a_file_that_is_no_accounts_is_refused_and_left(settings: Settings, tmp_path: Path, content: str) -> None:
-    path = tmp_path / "mine.txt"
-    path.write_text(content)
-    access = settings.access.model_copy(update={"accounts": path})
-    with pytest.raises(SettingsError, match=r"access\.accounts: .*mine\.txt"):
-        App(settings.model_copy(update={"access": access}))
-    assert path.read_text() == content
 
 
 @keyed(entry(KEY, "alpha", usd=1, tpm=5000), entry(OTHER, "beta", usd=1))
