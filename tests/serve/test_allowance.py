@@ -10,10 +10,8 @@ from typing import Any, TypeVar
 import grpc
 import grpc.aio
 import httpx2
-import openai
 import pytest
 
-from protos import chat_pb2 as chat
 from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayStub
 from serve.app import App
@@ -262,44 +260,6 @@ async def test_hedges_retries_and_fallbacks_are_charged_as_the_ledger_has_them(
     assert (spent, held) == (round(sum(line["cost_usd"] for line in lines) * PICO), 0)
     assert spent == round((3 * ONE + 3 * 7e-6) * PICO)
     assert fell_back.headers["x-ratelimit-remaining-tokens"] == str(100_000 - 3 * 10 - 3 * 7)
-
-
-@keyed(entry(KEY, "alpha", tpm=100))
-@pytest.mark.parametrize(
-    ("fields", "param"),
-    [({"max_tokens": 200}, "max_tokens"), ({"messages": [{"role": "user", "content": LONG}]}, "messages")],
-)
-async def test_a_request_that_can_never_fit_is_told_so(
-    http: httpx2.AsyncClient, stub: GatewayStub, experts: FakeExperts, fields: dict[str, Any], param: str
-) -> None:
-    response = await post(http, **fields)
-    error = response.json()["error"]
-    assert (response.status_code, error["code"], error["param"]) == (429, "request_exceeds_limit", param)
-    assert "100 a minute" in error["message"]
-    assert ("retry-after" in response.headers, response.headers["x-should-retry"]) == (False, "false")
-    conversation = chat.Conversation(messages=[chat.Message(role=chat.ROLE_USER, content=LONG)])
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await stub.Complete(pb.GenerateRequest(model="coder", conversation=conversation), metadata=METADATA)
-    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert dict(refused.value.trailing_metadata() or ())["x-moegate-error-code"] == "request_exceeds_limit"
-    assert not experts["coder"].requests
-    assert (await post(http)).status_code == 200, "nothing was taken"
-
-
-@keyed(entry(KEY, "alpha", usd=0.000001))
-async def test_a_spent_budget_says_when_it_begins_anew_and_the_sdk_does_not_try_again(
-    app: App, http: httpx2.AsyncClient, experts: FakeExperts
-) -> None:
-    assert (await post(http)).status_code == 200
-    refused = await post(http)
-    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "insufficient_quota")
-    assert refused.headers["x-moegate-budget-remaining-usd"] == "0"
-    assert 1 <= int(refused.headers["retry-after"]) <= 86400
-    async with openai.AsyncOpenAI(base_url=f"http://{app.http_address}/v1", api_key=KEY, max_retries=5) as sdk:
-        with pytest.raises(openai.RateLimitError):
-            await sdk.chat.completions.create(model="coder", messages=[{"role": "user", "content": "hi"}])
-    assert app.metrics.registry.get_sample_value("moegate_limited_requests_total", {"kind": "usd"}) == 2
-    assert len(experts["coder"].requests) == 1
 
 
 @keyed(entry(KEY, "alpha", usd=1, tpm=5000), entry(OTHER, "beta", usd=1))
