@@ -19,6 +19,7 @@ from experts.limits import prompt_bucket
 from experts.prices import load_prices
 from router.explore import Exploration
 from router.router import Router
+from serve.accounts import open_accounts, warn_of_forgetting
 from serve.admission import Admission
 from serve.allowance import Allowances
 from serve.books import open_books
@@ -34,15 +35,14 @@ from serve.health import HealthMonitor
 from serve.http_app import HttpApp
 from serve.http_server import HttpServer
 from serve.keys import KeyRing, load_keys
-from serve.limit_stores import LimitStore, LocalStore, SharedStore
 from serve.listening import Listening
 from serve.logs import count_losses
 from serve.metrics import Metrics
-from serve.metrics.access import AccessMetrics
 from serve.metrics.page import Page, page
 from serve.recent import Recent
 from serve.reload import RouterReloader
-from serve.settings import AccessSettings, RouterSettings, Settings
+from serve.reservation import Reservations
+from serve.settings import RouterSettings, Settings
 from serve.siblings import Siblings
 from serve.steps.step import Steps
 from serve.telemetry.observers.ledger import LedgerObserver
@@ -72,7 +72,8 @@ class App:
         self.settings = settings
         self.http_address = ""
         self.grpc_address = ""
-        key_ring = KeyRing(load_keys(settings.access))
+        keys = load_keys(settings.access)
+        key_ring = KeyRing(keys, hold_s=settings.timeout_s + _LAST_WORDS_S)
         check_exposure(settings, has_keys=not key_ring.is_open)
         prices = load_prices(settings.cost.prices)
         self._catalog = load_catalog(settings.experts.catalog, prices)
@@ -86,7 +87,10 @@ class App:
         self.metrics.admission.waiting.set_function(lambda: admission.waiting)
         self._drain = Drain()
         self._health = HealthMonitor(self._catalog, self._dispatcher, self.metrics, settings.experts)
-        self._limits = _limit_store(settings.access, key_ring, siblings_folder, self.metrics.access)
+        on_failure = self.metrics.access.store_failures.inc
+        self._limits = open_accounts(settings.access, siblings_folder, on_failure=on_failure)
+        if siblings_folder is None:
+            warn_of_forgetting(settings.access, keys)
         ledger = open_books(self._catalog, prices, settings.cost, workers=settings.workers)
         self.metrics.money.show(ledger)
         self._traffic = Traffic(self.metrics.routing, self._router.training_mix)
@@ -105,7 +109,9 @@ class App:
             catalog=self._catalog,
             router=self._router,
             allowances=Allowances(
-                self._limits, on_refusal=lambda short: self.metrics.access.limited.labels(short.value).inc()
+                self._limits,
+                Reservations(self._catalog, ledger.tariffs, is_hedging=settings.dispatch.hedge_after_ms is not None),
+                on_refusal=lambda short: self.metrics.access.limited.labels(short.value).inc(),
             ),
             admission=admission,
             drain=self._drain,
@@ -185,20 +191,6 @@ def load_router(settings: RouterSettings) -> Router:
     """
     exploration = Exploration(settings.explore, random.Random(settings.explore_seed)) if settings.explore else None
     return Router.load(settings.artifact, exploration=exploration, abstain_below=settings.abstain_below)
-
-
-def _limit_store(
-    settings: AccessSettings, keys: KeyRing, siblings_folder: Path | None, metrics: AccessMetrics
-) -> LimitStore:
-    """Where limits are counted: in Redis, in a file that the workers share, or here."""
-    if settings.redis_url is not None:
-        from serve.redis_limits import Forgiving, RedisStore  # noqa: PLC0415  # only who configures it needs the library
-
-        store = RedisStore(settings.redis_url, settings.redis_timeout_s)
-        return Forgiving(store, on_failure=metrics.store_failures.inc)
-    if siblings_folder is not None:
-        return SharedStore(siblings_folder / "limits", [caller.name for caller in keys.callers])
-    return LocalStore()
 
 
 async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[Listening], None]) -> None:

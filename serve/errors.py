@@ -17,7 +17,8 @@ translates. Messages reach the client: they never hold a prompt, an address or a
     ├── MethodNotAllowed
     ├── Overloaded                no permit, no chance to finish in time, or the expert's queue is full
     │   └── RateLimited           the key's requests or tokens are used up for now
-    │       └── BudgetExhausted   its USD are
+    │       ├── BudgetExhausted   its USD are
+    │       └── RequestExceedsLimit   one request asks for more than a whole minute allows
     ├── DeadlineExceeded          the caller's deadline, or the gateway's, passed
     ├── ExpertUnavailable         nobody in the ranking could be reached
     ├── StorageUnavailable        feedback could not be written
@@ -155,7 +156,7 @@ class Overloaded(MoegateError):
     grpc_status = StatusCode.RESOURCE_EXHAUSTED
     type = "rate_limit_error"
     code = "overloaded"
-    retry_after_s = 1.0
+    retry_after_s: float | None = 1.0
 
 
 class RateLimited(Overloaded):
@@ -168,6 +169,13 @@ class BudgetExhausted(RateLimited):
     """The key has used up its USD for the period."""
 
     code = "insufficient_quota"
+
+
+class RequestExceedsLimit(RateLimited):
+    """The request asks for more tokens than its key may use in a minute: it can never be let in as it is."""
+
+    code = "request_exceeds_limit"
+    retry_after_s = None
 
 
 class DeadlineExceeded(MoegateError):

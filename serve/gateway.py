@@ -17,14 +17,13 @@ from router.features import RouteQuery
 from router.objective import NO_WISHES
 from router.policy import ExpertState, Wishes
 from serve.admission import Admission
-from serve.allowance import Allowances, rate_headers
+from serve.allowance import Allowance, Allowances, Headers
 from serve.canary import canaries, with_canary
 from serve.candidates import Candidates
 from serve.drain import Drain
 from serve.errors import InvalidRequest, UnknownModel
 from serve.expert_stream import ExpertStream
 from serve.health import HealthMonitor
-from serve.limits import Standing
 from serve.losses import Follower
 from serve.request import ChatRequest, validate
 from serve.route_query import last_speaker, route_query
@@ -40,7 +39,6 @@ class Answer:
     Attributes:
         decision: who answers, and why.
         overhead_s: seconds the gateway itself took before dispatch.
-        rate_headers: what is left of the key's limits, as both doors tell it.
         end: how it ended, once `chunks` is exhausted.
     """
 
@@ -49,19 +47,23 @@ class Answer:
         request: ChatRequest,
         stream: ExpertStream,
         record: RequestRecord,
-        *,
+        allowance: Allowance,
         steps: Steps = NO_STEPS,
-        standing: Standing | None = None,
     ) -> None:
         """`request` is as the steps have prepared it."""
-        self.rate_headers = tuple(rate_headers(standing))
         self.decision = stream.decision
         self.overhead_s = record.overhead_s
         self.end = End(pb.Completion(), 0.0, 0.0)
         self._request = request
         self._stream = stream
         self._record = record
+        self._allowance = allowance
         self._steps = steps
+
+    @property
+    def limit_headers(self) -> Headers:
+        """What is left of the key's limits, as both doors tell it: once `chunks` is exhausted, for good."""
+        return self._allowance.headers
 
     @property
     def is_more_ready(self) -> bool:
@@ -88,6 +90,7 @@ class Answer:
                 yield chunk
         cost_usd = self._record.completed(chunk.completion)
         self.end = End(chunk.completion, cost_usd, self._record.ttft_s)
+        await self._allowance.settle()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,7 @@ class Gateway:
         """
         with self._recorder.follow(request) as record, self._drain.watch():
             self._check(request)
-            async with self._allowances.hold(request, record) as standing, self._admitted(request) as waited_s:
+            async with self._allowances.hold(request, record) as allowance, self._admitted(request) as waited_s:
                 record.admitted(waited_s)
                 prepared = await self._steps.prepare(request, record)
                 wishes = self._wishes(prepared)
@@ -181,7 +184,7 @@ class Gateway:
                 record.routed(decision, wishes.previous_expert)
                 async with self._dispatcher.dispatch(record.traced(prepared), decision, record) as stream:
                     record.answered(stream.decision, stream.begun_at)
-                    answer = Answer(prepared, stream, record, steps=self._steps, standing=standing)
+                    answer = Answer(prepared, stream, record, allowance, self._steps)
                     yield answer
                     completion = answer.end.completion
                     self.health.report_answer(

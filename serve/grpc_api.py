@@ -228,5 +228,5 @@ def _routing_metadata(request: ChatRequest, answer: Answer) -> tuple[tuple[str, 
         ("x-moegate-confidence", f"{decision.confidence:.4f}"),
         ("x-moegate-overhead-ms", f"{answer.overhead_s * 1e3:.3f}"),
         ("x-moegate-router", decision.router_version),
-        *answer.rate_headers,
+        *answer.limit_headers,
     )

@@ -160,5 +160,5 @@ def _routing_headers(answer: Answer) -> list[Header]:
         (b"x-moegate-ranking", ",".join(f"{c.expert}={c.probability:.4f}" for c in decision.ranking).encode()),
         (b"x-moegate-overhead-ms", f"{answer.overhead_s * 1e3:.3f}".encode()),
         (b"x-moegate-router", decision.router_version.encode()),
-        *((name.encode(), value.encode()) for name, value in answer.rate_headers),
+        *((name.encode(), value.encode()) for name, value in answer.limit_headers),
     ]

@@ -1,124 +1,123 @@
-"""Accounts in Redis, for gateways on several machines; and what happens when Redis is slow or gone.
+"""Accounts in Redis, for gateways on several machines.
 
 The arithmetic of `serve.limits` runs inside Redis, by Redis's clock, one key's account at a time: two gateways never
-both take the last token. A Redis that does not answer within `redis_timeout_s` must not stop a request: for a few
-seconds accounts are then kept here, each gateway for itself, before it is asked again.
+both take the last token. What happens when Redis is slow or gone is `serve.forgiving`'s.
 """
 
 import asyncio
-import logging
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from serve.limit_stores import LimitStore, LocalStore
-from serve.limits import Limit, Short, Standing
+from serve.limits import BESIDE_OTHERS_S, Amount, Limit, Short, Standing
 
-log = logging.getLogger("moegate.limits")
-
-_REST_S: Final = 5.0  # how long a Redis that failed is left alone
 _SHORT: Final = {1: Short.USD, 2: Short.REQUESTS, 3: Short.TOKENS}
 
-# KEYS[1] an account; ARGV: rpm tpm usd period, -1 = no limit, then "take" tokens | "settle" reserved used usd.
+# KEYS[1]: an account. ARGV: 1 rpm, 2 tpm, 3 budget in picodollars (-1 = no limit), 4 period_s, 5 hold_s, 6 the clock
+# ("" = Redis's own), 7 and 8 the tokens and picodollars reserved, 9 "take", or the time of the reservation that is
+# settled and then 10 and 11 the tokens and picodollars used. Each step is the one of the same name in `serve.limits`.
 _SCRIPT: Final = """
-local rpm, tpm, usd_limit, period_s = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local clock = redis.call('TIME')
-local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
-local stored = redis.call('HMGET', KEYS[1], 'requests', 'tokens', 'at', 'usd', 'period')
+local rpm, tpm, budget = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local period_s, hold_s, now = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local reserved_tokens, reserved_pico = tonumber(ARGV[7]), tonumber(ARGV[8])
+if not now then
+  local clock = redis.call('TIME')
+  now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
+end
+local names = {'requests', 'tokens', 'at', 'spent', 'period', 'held', 'held_before', 'held_since'}
+local account = {}
+for i, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do account[names[i]] = tonumber(value) or 0 end
+
+-- fill
 local full_requests, full_tokens = math.max(rpm, 0), math.max(tpm, 0)
-local requests, tokens = full_requests, full_tokens
-local usd, period = tonumber(stored[4]) or 0, tonumber(stored[5]) or 0
-if stored[3] then
-  local minutes = math.max(0, now - tonumber(stored[3])) / 60
-  requests = math.min(full_requests, tonumber(stored[1]) + full_requests * minutes)
-  tokens = math.min(full_tokens, tonumber(stored[2]) + full_tokens * minutes)
-end
-if math.floor(now / period_s) ~= period then usd, period = 0, math.floor(now / period_s) end
-local short, wait = 0, 0
-if ARGV[5] == 'take' then
-  local wanted = math.min(tonumber(ARGV[6]), full_tokens)
-  if usd_limit >= 0 and usd >= usd_limit then short, wait = 1, (period + 1) * period_s - now
-  elseif rpm >= 0 and requests < 1 then short, wait = 2, (1 - requests) * 60 / rpm
-  elseif tpm >= 0 and tokens < wanted then short, wait = 3, (wanted - tokens) * 60 / tpm
-  else requests, tokens = requests - 1, tokens - wanted end
+if account.at == 0 then
+  account.requests, account.tokens = full_requests, full_tokens
 else
-  tokens = tokens + math.min(tonumber(ARGV[6]), full_tokens) - tonumber(ARGV[7])
-  usd = usd + tonumber(ARGV[8])
+  local minutes = math.max(0, now - account.at) / 60
+  account.requests = math.min(full_requests, account.requests + full_requests * minutes)
+  account.tokens = math.min(full_tokens, account.tokens + full_tokens * minutes)
 end
-local fields = {requests, tokens, now, usd, period}
-for i, value in ipairs(fields) do fields[i] = string.format('%.17g', value) end
-redis.call('HSET', KEYS[1], 'requests', fields[1], 'tokens', fields[2], 'at', fields[3], 'usd', fields[4],
-  'period', fields[5])
-redis.call('EXPIRE', KEYS[1], period_s * 2)
-return {short, fields[1], fields[2], string.format('%.17g', wait)}
-"""
+account.at = math.max(account.at, now)
+local period = math.floor(account.at / period_s)
+if period ~= account.period then account.spent, account.period = 0, period end
+
+-- expire
+local age_s = account.at - account.held_since
+if age_s >= 2 * hold_s then
+  account.held, account.held_before, account.held_since = 0, 0, account.at
+elseif age_s >= hold_s then
+  account.held, account.held_before, account.held_since = 0, account.held, account.held_since + hold_s
+end
+
+local short, wait_s = 0, 0
+reserved_tokens = math.min(reserved_tokens, full_tokens)
+if ARGV[9] == 'take' then
+  local held = account.held + account.held_before
+  if budget >= 0 and account.spent >= budget then
+    short, wait_s = 1, (account.period + 1) * period_s - account.at
+  elseif budget >= 0 and held > 0 and account.spent + held + reserved_pico > budget then
+    short, wait_s = 1, BESIDE_OTHERS_S
+  elseif rpm >= 0 and account.requests < 1 then
+    short, wait_s = 2, math.min(60, (1 - account.requests) * 60 / rpm)
+  elseif tpm >= 0 and account.tokens < reserved_tokens then
+    short, wait_s = 3, math.min(60, (reserved_tokens - account.tokens) * 60 / tpm)
+  else
+    account.requests, account.tokens = account.requests - 1, account.tokens - reserved_tokens
+    account.held = account.held + reserved_pico
+  end
+else -- settle
+  local taken_at, used_tokens, used_pico = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+  local tokens = account.tokens + reserved_tokens - math.min(used_tokens, full_tokens)
+  account.tokens = math.min(full_tokens, tokens)
+  account.spent = account.spent + used_pico
+  if account.at - taken_at <= hold_s then -- release
+    local cell = taken_at >= account.held_since and 'held' or 'held_before'
+    account[cell] = math.max(0, account[cell] - reserved_pico)
+  end
+end
+
+local fields = {}
+for _, name in ipairs(names) do
+  fields[#fields + 1] = name
+  fields[#fields + 1] = string.format('%.17g', account[name])
+end
+redis.call('HSET', KEYS[1], unpack(fields))
+redis.call('EXPIRE', KEYS[1], math.ceil(math.max(period_s, hold_s) * 2))
+local answer = {account.requests, account.tokens, account.spent, account.held + account.held_before, account.at, wait_s}
+for i, value in ipairs(answer) do answer[i] = string.format('%.17g', value) end
+return {short, unpack(answer)}
+""".replace("BESIDE_OTHERS_S", repr(BESIDE_OTHERS_S))
 
 
 class RedisStore:
-    """See `limit_stores.LimitStore`; `now` is Redis's own."""
+    """See `limit_stores.LimitStore`; the clock is Redis's own unless one is given."""
 
-    def __init__(self, url: str, timeout_s: float) -> None:
+    def __init__(self, url: str, timeout_s: float, *, clock: Callable[[], float] | None = None) -> None:
         self._timeout_s = timeout_s
+        self._clock = clock
         self._redis = Redis.from_url(url, socket_connect_timeout=timeout_s, socket_timeout=timeout_s)
         self._script = self._redis.register_script(_SCRIPT)
 
-    async def take(self, name: str, limit: Limit, tokens: float, now: float) -> Standing:
+    async def take(self, name: str, limit: Limit, wanted: Amount, now: float) -> Standing:
         """See `LimitStore.take`."""
-        short, requests, left, wait_s = await self._run(name, limit, "take", tokens)
-        return Standing(limit, _SHORT.get(short), float(requests), float(left), float(wait_s))
+        return await self._run(name, limit, wanted, "take")
 
-    async def settle(self, name: str, limit: Limit, *, reserved: float, used: float, usd: float, now: float) -> None:
+    async def settle(self, name: str, taken: Standing, used: Amount, now: float) -> Standing:
         """See `LimitStore.settle`."""
-        await self._run(name, limit, "settle", reserved, used, usd)
+        return await self._run(name, taken.limit, taken.reserved, repr(taken.at), used.tokens, used.pico)
 
     async def close(self) -> None:
         """See `LimitStore.close`."""
         await self._redis.aclose()
 
-    async def _run(self, name: str, limit: Limit, *arguments: str | float) -> Any:  # noqa: ANN401  # Redis's answer
-        limits = (-1 if value is None else value for value in (limit.rpm, limit.tpm, limit.usd))
+    async def _run(self, name: str, limit: Limit, reserved: Amount, *step: str | float) -> Standing:
+        limits = (-1 if value is None else value for value in (limit.rpm, limit.tpm, limit.pico))
+        clock = "" if self._clock is None else repr(self._clock())
+        arguments = [*limits, limit.usd_period_s, limit.hold_s, clock, reserved.tokens, reserved.pico, *step]
         async with asyncio.timeout(self._timeout_s):
-            return await self._script(keys=[f"moegate:limit:{name}"], args=[*limits, limit.usd_period_s, *arguments])
-
-
-class Forgiving:
-    """A store that fails now and then, with one of our own to stand in for it."""
-
-    def __init__(
-        self, store: LimitStore, *, on_failure: Callable[[], None], clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._store = store
-        self._own = LocalStore()
-        self._on_failure = on_failure
-        self._clock = clock
-        self._rests_until = 0.0
-
-    async def take(self, name: str, limit: Limit, tokens: float, now: float) -> Standing:
-        """See `LimitStore.take`."""
-        if self._clock() >= self._rests_until:
-            try:
-                return await self._store.take(name, limit, tokens, now)
-            except (RedisError, OSError, TimeoutError):
-                self._failed()
-        return await self._own.take(name, limit, tokens, now)
-
-    async def settle(self, name: str, limit: Limit, *, reserved: float, used: float, usd: float, now: float) -> None:
-        """See `LimitStore.settle`."""
-        if self._clock() >= self._rests_until:
-            try:
-                return await self._store.settle(name, limit, reserved=reserved, used=used, usd=usd, now=now)
-            except (RedisError, OSError, TimeoutError):
-                self._failed()
-        await self._own.settle(name, limit, reserved=reserved, used=used, usd=usd, now=now)
-
-    async def close(self) -> None:
-        """See `LimitStore.close`."""
-        await self._store.close()
-
-    def _failed(self) -> None:
-        self._rests_until = self._clock() + _REST_S
-        self._on_failure()
-        log.warning("limits kept in this process for now: redis does not answer")
+            answer: Any = await self._script(keys=[f"moegate:account:{name}"], args=arguments)
+        requests, tokens, spent, held, at, wait_s = map(float, answer[1:])
+        short = _SHORT.get(answer[0])
+        holds = reserved if step == ("take",) and short is None else Amount()
+        return Standing(limit, short, requests, tokens, spent, held, at, holds, wait_s)

@@ -116,6 +116,7 @@ class AccessSettings(_Section):
     allow_open: bool = False  # without keys, listen beyond this machine all the same
     # Where limits are counted, for several gateways; None = in this one.
     redis_url: str | None = Field(None, pattern="^(redis|rediss|unix)://.")
+    accounts: Path | None = None  # file that keeps them over a restart where there is no Redis; None = nothing does
     redis_timeout_s: float = Field(0.05, gt=0)  # after which the gateway counts for itself
 
 

@@ -16,7 +16,7 @@ from router.errors import RouterError
 from serve.app import App
 from serve.garbage import settle
 from serve.logs import set_up_logging
-from serve.settings import Settings
+from serve.settings import Settings, SettingsError
 from serve.workers import read_settings
 
 
@@ -26,7 +26,7 @@ def main(folder: Path) -> int:
     set_up_logging(settings.log.level)
     try:
         uvloop.run(_serve(settings, folder))
-    except (CatalogError, RouterError, OSError) as error:
+    except (CatalogError, RouterError, SettingsError, OSError) as error:
         print(f"moegate: {error}", file=sys.stderr)
         return 1
     return 0

@@ -19,6 +19,7 @@ from typing import Final
 import orjson
 from prometheus_client import CollectorRegistry
 
+from serve.accounts import warn_of_forgetting
 from serve.exposure import check_exposure
 from serve.keys import load_keys
 from serve.listening import Addresses, Listening, reserve
@@ -48,7 +49,9 @@ async def run_workers(settings: Settings, stop: asyncio.Event, on_ready: Callabl
         SettingsError: the keys cannot be used, or their absence is not meant.
         WorkersFailed: see there.
     """
-    check_exposure(settings, has_keys=bool(load_keys(settings.access)))
+    keys = load_keys(settings.access)
+    check_exposure(settings, has_keys=bool(keys))
+    warn_of_forgetting(settings.access, keys)
     with (
         reserve(settings.http.host, settings.http.port) as http,
         reserve(settings.grpc.host, settings.grpc.port) as grpc,

@@ -19,6 +19,7 @@ from router.decision import RouteDecision
 from serve.cost import Work, usd
 from serve.errors import InternalError, MoegateError
 from serve.ledger import Waste
+from serve.limits import Amount
 from serve.metrics import NO_EXPERT
 from serve.request import ChatRequest
 from serve.tracing import NO_TRACER, Trace, Tracer
@@ -241,10 +242,11 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
             listener(self, completion)
         return usd(self._pricing.price(self.expert, self._work_so_far()))
 
-    def spent(self) -> tuple[int, float]:
-        """Tokens, prompt and completion together, and USD, so far."""
+    def spent(self) -> Amount:
+        """What has been used so far, lost attempts included: what the ledger is told at the end."""
         pico = self._pricing.price(self.expert, self._work_so_far()) if self.expert != NO_EXPERT else 0
-        return self.prompt_tokens + self.completion_tokens, usd(pico + self._lost_pico())
+        lost_tokens = sum(loss.work.prompt_tokens + loss.work.completion_tokens for loss in self.losses)
+        return Amount(self.prompt_tokens + self.completion_tokens + lost_tokens, pico + self._lost_pico())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -33,6 +33,7 @@ class Script:
         replica: set when it has one; until then every call is held in silence, as Ray Serve's ingress does.
         begin_after_s: seconds from then until it begins on the prompt, and says so; None = it says so with the token.
         first_s: seconds from then to the first token.
+        gate: no first token comes until it is set; as it is by default.
         gap_s: seconds between tokens.
         queue_s: what it says, at the end, that the request waited for a slot.
         refuse: status (and details) in place of any token.
@@ -50,6 +51,7 @@ class Script:
     replica: asyncio.Event = field(default_factory=lambda: _set(asyncio.Event()))
     begin_after_s: float | None = 0.0
     first_s: float = 0.0
+    gate: asyncio.Event = field(default_factory=lambda: _set(asyncio.Event()))
     gap_s: float = 0.0
     queue_s: float = 0.0
     refuse: tuple[grpc.StatusCode, str] | None = None
@@ -117,6 +119,7 @@ class FakeExperts(ExpertServicer):
             script.lose_begun -= 1
             await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed at 10.0.0.1")
         await asyncio.sleep(script.first_s)
+        await script.gate.wait()
         reader = AnswerReader(request.conversation if request.HasField("conversation") else None, is_constrained=False)
         for i, word in enumerate(script.words):
             if script.break_after == i:

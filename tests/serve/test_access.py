@@ -83,9 +83,9 @@ async def test_limits_are_told_and_kept(http: httpx2.AsyncClient, stub: GatewayS
     assert first.headers["x-ratelimit-limit-requests"] == "2"
     assert first.headers["x-ratelimit-remaining-requests"] == "1"
     assert first.headers["x-ratelimit-limit-tokens"] == "1000"
-    assert int(first.headers["x-ratelimit-remaining-tokens"]) == 949  # one word of prompt and 50 of answer reserved
+    assert 990 <= int(first.headers["x-ratelimit-remaining-tokens"]) <= 1000  # 10 were used, the rest was given back
     second = await http.post(CHAT, json=BODY, headers=bearer(KEY))
-    assert int(second.headers["x-ratelimit-remaining-tokens"]) >= 989  # 10 were used, the rest was given back
+    assert 980 <= int(second.headers["x-ratelimit-remaining-tokens"]) <= 1000
     third = await http.post(CHAT, json=BODY, headers=bearer(KEY))
     assert (third.status_code, third.json()["error"]["code"]) == (429, "rate_limit_exceeded")
     assert third.headers["x-ratelimit-remaining-requests"] == "0"

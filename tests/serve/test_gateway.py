@@ -8,17 +8,20 @@ from typing import Any, cast
 import pytest
 
 from experts.catalog import load_catalog
+from experts.prices import load_prices
 from protos import chat_pb2 as chat
 from router.decision import Reason
 from serve.admission import Admission
 from serve.allowance import Allowances
 from serve.candidates import Candidates
+from serve.cost import tariffs
 from serve.drain import Drain
 from serve.errors import ExpertFailed, ExpertUnavailable, InvalidRequest, Overloaded, ShuttingDown, UnknownModel
 from serve.gateway import Gateway
 from serve.health import HealthMonitor
 from serve.limit_stores import LocalStore
 from serve.request import ChatRequest
+from serve.reservation import Reservations
 from serve.settings import AdmissionSettings, RouterSettings
 from serve.telemetry.record import Recorder
 from serve.wishes import CallerWishes
@@ -59,10 +62,12 @@ class Core:
         self.candidates = FakeCandidates()
         self.drain = Drain()
         self.admission = Admission(admission)
+        catalog = load_catalog(catalog_file)
+        reservations = Reservations(catalog, tariffs(catalog, load_prices()), is_hedging=False)
         self.gateway = Gateway(
-            catalog=load_catalog(catalog_file),
+            catalog=catalog,
             router=self.router,
-            allowances=Allowances(LocalStore(), on_refusal=lambda _: None),
+            allowances=Allowances(LocalStore(), reservations, on_refusal=lambda _: None),
             admission=self.admission,
             drain=self.drain,
             dispatcher=cast(Any, self.dispatcher),

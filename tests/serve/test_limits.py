@@ -1,60 +1,121 @@
-"""The arithmetic of limits, and that every store does it alike: in the process, in a shared file, in Redis."""
-
-import asyncio
-import multiprocessing
-import shutil
-import socket
-import subprocess
-import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+"""The arithmetic of limits: what is reserved, settled, refused and forgotten, on one account."""
 
 import pytest
-import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
-from redis.exceptions import RedisError
 
-from serve.limit_stores import LimitStore, LocalStore, SharedStore
-from serve.limits import Account, Limit, Short, settle, take
-from serve.redis_limits import Forgiving, RedisStore
+from serve.cost import PICO
+from serve.limits import NOTHING, Account, Amount, Limit, Short, Standing, settle, take
 
 NOW = 1_750_000_000.0
+USD = Limit(rpm=None, tpm=None, usd=1.0)
+
+
+def tokens(count: int) -> Amount:
+    return Amount(tokens=count)
+
+
+def usd(amount: float) -> Amount:
+    return Amount(pico=round(amount * PICO))
 
 
 def test_requests_run_out_and_come_back() -> None:
     account, limit = Account(), Limit(rpm=3, tpm=None, usd=None)
-    assert [take(account, limit, 0, NOW).short for _ in range(4)] == [None, None, None, Short.REQUESTS]
-    assert take(account, limit, 0, NOW).retry_after_s == pytest.approx(20)
-    assert take(account, limit, 0, NOW + 19.9).short is Short.REQUESTS
-    assert take(account, limit, 0, NOW + 20.1).short is None
+    assert [take(account, limit, NOTHING, NOW).short for _ in range(4)] == [None, None, None, Short.REQUESTS]
+    assert take(account, limit, NOTHING, NOW).retry_after_s == pytest.approx(20)
+    assert take(account, limit, NOTHING, NOW + 19.9).short is Short.REQUESTS
+    assert take(account, limit, NOTHING, NOW + 20.1).short is None
 
 
 def test_tokens_are_reserved_then_set_right() -> None:
     account, limit = Account(), Limit(rpm=None, tpm=100, usd=None)
-    assert take(account, limit, 60, NOW).tokens == pytest.approx(40)
-    assert take(account, limit, 60, NOW).short is Short.TOKENS
-    settle(account, limit, reserved=60, used=10, usd=0, now=NOW)
-    assert take(account, limit, 60, NOW).short is None
-    settle(account, limit, reserved=60, used=500, usd=0, now=NOW)  # it may be overdrawn, and then has to recover
-    assert take(account, limit, 1, NOW + 60).short is Short.TOKENS
-    assert take(account, limit, 1, NOW + 300).short is None
+    first = take(account, limit, tokens(60), NOW)
+    assert first.tokens == pytest.approx(40)
+    assert take(account, limit, tokens(60), NOW).short is Short.TOKENS
+    assert settle(account, first, tokens(10), NOW).tokens == pytest.approx(90)
+    second = take(account, limit, tokens(60), NOW)
+    settle(account, second, tokens(95), NOW)  # it may be overdrawn, and then has to recover
+    third = take(account, limit, tokens(1), NOW)
+    assert (third.short, third.retry_after_s) == (Short.TOKENS, pytest.approx(6 * 0.6))
+    assert take(account, limit, tokens(1), NOW + 3.7).short is None
 
 
-def test_a_request_larger_than_the_limit_takes_all_of_it_and_is_let_in() -> None:
+def test_a_request_larger_than_the_limit_waits_for_a_full_bucket_and_is_charged_no_more_than_that() -> None:
     account, limit = Account(), Limit(rpm=None, tpm=100, usd=None)
-    assert take(account, limit, 5000, NOW).short is None
-    assert take(account, limit, 1, NOW).short is Short.TOKENS
+    first = take(account, limit, tokens(5000), NOW)
+    assert first.short is None
+    assert {take(account, limit, tokens(wanted), NOW).short for wanted in (1, 5000)} == {Short.TOKENS}
+    assert settle(account, first, tokens(1046), NOW).tokens == 0
+    again = take(account, limit, tokens(5000), NOW)
+    assert (again.short, again.retry_after_s) == (Short.TOKENS, 60)
+    assert take(account, limit, tokens(5000), NOW + 60).short is None
+
+
+def test_a_refund_never_fills_a_bucket_beyond_its_brim() -> None:
+    account, limit = Account(), Limit(rpm=None, tpm=100, usd=None)
+    first = take(account, limit, tokens(100), NOW)
+    assert settle(account, first, tokens(3), NOW + 59).tokens == 100
 
 
 def test_usd_end_with_the_period_and_begin_with_the_next() -> None:
-    account, limit = Account(), Limit(rpm=None, tpm=None, usd=1.0)
-    assert take(account, limit, 0, NOW).short is None
-    settle(account, limit, reserved=0, used=9, usd=1.5, now=NOW)
-    refused = take(account, limit, 0, NOW)
-    assert refused.short is Short.USD
-    assert take(account, limit, 0, NOW + refused.retry_after_s - 1).short is Short.USD
-    assert take(account, limit, 0, NOW + refused.retry_after_s + 1).short is None
+    account = Account()
+    first = take(account, USD, NOTHING, NOW)
+    settle(account, first, Amount(9, round(1.5 * PICO)), NOW)
+    refused = take(account, USD, NOTHING, NOW)
+    assert (refused.short, refused.is_budget_spent) == (Short.USD, True)
+    assert refused.retry_after_s == refused.period_left_s <= 86400
+    assert take(account, USD, NOTHING, NOW + refused.retry_after_s - 1).short is Short.USD
+    assert take(account, USD, NOTHING, NOW + refused.retry_after_s + 1).short is None
+
+
+def test_requests_that_run_together_fit_into_the_budget_together() -> None:
+    account = Account()
+    standings = [take(account, USD, usd(0.3), NOW) for _ in range(12)]
+    assert [standing.short for standing in standings] == [None] * 3 + [Short.USD] * 9
+    assert (standings[-1].is_budget_spent, standings[-1].retry_after_s) == (False, 1)
+    settle(account, standings[0], usd(0.1), NOW)
+    assert take(account, USD, usd(0.3), NOW).short is None
+
+
+def test_one_that_is_alone_may_overrun_the_budget_and_two_may_not() -> None:
+    account = Account()
+    first = take(account, USD, usd(7), NOW)
+    assert first.short is None
+    assert {take(account, USD, usd(amount), NOW).short for amount in (7, 0.1, 1e-12)} == {Short.USD}
+    settled = settle(account, first, usd(0.999), NOW)
+    assert (settled.held, settled.spent) == (0, round(0.999 * PICO))
+    last = take(account, USD, usd(7), NOW)  # the last of the budget is of use, too
+    assert last.short is None
+    assert settle(account, last, usd(5), NOW).is_budget_spent
+    assert take(account, USD, usd(1e-12), NOW).short is Short.USD
+
+
+@pytest.mark.parametrize("taken_at", [0.0, 1.0, 299.0, 300.0, 301.0, 1799.5])
+def test_what_a_dead_process_held_expires(taken_at: float) -> None:
+    account, limit = Account(), Limit(None, None, 1.0, hold_s=300)
+    take(account, limit, NOTHING, NOW)
+    assert take(account, limit, usd(0.9), NOW + taken_at).short is None
+    for later_s in range(0, 300, 20):
+        assert take(account, limit, usd(0.2), NOW + taken_at + later_s).short is Short.USD
+    assert take(account, limit, usd(0.2), NOW + taken_at + 601).short is None
+
+
+def test_what_settles_after_it_has_expired_gives_back_nobody_elses() -> None:
+    account, limit = Account(), Limit(None, None, 1.0, hold_s=300)
+    late = take(account, limit, usd(0.9), NOW)
+    other = take(account, limit, usd(0.8), NOW + 650)
+    assert other.short is None
+    settled = settle(account, late, usd(0.05), NOW + 660)
+    assert (settled.held, settled.spent) == (round(0.8 * PICO), round(0.05 * PICO))
+    assert settle(account, other, usd(0.1), NOW + 661).held == 0
+
+
+def test_a_clock_that_is_set_back_gives_nothing_away() -> None:
+    account, limit = Account(), Limit(rpm=1, tpm=100, usd=1.0)
+    first = take(account, limit, Amount(100, PICO), NOW)
+    assert {take(account, limit, Amount(1, 1), NOW - back_s).short for back_s in (1, 3600, 90_000)} == {Short.USD}
+    settle(account, first, Amount(100, PICO), NOW - 90_000)
+    assert take(account, limit, tokens(1), NOW - 90_000).is_budget_spent
 
 
 @given(
@@ -67,127 +128,42 @@ def test_no_more_is_let_in_than_the_limits_allow(rpm: int, tpm: int, steps: list
     let_in = used_in_all = 0
     for pause_s, wanted, used in steps:
         now += pause_s
-        if take(account, limit, wanted, now).short is None:
+        standing = take(account, limit, tokens(wanted), now)
+        assert standing.retry_after_s <= 60
+        if standing.short is None:
             let_in += 1
-            used_in_all += used
-            settle(account, limit, reserved=wanted, used=used, usd=0, now=now)
+            used_in_all += min(used, tpm)
+            settle(account, standing, tokens(used), now)
         assert account.requests <= rpm + 1e-6
         assert account.tokens <= tpm + 1e-6
     minutes = (now - NOW) / 60
     assert let_in <= rpm * (1 + minutes) + 1e-6
-    last_one = max((used for _, _, used in steps), default=0)
+    last_one = max((min(used, tpm) for _, _, used in steps), default=0)
     assert used_in_all <= tpm * (1 + minutes) + last_one + 1e-6
 
 
-@pytest.fixture(scope="module")
-def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    server = shutil.which("redis-server")
-    if server is None:
-        pytest.skip("redis-server is not installed")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
-    arguments = [server, "--port", str(port), "--save", "", "--dir", str(tmp_path_factory.mktemp("redis"))]
-    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL) as process:
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield port
-        process.terminate()
-
-
-@pytest_asyncio.fixture(params=["local", "shared", "redis"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[LimitStore]:
-    made: LimitStore
-    match request.param:
-        case "local":
-            made = LocalStore()
-        case "shared":
-            made = SharedStore(tmp_path / "limits", ["a", "b", "c"])
-        case _:
-            made = RedisStore(f"redis://127.0.0.1:{request.getfixturevalue('redis_port')}", timeout_s=5)
-            await made._redis.flushall()  # type: ignore[attr-defined]
-    yield made
-    await made.close()
-
-
-async def test_every_store_counts_alike(store: LimitStore) -> None:
-    limit, now = Limit(rpm=3, tpm=1000, usd=0.5), time.time()
-    first = await store.take("a", limit, 100, now)
-    assert first.short is None
-    assert (first.requests, first.tokens) == (pytest.approx(2, abs=0.05), pytest.approx(900, abs=5))
-    assert (await store.take("a", limit, 901, now)).short is Short.TOKENS
-    await store.settle("a", limit, reserved=100, used=400, usd=0.1, now=now)
-    assert (await store.take("a", limit, 0, now)).tokens == pytest.approx(600, abs=10)
-    assert (await store.take("a", limit, 0, now)).short is None
-    assert (await store.take("a", limit, 0, now)).short is Short.REQUESTS
-    assert (await store.take("b", limit, 0, now)).short is None  # another key's account
-    await store.settle("b", limit, reserved=0, used=1, usd=0.5, now=now)
-    spent = await store.take("b", limit, 0, now)
-    assert spent.short is Short.USD
-    assert 0 < spent.retry_after_s <= 86400
-    unlimited = Limit(rpm=None, tpm=None, usd=5.0)
-    assert {(await store.take("c", unlimited, 9, now)).short for _ in range(50)} == {None}
-
-
-async def test_two_gateways_share_one_redis(redis_port: int) -> None:
-    url, limit = f"redis://127.0.0.1:{redis_port}", Limit(rpm=20, tpm=None, usd=None)
-    one, two = RedisStore(url, 5), RedisStore(url, 5)
-    takes = [gateway.take("shared", limit, 0, 0) for gateway in (one, two) for _ in range(30)]
-    standings = await asyncio.gather(*takes)
-    await asyncio.gather(one.close(), two.close())
-    assert sum(standing.short is None for standing in standings) in (20, 21)  # a slow run may earn one more
-
-
-def _take_many(path: Path, count: int) -> int:
-    async def work() -> int:
-        store = SharedStore(path, ["a"])
-        standings = [await store.take("a", Limit(rpm=1000, tpm=None, usd=None), 0, NOW) for _ in range(count)]
-        await store.close()
-        return sum(standing.short is None for standing in standings)
-
-    return asyncio.run(work())
-
-
-def test_workers_share_one_file(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        taken = pool.starmap(_take_many, [(tmp_path / "limits", 700)] * 3)
-    assert sum(taken) == 1000
-
-
-class Slow(LocalStore):
-    """A Redis that has stopped to answer."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self.error = error
-        self.asked = 0
-
-    async def take(self, name, limit, tokens, now):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-        self.asked += 1
-        raise self.error
-
-
-@pytest.mark.parametrize("error", [RedisError("gone"), TimeoutError(), ConnectionRefusedError()])
-async def test_a_dead_store_stops_nobody_and_is_asked_again_later(error: Exception) -> None:
-    now, failures = [0.0], []
-    dead = Slow(error)
-    store = Forgiving(dead, on_failure=lambda: failures.append(1), clock=lambda: now[0])
-    limit = Limit(rpm=2, tpm=None, usd=None)
-    assert [(await store.take("a", limit, 0, NOW)).short for _ in range(3)] == [None, None, Short.REQUESTS]
-    assert (dead.asked, len(failures)) == (1, 1)
-    now[0] = 5.1
-    await store.take("a", limit, 0, NOW)
-    assert dead.asked == 2
-
-
-async def test_a_redis_that_hangs_costs_its_timeout_once(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections on and never says a word
-        url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
-        store = Forgiving(RedisStore(url, timeout_s=0.05), on_failure=lambda: None)
-        began = time.monotonic()
-        for _ in range(20):
-            assert (await store.take("a", Limit(100, None, None), 0, NOW)).short is None
-        assert time.monotonic() - began < 1.0
-        await store.close()
+@given(
+    budget=st.integers(0, 1000),
+    steps=st.lists(st.tuples(st.booleans(), st.integers(0, 1500), st.floats(0, 1)), max_size=80),
+)
+def test_however_many_run_at_once_they_spend_the_budget_and_one_request_at_most(
+    budget: int, steps: list[tuple[bool, int, float]]
+) -> None:
+    account, limit = Account(), Limit(None, None, budget / PICO)
+    running: list[Standing] = []
+    spent = dearest = 0
+    for ends, wanted, share in steps:
+        if ends and running:
+            standing = running.pop(round(share * (len(running) - 1)))
+            used = round(standing.reserved.pico * share)
+            spent += used
+            settle(account, standing, Amount(pico=used), NOW)
+        else:
+            standing = take(account, limit, Amount(pico=wanted), NOW)
+            if standing.short is None:
+                running.append(standing)
+                dearest = max(dearest, wanted)
+        assert account.held + account.held_before == sum(standing.reserved.pico for standing in running)
+    spent += sum(standing.reserved.pico for standing in running)
+    assert spent <= budget + dearest
+    assert spent == 0 or budget > 0

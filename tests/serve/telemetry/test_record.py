@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from serve.cost import Work
 from serve.errors import ExpertFailed
 from serve.ledger import Waste
+from serve.limits import Amount
 from serve.metrics import NO_EXPERT
 from serve.telemetry.record import _EVENTS, CANCELLED, OK, Observer, Recorder, RequestRecord
 from tests.helpers import Diary, FlatPrices, chat_request, chunk, last_chunk, route_decision
@@ -78,7 +79,7 @@ def test_losses_are_paid_and_a_fallback_is_told(recorder: Recorder, diary: Diary
         record.fell_back("coder", "advisor")
         record.answered(route_decision("advisor"), 0.0)
         record.tokens(chunk())
-        assert record.spent() == (8, pytest.approx(15e-12))
+        assert record.spent() == Amount(15, 15)
     assert ("lost", "coder", "fell_back", 7) in diary.events
     assert ("fell_back", "coder", "advisor") in diary.events
     assert ("assigned", "coder", "advisor") in diary.events
