@@ -22,6 +22,7 @@ from serve.dispatch import Dispatcher
 from serve.drain import Drain
 from serve.errors import InvalidRequest, UnknownModel
 from serve.expert_stream import ExpertStream
+from serve.forms import check_form
 from serve.health import HealthMonitor
 from serve.limits import Standing
 from serve.meter import Meter, Meters
@@ -41,11 +42,14 @@ class Answer:
         end: how it ended, once `chunks` is exhausted.
     """
 
-    def __init__(self, stream: ExpertStream, meter: Meter, standing: Standing | None = None) -> None:
+    def __init__(
+        self, request: ChatRequest, stream: ExpertStream, meter: Meter, standing: Standing | None = None
+    ) -> None:
         self.rate_headers = tuple(rate_headers(standing))
         self.decision = stream.decision
         self.overhead_s = meter.overhead_s
         self.end = End(pb.Completion(), 0.0, 0.0)
+        self._request = request
         self._stream = stream
         self._meter = meter
 
@@ -60,6 +64,7 @@ class Answer:
         Raises:
             ExpertFailed: the expert broke; the answer is incomplete.
             DeadlineExceeded: the deadline passed; likewise.
+            AnswerInvalid: it is complete, and breaks the strict form that was asked for.
         """
         is_last = False
         while not is_last:
@@ -69,6 +74,8 @@ class Answer:
             if chunk.text or chunk.tool_calls:
                 yield chunk
         self.end = End(chunk.completion, self._meter.settled(chunk.completion), self._meter.ttft_s)
+        if chunk.completion.form:
+            check_form(self._request.response_format, chunk.completion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +137,7 @@ class Gateway:
                 traced = meter.traced(request)
                 async with self._dispatcher.dispatch(traced, decision, meter) as stream:
                     meter.answered(stream.decision, stream.begun_at)
-                    answer = Answer(stream, meter, standing)
+                    answer = Answer(request, stream, meter, standing)
                     yield answer
                     completion = answer.end.completion
                     self.health.report_answer(

@@ -18,6 +18,7 @@ from protos import expert_pb2 as pb
 from router.decision import Reason, RouteDecision
 from serve.cost import Work, usd
 from serve.errors import InternalError, MoegateError
+from serve.forms import FORM_NAMES
 from serve.ledger import Ledger, Waste
 from serve.metrics import NO_EXPERT, Metrics
 from serve.recent import Recent
@@ -175,6 +176,8 @@ class Meter(AbstractContextManager["Meter"]):
         self._prompt_tokens, self._completion_tokens = usage.prompt_tokens, usage.completion_tokens
         for kind, count in completion.tool_calls.ListFields():
             self._metrics.requests.tool_calls.labels(self._expert, kind.name).inc(count)
+        if form := FORM_NAMES.get(completion.form):
+            self._metrics.requests.structured_answers.labels(self._expert, form).inc()
         if completion.dropped_citations:
             self._metrics.requests.dropped_citations.labels(self._expert).inc(completion.dropped_citations)
         return usd(self._parts.ledger.price(self._expert, self._work()))
@@ -257,6 +260,8 @@ class Meter(AbstractContextManager["Meter"]):
             "ttft_ms": round(self.ttft_s * 1e3, 3),
             "duration_ms": round(duration_s * 1e3, 3),
         }
+        if self._completion is not None and self._completion.form:
+            fields["form"] = FORM_NAMES.get(self._completion.form)
         if self._lost:
             fields["lost"] = self._lost
         if self.trace.exemplar:
