@@ -13,7 +13,7 @@ https://github.com/mlc-ai/xgrammar/blob/main/docs/defining_structures/ebnf_gramm
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from experts.integer_ranges import MAX_DIGITS, integer_patterns, whole_bounds
@@ -77,24 +77,19 @@ class _Writer:
             return "value"
         if "enum" in schema:
             return " | ".join(_literal(serialised(value)) for value in schema["enum"])
-        for keyword in ("anyOf", "oneOf"):
-            if keyword in schema:
-                return " | ".join(self.rule(part) for part in schema[keyword])
-        match schema["type"]:
-            case "object":
-                return self._object(schema)
-            case "array":
-                return self._array(schema)
-            case "string":
-                return self._string(schema)
-            case "integer":
-                return _integer(schema)
-            case "number":
-                return " | ".join(number_patterns(schema)) if _BOUNDS & schema.keys() else "number"
-            case "boolean":
-                return '"true" | "false"'
-            case _:
-                return '"null"'
+        parts = schema.get("anyOf") or schema.get("oneOf")
+        if parts is not None:
+            return " | ".join(map(self.rule, parts))
+        write: Mapping[str, Callable[[Schema], str]] = {
+            "object": self._object,
+            "array": self._array,
+            "string": self._string,
+            "integer": _integer,
+            "number": _number,
+            "boolean": lambda _: '"true" | "false"',
+            "null": lambda _: '"null"',
+        }
+        return write[schema["type"]](schema)
 
     def _string(self, schema: Schema) -> str:
         if "format" in schema:
@@ -207,6 +202,10 @@ def _integer(schema: Schema) -> str:
     ):
         return " | ".join(_literal(str(value)) for value in range(-(-low // step) * step, high + 1, step))
     return " | ".join(integer_patterns(low, high)) or "integer"
+
+
+def _number(schema: Schema) -> str:
+    return " | ".join(number_patterns(schema)) if _BOUNDS & schema.keys() else "number"
 
 
 def _literal(text: str) -> str:

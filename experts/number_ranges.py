@@ -1,7 +1,7 @@
 """Fractions between two bounds, as patterns of digits: every one of them can be written, and few others.
 
-A pattern keeps to the digits before the point; what follows the point, and an exponent, may leave the range by a little,
-which the check of the whole answer finds. Each number between the bounds has the spelling that `json.dumps` gives it.
+A pattern keeps to the digits before the point; what follows the point, and an exponent, may leave the range by a
+little, which the check of the whole answer finds. Each number between the bounds can be spelt as `json.dumps` does.
 Used by `experts.json_grammar`.
 """
 

@@ -54,10 +54,8 @@ class Merger:
                 return choice(keyword, [self.both(part, other) for part in one[keyword]])
             if keyword in other:
                 return choice(keyword, [self.both(one, part) for part in other[keyword]])
-        for left, right in ((one, other), (other, one)):
-            if "enum" in left:
-                kept = [value for value in left["enum"] if conforms(value, right)]
-                return {"enum": kept} if kept else NOTHING
+        if "enum" in one or "enum" in other:
+            return _listed(one, other) if "enum" in one else _listed(other, one)
         return self._typed(one, other)
 
     def _typed(self, one: Schema, other: Schema) -> Schema:
@@ -94,6 +92,11 @@ class Merger:
             named[name] = self.both(left, right)
         required = list(dict.fromkeys((*one.get("required", ()), *other.get("required", ()))))
         return object_parts(named, required, rest)
+
+
+def _listed(values: Schema, other: Schema) -> Schema:
+    kept = [value for value in values["enum"] if conforms(value, other)]
+    return {"enum": kept} if kept else NOTHING
 
 
 def choice(keyword: str, parts: Iterable[Schema]) -> Schema:

@@ -1,8 +1,8 @@
 """Whether a whole answer has the form that was asked for.
 
-The engine's grammar keeps an answer to its form token by token as far as a grammar can; this check, which shares no code
-with it, has the last word. `experts.answer` tells the verdict with the end of the answer, `experts.attempts` makes an
-answer once more when it breaks a strict form.
+The engine's grammar keeps an answer to its form token by token as far as a grammar can; this check, which shares no
+code with it, has the last word. `experts.answer` tells the verdict with the end of the answer, `experts.attempts` makes
+an answer once more when it breaks a strict form.
 """
 
 from __future__ import annotations

@@ -15,7 +15,20 @@ Schema = dict[str, Any]
 Made = tuple[Schema, Any]
 
 _WORDS: Final = ["Oslo", "red", "two words", "Zoë", "naïve", "Straße", "東京", "привет", "it's", "a-b_c", "x.y", "5 kg"]
-_NAMES: Final = ["v", "price", "name", "count", "total amount", "größe", "цена", "is_open", "city", "名前", "x-1", "unit"]
+_NAMES: Final = [
+    "v",
+    "price",
+    "name",
+    "count",
+    "total amount",
+    "größe",
+    "цена",
+    "is_open",
+    "city",
+    "名前",
+    "x-1",
+    "unit",
+]
 _FORMATS: Final = {"date": "2024-02-29", "email": "ann@mail.example", "ipv4": "192.168.0.1", "time": "08:30:00Z"}
 
 
@@ -38,7 +51,9 @@ def draw_pair(seed: int, number: int) -> Pair:
 
 
 def _number(draw: random.Random) -> Made:
-    value = round(draw.choice([draw.uniform(-2, 2), draw.uniform(-300, 300), draw.uniform(0, 1)]), draw.choice([1, 2, 2, 3]))
+    value = round(
+        draw.choice([draw.uniform(-2, 2), draw.uniform(-300, 300), draw.uniform(0, 1)]), draw.choice([1, 2, 2, 3])
+    )
     return {"type": "number", **_bounds(draw, value)}, value
 
 
@@ -124,7 +139,7 @@ def _one(make: Callable[[random.Random], Made]) -> Callable[[random.Random], Mad
 
 
 def _nested(draw: random.Random) -> Made:
-    return _object(draw, lambda inner: draw.choice([_object, _list, _simple])(inner))
+    return _object(draw, draw.choice([_object, _list, _simple]))
 
 
 def _any_of(draw: random.Random) -> Made:

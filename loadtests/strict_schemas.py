@@ -4,8 +4,8 @@ Draws pairs of a schema and a value that follows it, asks the expert through the
 (no Ray, no gateway) to repeat the value at temperature 0, and lets the `jsonschema` package judge. Two figures count:
 of the answers that are presented as success all must validate, and nearly all must be the value, unchanged.
 
-Pairs depend on the seed and their number alone. With `--out` each answer is kept as a line of JSON, and what is there is
-not asked again. Prints a table, and one line of JSON last.
+Pairs depend on the seed and their number alone. With `--out` each answer is kept as a line of JSON, and what is there
+is not asked again. Prints a table, and one line of JSON last.
 """
 
 from __future__ import annotations
@@ -189,13 +189,19 @@ def _read(path: Path) -> dict[int, Result]:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m loadtests.strict_schemas", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtests.strict_schemas", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("expert", metavar="EXPERT", nargs="?", default="generalist", help="out of the catalogue")
     parser.add_argument("--pairs", type=int, default=2_000, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--max-tokens", type=int, default=200, metavar="N", help="of one answer, both attempts together")
+    parser.add_argument(
+        "--max-tokens", type=int, default=200, metavar="N", help="of one answer, both attempts together"
+    )
     parser.add_argument("--least", type=float, default=0.99, metavar="SHARE", help="of values that come back unchanged")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="keep each answer (JSON lines); what is there is not asked again")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="keep each answer (JSON lines); what is there is not asked again"
+    )
     parser.add_argument("--catalog", type=Path, help="the catalogue (default: the shipped one)")
     return parser.parse_args(arguments)
 

@@ -86,7 +86,6 @@ class ChatRequest:
         """The expert the caller named, if any."""
         return None if self.model in AUTO else self.model
 
-
     @property
     def response_format(self) -> chat.ResponseFormat:
         """The form that the answer is to have; text where none is asked for."""

@@ -87,9 +87,8 @@ def _plain(text: str) -> str:
 
 def _kind(text: str) -> tuple[bool, tuple[tuple[str, str], ...]]:
     is_without = text.startswith("^")
-    characters: list[tuple[str, bool]] = []  # and whether it was escaped
-    for match in re.finditer(r"\\U[0-9a-f]{8}|\\u[0-9a-f]{4}|\\x[0-9a-f]{2}|\\.|.", text[is_without:], re.DOTALL):
-        characters.append((_plain(match.group()), len(match.group()) > 1))
+    spelt = re.findall(r"\\U[0-9a-f]{8}|\\u[0-9a-f]{4}|\\x[0-9a-f]{2}|\\.|.", text[is_without:], re.DOTALL)
+    characters = [(_plain(one), len(one) > 1) for one in spelt]  # and whether it was escaped
     ranges, at = [], 0
     while at < len(characters):
         if at + 2 < len(characters) and characters[at + 1] == ("-", False):

@@ -1,6 +1,7 @@
-"""Random JSON Schemas beside values that follow them: what property tests and `loadtests.strict_schemas` draw from.
+"""Random JSON Schemas beside values that may follow them, for property tests.
 
-Hypothesis draws both. A value is drawn first by the schema's shape and kept only if the `jsonschema` package accepts it.
+Hypothesis draws both: the value by the schema's shape alone. Whether it follows the schema, the `jsonschema`
+package says.
 """
 
 from __future__ import annotations
@@ -93,35 +94,38 @@ SCHEMAS = st.recursive(_LEAVES, _extend, max_leaves=6).flatmap(
 )
 
 
-@st.composite
-def following(draw: st.DrawFn, schema: Any) -> Any:
+def following(schema: Any) -> st.SearchStrategy[Any]:
     """A value that may follow the schema: drawn by its shape, nothing checked."""
-    if not isinstance(schema, dict):
-        return draw(VALUES)
-    if "$ref" in schema:
-        return draw(VALUES)
+    if not isinstance(schema, dict) or "$ref" in schema:
+        return VALUES
     if "const" in schema or "enum" in schema:
-        return draw(st.sampled_from(schema.get("enum", [schema.get("const")])))
-    for keyword in ("anyOf", "oneOf", "allOf"):
-        if keyword in schema and draw(st.booleans()):
-            return draw(following(draw(st.sampled_from(schema[keyword]))))
-    kind = schema.get("type")
-    match draw(st.sampled_from(kind)) if isinstance(kind, list) else kind:
-        case "object":
-            names = [name for name in schema.get("properties", {}) if draw(st.booleans())] + schema.get("required", [])
-            extra = draw(st.dictionaries(NAMES, VALUES, max_size=1))
-            return extra | {name: draw(following(schema["properties"].get(name, True))) for name in names}
-        case "array":
-            first = [draw(following(part)) for part in schema.get("prefixItems", [])]
-            return first + draw(st.lists(following(schema.get("items", True)), max_size=3))
-        case "string":
-            return draw(TEXTS)
-        case "integer":
-            return draw(st.integers(-70, 70) | WHOLE)
-        case "number":
-            return draw(st.integers(-70, 70) | FRACTIONS | st.integers(-70, 70).map(lambda n: n / 2))
-        case _:
-            return draw(VALUES)
+        return st.sampled_from(schema.get("enum", [schema.get("const")]))
+    parts = [part for keyword in ("anyOf", "oneOf", "allOf") for part in schema.get(keyword, ())]
+    types = schema.get("type", "any")
+    of_type = [_OF_TYPE.get(name, lambda _: VALUES)(schema) for name in ([types] if isinstance(types, str) else types)]
+    return st.one_of(*of_type, *map(following, parts))
+
+
+@st.composite
+def _object_for(draw: st.DrawFn, schema: Any) -> Any:
+    names = [name for name in schema.get("properties", {}) if draw(st.booleans())] + schema.get("required", [])
+    extra = draw(st.dictionaries(NAMES, VALUES, max_size=1))
+    return extra | {name: draw(following(schema.get("properties", {}).get(name, True))) for name in names}
+
+
+@st.composite
+def _array_for(draw: st.DrawFn, schema: Any) -> Any:
+    first = [draw(following(part)) for part in schema.get("prefixItems", [])]
+    return first + draw(st.lists(following(schema.get("items", True)), max_size=3))
+
+
+_OF_TYPE = {
+    "object": _object_for,
+    "array": _array_for,
+    "string": lambda _: TEXTS,
+    "integer": lambda _: st.integers(-70, 70) | WHOLE,
+    "number": lambda _: st.integers(-70, 70) | FRACTIONS | st.integers(-70, 70).map(lambda n: n / 2),
+}
 
 
 def validator(schema: Any) -> Draft202012Validator:

@@ -113,11 +113,17 @@ ANY, NONE = {"type": "object"}, {"type": "object", "additionalProperties": False
         ({"type": "object", "description": "anything"}, ANY),
         ({"type": "object", "additionalProperties": True}, ANY),
         ({"type": "object", "properties": {}, "additionalProperties": True}, ANY),
-        ({"type": "object", "properties": {}, "additionalProperties": {"type": "null"}}, {**ANY, "additionalProperties": {"type": "null"}}),
-        ({"type": "object", "properties": {"a\u00a0b": {"type": "null"}}}, {**ANY, "properties": {"a\u00a0b": {"type": "null"}}, "required": []}),
+        (
+            {"type": "object", "properties": {}, "additionalProperties": {"type": "null"}},
+            {**ANY, "additionalProperties": {"type": "null"}},
+        ),
+        (
+            {"type": "object", "properties": {"a\u00a0b": {"type": "null"}}},
+            {**ANY, "properties": {"a\u00a0b": {"type": "null"}}, "required": []},
+        ),
         ({"$ref": "#/$defs/x", "$defs": {"x": NONE}}, NONE),
     ],
-)  # fmt: skip
+)
 def test_what_the_arguments_of_a_tool_may_be(parameters: object, reduced: object) -> None:
     tool = Tool(name="t", parameters_json="" if parameters is None else json.dumps(parameters))
     offer = tool_offer(ask(tools=[tool]), is_constrained=False)

@@ -76,9 +76,21 @@ def _arranged(value: Any, schema: Any) -> Any:
         ({"type": "string", "maxLength": 2}, ['"ab"', '"日本"', '"\\n\\""'], ['"abc"', '"\\n\\na"']),
         ({"type": "string", "minLength": 2}, ['"ab"'], ['"a"', '""']),
         ({"type": "array", "items": False}, ["[]"], ["[1]"]),
-        ({"type": "array", "items": {"type": "null"}, "maxItems": 2}, ["[]", "[null]", "[null, null]"], ["[null,null,null]"]),
-        ({"items": [{"const": 1}, {"const": 2}], "type": "array", "minItems": 1}, ["[1]", "[1, 2]", "[1,2,3]"], ["[]", "[2]"]),
-        ({"type": "object"}, ["{}", '{"a": {"b": [1, "x", null]}}'], ["[]", '{"a" :1}', '{"a":  1}', '{ "a":1}', "{}}"]),
+        (
+            {"type": "array", "items": {"type": "null"}, "maxItems": 2},
+            ["[]", "[null]", "[null, null]"],
+            ["[null,null,null]"],
+        ),
+        (
+            {"items": [{"const": 1}, {"const": 2}], "type": "array", "minItems": 1},
+            ["[1]", "[1, 2]", "[1,2,3]"],
+            ["[]", "[2]"],
+        ),
+        (
+            {"type": "object"},
+            ["{}", '{"a": {"b": [1, "x", null]}}'],
+            ["[]", '{"a" :1}', '{"a":  1}', '{ "a":1}', "{}}"],
+        ),
         ({"type": "object", "additionalProperties": False}, ["{}"], ['{"a": 1}']),
         (
             {"type": "object", "properties": {"a": {}, "ab": {}}, "additionalProperties": {"type": "string"}},
@@ -86,13 +98,22 @@ def _arranged(value: Any, schema: Any) -> Any:
             ['{"a": 1, "a": "x"}', '{"ab": 1, "a": "x"}', '{"ab": "x", "ab": "x"}', '{"b": 1}'],
         ),
         (
-            {"type": "object", "properties": {"a": {}, "b": {}, "c": {}}, "required": ["b"], "additionalProperties": False},
+            {
+                "type": "object",
+                "properties": {"a": {}, "b": {}, "c": {}},
+                "required": ["b"],
+                "additionalProperties": False,
+            },
             ['{"b": 1}', '{"a": 1, "b": 2}', '{"b": 1, "c": 2}', '{"a":1,"b":2,"c":3}'],
             ["{}", '{"a": 1}', '{"c": 1}', '{"b": 1, "a": 2}', '{"b": 1,}', '{,"b": 1}'],
         ),
-        ({"enum": ["a\u00a0b", 1, None, [1, {"x": "y"}]]}, ['"a\u00a0b"', "1", "null", '[1, {"x": "y"}]'], ['"a b"', "2"]),
+        (
+            {"enum": ["a\u00a0b", 1, None, [1, {"x": "y"}]]},
+            ['"a\u00a0b"', "1", "null", '[1, {"x": "y"}]'],
+            ['"a b"', "2"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_form(schema: object, good: list[str], bad: list[str]) -> None:
     written = grammar(schema)
     assert [text for text in good if not accepts(written, text)] == []

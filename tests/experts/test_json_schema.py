@@ -138,17 +138,37 @@ def texts(*names: str) -> Schema:
     [
         ({**texts("a"), "anyOf": [texts("b"), texts("c")]}, [{"a": "", "b": ""}, {"a": "", "c": ""}], [1.1, {"a": ""}]),
         ({"allOf": [texts("a"), texts("b")]}, [{"a": "", "b": ""}], [{"a": ""}, {"b": ""}, [], 7]),
-        ({"properties": {"a": {"type": "string"}}, "required": ["a"], "allOf": [texts("b")]}, [{"a": "", "b": ""}], [{"a": ""}]),
-        ({"$ref": "#/$defs/x", "required": ["b"], "$defs": {"x": texts("a")}}, [{"a": "", "b": 1}], [{"a": ""}, {"b": 1}]),
+        (
+            {"properties": {"a": {"type": "string"}}, "required": ["a"], "allOf": [texts("b")]},
+            [{"a": "", "b": ""}],
+            [{"a": ""}],
+        ),
+        (
+            {"$ref": "#/$defs/x", "required": ["b"], "$defs": {"x": texts("a")}},
+            [{"a": "", "b": 1}],
+            [{"a": ""}, {"b": 1}],
+        ),
         ({"$ref": "#/$defs/x", "maxLength": 2, "$defs": {"x": {"type": "string"}}}, ["ab"], ["abc", 1]),
         ({"type": "string", "enum": ["a", 1]}, ["a"], [1]),
         ({"const": 3, "type": "integer", "minimum": 2}, [3, 3.0], [2]),
         ({"type": ["string", "null"], "anyOf": [{"minLength": 2}, {"const": None}]}, ["ab", None], ["a", 1]),
         ({"oneOf": [{"type": "integer", "minimum": 0}, {"type": "integer", "maximum": 9}]}, [-1, 10], [5]),
-        ({"type": "object", "additionalProperties": {"type": "integer"}, "allOf": [{"properties": {"a": {"minimum": 3}}}]}, [{"a": 3}], [{"a": 2}, {"a": "x"}, {"b": "x"}]),
-        ({"properties": {"a": {"type": "array", "prefixItems": [{"type": "string"}], "items": False}}}, [{"a": ["x"]}, {"a": []}], [{"a": [1]}, {"a": ["x", 1]}]),
+        (
+            {
+                "type": "object",
+                "additionalProperties": {"type": "integer"},
+                "allOf": [{"properties": {"a": {"minimum": 3}}}],
+            },
+            [{"a": 3}],
+            [{"a": 2}, {"a": "x"}, {"b": "x"}],
+        ),
+        (
+            {"properties": {"a": {"type": "array", "prefixItems": [{"type": "string"}], "items": False}}},
+            [{"a": ["x"]}, {"a": []}],
+            [{"a": [1]}, {"a": ["x", 1]}],
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_stands_beside_each_other_holds_together(schema: Any, good: list[object], bad: list[object]) -> None:
     for mode in ("strict", "loose", "forgiving"):
         reduced = reduce_schema(schema, mode)  # type: ignore[arg-type]  # the literals above
@@ -160,24 +180,40 @@ def test_what_stands_beside_each_other_holds_together(schema: Any, good: list[ob
     ("schema", "good", "bad"),
     [
         ({"properties": {"a": {"anyOf": [{"const": 1}]}, "b": {"$ref": "#/properties/a/anyOf/0"}}}, {"b": 1}, {"b": 2}),
-        ({"properties": {"a": {"$ref": "#/$defs/Box%3Cstring%3E"}}, "$defs": {"Box<string>": {"type": "null"}}}, {"a": None}, {"a": 1}),
-        ({"properties": {"a": {"$ref": "#/$defs/100%25~1x"}}, "$defs": {"100%/x": {"type": "null"}}}, {"a": None}, {"a": 1}),
+        (
+            {"properties": {"a": {"$ref": "#/$defs/Box%3Cstring%3E"}}, "$defs": {"Box<string>": {"type": "null"}}},
+            {"a": None},
+            {"a": 1},
+        ),
+        (
+            {"properties": {"a": {"$ref": "#/$defs/100%25~1x"}}, "$defs": {"100%/x": {"type": "null"}}},
+            {"a": None},
+            {"a": 1},
+        ),
         ({"type": "integer", "minimum": -(2**63), "maximum": 2**64}, 2**64, 2**64 + 1),
         ({"type": "number", "exclusiveMaximum": 1e300}, 1e299, 1e301),
         ({"type": "string", "maxLength": 2**60}, "x", 1),
         ({"type": "array", "items": [{"const": 1}, {"const": 2}]}, [1, 2, 3], [2]),
         ({"type": "array", "items": [{"const": 1}], "additionalItems": {"const": 2}}, [1, 2], [1, 1]),
         ({"type": "array", "items": False}, [], [1]),
-        ({"type": "object", "properties": {"a\u00a0b": {"type": "null"}}, "additionalProperties": False}, {"a\u00a0b": None}, {"a b": None}),
+        (
+            {"type": "object", "properties": {"a\u00a0b": {"type": "null"}}, "additionalProperties": False},
+            {"a\u00a0b": None},
+            {"a b": None},
+        ),
         ({"enum": ["\u3000", "a\nb", "\u200d", "", "👩\u200d💻", "می\u200cخواهم"]}, "می\u200cخواهم", "میخواهم"),
-        ({"properties": {name: {"const": 1} for name in ("", "\n", 'a"b', "\\", "\u2028", "क्\u200dष")}}, {"क्\u200dष": 1}, {"": 2}),
+        (
+            {"properties": {name: {"const": 1} for name in ("", "\n", 'a"b', "\\", "\u2028", "क्\u200dष")}},
+            {"क्\u200dष": 1},
+            {"": 2},
+        ),
         ({"enum": [int("7" * 400), {"a": [1, None]}]}, {"a": [1.0, None]}, 7),
         ({"type": "integer", "minimum": 3, "exclusiveMinimum": True}, 4, 3),
         ({"type": "integer", "minimum": 0.5, "multipleOf": 3}, 3, 0),
         ({"type": "string", "format": "date", "minLength": 3}, "2024-01-31", "2024-01-32"),
         ({"not": {}, "type": "string"} | {"not": {"const": 1}}, "x", 1),
     ],
-)  # fmt: skip
+)
 def test_valid_schemas_are_taken(schema: Any, good: object, bad: object) -> None:
     for mode in ("loose", "forgiving"):
         reduced = reduce_schema(schema, mode)  # type: ignore[arg-type]  # the literals above
