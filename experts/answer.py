@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from experts.citations import CitationReader
+from experts.conformance import Schema
 from experts.constraints import tool_offer
 from experts.engine import FinishReason
+from experts.structured import FormReader
 from experts.tool_call import Outcome
 from experts.tool_calls import Piece, ToolCallReader, new_call_id
 from protos import chat_pb2, expert_pb2
@@ -23,12 +25,19 @@ _FINISH = {
 
 
 class AnswerReader:
-    """Reads one answer to `conversation`; None stands for raw text, in which there is nothing to read."""
+    """Reads one answer to `conversation`; None stands for raw text, in which there is nothing to read.
 
-    def __init__(self, conversation: chat_pb2.Conversation | None, *, is_constrained: bool) -> None:
+    `form` is the reduced schema that the whole answer is to follow, if there is one.
+    """
+
+    def __init__(
+        self, conversation: chat_pb2.Conversation | None, *, is_constrained: bool, form: Schema | None = None
+    ) -> None:
         offer = None if conversation is None else tool_offer(conversation, is_constrained=is_constrained)
         self._calls = ToolCallReader(offer, new_call_id) if offer is not None else None
-        documents = conversation.documents if conversation is not None else ()
+        self._form = FormReader(form) if form is not None else None
+        # In JSON, "[1]" is a list: what is to have a form is not searched for citations.
+        documents = conversation.documents if conversation is not None and form is None else ()
         self._citations = CitationReader(documents) if documents else None
 
     def push(self, text: str) -> expert_pb2.GenerateChunk:
@@ -36,7 +45,7 @@ class AnswerReader:
         pieces: Sequence[Piece] = self._calls.push(text) if self._calls else (text,)
         return self._chunk(pieces, is_last=False)
 
-    def close(self, text: str, finish: FinishReason) -> expert_pb2.GenerateChunk:
+    def close(self, text: str, finish: FinishReason, attempts: int = 1) -> expert_pb2.GenerateChunk:
         """Read the last text; return what is left, with a completion that tells how the answer ended."""
         pieces: Sequence[Piece] = (text,)
         if self._calls:
@@ -45,6 +54,8 @@ class AnswerReader:
         chunk.completion.finish_reason = _FINISH[finish]
         if self._calls:
             self._tell_calls(self._calls, finish, chunk.completion)
+        if self._form:
+            chunk.completion.form = self._form.close(finish, attempts)
         if self._citations:
             chunk.completion.annotations.extend(self._citations.annotations)
             chunk.completion.dropped_citations = self._citations.dropped
@@ -52,13 +63,17 @@ class AnswerReader:
 
     def _chunk(self, pieces: Sequence[Piece], *, is_last: bool) -> expert_pb2.GenerateChunk:
         text = "".join(piece for piece in pieces if isinstance(piece, str))
+        if self._form:
+            self._form.push(text)
         if self._citations:
             text = self._citations.push(text) + (self._citations.close() if is_last else "")
         calls = [piece for piece in pieces if not isinstance(piece, str)]
         return expert_pb2.GenerateChunk(text=text, tool_calls=calls)
 
     def _tell_calls(self, calls: ToolCallReader, finish: FinishReason, completion: expert_pb2.Completion) -> None:
-        if calls.made and finish is FinishReason.STOP:
+        if calls.is_cut:
+            completion.finish_reason = chat_pb2.FINISH_REASON_LENGTH
+        elif calls.made and finish is FinishReason.STOP:
             completion.finish_reason = chat_pb2.FINISH_REASON_TOOL_CALLS
         counts = calls.counts
         completion.tool_calls.CopyFrom(

@@ -7,6 +7,7 @@ chunks. Typed errors become a status code and details that begin with a stable s
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
@@ -16,7 +17,9 @@ from typing import Protocol
 import grpc
 
 from experts.answer import AnswerReader
+from experts.attempts import generate_checked
 from experts.catalog import ExpertSpec
+from experts.conformance import Schema
 from experts.constraints import constrained
 from experts.engine import (
     Completion,
@@ -27,6 +30,7 @@ from experts.engine import (
     EngineError,
     GenerationInput,
     InvalidRequest,
+    JsonAnswer,
     QueueFull,
     Sampling,
     TokenDelta,
@@ -91,9 +95,10 @@ class ExpertDeployment:
         """Stream an answer; the last chunk carries the completion."""
         with _errors_as_status(grpc_context):
             generation = self._read(request, grpc_context)
-            reader = _reader(request, generation.sampling)
+            form = _form(generation.sampling)
+            reader = _reader(request, generation.sampling, form)
             # Closing is explicit: a client that goes away while a chunk is being sent must still free its slot.
-            async with aclosing(self._engine.generate(generation)) as items:
+            async with aclosing(self._generate(request, generation, form)) as items:
                 yield expert_pb2.GenerateChunk()  # taken on: silence before it means that there is no replica
                 async for item in items:
                     yield self._chunk(item, reader)
@@ -117,13 +122,22 @@ class ExpertDeployment:
                 structured_output="constraint" in capabilities.sampling,
             )
 
+    def _generate(
+        self, request: expert_pb2.GenerateRequest, generation: GenerationInput, form: Schema | None
+    ) -> AsyncGenerator[TokenDelta | Completion, None]:
+        strict = request.conversation.response_format.strict
+        if form is None or not (request.whole and strict):
+            return self._engine.generate(generation)
+        return generate_checked(self._engine, generation, form)
+
     def _read(self, request: expert_pb2.GenerateRequest, context: CallContext) -> GenerationInput:
         sampling = resolve_sampling(request.sampling, self._spec)
         deadline_s = _deadline(context.invocation_metadata(), time.monotonic())
         match request.WhichOneof("input"):
             case "conversation":
                 turns = render_turns(request.conversation, self._spec.system_prompt)
-                sampling = constrained(sampling, request.conversation, self._engine.capabilities)
+                capabilities = self._engine.capabilities
+                sampling = constrained(sampling, request.conversation, capabilities, request.reduced_schema)
                 return GenerationInput(turns, sampling, deadline_s)
             case "prompt":
                 return GenerationInput(request.prompt, sampling, deadline_s)
@@ -133,7 +147,7 @@ class ExpertDeployment:
     def _chunk(self, item: TokenDelta | Completion, reader: AnswerReader) -> expert_pb2.GenerateChunk:
         if isinstance(item, TokenDelta):
             return _told(reader.push(item.text), item)
-        chunk = _told(reader.close(item.tail.text, item.finish_reason), item.tail)
+        chunk = _told(reader.close(item.tail.text, item.finish_reason, item.attempts), item.tail)
         completion = expert_pb2.Completion(
             usage=chat_pb2.Usage(prompt_tokens=item.prompt_tokens, completion_tokens=item.completion_tokens),
             timings=expert_pb2.EngineTimings(queue_s=item.queue_s, prefill_s=item.prefill_s, decode_s=item.decode_s),
@@ -147,9 +161,15 @@ class ExpertDeployment:
         return expert_pb2.Load(running=load.running, waiting=load.waiting, max_batch_size=load.max_batch_size)
 
 
-def _reader(request: expert_pb2.GenerateRequest, sampling: Sampling) -> AnswerReader:
+def _form(sampling: Sampling) -> Schema | None:
+    """Return what the whole answer is to follow, if it is to be JSON."""
+    constraint = sampling.constraint
+    return json.loads(constraint.schema) if isinstance(constraint, JsonAnswer) else None
+
+
+def _reader(request: expert_pb2.GenerateRequest, sampling: Sampling, form: Schema | None) -> AnswerReader:
     conversation = request.conversation if request.HasField("conversation") else None
-    return AnswerReader(conversation, is_constrained=sampling.constraint is not None)
+    return AnswerReader(conversation, is_constrained=sampling.constraint is not None, form=form)
 
 
 def _told(chunk: expert_pb2.GenerateChunk, delta: TokenDelta) -> expert_pb2.GenerateChunk:

@@ -102,6 +102,15 @@ Constraint = JsonAnswer | ToolAnswer
 
 
 @dataclass(frozen=True, slots=True)
+class Markup:
+    """What stands from `open` to `close` is no words: stop strings do not count there."""
+
+    open: str
+    close: str
+    is_last: bool = False  # the first `close` ends the answer
+
+
+@dataclass(frozen=True, slots=True)
 class Sampling:
     """How tokens are chosen, every default filled in."""
 
@@ -113,6 +122,7 @@ class Sampling:
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
     constraint: Constraint | None = None  # only for engines whose capabilities name it
+    markup: Markup | None = None  # where `stop` does not apply
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +166,7 @@ class Completion:
     prefill_s: float  # from then to the first token
     decode_s: float  # first token to last
     tail: TokenDelta = field(default=TokenDelta("", 0))  # tokens that came with the end
+    attempts: int = 1  # generations that it took (`experts.attempts`)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,22 @@ def read_json(text: str) -> object:
         raise ValueError("nested too deeply") from None
 
 
+def has_twin_keys(text: str) -> bool:
+    """Say whether an object in a JSON text has a key twice: readers differ in which of the two they keep.
+
+    Raises:
+        ValueError: the text is not JSON.
+    """
+    found = False
+
+    def note(pairs: list[tuple[str, object]]) -> None:
+        nonlocal found
+        found = found or len({name for name, _ in pairs}) < len(pairs)
+
+    json.loads(text, object_pairs_hook=note)
+    return found
+
+
 def mend(text: str) -> object:
     """Read what is almost JSON.
 

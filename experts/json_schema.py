@@ -2,50 +2,65 @@
 
 A schema comes from a client and goes into an engine's grammar compiler, which fails inside the step that serves all
 sequences (measured: one unknown type ends OpenVINO GenAI's whole batch), stalls on large ones, and follows cycles. So
-none goes there as it came: `reduce_schema` builds a new one out of what it understands. Called by the gateway to refuse
-early, by `experts.constraints` before decoding, and for `experts.conformance`, which checks a call's arguments.
+none goes there as it came: `reduce_schema` builds a new one out of what it understands. The gateway refuses early with
+it, `experts.constraints` holds answers to it, and `experts.conformance` checks whole answers against it.
+
+A value that follows the schema follows the reduced one. In strict mode the reverse is true as well, because what cannot
+be said in a reduced schema is refused by name; otherwise it is left out. There is one liberty: a part without a type
+that has `properties`, `required` or `additionalProperties` describes an object, as everybody who writes one means.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Final, Literal
+
+from experts.schema_keywords import (
+    SchemaError,
+    is_name,
+    read_bounds,
+    read_lengths,
+    read_values,
+    short,
+)
+from experts.schema_merge import ANYTHING, NOTHING, Merger, MergeTooLarge, TwoFormats, checked, choice, object_parts
+from experts.schema_pointer import resolve
+from experts.string_formats import FORMATS
+
+__all__ = ["Mode", "Schema", "SchemaError", "parse_schema", "reduce_schema", "reduced_text"]
 
 Schema = dict[str, Any]
 Mode = Literal["strict", "loose", "forgiving"]
-"""strict refuses what cannot be enforced; loose leaves it out; forgiving lets anything stand where a part is wrong."""
+"""strict refuses what cannot be held; loose leaves it out; forgiving lets anything stand where a part is wrong."""
 
 MAX_BYTES = 65_536
 MAX_DEPTH = 16
 MAX_NODES = 500
-MAX_PROPERTIES = 64  # of one object: compiling n optional ones takes time that grows with n squared
-MAX_ENUM = 500
+MAX_PROPERTIES = 64  # of one object
 MAX_ENUM_CHARS = 20_000  # of all enumerations together
-MAX_REPEATS = 2_000  # lengths of strings and lists together: 100 take about 30 ms to compile
-MAX_NAME = 200  # characters of a property's name
-MAX_INTEGER = 2**53
 
-_SILENT = frozenset(
+_SILENT: Final = frozenset(
     {"title", "description", "default", "examples", "example", "$schema", "$id", "$comment", "$defs", "definitions"}
-    | {"deprecated", "readOnly", "writeOnly", "strict"}
+    | {"$anchor", "deprecated", "readOnly", "writeOnly", "strict", "contentMediaType", "contentEncoding"}
 )
-_OF_TYPE: dict[str, frozenset[str]] = {
-    "object": frozenset({"properties", "required", "additionalProperties"}),
-    "array": frozenset({"items", "minItems", "maxItems"}),
+_OBJECT: Final = frozenset({"properties", "required", "additionalProperties"})
+_OF_TYPE: Final[dict[str, frozenset[str]]] = {
+    "object": _OBJECT,
+    "array": frozenset({"items", "prefixItems", "additionalItems", "minItems", "maxItems"}),
     "string": frozenset({"minLength", "maxLength", "format"}),
-    "integer": frozenset({"minimum", "maximum"}),
-    "number": frozenset({"minimum", "maximum"}),
+    "number": frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}),
     "boolean": frozenset(),
     "null": frozenset(),
 }
-_LENGTHS = frozenset({"minLength", "maxLength", "minItems", "maxItems"})
-_FORMATS = frozenset({"date", "time", "date-time", "duration", "email", "uuid", "ipv4", "ipv6"})
+_ABOUT_TYPES: Final = frozenset[str]().union(*_OF_TYPE.values())
+_TYPES: Final = (*_OF_TYPE, "integer")
+_CHOICES: Final = ("allOf", "anyOf", "oneOf")
+_KNOWN: Final = _SILENT.union(_ABOUT_TYPES, _CHOICES, ("type", "$ref", "enum", "const"))
 
-
-class SchemaError(ValueError):
-    """A schema cannot be used; the message says where and why, in the client's own names."""
+_Place = tuple[str, int, tuple[str, ...]]
+"""Where a node stands: its path, its depth, and the references that led to it."""
 
 
 def parse_schema(text: str) -> object:
@@ -62,28 +77,30 @@ def parse_schema(text: str) -> object:
         raise SchemaError("the schema is not JSON") from None
 
 
-def reduce_schema(schema: object, mode: Mode) -> Schema:
-    """Reduce a schema: `$ref`s are put in place, what steers nothing is left out.
-
-    The result is `{}` (anything) or has exactly one of `enum`, `anyOf` and `type`, the last with that type's keywords.
+@lru_cache(maxsize=128)
+def reduced_text(text: str, mode: Mode) -> str:
+    """Read and reduce a serialised schema; return it serialised. Clients send the same few again and again.
 
     Raises:
-        SchemaError: it is wrong, cyclic or too large, or (strict) says what cannot be enforced; never when forgiving.
+        SchemaError: as `parse_schema` and `reduce_schema` raise it.
     """
-    return _Reducer(schema, mode).reduce(schema, "#", 0, ())
+    return json.dumps(reduce_schema(parse_schema(text), mode))
 
 
-def without_lengths(schema: Schema) -> Schema:
-    """Leave out the lengths of strings and lists in a reduced schema: with many tools they take minutes to compile."""
-    parts = {name: part for name, part in schema.items() if name not in _LENGTHS}
-    for name in ("items", "additionalProperties"):
-        if isinstance(parts.get(name), dict):
-            parts[name] = without_lengths(parts[name])
-    if "anyOf" in parts:
-        parts["anyOf"] = [without_lengths(part) for part in parts["anyOf"]]
-    if "properties" in parts:
-        parts["properties"] = {name: without_lengths(part) for name, part in parts["properties"].items()}
-    return parts
+def reduce_schema(schema: object, mode: Mode) -> Schema:
+    """Reduce a schema: `$ref`s are put in place, parts beside each other merged, what steers nothing is left out.
+
+    The result is `{}` (anything) or has exactly one of `enum`, `anyOf`, `oneOf`, `not` (with `{}`: nothing, only below
+    the root) and `type`, the last with that type's keywords.
+
+    Raises:
+        SchemaError: it is wrong, cyclic or too large, nothing follows it, or (strict) it says what cannot be held;
+            never when forgiving.
+    """
+    reduced = _Reducer(schema, mode).whole(schema, ("#", 0, ()))
+    if reduced == NOTHING and mode != "forgiving":
+        raise SchemaError("no value follows the schema")
+    return ANYTHING if reduced == NOTHING else reduced
 
 
 def _no_constant(name: str) -> object:
@@ -98,191 +115,178 @@ class _Reducer:
         self._mode = mode
         self._nodes = MAX_NODES
         self._enum_chars = MAX_ENUM_CHARS
-        self._repeats = MAX_REPEATS
+        self._merger = Merger()
+        self._left_out = 0  # what the schema says and the result does not
 
-    def reduce(self, schema: object, at: str, depth: int, open_refs: tuple[str, ...]) -> Schema:
+    def whole(self, schema: object, place: _Place) -> Schema:
+        """Reduce what describes a value on its own; there, properties without a type mean an object."""
+        reduced = self.reduce(schema, place)
+        if not _means_object(schema) or reduced == ANYTHING:
+            return reduced
+        return self._merger.both(reduced, {"type": "object"})
+
+    def reduce(self, schema: object, place: _Place) -> Schema:
         """Reduce one node."""
         try:
-            return self._reduce(schema, at, depth, open_refs)
-        except SchemaError:
-            if self._mode != "forgiving":
-                raise
-            return {}
+            return self._reduce(schema, place)
+        except MergeTooLarge:
+            failure = SchemaError(f"{short(place[0])}: schemas beside each other have too many combinations")
+        except TwoFormats:
+            failure = SchemaError(f"{short(place[0])}: a string cannot have two formats at once")
+        except SchemaError as error:
+            failure = error
+        if self._mode != "forgiving":
+            raise failure
+        self._left_out += 1
+        return ANYTHING
 
-    def _reduce(self, schema: object, at: str, depth: int, open_refs: tuple[str, ...]) -> Schema:
+    def _reduce(self, schema: object, place: _Place) -> Schema:
         self._nodes -= 1
-        if self._nodes < 0 or depth > MAX_DEPTH:
+        if self._nodes < 0 or place[1] > MAX_DEPTH:
             raise SchemaError(f"the schema has more than {MAX_NODES} parts or {MAX_DEPTH} levels")
-        if schema is True:
-            return {}
+        if isinstance(schema, bool):
+            return ANYTHING if schema else NOTHING
         if not isinstance(schema, dict):
-            raise SchemaError(f"{_short(at)} is not a schema")
-        if "$ref" in schema:
-            self._refuse(schema, {"$ref"}, at)
-            return self._follow(schema["$ref"], at, depth, open_refs)
-        if "enum" in schema or "const" in schema:
-            self._refuse(schema, {"enum", "const", "type"}, at)
-            return {"enum": self._values(schema.get("enum", [schema.get("const")]), at)}
-        for keyword in ("anyOf", "oneOf", "allOf"):
-            if keyword in schema:
-                return self._choice(keyword, schema, at, depth, open_refs)
-        return self._typed(schema, at, depth, open_refs)
+            raise SchemaError(f"{short(place[0])} is not a schema")
+        if _is_anything(schema.get("not", False)):
+            return NOTHING
+        self._leave_out(schema, place[0])
+        merged = self._typed(schema, place)
+        for part in self._beside(schema, place):
+            merged = self._merger.both(merged, part)
+        return merged
 
-    def _refuse(self, schema: Mapping[str, Any], known: set[str] | frozenset[str], at: str) -> None:
+    def _leave_out(self, schema: Mapping[str, Any], at: str) -> None:
         """Name what is not known, if that matters."""
-        unknown = next((keyword for keyword in schema if keyword not in known and keyword not in _SILENT), None)
-        if unknown is not None and self._mode == "strict":
-            raise SchemaError(f"{_short(at)}: the keyword {_short(unknown)!r} is not supported here in strict mode")
+        unknown = [keyword for keyword in schema if keyword not in _KNOWN]
+        self._left_out += len(unknown)
+        if unknown and self._mode == "strict":
+            raise SchemaError(f"{short(at)}: the keyword {short(unknown[0])!r} is not supported here in strict mode")
 
-    def _follow(self, ref: object, at: str, depth: int, open_refs: tuple[str, ...]) -> Schema:
+    def _beside(self, schema: Mapping[str, Any], place: _Place) -> list[Schema]:
+        """Reduce what else a node asks for beside its type's keywords."""
+        below = self.reduce if "type" in schema else self.whole
+        parts = [self._follow(schema["$ref"], place, below)] if "$ref" in schema else []
+        if "enum" in schema:
+            parts.append(self._values(schema["enum"], place[0]))
+        if "const" in schema:
+            parts.append(self._values([schema["const"]], place[0]))
+        return parts + [
+            self._choice(keyword, schema[keyword], place, below) for keyword in _CHOICES if keyword in schema
+        ]
+
+    def _follow(self, ref: object, place: _Place, below: Callable[[object, _Place], Schema]) -> Schema:
+        at, depth, open_refs = place
         if not isinstance(ref, str) or not (ref == "#" or ref.startswith("#/")):
-            raise SchemaError(f"{_short(at)}: a $ref must point into the schema itself")
+            raise SchemaError(f"{short(at)}: a $ref must point into the schema itself")
         if ref in open_refs or ref == "#":
-            raise SchemaError(f"{_short(at)}: the schema is cyclic")
-        node = self._root
-        for step in ref[2:].split("/"):
-            name = step.replace("~1", "/").replace("~0", "~")
-            if not isinstance(node, dict) or name not in node:
-                raise SchemaError(f"{_short(at)}: a $ref points nowhere")
-            node = node[name]
-        return self.reduce(node, ref, depth + 1, (*open_refs, ref))
+            raise SchemaError(f"{short(at)}: the schema is cyclic")
+        try:
+            target = resolve(self._root, ref)
+        except LookupError:
+            raise SchemaError(f"{short(at)}: a $ref points nowhere") from None
+        return below(target, (ref, depth + 1, (*open_refs, ref)))
 
-    def _values(self, values: object, at: str) -> list[Any]:
-        if not isinstance(values, list) or not 0 < len(values) <= MAX_ENUM:
-            raise SchemaError(f"{_short(at)}: an enum holds 1 to {MAX_ENUM} values")
-        for value in values:
-            if not isinstance(value, str | int | float | bool | None) or not _is_plain(value):
-                raise SchemaError(f"{_short(at)}: an enum holds text, numbers, true, false and null")
-            self._enum_chars -= len(str(value))
+    def _values(self, values: object, at: str) -> Schema:
+        read, size = read_values(values, at)
+        self._enum_chars -= size
         if self._enum_chars < 0:
-            raise SchemaError(f"{_short(at)}: the schema's enums are longer than {MAX_ENUM_CHARS} characters")
-        return values
+            raise SchemaError(f"{short(at)}: the schema's enums are longer than {MAX_ENUM_CHARS} characters")
+        return {"enum": read}
 
-    def _choice(
-        self, keyword: str, schema: Mapping[str, Any], at: str, depth: int, open_refs: tuple[str, ...]
-    ) -> Schema:
-        """One of several; a lone part of `allOf` counts as well."""
-        self._refuse(schema, {"anyOf", "allOf"}, at)
-        parts = schema[keyword]
+    def _choice(self, keyword: str, parts: object, place: _Place, below: Callable[[object, _Place], Schema]) -> Schema:
+        """All, one or exactly one of several."""
         if not isinstance(parts, list) or not parts:
-            raise SchemaError(f"{_short(at)}: {keyword} holds at least one schema")
-        if keyword == "allOf" and len(parts) > 1:
-            if self._mode == "strict":
-                raise SchemaError(f"{_short(at)}: allOf of several schemas is not supported in strict mode")
-            return {}
-        reduced = [self.reduce(part, f"{at}/{keyword}/{i}", depth + 1, open_refs) for i, part in enumerate(parts)]
-        return reduced[0] if len(reduced) == 1 else {"anyOf": reduced}
+            raise SchemaError(f"{short(place[0])}: {keyword} holds at least one schema")
+        left_out = self._left_out
+        reduced = [below(part, _below(place, f"{keyword}/{i}")) for i, part in enumerate(parts)]
+        if keyword == "allOf":
+            merged = ANYTHING
+            for part in reduced:
+                merged = self._merger.both(merged, part)
+            return merged
+        # Two parts may differ only in what was left out: then both may hold, and "exactly one" would refuse everything.
+        return choice("oneOf" if keyword == "oneOf" and left_out == self._left_out else "anyOf", reduced)
 
-    def _typed(self, schema: Mapping[str, Any], at: str, depth: int, open_refs: tuple[str, ...]) -> Schema:
-        types = schema.get("type", "object" if "properties" in schema else [])
-        types = list(dict.fromkeys(types)) if isinstance(types, list) and all(map(_is_text, types)) else [types]
+    def _typed(self, schema: Mapping[str, Any], place: _Place) -> Schema:
+        """Reduce a node's type and that type's keywords; without a type they bind only values that are of it."""
+        named = schema.get("type")
+        if named is None:
+            if not _ABOUT_TYPES & schema.keys():
+                return ANYTHING
+            named = list(_OF_TYPE)
+        types = list(dict.fromkeys(named)) if isinstance(named, list) and all(map(_is_text, named)) else [named]
         if not types:
-            self._refuse(schema, {"type"}, at)
-            return {}
-        if not all(_is_text(name) and name in _OF_TYPE for name in types):
-            raise SchemaError(f"{_short(at)}: a type is one of {', '.join(_OF_TYPE)}")
-        self._refuse(schema, frozenset({"type"}).union(*(_OF_TYPE[name] for name in types)), at)
-        each = [self._of_type(name, schema, at, depth, open_refs) for name in types]
-        return each[0] if len(each) == 1 else {"anyOf": each}
+            raise SchemaError(f"{short(place[0])}: a type is one of {', '.join(_TYPES)}")
+        if not all(_is_text(name) and name in _TYPES for name in types):
+            raise SchemaError(f"{short(place[0])}: a type is one of {', '.join(_TYPES)}")
+        return choice("anyOf", [checked(self._of_type(name, schema, place)) for name in types])
 
-    def _of_type(self, name: str, schema: Mapping[str, Any], at: str, depth: int, open_refs: tuple[str, ...]) -> Schema:
+    def _of_type(self, name: str, schema: Mapping[str, Any], place: _Place) -> Schema:
         match name:
             case "object":
-                return self._object(schema, at, depth, open_refs)
+                return {"type": name} | self._object(schema, place)
             case "array":
-                items = self.reduce(schema.get("items", True), f"{at}/items", depth + 1, open_refs)
-                return {"type": name, "items": items} | self._repeated(schema, "minItems", "maxItems", at)
+                return {"type": name} | self._array(schema, place)
             case "string":
-                sized = self._repeated(schema, "minLength", "maxLength", at)
-                return {"type": name} | (sized or self._format(schema, at))
-            case "integer":
-                return {"type": name} | _range(schema, "minimum", "maximum", at, -MAX_INTEGER, MAX_INTEGER)
-            case "number":
-                return {"type": name} | _bounds(schema, at)
+                lengths = read_lengths(schema, "minLength", "maxLength", place[0])
+                return {"type": name} | lengths | self._format(schema, place[0])
+            case "integer" | "number":
+                return {"type": name} | read_bounds(schema, place[0])
             case _:
                 return {"type": name}
 
-    def _object(self, schema: Mapping[str, Any], at: str, depth: int, open_refs: tuple[str, ...]) -> Schema:
+    def _object(self, schema: Mapping[str, Any], place: _Place) -> Schema:
         properties, required = schema.get("properties", {}), schema.get("required", [])
-        extra = schema.get("additionalProperties", True)
         if not isinstance(properties, dict) or not isinstance(required, list) or not all(map(_is_text, required)):
-            raise SchemaError(f"{_short(at)}: properties is an object of schemas, required a list of names")
-        named = {**properties, **{name: True for name in required if name not in properties}}
-        if len(named) > MAX_PROPERTIES or not all(map(_is_plain_name, named)):
-            raise SchemaError(f"{_short(at)}: an object has at most {MAX_PROPERTIES} properties, with plain names")
-        reduced: Schema = {"type": "object"}
-        if named:
-            reduced["properties"] = {
-                name: self.reduce(part, f"{at}/properties/{name}", depth + 1, open_refs) for name, part in named.items()
-            }
-            reduced["required"] = list(dict.fromkeys(required))
-        if extra is not True:
-            is_closed = extra is False
-            reduced["additionalProperties"] = (
-                False if is_closed else self.reduce(extra, f"{at}/additionalProperties", depth + 1, open_refs)
-            )
-        return reduced
+            raise SchemaError(f"{short(place[0])}: properties is an object of schemas, required a list of names")
+        # What `patternProperties` lets in must not be kept out, even where it is not understood.
+        extra = True if "patternProperties" in schema else schema.get("additionalProperties", True)
+        named = {**properties, **{name: extra for name in required if name not in properties}}
+        if len(named) > MAX_PROPERTIES or not all(map(is_name, named)):
+            raise SchemaError(f"{short(place[0])}: an object has at most {MAX_PROPERTIES} properties, with short names")
+        reduced = {name: self.whole(part, _below(place, f"properties/{name}")) for name, part in named.items()}
+        rest = self.whole(extra, _below(place, "additionalProperties"))
+        return object_parts(reduced, list(dict.fromkeys(required)), rest)
 
-    def _repeated(self, schema: Mapping[str, Any], low: str, high: str, at: str) -> Schema:
-        found = _range(schema, low, high, at, 0, MAX_INTEGER)
-        self._repeats -= max(found.values(), default=0)
-        if self._repeats >= 0:
-            return found
-        if self._mode == "strict":
-            raise SchemaError(f"{_short(at)}: the schema's lengths together are above {MAX_REPEATS}")
-        return {}
+    def _array(self, schema: Mapping[str, Any], place: _Place) -> Schema:
+        items, first = schema.get("items", True), schema.get("prefixItems", [])
+        if isinstance(items, list):  # a list is what `prefixItems` was called before draft 2020-12
+            items, first = schema.get("additionalItems", True), items
+        if not isinstance(first, list):
+            raise SchemaError(f"{short(place[0])}: prefixItems is a list of schemas")
+        lengths = read_lengths(schema, "minItems", "maxItems", place[0])
+        parts: Schema = {"items": self.whole(items, _below(place, "items"))}
+        if first:
+            parts["prefixItems"] = [self.whole(part, _below(place, f"prefixItems/{i}")) for i, part in enumerate(first)]
+        return parts | lengths
 
     def _format(self, schema: Mapping[str, Any], at: str) -> Schema:
         name = schema.get("format")
-        if name is None or (isinstance(name, str) and name in _FORMATS):
+        if name is None or (isinstance(name, str) and name in FORMATS):
             return {} if name is None else {"format": name}
         if self._mode == "strict":
-            raise SchemaError(f"{_short(at)}: a format is one of {', '.join(sorted(_FORMATS))}")
+            raise SchemaError(f"{short(at)}: a format is one of {', '.join(sorted(FORMATS))}")
+        self._left_out += 1
         return {}
 
 
-def _range(schema: Mapping[str, Any], low: str, high: str, at: str, lowest: int, highest: int) -> Schema:
-    """Read a pair of whole numbers."""
-    found = {name: schema[name] for name in (low, high) if schema.get(name) is not None}
-    for name, value in found.items():
-        is_whole = isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1
-        if not is_whole or not lowest <= value <= highest:
-            raise SchemaError(f"{_short(at)}: {name} is a whole number from {lowest} to {highest}")
-    return _ordered({name: int(value) for name, value in found.items()}, low, high, at)
+def _below(place: _Place, step: str) -> _Place:
+    at, depth, open_refs = place
+    return f"{at}/{step}", depth + 1, open_refs
 
 
-def _bounds(schema: Mapping[str, Any], at: str) -> Schema:
-    """Read minimum and maximum of a number."""
-    found = {name: schema[name] for name in ("minimum", "maximum") if schema.get(name) is not None}
-    for name, value in found.items():
-        if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= MAX_INTEGER:
-            raise SchemaError(f"{_short(at)}: {name} is a number of at most {MAX_INTEGER}")
-    return _ordered(found, "minimum", "maximum", at)
+def _means_object(schema: object) -> bool:
+    """Say whether a node has an object's keywords and no word of what type it is."""
+    if not isinstance(schema, dict) or {"type", "enum", "const"} & schema.keys():
+        return False
+    parts = schema.get("allOf")
+    return bool(_OBJECT & schema.keys()) or (isinstance(parts, list) and any(map(_means_object, parts)))
 
 
-def _ordered(found: Schema, low: str, high: str, at: str) -> Schema:
-    if low in found and high in found and found[low] > found[high]:
-        raise SchemaError(f"{_short(at)}: {low} is above {high}")
-    return found
+def _is_anything(schema: object) -> bool:
+    return schema is True or schema == ANYTHING
 
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
-
-
-def _is_plain(value: object) -> bool:
-    """Whether a compiler reads it as we do: a finite number within range, or text of printable characters."""
-    if isinstance(value, str):
-        return value.isprintable()
-    return not isinstance(value, int | float) or (math.isfinite(value) and abs(value) <= MAX_INTEGER)
-
-
-def _is_plain_name(name: str) -> bool:
-    """Whether it is short, printable and without quotes and backslashes, which OpenVINO GenAI 2026.4 stumbles over."""
-    return 0 < len(name) <= MAX_NAME and name.isprintable() and not set('"\\') & set(name)
-
-
-def _short(text: str) -> str:
-    """Keep an error's message short, whatever the client calls its properties."""
-    printable = "".join(c if c.isprintable() else "?" for c in text[:80])
-    return printable if len(text) <= 80 else f"{printable}..."

@@ -1,13 +1,17 @@
 """Stop strings across token borders: text leaves as soon as it cannot be the beginning of one, and none ever leaks.
 
 Each stop string is followed by a Knuth-Morris-Pratt automaton, so a character costs the same however long the strings
-are, and the result does not depend on how the text was cut into tokens. Used by every engine, one `StopMatcher` a
-sequence.
+are, and the result does not depend on how the text was cut into tokens. Used by every engine, one matcher a sequence.
+Stop strings are for words: where tool calls may come, `WordStops` looks for them outside the calls alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
+
+from experts.engine import Markup
+from experts.json_repair import JsonScanner
 
 
 class _Follower:
@@ -73,3 +77,75 @@ class StopMatcher:
         border = len(text) - tail
         self._held = text[border:] if keep else ""
         return text[:border]
+
+
+class WordStops:
+    """A `StopMatcher` for the words of a text with markup in it: what stands there, and blanks behind it, are none."""
+
+    def __init__(self, stops: Sequence[str], markup: Markup) -> None:
+        self._stops = stops
+        self._markup = markup
+        self._words = StopMatcher(stops)
+        self._begun = ""  # may become the opening mark
+        self._scanner: JsonScanner | None = None  # inside the marks
+        self._inside = ""  # its last characters
+        self._is_behind = False  # nothing but blanks since the closing mark
+        self.stopped = False
+
+    def push(self, text: str) -> str:
+        """Return what may leave now; see `StopMatcher.push`."""
+        out = ""
+        for character in text:
+            if self.stopped:
+                break
+            out += self._word(character) if self._scanner is None else self._mark(character, self._scanner)
+        return out
+
+    def flush(self) -> str:
+        """Return what was held back; called when the sequence has ended for another reason."""
+        begun, self._begun = self._begun, ""
+        out = self._words.push(begun)
+        self.stopped = self.stopped or self._words.stopped
+        return out + self._words.flush()
+
+    def _word(self, character: str) -> str:
+        if self._is_behind and character.isspace():
+            return character
+        self._is_behind = False
+        self._begun += character
+        out = ""
+        while not self._markup.open.startswith(self._begun):
+            out += self._words.push(self._begun[0])
+            self._begun = self._begun[1:]
+            if self._words.stopped:
+                self.stopped = True
+                return out
+        if self._begun != self._markup.open:
+            return out
+        out += self._words.flush() + self._begun
+        self._begun, self._words, self._scanner, self._inside = "", StopMatcher(self._stops), JsonScanner(), ""
+        return out
+
+    def _mark(self, character: str, scanner: JsonScanner) -> str:
+        scanner.push(character)
+        self._inside = (self._inside + character)[-len(self._markup.close) :]
+        if self._inside == self._markup.close and not scanner.in_string:
+            self._scanner, self._is_behind, self.stopped = None, True, self._markup.is_last
+        return character
+
+
+class Matcher(Protocol):
+    """What a sequence sends its text through."""
+
+    stopped: bool
+
+    def push(self, text: str) -> str:
+        """Return what may leave now."""
+
+    def flush(self) -> str:
+        """Return what was held back."""
+
+
+def stop_matcher(stops: Sequence[str], markup: Markup | None) -> Matcher:
+    """Make the matcher of one sequence."""
+    return StopMatcher(stops) if markup is None else WordStops(stops, markup)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from experts.conformance import conforms
-from experts.json_repair import mend, read_json
+from experts.json_repair import has_twin_keys, mend, read_json
 from experts.json_schema import Schema
 
 
@@ -55,7 +55,7 @@ def read_call(body: str, schemas: Mapping[str, Schema], *, may_mend: bool) -> tu
     if name is None or arguments is None or not (may_mend or name == value["name"]):
         return Outcome.TEXT, None
     call = Call(name, serialise(arguments))
-    if not conforms(arguments, schemas[name]):
+    if not conforms(arguments, schemas[name]) or (not was_mended and has_twin_keys(body)):
         return Outcome.INVALID_ARGUMENTS, call
     is_as_written = not was_mended and name == value["name"] and arguments is value.get("arguments")
     return (Outcome.OK if is_as_written else Outcome.REPAIRED), call

@@ -58,6 +58,7 @@ class ToolCallReader:
     Attributes:
         counts: what became of the calls that the model began.
         made: calls returned.
+        is_cut: the text ended inside the arguments of a call that has begun to leave.
     """
 
     def __init__(self, offer: ToolOffer, new_id: Callable[[], str]) -> None:
@@ -73,6 +74,7 @@ class ToolCallReader:
         self._out: list[Piece] = []
         self.counts: Counter[Outcome] = Counter()
         self.made = 0
+        self.is_cut = False
 
     def push(self, text: str) -> list[Piece]:
         """Take more text; return what is certain."""
@@ -84,16 +86,17 @@ class ToolCallReader:
 
         Args:
             is_cut: it ended for want of tokens: an unfinished call is not mended, for nobody knows what it lacks. It
-                is returned as words, or left out where it comes after whole calls.
+                is left out, and so is what has been written of its tag: markup is no part of an answer.
         """
         pieces: list[Piece] = []
-        if is_cut and self.made:
+        if is_cut:
             self._drop_unfinished()
         while self._state is _State.CALL:
             end = self._text.find(CLOSE)
             self._end_call(end if end >= 0 else len(self._text), may_mend=not is_cut)
             pieces += self._read()
         if self._state is _State.ARGUMENTS:
+            self.is_cut = True
             self.counts[Outcome.INVALID_ARGUMENTS] += 1
         elif self._state is _State.WORDS and (self._text.strip() or not self.made):
             self._say(self._text)
@@ -107,7 +110,8 @@ class ToolCallReader:
             self._text = ""
             self._enter(_State.WORDS)
         elif self._state is _State.WORDS:
-            self._text = self._text[: len(self._text) - _begun(self._text, OPEN)]
+            begun = _begun(self._text, OPEN)
+            self._text = self._text[: len(self._text) - (begun if begun > 1 else 0)]  # "<" alone may be a word
 
     def _read(self) -> list[Piece]:
         """Go from state to state until more text is needed."""

@@ -69,6 +69,36 @@ FINISH_REASON_TOOL_CALLS: FinishReason.ValueType  # 3
 """the answer is one or more tool calls"""
 Global___FinishReason: _TypeAlias = FinishReason  # noqa: Y015
 
+class _FormOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FormOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FormOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FORM_OUTCOME_UNSPECIFIED: _FormOutcome.ValueType  # 0
+    """no form was asked for"""
+    FORM_OUTCOME_OK: _FormOutcome.ValueType  # 1
+    FORM_OUTCOME_SECOND_ATTEMPT: _FormOutcome.ValueType  # 2
+    """yes, after a first attempt that had it not and that nobody has read"""
+    FORM_OUTCOME_INVALID: _FormOutcome.ValueType  # 3
+    """no; with `strict`, the gateway returns an error in its place"""
+    FORM_OUTCOME_CUT: _FormOutcome.ValueType  # 4
+    """max_tokens ended it before it was whole"""
+
+class FormOutcome(_FormOutcome, metaclass=_FormOutcomeEnumTypeWrapper):
+    """Whether an answer has the form that its ResponseFormat asks for; checked when it is whole."""
+
+FORM_OUTCOME_UNSPECIFIED: FormOutcome.ValueType  # 0
+"""no form was asked for"""
+FORM_OUTCOME_OK: FormOutcome.ValueType  # 1
+FORM_OUTCOME_SECOND_ATTEMPT: FormOutcome.ValueType  # 2
+"""yes, after a first attempt that had it not and that nobody has read"""
+FORM_OUTCOME_INVALID: FormOutcome.ValueType  # 3
+"""no; with `strict`, the gateway returns an error in its place"""
+FORM_OUTCOME_CUT: FormOutcome.ValueType  # 4
+"""max_tokens ended it before it was whole"""
+Global___FormOutcome: _TypeAlias = FormOutcome  # noqa: Y015
+
 @_typing.final
 class ToolCall(_message.Message):
     """One call of a tool, as an assistant message carries it."""
@@ -355,7 +385,7 @@ class ResponseFormat(_message.Message):
     schema_json: _builtins.str
     """with TYPE_JSON_SCHEMA: a JSON Schema, serialised; at most 65,536 bytes"""
     strict: _builtins.bool
-    """refuse a schema with keywords that decoding cannot enforce; otherwise they are ignored"""
+    """refuse a schema with keywords that an answer cannot be held to, and never return an answer that breaks it"""
     def __init__(
         self,
         *,

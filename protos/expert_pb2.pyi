@@ -29,10 +29,16 @@ class GenerateRequest(_message.Message):
     PROMPT_FIELD_NUMBER: _builtins.int
     SAMPLING_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    WHOLE_FIELD_NUMBER: _builtins.int
+    REDUCED_SCHEMA_FIELD_NUMBER: _builtins.int
     prompt: _builtins.str
     """raw text to continue, no template"""
     request_id: _builtins.str
     """the gateway's id, for logs; 1..128 characters"""
+    whole: _builtins.bool
+    """nobody reads the answer before its end: one that breaks its strict form may be made once more"""
+    reduced_schema: _builtins.str
+    """response_format.schema_json as experts.json_schema reduces it; empty = the replica reduces it"""
     @_builtins.property
     def conversation(self) -> _chat_pb2.Conversation:
         """the expert applies its system prompt and chat template"""
@@ -46,10 +52,12 @@ class GenerateRequest(_message.Message):
         prompt: _builtins.str = ...,
         sampling: _chat_pb2.Sampling | None = ...,
         request_id: _builtins.str = ...,
+        whole: _builtins.bool = ...,
+        reduced_schema: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "input", b"input", "prompt", b"prompt", "sampling", b"sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "input", b"input", "prompt", b"prompt", "request_id", b"request_id", "sampling", b"sampling"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "input", b"input", "prompt", b"prompt", "reduced_schema", b"reduced_schema", "request_id", b"request_id", "sampling", b"sampling", "whole", b"whole"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_input: _TypeAlias = _typing.Literal["conversation", "prompt"]  # noqa: Y015
     _WhichOneofArgType_input: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
@@ -112,9 +120,12 @@ class Completion(_message.Message):
     ANNOTATIONS_FIELD_NUMBER: _builtins.int
     TOOL_CALLS_FIELD_NUMBER: _builtins.int
     DROPPED_CITATIONS_FIELD_NUMBER: _builtins.int
+    FORM_FIELD_NUMBER: _builtins.int
     finish_reason: _chat_pb2.FinishReason.ValueType
     dropped_citations: _builtins.int
     """[n] that named no document, taken out of the text"""
+    form: _chat_pb2.FormOutcome.ValueType
+    """only with a response_format"""
     @_builtins.property
     def usage(self) -> _chat_pb2.Usage: ...
     @_builtins.property
@@ -139,10 +150,11 @@ class Completion(_message.Message):
         annotations: _abc.Iterable[_chat_pb2.Annotation] | None = ...,
         tool_calls: Global___ToolCallCounts | None = ...,
         dropped_citations: _builtins.int = ...,
+        form: _chat_pb2.FormOutcome.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load", "timings", b"timings", "tool_calls", b"tool_calls", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "dropped_citations", b"dropped_citations", "finish_reason", b"finish_reason", "load", b"load", "timings", b"timings", "tool_calls", b"tool_calls", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "dropped_citations", b"dropped_citations", "finish_reason", b"finish_reason", "form", b"form", "load", b"load", "timings", b"timings", "tool_calls", b"tool_calls", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

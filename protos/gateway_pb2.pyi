@@ -241,6 +241,7 @@ class Summary(_message.Message):
     TTFT_S_FIELD_NUMBER: _builtins.int
     OVERHEAD_MS_FIELD_NUMBER: _builtins.int
     ANNOTATIONS_FIELD_NUMBER: _builtins.int
+    FORM_FIELD_NUMBER: _builtins.int
     finish_reason: _chat_pb2.FinishReason.ValueType
     cost_usd: _builtins.float
     """USD at the catalogue's prices"""
@@ -248,6 +249,8 @@ class Summary(_message.Message):
     """seconds: request received -> first token handed to the stream; gateway's clock"""
     overhead_ms: _builtins.float
     """milliseconds the gateway itself spent before dispatch"""
+    form: _chat_pb2.FormOutcome.ValueType
+    """only with a response_format"""
     @_builtins.property
     def usage(self) -> _chat_pb2.Usage: ...
     @_builtins.property
@@ -263,10 +266,11 @@ class Summary(_message.Message):
         ttft_s: _builtins.float = ...,
         overhead_ms: _builtins.float = ...,
         annotations: _abc.Iterable[_chat_pb2.Annotation] | None = ...,
+        form: _chat_pb2.FormOutcome.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "cost_usd", b"cost_usd", "finish_reason", b"finish_reason", "overhead_ms", b"overhead_ms", "ttft_s", b"ttft_s", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "cost_usd", b"cost_usd", "finish_reason", b"finish_reason", "form", b"form", "overhead_ms", b"overhead_ms", "ttft_s", b"ttft_s", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -279,7 +279,10 @@ def _most_at_once(expert: ExpertSpec) -> int:
 def _generate_request(request: ChatRequest) -> pb.GenerateRequest:
     if isinstance(request.input, str):
         return pb.GenerateRequest(prompt=request.input, sampling=request.sampling, request_id=request.request_id)
-    return pb.GenerateRequest(conversation=request.input, sampling=request.sampling, request_id=request.request_id)
+    message = pb.GenerateRequest(conversation=request.input, sampling=request.sampling, request_id=request.request_id)
+    if request.needs_structure:
+        message.whole, message.reduced_schema = not request.is_stream, request.reduced_schema
+    return message
 
 
 def _candidates(decision: RouteDecision) -> list[str]:

@@ -24,6 +24,7 @@ translates. Messages reach the client: they never hold a prompt, an address or a
     ├── StorageUnavailable        feedback could not be written
     ├── ExpertFailed              an expert broke after its first token
     │   └── ExpertStalled         it stopped sending
+    ├── AnswerInvalid             an answer breaks the strict form that was asked for
     ├── ShuttingDown              the gateway is on its way out
     └── InternalError             our fault
 """
@@ -218,6 +219,14 @@ class ExpertStalled(ExpertFailed):
 
     http_status = 504
     code = "expert_stalled"
+
+
+class AnswerInvalid(MoegateError):
+    """The whole answer breaks the strict form that was asked for; what was streamed of it is not to be used."""
+
+    http_status = 502
+    grpc_status = StatusCode.ABORTED
+    code = "answer_invalid"
 
 
 class ShuttingDown(MoegateError):

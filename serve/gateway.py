@@ -23,6 +23,7 @@ from serve.candidates import Candidates
 from serve.drain import Drain
 from serve.errors import InvalidRequest, UnknownModel
 from serve.expert_stream import ExpertStream
+from serve.forms import check_form
 from serve.health import HealthMonitor
 from serve.losses import Follower
 from serve.request import ChatRequest, validate
@@ -76,6 +77,7 @@ class Answer:
         Raises:
             ExpertFailed: the expert broke; the answer is incomplete.
             DeadlineExceeded: the deadline passed; likewise.
+            AnswerInvalid: it is complete, and breaks the strict form that was asked for.
         """
         return self._steps.present(self._read(), self._request, self._record)
 
@@ -91,6 +93,8 @@ class Answer:
         cost_usd = self._record.completed(chunk.completion)
         self.end = End(chunk.completion, cost_usd, self._record.ttft_s)
         await self._allowance.settle()
+        if chunk.completion.form:
+            check_form(self._request.response_format, chunk.completion)
 
 
 @dataclass(frozen=True, slots=True)

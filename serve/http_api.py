@@ -26,6 +26,7 @@ from serve.asgi import (
     text_header,
 )
 from serve.errors import InternalError, InvalidRequest, MoegateError
+from serve.forms import FORM_NAMES
 from serve.gateway import Answer, Gateway
 from serve.logs import log_fault
 from serve.openai_response import Dialect, Envelope, Frames
@@ -124,6 +125,8 @@ async def _collect(reply: Reply, answer: Answer, envelope: Envelope, *, has_docu
     """Send the answer whole: the same stream, gathered."""
     whole = await gather(answer, has_documents=has_documents)
     headers = [JSON, *_routing_headers(answer), (b"x-moegate-cost-usd", f"{answer.end.cost_usd:.12f}".encode())]
+    if form := FORM_NAMES.get(answer.end.completion.form):
+        headers.append((b"x-moegate-form", form.encode()))
     await reply.whole(200, headers, envelope.whole(whole, answer.end.completion, answer.end.cost_usd))
 
 

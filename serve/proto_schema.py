@@ -39,6 +39,7 @@ def summary_message(answer: Answer) -> pb.Summary:
         ttft_s=end.ttft_s,
         overhead_ms=answer.overhead_s * 1e3,
         annotations=end.completion.annotations,
+        form=end.completion.form,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import orjson
 
-from experts.json_schema import SchemaError, parse_schema, reduce_schema
+from experts.json_schema import SchemaError, reduced_text
 from protos import chat_pb2 as chat
 from serve.errors import InvalidRequest, UnsupportedParameter
 from serve.fair_queue import Priority
@@ -79,12 +79,27 @@ class ChatRequest:
     @property
     def needs_structure(self) -> bool:
         """Whether the answer has a form that not every engine can keep to."""
-        return not isinstance(self.input, str) and self.input.response_format.type != chat.ResponseFormat.TYPE_TEXT
+        return self.response_format.type != chat.ResponseFormat.TYPE_TEXT
 
     @property
     def pinned(self) -> str | None:
         """The expert the caller named, if any."""
         return None if self.model in AUTO else self.model
+
+    @property
+    def response_format(self) -> chat.ResponseFormat:
+        """The form that the answer is to have; text where none is asked for."""
+        return chat.ResponseFormat() if isinstance(self.input, str) else self.input.response_format
+
+    @property
+    def reduced_schema(self) -> str:
+        """The form's schema as the expert is to keep to it, serialised; empty where there is none."""
+        wanted = self.response_format
+        return _reduced(wanted) if wanted.type == chat.ResponseFormat.TYPE_JSON_SCHEMA else ""
+
+
+def _reduced(wanted: chat.ResponseFormat) -> str:
+    return reduced_text(wanted.schema_json, "strict" if wanted.strict else "loose")
 
 
 PRIORITY_HEADER: Final = "x-moegate-priority"
@@ -177,7 +192,7 @@ def _check_response_format(conversation: chat.Conversation) -> None:
         raise UnsupportedParameter("'response_format' cannot be combined with tools", param="response_format")
     if wanted.type == chat.ResponseFormat.TYPE_JSON_SCHEMA:
         try:
-            reduce_schema(parse_schema(wanted.schema_json), "strict" if wanted.strict else "loose")
+            _reduced(wanted)
         except SchemaError as error:
             raise InvalidRequest(f"'response_format': {error}", param="response_format") from None
 

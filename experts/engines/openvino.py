@@ -82,7 +82,7 @@ class OpenVINOPipeline:
         tokens = ov.Tensor(np.array([prompt], dtype=np.int64))
         try:
             return OpenVINOHandle(self._pipeline.add_request(sequence, tokens, self._configure(sampling)))
-        except RuntimeError:
+        except (RuntimeError, LookupError, TypeError, ValueError, RecursionError):  # a schema that nobody has reduced
             raise InvalidRequest("the engine refuses these sampling settings") from None
 
     def step(self) -> None:

@@ -1,16 +1,18 @@
 """A constraint in OpenVINO GenAI's words: what its sampler lets a sequence say, token by token (XGrammar underneath).
 
 Used by `experts.engines.openvino` alone. A grammar that does not compile fails inside the step that serves every
-sequence, and the pipeline cannot be used afterwards (measured with 2026.4); schemas come from `experts.json_schema`,
-which lets nothing through that was found not to compile, or to take more than a moment.
+sequence, and the pipeline cannot be used afterwards (measured with 2026.4); `experts.json_grammar` writes every grammar
+itself, out of schemas that `experts.json_schema` has reduced.
 """
 
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from experts.engine import Constraint, JsonAnswer, ToolAnswer
+from experts.json_grammar import grammar_of
 from experts.tool_calls import CLOSE, OPEN
 
 
@@ -18,8 +20,13 @@ def structured_output(genai: Any, constraint: Constraint) -> Any:  # noqa: ANN40
     """Build the library's configuration."""
     kind = genai.StructuredOutputConfig
     if isinstance(constraint, JsonAnswer):
-        return kind(json_schema=constraint.schema)
+        return kind(grammar=_grammar(constraint.schema))
     return kind(structural_tags_config=_calls(kind, constraint))
+
+
+@lru_cache(maxsize=128)
+def _grammar(schema: str) -> str:
+    return grammar_of(json.loads(schema))
 
 
 def _calls(kind: Any, answer: ToolAnswer) -> Any:  # noqa: ANN401  # likewise
@@ -27,7 +34,7 @@ def _calls(kind: Any, answer: ToolAnswer) -> Any:  # noqa: ANN401  # likewise
     tags = [
         kind.Tag(
             begin=f'{OPEN}{{"name": {json.dumps(name)}, "arguments": ',
-            content=kind.JSONSchema(schema),
+            content=kind.EBNF(_grammar(schema)),
             end=f"}}{CLOSE}",
         )
         for name, schema in answer.tools

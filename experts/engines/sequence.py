@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from experts.detokenizer import Detokenizer
 from experts.engine import Completion, FinishReason, Sampling, TokenDelta
-from experts.stop_strings import StopMatcher
+from experts.stop_strings import stop_matcher
 
 
 class Sequence:
@@ -25,7 +25,7 @@ class Sequence:
         self.sampling = sampling
         self.deadline_s = deadline_s
         self._detokenizer = detokenizer
-        self._stops = StopMatcher(sampling.stop)
+        self._stops = stop_matcher(sampling.stop, sampling.markup)
         self._arrived_s = self._started_s = self._first_token_s = self._last_token_s = arrived_s
         self._completion_tokens = 0
         self._silent_tokens = 0  # made since text last left

@@ -64,6 +64,9 @@ class RequestMetrics:
             add.counter("stream_errors", "Answers that broke after their first token, by error code", "expert", "code")
         )
         self.tool_calls = add.counter("tool_calls", "Tool calls that the model began, by outcome", "expert", "outcome")
+        self.structured_answers = add.counter(
+            "structured_answers", "Answers that were to have a form (response_format), by outcome", "expert", "outcome"
+        )
         self.dropped_citations = add.counter(
             "dropped_citations", "Citations [n] that named no document, taken out of the answer", "expert"
         )

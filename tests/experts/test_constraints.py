@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from experts.constraints import MAX_TOOLS_CHARS, constrained, tool_offer
-from experts.engine import Capabilities, InvalidRequest, JsonAnswer, Sampling, ToolAnswer, UnsupportedFormat
+from experts.engine import Capabilities, InvalidRequest, JsonAnswer, Markup, Sampling, ToolAnswer, UnsupportedFormat
+from experts.tool_calls import CLOSE, OPEN
 from protos.chat_pb2 import ROLE_USER, Conversation, Message, ResponseFormat, Tool, ToolChoice
 
 ABLE = Capabilities(4, 64, frozenset({"constraint"}))
@@ -30,7 +32,7 @@ def held_to(conversation: Conversation, capabilities: Capabilities = ABLE) -> ob
 def test_anything_goes() -> None:
     assert constrained(PLAIN, ask(), ABLE) == PLAIN
     assert constrained(PLAIN, ask(tools=[NOW], tool_choice=ToolChoice(mode=ToolChoice.MODE_NONE)), ABLE) == PLAIN
-    assert constrained(PLAIN, ask(tools=[NOW]), UNABLE) == PLAIN
+    assert constrained(PLAIN, ask(tools=[NOW]), UNABLE) == replace(PLAIN, markup=Markup(OPEN, CLOSE))
 
 
 def test_a_response_format() -> None:
@@ -73,7 +75,72 @@ def test_tools() -> None:
 
 def test_at_most_one_call_without_a_grammar_ends_at_the_tag() -> None:
     sampling = constrained(PLAIN, ask(tools=[NOW], parallel_tool_calls=False), UNABLE)
-    assert (sampling.stop, sampling.constraint) == (("END", "</tool_call>"), None)
+    assert (sampling.stop, sampling.constraint) == (("END",), None)
+    assert sampling.markup == Markup(OPEN, CLOSE, is_last=True)
+
+
+@pytest.mark.parametrize(
+    "conversation",
+    [
+        ask(response_format=ResponseFormat(type=ResponseFormat.TYPE_JSON_OBJECT)),
+        ask(tools=[NOW], tool_choice=ToolChoice(mode=ToolChoice.MODE_REQUIRED)),
+        ask(tools=[NOW], tool_choice=ToolChoice(mode=ToolChoice.MODE_NAMED, name="now")),
+    ],
+)
+def test_stop_strings_do_not_count_where_there_are_no_words(conversation: Conversation) -> None:
+    assert constrained(PLAIN, conversation, ABLE).stop == ()
+
+
+def test_the_gateways_reduction_is_taken_as_it_is() -> None:
+    wanted = ResponseFormat(type=ResponseFormat.TYPE_JSON_SCHEMA, schema_json=json.dumps(CITY))
+    sampling = constrained(PLAIN, ask(response_format=wanted), ABLE, '{"type": "null"}')
+    assert sampling.constraint == JsonAnswer('{"type": "null"}')
+
+
+ANY, NONE = {"type": "object"}, {"type": "object", "additionalProperties": False}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reduced"),
+    [
+        (None, NONE),
+        ({}, NONE),
+        ({"type": "object", "properties": {}}, NONE),
+        ({"type": "object", "properties": {}, "required": []}, NONE),
+        ({"type": "object", "properties": {}, "title": "no arguments", "$schema": "x"}, NONE),
+        ({"type": "object", "properties": {}, "additionalProperties": False}, NONE),
+        ({"type": "object"}, ANY),
+        ({"type": "object", "description": "anything"}, ANY),
+        ({"type": "object", "additionalProperties": True}, ANY),
+        ({"type": "object", "properties": {}, "additionalProperties": True}, ANY),
+        (
+            {"type": "object", "properties": {}, "additionalProperties": {"type": "null"}},
+            {**ANY, "additionalProperties": {"type": "null"}},
+        ),
+        (
+            {"type": "object", "properties": {"a\u00a0b": {"type": "null"}}},
+            {**ANY, "properties": {"a\u00a0b": {"type": "null"}}, "required": []},
+        ),
+        ({"$ref": "#/$defs/x", "$defs": {"x": NONE}}, NONE),
+    ],
+)
+def test_what_the_arguments_of_a_tool_may_be(parameters: object, reduced: object) -> None:
+    tool = Tool(name="t", parameters_json="" if parameters is None else json.dumps(parameters))
+    offer = tool_offer(ask(tools=[tool]), is_constrained=False)
+    assert offer is not None
+    assert offer.schemas == {"t": reduced}
+
+
+def test_a_choice_between_objects_is_kept_and_lengths_are_left_to_the_check() -> None:
+    part = {
+        "type": "object",
+        "properties": {"a": {"type": "array", "prefixItems": [{"type": "string", "maxLength": 3}]}},
+    }
+    tool = Tool(name="t", parameters_json=json.dumps({"anyOf": [part, {"type": "object", "required": ["b"]}]}))
+    constraint = held_to(ask(tools=[tool]))
+    assert isinstance(constraint, ToolAnswer)
+    [(_, schema)] = constraint.tools
+    assert "maxLength" not in schema and '"anyOf"' in schema and '"prefixItems"' in schema
 
 
 @pytest.mark.parametrize("parameters", ["{", "[]", '{"type": "string"}', '{"anyOf": [{}]}', '"' + "x" * 70_000 + '"'])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import AsyncGenerator
@@ -64,6 +65,7 @@ class ScriptedEngine:
 
     def __init__(self, *script: Any) -> None:
         self.script = script
+        self.scripts: list[tuple[Any, ...]] = []  # one a request, instead of `script`
         self.requests: list[GenerationInput] = []
         self.starts = self.closed = 0
         self.capabilities = Capabilities(4, 64, frozenset(), "hash")
@@ -76,7 +78,7 @@ class ScriptedEngine:
     async def generate(self, request: GenerationInput) -> AsyncGenerator[TokenDelta | Completion, None]:
         self.requests.append(request)
         try:
-            for item in self.script:
+            for item in self.scripts[len(self.requests) - 1] if self.scripts else self.script:
                 if isinstance(item, Exception):
                     raise item
                 yield item
@@ -306,3 +308,95 @@ async def test_an_engine_with_structured_output_gets_the_constraint() -> None:
     await said(deployment, request)
     assert engine.requests[0].sampling.constraint == JsonAnswer('{"type": "object"}')
     assert (await deployment.Describe(expert_pb2.DescribeRequest(), Context())).structured_output
+
+
+BOUNDED = {"type": "object", "properties": {"v": {"type": "number", "maximum": 1}}, "required": ["v"]}
+
+
+def formed(schema: object, *, strict: bool = True, whole: bool = True, **sampling: Any) -> expert_pb2.GenerateRequest:
+    request = hello(**sampling)
+    wanted = request.conversation.response_format
+    wanted.type, wanted.schema_json = chat_pb2.ResponseFormat.TYPE_JSON_SCHEMA, json.dumps(schema)
+    wanted.strict, request.whole = strict, whole
+    return request
+
+
+def ends(text: str, finish: FinishReason = FinishReason.STOP) -> tuple[TokenDelta, Completion]:
+    return TokenDelta(text[:3], 2, prompt_tokens=3), Completion(finish, 3, 5, 1, 2, 4, TokenDelta(text[3:], 3))
+
+
+def able(*scripts: tuple[Any, ...]) -> tuple[ExpertDeployment, ScriptedEngine]:
+    """An engine that keeps to forms and follows one script after the other."""
+    deployment, engine = deploy()
+    engine.capabilities = Capabilities(4, 64, frozenset({"constraint"}), "hash")
+    engine.scripts = list(scripts)
+    return deployment, engine
+
+
+GOOD, BAD = '{"v": 0.5}', '{"v": 1.5}'
+OK, AGAIN = chat_pb2.FORM_OUTCOME_OK, chat_pb2.FORM_OUTCOME_SECOND_ATTEMPT
+INVALID, CUT = chat_pb2.FORM_OUTCOME_INVALID, chat_pb2.FORM_OUTCOME_CUT
+
+
+@pytest.mark.parametrize(
+    ("scripts", "text", "outcome"),
+    [
+        ([ends(GOOD)], GOOD, OK),
+        ([ends(BAD), ends(GOOD)], GOOD, AGAIN),
+        ([ends(BAD), ends(BAD)], BAD, INVALID),
+        ([ends('{"v": 0.5, "v": 0.5}'), ends(GOOD)], GOOD, AGAIN),
+        ([ends('{"v": 1e999}'), ends("[" * 5000)], "[" * 5000, INVALID),
+        ([ends('{"v": ', FinishReason.LENGTH), ends('{"v"', FinishReason.LENGTH)], '{"v"', INVALID),
+        ([ends(BAD), ends('{"v"', FinishReason.LENGTH)], '{"v"', INVALID),
+    ],
+)
+async def test_a_strict_answer_is_made_once_more_where_nobody_has_read_it(
+    scripts: list[tuple[Any, ...]], text: str, outcome: chat_pb2.FormOutcome
+) -> None:
+    deployment, engine = able(*scripts)
+    chunks = await said(deployment, formed(BOUNDED, max_tokens=20, seed=7, temperature=0))
+    assert ("".join(chunk.text for chunk in chunks), chunks[-1].completion.form) == (text, outcome)
+    attempts = len(scripts)
+    assert (len(engine.requests), engine.closed) == (attempts, attempts)
+    assert sum(chunk.token_count for chunk in chunks) == chunks[-1].completion.usage.completion_tokens == 5 * attempts
+    assert sum(chunk.prompt_tokens for chunk in chunks) == chunks[-1].completion.usage.prompt_tokens == 3
+    assert chunks[-1].completion.timings.decode_s == 4 * attempts
+    for first, second in zip(engine.requests, engine.requests[1:], strict=False):
+        assert (second.sampling.max_tokens, second.sampling.seed) == (15, 8)
+        assert second.sampling.temperature > first.sampling.temperature
+
+
+@pytest.mark.parametrize(
+    ("request_", "script", "outcome"),
+    [
+        (formed(BOUNDED, whole=False), ends(BAD), INVALID),  # it is being read: nothing can be taken back
+        (formed(BOUNDED, strict=False), ends(BAD), INVALID),
+        (formed(BOUNDED, max_tokens=5), ends(BAD), INVALID),  # no tokens are left
+        (formed(BOUNDED, max_tokens=5), ends('{"v": 0.', FinishReason.LENGTH), CUT),
+        (formed(BOUNDED, max_tokens=5), ends(GOOD, FinishReason.LENGTH), OK),
+        (formed(BOUNDED, whole=False), ends(GOOD), OK),
+    ],
+)
+async def test_otherwise_the_verdict_is_told(
+    request_: expert_pb2.GenerateRequest, script: tuple[Any, ...], outcome: chat_pb2.FormOutcome
+) -> None:
+    deployment, engine = able(script)
+    chunks = await said(deployment, request_)
+    assert (len(engine.requests), chunks[-1].completion.form) == (1, outcome)
+
+
+async def test_json_is_not_searched_for_citations() -> None:
+    request = formed({"type": "array"})
+    request.conversation.documents.add(title="T", text="x")
+    deployment, _ = able(ends("[7, [1]]"))
+    chunks = await said(deployment, request)
+    assert "".join(chunk.text for chunk in chunks) == "[7, [1]]"
+    assert (chunks[-1].completion.form, chunks[-1].completion.dropped_citations) == (OK, 0)
+
+
+async def test_a_client_that_leaves_between_attempts_frees_the_engine() -> None:
+    deployment, engine = able(ends(BAD), ends(GOOD))
+    stream = deployment.Generate(formed(BOUNDED, max_tokens=20), Context())
+    assert [(await anext(stream)).token_count for _ in range(3)] == [0, 2, 3]
+    await stream.aclose()
+    assert engine.closed == len(engine.requests) == 1

@@ -150,6 +150,7 @@ def test_pythons_constants_are_read_as_jsons() -> None:
         (f"{OPEN}!", {Outcome.TEXT: 1}),
         (tagged('{"name": "get_weather", "arguments": {"city": 7}}'), {Outcome.INVALID_ARGUMENTS: 1}),
         (tagged('{"name": "get_weather", "arguments": {}}'), {Outcome.INVALID_ARGUMENTS: 1}),
+        (tagged('{"name": "get_weather", "arguments": {"city": "a", "city": "b"}}'), {Outcome.INVALID_ARGUMENTS: 1}),
         (f"{OSLO}\n{PARIS}\n{tagged('{')}", {Outcome.OK: 2, Outcome.TEXT: 1}),
     ],
 )
@@ -179,10 +180,13 @@ def test_a_call_leaves_when_its_object_is_complete() -> None:
 
 def test_a_call_that_was_cut_off_is_not_guessed() -> None:
     begun = OSLO[:50]
-    assert read([begun], is_cut=True) == (begun, [])
+    assert read([begun], is_cut=True) == ("", [])
+    assert read([f"Well. {begun}"], is_cut=True) == ("Well. ", [])
+    assert read([f"{OPEN}{{"], is_cut=True) == ("", []), "markup is never shown"
     assert read([f"{OSLO}\n{begun}"], is_cut=True) == ("", [OSLO_CALL])
     assert read([f"{OSLO}\n<tool"], is_cut=True) == ("", [OSLO_CALL])
-    assert read(["Hello <tool"], is_cut=True) == ("Hello <tool", [])
+    assert read(["Hello <tool"], is_cut=True) == ("Hello ", [])
+    assert read(["3 <"], is_cut=True) == ("3 <", [])
     assert read([MENDED["another case"].replace(CLOSE, "")], is_cut=True)[1] == [OSLO_CALL], "complete all the same"
 
 
@@ -208,6 +212,7 @@ def test_constrained_arguments_that_were_cut_off_stay_what_was_sent() -> None:
     using = reader(is_constrained=True)
     assert read(OSLO[:57], is_cut=True, using=using) == ("", [("get_weather", '{"city": ')])
     assert dict(using.counts) == {Outcome.INVALID_ARGUMENTS: 1}
+    assert using.is_cut
 
 
 def test_ids_are_unique() -> None:
@@ -243,7 +248,7 @@ def test_any_text_any_cut(scraps: list[str], size: int, is_constrained: bool, is
     for name, arguments in calls:
         assert name in SCHEMAS
         assert is_constrained or isinstance(json.loads(arguments), dict)
-    if OPEN not in text:
+    if OPEN not in text and not is_cut:
         assert (words, calls) == (text, [])
 
 

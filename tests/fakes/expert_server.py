@@ -4,6 +4,7 @@ Their words are read as a real replica reads them: tool calls and citations leav
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -120,7 +121,9 @@ class FakeExperts(ExpertServicer):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed at 10.0.0.1")
         await asyncio.sleep(script.first_s)
         await script.gate.wait()
-        reader = AnswerReader(request.conversation if request.HasField("conversation") else None, is_constrained=False)
+        conversation = request.conversation if request.HasField("conversation") else None
+        form = json.loads(request.reduced_schema or "{}") if script.structured_output else None
+        reader = AnswerReader(conversation, is_constrained=False, form=form)
         for i, word in enumerate(script.words):
             if script.break_after == i:
                 await context.abort(grpc.StatusCode.INTERNAL, "Traceback (most recent call last): 10.0.0.1 pid=7")

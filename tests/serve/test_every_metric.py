@@ -22,6 +22,7 @@ SHOWN_BY: Final = {
     "moegate_dropped_citations": "test_citations.py",
     "moegate_limited_requests": "test_access.py",
     "moegate_padded_prompt_tokens": "test_static_shapes.py",
+    "moegate_structured_answers": "test_response_format.py",
     "moegate_tool_calls": "test_tool_calls.py",
     "moegate_wakes": "test_cold.py",
 }

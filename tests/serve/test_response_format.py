@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 import httpx2
 import pytest
 
+from experts.json_schema import reduced_text
 from protos import chat_pb2 as chat
 from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayStub
@@ -78,6 +81,7 @@ async def test_an_experts_own_refusal_is_translated(http: httpx2.AsyncClient, ex
 
 @pytest.mark.usefixtures("able")
 async def test_a_schema_reaches_the_expert(http: httpx2.AsyncClient, experts: FakeExperts) -> None:
+    experts["advisor"].words = ['{"a": 1}']
     content = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
     body = {"model": "advisor", "messages": HELLO, "response_format": schema(content, strict=True)}
     assert (await http.post(CHAT, json=body)).status_code == 200
@@ -144,3 +148,139 @@ async def test_grpc(stub: GatewayStub, experts: FakeExperts) -> None:
             await stub.Complete(ask(wanted, model))
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert dict(caught.value.trailing_metadata() or ())["x-moegate-error-param"] == "response_format"
+
+
+UNIT = {"type": "object", "properties": {"v": {"type": "number", "minimum": 0}}, "required": ["v"]}
+STRICT = schema(UNIT, strict=True)
+BROKEN = ['{"v": -1}', "{}", "", "-", '{"v": 0:5}', '{"v": 1, "v": 1}', '{"v": 1e999}', "[" * 3000, '{"v": 1} {']
+
+
+def events(text: str) -> list[Any]:
+    return [json.loads(line.removeprefix("data: ")) for line in text.split("\n\n") if line and "[DONE]" not in line]
+
+
+@pytest.mark.usefixtures("able")
+@pytest.mark.parametrize("answer", BROKEN)
+async def test_a_strict_answer_that_breaks_its_schema_is_an_error(
+    http: httpx2.AsyncClient, experts: FakeExperts, sample: Callable[..., float], answer: str
+) -> None:
+    experts["advisor"].words = list(answer) or [""]
+    body = {"model": "advisor", "messages": HELLO, "response_format": STRICT}
+    response = await http.post(CHAT, json=body)
+    assert (response.status_code, response.json()["error"]["code"]) == (502, "answer_invalid")
+    assert response.headers["x-should-retry"] == "false"
+    assert experts["advisor"].requests[0].whole, "nobody reads it before its end: the replica may make it once more"
+    streamed = await http.post(CHAT, json={**body, "stream": True})
+    assert "[DONE]" not in streamed.text
+    *pieces, last = events(streamed.text)
+    assert last["error"]["code"] == "answer_invalid"
+    assert all(piece["choices"][0]["finish_reason"] is None for piece in pieces)
+    assert not experts["advisor"].requests[1].whole
+    assert sample("moegate_structured_answers_total", expert="advisor", outcome="invalid") == 2
+    assert sample("moegate_requests_total", expert="advisor", door="http", outcome="answer_invalid") == 2
+
+
+@pytest.mark.usefixtures("able")
+@pytest.mark.parametrize(
+    ("wanted", "answer", "is_cut", "form"),
+    [
+        (STRICT, '{"v": 0.75}', False, "ok"),
+        (STRICT, '{"v": 0.', True, "cut"),
+        (schema(UNIT), '{"v": -1}', False, "invalid"),
+        (OBJECT, "{}", False, "ok"),
+    ],
+)
+async def test_what_became_of_the_form_is_told(
+    http: httpx2.AsyncClient,
+    experts: FakeExperts,
+    sample: Callable[..., float],
+    wanted: dict[str, Any],
+    answer: str,
+    is_cut: bool,
+    form: str,
+) -> None:
+    experts["advisor"].words, experts["advisor"].is_cut = list(answer), is_cut
+    body = {"model": "advisor", "messages": HELLO, "response_format": wanted}
+    response = await http.post(CHAT, json=body)
+    [choice] = response.json()["choices"]
+    assert (choice["message"]["content"], choice["finish_reason"]) == (answer, "length" if is_cut else "stop")
+    assert response.headers["x-moegate-form"] == form
+    assert sample("moegate_structured_answers_total", expert="advisor", outcome=form) == 1
+    assert "[DONE]" in (await http.post(CHAT, json={**body, "stream": True})).text
+
+
+@pytest.mark.usefixtures("able")
+async def test_grpc_tells_it_too(stub: GatewayStub, experts: FakeExperts) -> None:
+    wanted = chat.ResponseFormat(type=chat.ResponseFormat.TYPE_JSON_SCHEMA, schema_json=json.dumps(UNIT), strict=True)
+    conversation = chat.Conversation(messages=[chat.Message(role=chat.ROLE_USER, content="hi")], response_format=wanted)
+    request = pb.GenerateRequest(model="advisor", conversation=conversation)
+    experts["advisor"].words = ['{"v": 1}']
+    assert (await stub.Complete(request)).summary.form == chat.FORM_OUTCOME_OK
+    experts["advisor"].words = ['{"v": -1}']
+    with pytest.raises(grpc.aio.AioRpcError) as whole:
+        await stub.Complete(request)
+    with pytest.raises(grpc.aio.AioRpcError) as streamed:
+        async for chunk in stub.Generate(request):
+            assert not chunk.HasField("summary"), "nothing says that it ended well"
+    for caught in (whole, streamed):
+        assert caught.value.code() is grpc.StatusCode.ABORTED
+        assert dict(caught.value.trailing_metadata() or ())["x-moegate-error-code"] == "answer_invalid"
+
+
+@pytest.mark.usefixtures("able")
+async def test_a_broken_answer_opens_no_circuit(http: httpx2.AsyncClient, app: App, experts: FakeExperts) -> None:
+    experts["advisor"].words = ["no JSON"]
+    for _ in range(8):
+        await http.post(CHAT, json={"model": "advisor", "messages": HELLO, "response_format": STRICT})
+    assert not app._dispatcher.is_open("advisor")
+
+
+@pytest.mark.usefixtures("able")
+async def test_the_schema_is_reduced_once(http: httpx2.AsyncClient, experts: FakeExperts) -> None:
+    reduced_text.cache_clear()
+    content = {"$ref": "#/$defs/x", "required": ["w"], "$defs": {"x": UNIT}}
+    body = {"model": "advisor", "messages": HELLO, "response_format": schema(content, strict=True)}
+    experts["advisor"].words = ['{"v": 1, "w": 2}']
+    assert (await http.post(CHAT, json=body)).status_code == 200
+    assert reduced_text.cache_info().misses == 1
+    [request] = experts["advisor"].requests
+    assert json.loads(request.reduced_schema)["required"] == ["w", "v"]
+
+
+VALID: list[object] = [
+    {"properties": {"a": {"anyOf": [{"type": "null"}]}, "b": {"$ref": "#/properties/a/anyOf/0"}}},
+    {"properties": {"a": {"$ref": "#/$defs/Box%3Cstring%3E"}}, "$defs": {"Box<string>": {"type": "null"}}},
+    {"type": "integer", "maximum": 2**63},
+    {"type": "number", "minimum": -1e200},
+    {"type": "array", "items": [{"type": "string"}, {"type": "null"}]},
+    {"type": "array", "items": False},
+    {"type": "object", "properties": {"a\u00a0b": {}, "\u3000": {}, "x\ny": {}, "👩\u200d💻": {}, "می\u200cخواهم": {}}},
+    {"enum": ["a\u00a0b", "\u3000", "x\ny", "👩\u200d💻", "क्\u200dष", 'say "hi"']},
+    {"enum": [int("7" * 18), 1.5, None, ["a"], {"b": 1}]},
+]
+
+
+@pytest.mark.usefixtures("able")
+@pytest.mark.parametrize("content", VALID, ids=lambda content: str(content)[:30])
+async def test_valid_schemas_are_taken(http: httpx2.AsyncClient, content: object) -> None:
+    for strict in (False, True):
+        wanted = schema(content, strict=strict)
+        response = await http.post(CHAT, json={"model": "advisor", "messages": HELLO, "response_format": wanted})
+        assert response.status_code == (502 if strict else 200), response.text  # "Hello there!" is no JSON
+
+
+@pytest.mark.usefixtures("able")
+async def test_an_enum_of_many_digits_is_taken_or_refused_by_name(stub: GatewayStub, experts: FakeExperts) -> None:
+    def ask(digits: int) -> pb.GenerateRequest:
+        wanted = chat.ResponseFormat(
+            type=chat.ResponseFormat.TYPE_JSON_SCHEMA, schema_json=f'{{"enum": [{"7" * digits}]}}', strict=True
+        )
+        messages = [chat.Message(role=chat.ROLE_USER, content="hi")]
+        conversation = chat.Conversation(messages=messages, response_format=wanted)
+        return pb.GenerateRequest(model="advisor", conversation=conversation)
+
+    experts["advisor"].words = ["7" * 400]
+    assert (await stub.Complete(ask(400))).summary.form == chat.FORM_OUTCOME_OK
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.Complete(ask(5000))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT

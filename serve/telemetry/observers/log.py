@@ -3,6 +3,7 @@
 import logging
 
 from serve.cost import usd
+from serve.forms import FORM_NAMES
 from serve.telemetry.record import OK, Loss, Observer, RequestRecord
 
 log = logging.getLogger("moegate.request")
@@ -40,6 +41,8 @@ class LogObserver(Observer):
             "ttft_ms": round(record.ttft_s * 1e3, 3),
             "duration_ms": round(record.duration_s * 1e3, 3),
         }
+        if record.completion is not None and record.completion.form:
+            fields["form"] = FORM_NAMES.get(record.completion.form)
         if lost:
             fields["lost"] = lost
         if record.trace.exemplar:

@@ -5,6 +5,7 @@ from typing import Final
 
 from protos import expert_pb2 as pb
 from router.decision import Reason
+from serve.forms import FORM_NAMES
 from serve.metrics import NO_EXPERT, Metrics
 from serve.telemetry.record import CANCELLED, OK, Loss, Observer, RequestRecord
 
@@ -71,6 +72,8 @@ class MetricsObserver(Observer):
         """Count what became of tool calls and citations."""
         for kind, count in completion.tool_calls.ListFields():
             self._requests.tool_calls.labels(record.expert, kind.name).inc(count)
+        if form := FORM_NAMES.get(completion.form):
+            self._requests.structured_answers.labels(record.expert, form).inc()
         if completion.dropped_citations:
             self._requests.dropped_citations.labels(record.expert).inc(completion.dropped_citations)
 
