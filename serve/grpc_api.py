@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayServicer, add_GatewayServicer_to_server
@@ -22,7 +21,9 @@ from serve.errors import InternalError, InvalidRequest, MoegateError
 from serve.feedback import Feedback, FeedbackBook
 from serve.gateway import Answer, Gateway
 from serve.grpc_errors import abort
+from serve.grpc_reflection import enable_reflection
 from serve.keys import KeyRing
+from serve.listening import address
 from serve.logs import log_fault
 from serve.proto_schema import decision_message, experts_message, summary_message
 from serve.request import ChatRequest, read_priority
@@ -154,15 +155,18 @@ class GrpcServer:
                 ("grpc.absolute_max_metadata_size", 2 * bounds.max_metadata_bytes),
                 ("grpc.max_concurrent_streams", bounds.max_streams),
                 ("grpc.so_reuseport", int(is_shared)),
+                # gRPC answers more than two pings within five minutes without a message with GOAWAY by default, and
+                # kills a call that waits for its first token: https://grpc.io/docs/guides/keepalive/
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_ping_interval_without_data_ms", int(bounds.min_ping_interval_s * 1000)),
             ],
         )
         self._credentials = grpc_credentials(settings.tls)
         self._health = health.aio.HealthServicer()
         add_GatewayServicer_to_server(GatewayService(gateway, feedback, keys, settings), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
-        self._address = f"{settings.grpc.host}:{settings.grpc.port}"
+        enable_reflection((SERVICE, health.SERVICE_NAME), self._server)
+        self._address = address(settings.grpc.host, settings.grpc.port)
         self._host = settings.grpc.host
 
     async def start(self) -> str:
@@ -179,7 +183,7 @@ class GrpcServer:
         except RuntimeError:
             raise OSError(f"cannot listen on {self._address} for gRPC: is the port taken?") from None
         await self._server.start()
-        return f"{self._host}:{port}"
+        return address(self._host, port)
 
     async def set_serving(self, is_serving: bool) -> None:
         """Tell `grpc.health.v1` clients whether to send requests; both the service and the whole server."""

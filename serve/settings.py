@@ -7,9 +7,9 @@ down as arguments; nobody reads the environment after start.
 
 import os
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 
@@ -21,10 +21,19 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _without_brackets(host: object) -> object:
+    """`[::1]`, as URLs write an IPv6 address, is `::1`."""
+    return host[1:-1] if isinstance(host, str) and host.startswith("[") and host.endswith("]") else host
+
+
+Host = Annotated[str, BeforeValidator(_without_brackets)]
+"""A name or an address to listen on."""
+
+
 class HttpSettings(_Section):
     """The HTTP door."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)  # 0 = any free port
     max_body_bytes: int = Field(4 * 2**20, ge=1024)
     max_header_bytes: int = Field(32 * 2**10, ge=1024)
@@ -36,11 +45,12 @@ class HttpSettings(_Section):
 class GrpcSettings(_Section):
     """The gRPC door."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: int = Field(8001, ge=0, le=65535)
     max_message_bytes: int = Field(4 * 2**20, ge=1024)
     max_metadata_bytes: int = Field(32 * 2**10, ge=1024)
     max_streams: int = Field(4096, ge=1)  # open calls of one connection
+    min_ping_interval_s: float = Field(5.0, ge=0)  # clients may send keepalive pings so often, with or without calls
 
 
 class TlsSettings(_Section):

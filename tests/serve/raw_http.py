@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -47,7 +48,7 @@ def post(body: bytes, *lines: str, chunks: Sequence[int] | None = None, path: st
     if chunks is None:
         return "\r\n".join([*head, f"Content-Length: {len(body)}", "", ""]).encode() + body
     borders = sorted({0, len(body), *(border % (len(body) + 1) for border in chunks)})
-    pieces = [body[a:b] for a, b in zip(borders, borders[1:], strict=False)]
+    pieces = [body[a:b] for a, b in pairwise(borders)]
     framed = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces if piece)
     return "\r\n".join([*head, "Transfer-Encoding: chunked", "", ""]).encode() + framed + b"0\r\n\r\n"
 
@@ -55,7 +56,7 @@ def post(body: bytes, *lines: str, chunks: Sequence[int] | None = None, path: st
 def cut(data: bytes, borders: Sequence[int]) -> list[bytes]:
     """The packets of `data` that end at `borders`."""
     places = sorted({0, len(data), *(border % (len(data) + 1) for border in borders)})
-    return [data[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(places)]
 
 
 async def send(writer: asyncio.StreamWriter, packets: Sequence[bytes]) -> None:
