@@ -45,7 +45,7 @@ class _Pool:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # whatever else a pool offers
         return getattr(self._pool, name)
 
-    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # noqa: N802  # protobuf's name
+    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # protobuf's name
         """Find the file that declares a symbol.
 
         Raises:

@@ -206,10 +206,10 @@ def to_response_format(body: ResponseFormat | None) -> chat.ResponseFormat | Non
     )
 
 
-def to_tool_choice(choice: str | NamedToolChoice | None) -> chat.ToolChoice:
+def to_tool_choice(choice: str | NamedToolChoice | None) -> chat.ToolChoice | None:
     """Translate a tool choice."""
     if choice is None:
-        return chat.ToolChoice()
+        return None
     if isinstance(choice, str):
         return chat.ToolChoice(mode=_CHOICES[choice])
     return chat.ToolChoice(mode=chat.ToolChoice.MODE_NAMED, name=choice.function.name)

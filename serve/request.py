@@ -194,8 +194,6 @@ def _check_sampling(sampling: chat.Sampling, max_tokens_limit: int) -> None:
         value = getattr(sampling, name)
         if sampling.HasField(name) and not low <= value <= high:  # type: ignore[arg-type]  # the four names above
             raise InvalidRequest(f"'{name}' must be between {low:g} and {high:g}", param=name)
-    if sampling.HasField("top_p") and sampling.top_p == 0:
-        raise InvalidRequest("'top_p' must be greater than 0", param="top_p")
     if sampling.HasField("max_tokens") and not 1 <= sampling.max_tokens <= max_tokens_limit:
         raise InvalidRequest(f"'max_tokens' must be between 1 and {max_tokens_limit}", param="max_tokens")
     if len(sampling.stop) > MAX_STOPS:

@@ -29,6 +29,16 @@ def _without_brackets(host: object) -> object:
 Host = Annotated[str, BeforeValidator(_without_brackets)]
 """A name or an address to listen on."""
 
+Origin = Annotated[str, Field(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^/\s]+)$")]
+"""Scheme, host and port of a web page, as a browser sends them; or any."""
+
+
+class CorsSettings(_Section):
+    """Which web pages may call the HTTP door from a browser."""
+
+    allow_origins: tuple[Origin, ...] = ()  # such as https://app.example.org; "*" = any page; none = CORS is off
+    max_age_s: int = Field(600, ge=0)  # how long a browser may remember the answer
+
 
 class HttpSettings(_Section):
     """The HTTP door."""
@@ -40,6 +50,8 @@ class HttpSettings(_Section):
     max_connections: int = Field(4096, ge=1)
     read_timeout_s: float = Field(30.0, gt=0)  # from a request's first byte (or the connection) to its last
     keep_alive_s: int = Field(75, ge=1)
+    heartbeat_s: float | None = Field(None, gt=0)  # a comment so often until a stream's first token; None = none
+    cors: CorsSettings = Field(default_factory=CorsSettings)
 
 
 class GrpcSettings(_Section):
