@@ -25,7 +25,7 @@ from serve.listening import address
 from serve.logs import log_fault
 from serve.proto_schema import decision_message, experts_message, summary_message
 from serve.request import ChatRequest
-from serve.request_builder import REQUEST_ID_HEADER, Arrival, Parts, RequestBuilder
+from serve.request_builder import REQUEST_ID_HEADER, Arrival, Limits, Parts, RequestBuilder
 from serve.routing_facts import routing_facts
 from serve.settings import Settings
 from serve.tls import grpc_credentials
@@ -53,7 +53,7 @@ class GatewayService(GatewayServicer):
         self._gateway = gateway
         self._feedback = feedback
         self._keys = keys
-        self._builder = RequestBuilder("grpc", settings.timeout_s, clock=clock)
+        self._builder = RequestBuilder("grpc", Limits(settings.timeout_s, gateway.max_tokens_limit), clock=clock)
 
     async def Generate(self, message: pb.GenerateRequest, context: Context) -> AsyncIterator[pb.GenerateChunk]:
         """Stream an answer: the decision in the first message, the summary in the last."""

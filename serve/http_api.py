@@ -26,7 +26,7 @@ from serve.logs import log_fault
 from serve.openai_response import Dialect, Envelope, Frames
 from serve.openai_schema import ChatCompletionBody, CompletionBody, parse
 from serve.request import ChatRequest
-from serve.request_builder import Parts, RequestBuilder
+from serve.request_builder import Limits, Parts, RequestBuilder
 from serve.routing_facts import routing_facts
 from serve.settings import Settings
 from serve.whole import gather
@@ -50,7 +50,7 @@ class GenerateEndpoint:
         self._settings = settings
         self._body = body
         self._dialect = dialect
-        self._builder = RequestBuilder("http", settings.timeout_s, clock=clock)
+        self._builder = RequestBuilder("http", Limits(settings.timeout_s, gateway.max_tokens_limit), clock=clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -84,7 +84,7 @@ class GenerateEndpoint:
 
 def _parts(body: ChatCompletionBody | CompletionBody) -> Parts:
     return Parts(
-        model=body.model,
+        model=body.model or "",
         input=body.to_input(),
         sampling=body.to_sampling(),
         is_stream=bool(body.stream),

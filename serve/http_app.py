@@ -28,7 +28,7 @@ from serve.metrics.page import Page
 from serve.openai_document import openai_document
 from serve.openai_response import ChatDialect, CompletionDialect, error_body
 from serve.openai_schema import ChatCompletionBody, CompletionBody
-from serve.request_builder import RequestBuilder
+from serve.request_builder import Limits, RequestBuilder
 from serve.settings import Settings
 
 log = logging.getLogger("moegate.http")
@@ -50,7 +50,7 @@ class HttpApp:
         self._gateway = gateway
         self._page = metrics_page
         self._keys = keys
-        self._builder = RequestBuilder("http", settings.timeout_s)
+        self._builder = RequestBuilder("http", Limits(settings.timeout_s, gateway.max_tokens_limit))
         self._origins = OriginGuard(settings.http, has_keys=not keys.is_open)
         self._started_at = int(time.time())
         self._document = orjson.dumps(openai_document())

@@ -133,12 +133,13 @@ def _check_messages(conversation: chat.Conversation) -> None:
         where = f"messages[{i}]"
         if message.role == chat.ROLE_UNSPECIFIED:
             raise InvalidRequest(f"'{where}.role' must be system, user, assistant or tool", param=f"{where}.role")
-        if not message.content and not message.tool_calls:
-            raise InvalidRequest(f"'{where}.content' must not be empty", param=f"{where}.content")
         if message.tool_calls and message.role != chat.ROLE_ASSISTANT:
             raise InvalidRequest(f"'{where}.tool_calls' belongs to an assistant", param=f"{where}.tool_calls")
         if message.role == chat.ROLE_TOOL and not message.tool_call_id:
             raise InvalidRequest(f"'{where}.tool_call_id' is required", param=f"{where}.tool_call_id")
+    if not any(message.content or message.tool_calls for message in conversation.messages):
+        where = f"messages[{len(conversation.messages) - 1}].content"
+        raise InvalidRequest(f"'{where}' must not be empty: no message says anything", param=where)
 
 
 def _check_tools(conversation: chat.Conversation) -> None:

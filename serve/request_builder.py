@@ -51,6 +51,19 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that any request may have.
+
+    Attributes:
+        timeout_s: seconds until its answer is complete.
+        max_tokens: tokens of an answer; the largest context window.
+    """
+
+    timeout_s: float
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """A request of which the headers are here; its names are known before anything can fail.
 
@@ -60,7 +73,7 @@ class Arrival:
         door: where it came in.
         received_at: gateway's monotonic clock, seconds.
         headers: its headers.
-        limit_s: the longest that any request may take, seconds.
+        limits: the most that any request may have.
     """
 
     id: str
@@ -68,7 +81,7 @@ class Arrival:
     door: Door
     received_at: float
     headers: Headers
-    limit_s: float
+    limits: Limits
 
     def request(self, parts: Parts, caller: Caller) -> ChatRequest:
         """Build the request.
@@ -82,7 +95,7 @@ class Arrival:
             door=self.door,
             model=parts.model,
             input=parts.input,
-            sampling=_greedy_where_nothing_else_is(parts.sampling),
+            sampling=_within(parts.sampling, self.limits.max_tokens),
             is_stream=parts.is_stream,
             received_at=self.received_at,
             deadline=self.received_at + self._timeout_s(parts.remaining_s),
@@ -99,7 +112,7 @@ class Arrival:
 
     def _timeout_s(self, remaining_s: float | None) -> float:
         """Seconds that the request may take: the least of the header's, the transport's and the gateway's own."""
-        limit_s = self.limit_s if remaining_s is None else min(remaining_s, self.limit_s)
+        limit_s = self.limits.timeout_s if remaining_s is None else min(remaining_s, self.limits.timeout_s)
         text = self.headers(TIMEOUT_HEADER)
         if text is None:
             return limit_s
@@ -115,9 +128,9 @@ class Arrival:
 class RequestBuilder:
     """What all requests of one door have in common."""
 
-    def __init__(self, door: Door, limit_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, door: Door, limits: Limits, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._door: Door = door
-        self._limit_s = limit_s
+        self._limits = limits
         self._clock = clock
 
     def arrive(self, headers: Headers, *, id_prefix: str) -> Arrival:
@@ -125,15 +138,23 @@ class RequestBuilder:
         own_id = f"{id_prefix}-{secrets.token_hex(16)}"
         theirs = headers(REQUEST_ID_HEADER)
         request_id = theirs if theirs is not None and _REQUEST_ID.fullmatch(theirs) else own_id
-        return Arrival(own_id, request_id, self._door, self._clock(), headers, self._limit_s)
+        return Arrival(own_id, request_id, self._door, self._clock(), headers, self._limits)
 
 
-def _greedy_where_nothing_else_is(sampling: chat.Sampling) -> chat.Sampling:
-    """`top_p: 0` leaves the likeliest token alone: greedy decoding, which engines know as `temperature: 0`."""
-    if not sampling.HasField("top_p") or sampling.top_p != 0:
+def _within(sampling: chat.Sampling, max_tokens: int) -> chat.Sampling:
+    """Bring sampling into the ranges that engines know, where it is plain what was meant.
+
+    `top_p: 0` leaves the likeliest token alone: greedy decoding, which engines know as `temperature: 0`. More tokens
+    than the largest window holds are as many as there is room for.
+    """
+    is_greedy = sampling.HasField("top_p") and sampling.top_p == 0
+    if not is_greedy and sampling.max_tokens <= max_tokens:
         return sampling
-    greedy = chat.Sampling()
-    greedy.CopyFrom(sampling)
-    greedy.ClearField("top_p")
-    greedy.temperature = 0
-    return greedy
+    within = chat.Sampling()
+    within.CopyFrom(sampling)
+    if is_greedy:
+        within.ClearField("top_p")
+        within.temperature = 0
+    if sampling.max_tokens > max_tokens:
+        within.max_tokens = max_tokens
+    return within

@@ -19,7 +19,7 @@ from serve.fair_queue import Priority
 from serve.gateway import Gateway
 from serve.keys import ANYONE
 from serve.request import ChatRequest
-from serve.request_builder import Parts, RequestBuilder
+from serve.request_builder import Limits, Parts, RequestBuilder
 
 CHAT = "/v1/chat/completions"
 NOW = 1000.0
@@ -32,7 +32,7 @@ def parts(**fields: Any) -> Parts:
 
 
 def build(headers: Mapping[str, str], given: Parts | None = None, *, limit_s: float = 300.0) -> ChatRequest:
-    builder = RequestBuilder("grpc", limit_s, clock=lambda: NOW)
+    builder = RequestBuilder("grpc", Limits(limit_s, 1000), clock=lambda: NOW)
     return builder.arrive(dict(headers).get, id_prefix="gen").request(given or parts(), ANYONE)
 
 
@@ -77,6 +77,12 @@ def test_top_p_of_nothing_is_greedy(temperature: float | None) -> None:
     asked = chat.Sampling(top_p=0, temperature=temperature, seed=7)
     assert build({}, parts(sampling=asked)).sampling == chat.Sampling(temperature=0, seed=7)
     assert asked.HasField("top_p")  # the caller's message is as it was
+
+
+@pytest.mark.parametrize(("asked", "given"), [(None, None), (1, 1), (1000, 1000), (1001, 1000), (2**32 - 1, 1000)])
+def test_more_tokens_than_any_window_holds_are_as_many_as_it_holds(asked: int | None, given: int | None) -> None:
+    request = build({}, parts(sampling=chat.Sampling(max_tokens=asked)))
+    assert request.sampling == chat.Sampling(max_tokens=given)
 
 
 def test_a_field_wins_over_its_header() -> None:
