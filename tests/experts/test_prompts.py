@@ -37,7 +37,7 @@ def test_the_clients_system_message_replaces_it() -> None:
 
 def test_an_empty_system_prompt_is_none() -> None:
     """Front ends send one where their user has set nothing; the expert keeps its own."""
-    empty = Message(role=Role.ROLE_SYSTEM, content="")
+    empty = Message(role=ROLE_SYSTEM, content="")
     assert render_turns(Conversation(messages=[empty, USER]), "Be brief.")[0] == Turn("system", "Be brief.")
     assert render_turns(Conversation(messages=[empty, USER]), "") == (Turn("user", "Weather in Oslo?"),)
 
