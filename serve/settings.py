@@ -29,7 +29,7 @@ def _without_brackets(host: object) -> object:
 Host = Annotated[str, BeforeValidator(_without_brackets)]
 """A name or an address to listen on."""
 
-Origin = Annotated[str, Field(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^/\s]+)$")]
+Origin = Annotated[str, Field(pattern=r"^(\*|null|file://|[a-z][a-z0-9+.-]*://[^/\s]+)$")]
 """Scheme, host and port of a web page, as a browser sends them; or any."""
 
 
