@@ -19,6 +19,7 @@ from serve.settings import CorsSettings, HttpSettings
 _METHODS: Final = ("GET", "POST")
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _FOREIGN_SITES: Final = frozenset({"cross-site", "same-site"})
+_TELLING: Final = frozenset({b"origin", b"sec-fetch-site"})  # browsers send at least one of them
 _SHOWN_HEADERS: Final = (
     "retry-after",
     "x-request-id",
@@ -58,7 +59,7 @@ class OriginGuard:
         Raises:
             ForeignOrigin: from a page that is neither the gateway's own nor listed in `http.cors.allow_origins`.
         """
-        if self._lets_all_in:
+        if self._lets_all_in or _TELLING.isdisjoint([name for name, _ in scope["headers"]]):
             return
         headers = HeaderLookup(scope)
         origin, site = headers("origin"), headers("sec-fetch-site")

@@ -20,11 +20,11 @@ class Heartbeat:
         """Without an interval it never beats."""
         self._reply = reply
         self._interval_s = interval_s
-        self._is_over = asyncio.Event()
         self._beating: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         if self._interval_s is not None:
+            self._is_over = asyncio.Event()
             self._beating = asyncio.create_task(self._beat(self._interval_s))
         return self
 
