@@ -30,7 +30,7 @@ def render_turns(conversation: chat_pb2.Conversation, system_prompt: str) -> tup
     turns = _merge_tool_results(_with_documents(conversation))
     client_system = turns[0].content if turns[0].role == "system" else None
     body = turns if client_system is None else turns[1:]
-    instruction = system_prompt if client_system is None else client_system
+    instruction = client_system or system_prompt  # front ends send an empty one where nothing is set
     system = "\n\n".join(filter(None, [instruction, _tools(conversation), _form(conversation.response_format)]))
     return (Turn("system", system), *body) if system else tuple(body)
 

@@ -143,7 +143,7 @@ class Message(_message.Message):
     role: Global___Role.ValueType
     """required"""
     content: _builtins.str
-    """UTF-8 text; may be empty only beside tool_calls"""
+    """UTF-8 text; may be empty, as long as some message says something"""
     name: _builtins.str
     """optional: participant's name"""
     tool_call_id: _builtins.str
@@ -471,7 +471,7 @@ class Sampling(_message.Message):
     temperature: _builtins.float
     """0..2; 0 = greedy"""
     top_p: _builtins.float
-    """(0, 1]"""
+    """0..1; 0 = greedy"""
     seed: _builtins.int
     """same seed, same request, same engine: same tokens"""
     frequency_penalty: _builtins.float

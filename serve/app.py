@@ -24,6 +24,7 @@ from serve.admission import Admission
 from serve.allowance import Allowances
 from serve.books import open_books
 from serve.candidates import Candidates
+from serve.cross_origin import with_cors
 from serve.dispatch import Dispatcher
 from serve.drain import Drain
 from serve.exposure import check_exposure
@@ -128,7 +129,7 @@ class App:
         )
         is_shared = self._siblings is not None
         self._http_app = HttpApp(self.gateway, self._metrics_page, self._feedback, key_ring, settings)
-        self._http = HttpServer(self._http_app, settings, is_shared=is_shared)
+        self._http = HttpServer(with_cors(self._http_app, settings.http.cors), settings, is_shared=is_shared)
         self._grpc = GrpcServer(self.gateway, self._feedback, key_ring, settings, is_shared=is_shared)
         self._reloader = RouterReloader(
             self._router, self.metrics, settings.router.reload_interval_s, on_reload=self._traffic.train_on

@@ -10,7 +10,8 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-from serve.errors import MoegateError, PayloadTooLarge, UnsupportedMediaType
+from serve.content_coding import decoder, too_large
+from serve.errors import MoegateError, UnsupportedMediaType
 from serve.openai_response import error_body, error_frame
 
 Header = tuple[bytes, bytes]
@@ -42,20 +43,37 @@ def text_header(scope: Scope, name: str) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
+class HeaderLookup:
+    """A request's headers by lower-case name, as text; the first, where there are several."""
+
+    __slots__ = ("_headers",)
+
+    def __init__(self, scope: Scope) -> None:
+        self._headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+
+    def __call__(self, name: str) -> str | None:
+        """Look one up."""
+        value = self._headers.get(name.encode())
+        return None if value is None else value.decode("latin-1")
+
+
 async def read_json_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
     """Read the whole body.
 
     Raises:
-        UnsupportedMediaType: it is declared as something other than JSON.
-        PayloadTooLarge: it is longer than `max_bytes`; the rest is not read.
+        UnsupportedMediaType: it is declared as something other than JSON, or encoded in a way that is not read.
+        PayloadTooLarge: it is longer than `max_bytes`, as it came or unpacked; the rest is not read.
+        MalformedBody: it is not what its encoding says.
         ClientGone: the client left before the end.
     """
     declared = header(scope, b"content-type")
     if declared is not None and b"json" not in declared.lower():
         raise UnsupportedMediaType("send the body as JSON, with 'content-type: application/json'")
+    coding = header(scope, b"content-encoding")
+    decode = None if coding is None else decoder(coding)
     length = header(scope, b"content-length")
     if length is not None and int(length) > max_bytes:
-        raise _too_large(max_bytes)
+        raise too_large(max_bytes)
     body = b""
     while True:
         message = await receive()
@@ -63,13 +81,9 @@ async def read_json_body(scope: Scope, receive: Receive, max_bytes: int) -> byte
             raise ClientGone
         body += bytes(message.get("body", b""))
         if len(body) > max_bytes:
-            raise _too_large(max_bytes)
+            raise too_large(max_bytes)
         if not message.get("more_body", False):
-            return body
-
-
-def _too_large(max_bytes: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"the body is larger than {max_bytes} bytes")
+            return body if decode is None else decode(body, max_bytes)
 
 
 class Departure:
@@ -117,16 +131,20 @@ class Departure:
 
 
 class Reply:
-    """One HTTP response, which knows whether it has begun: an error before that is a status, after it an event."""
+    """One HTTP response, which knows whether it has begun: an error before that is a status, after it an event.
+
+    Attributes:
+        has_begun: its status has gone out.
+    """
 
     def __init__(self, send: Send, headers: Iterable[Header] = ()) -> None:
         self._send = send
         self._headers = tuple(headers)
-        self._has_begun = False
+        self.has_begun = False
 
     async def begin(self, status: int, headers: Iterable[Header]) -> None:
         """Send the status and the headers; the body follows in pieces."""
-        self._has_begun = True
+        self.has_begun = True
         message = {"type": "http.response.start", "status": status, "headers": [*self._headers, *headers]}
         await self._send(message)
 
@@ -141,7 +159,7 @@ class Reply:
 
     async def fail(self, error: MoegateError) -> None:
         """Send an error in OpenAI's form, as far as the response still allows."""
-        if self._has_begun:
+        if self.has_begun:
             await self.write(error_frame(error), is_last=True)
         else:
             await self.whole(error.http_status, error_headers(error), error_body(error))

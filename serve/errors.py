@@ -12,6 +12,7 @@ translates. Messages reach the client: they never hold a prompt, an address or a
     │   ├── PayloadTooLarge
     │   └── HeadersTooLarge
     ├── Unauthorized              no API key, or a wrong one
+    ├── ForeignOrigin             a web page that may not call
     ├── NotFound                  no such path
     │   └── UnknownModel          no such expert
     ├── MethodNotAllowed
@@ -45,6 +46,7 @@ class MoegateError(Exception):
         param: the request field at fault, as the caller wrote it, if there is one.
         retry_after_s: seconds after which a retry makes sense, if one does.
         headers: what else the client is told, as HTTP headers or gRPC metadata.
+        fixed_headers: those that every error of the class brings along.
     """
 
     http_status: ClassVar[int] = 500
@@ -52,6 +54,7 @@ class MoegateError(Exception):
     type: ClassVar[str] = "server_error"
     code: ClassVar[str] = "internal_error"
     retry_after_s: float | None = None
+    fixed_headers: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def __init__(
         self,
@@ -64,7 +67,7 @@ class MoegateError(Exception):
         super().__init__(message)
         self.message = message
         self.param = param
-        self.headers = headers
+        self.headers = self.fixed_headers + headers
         if retry_after_s is not None:
             self.retry_after_s = retry_after_s
 
@@ -124,6 +127,16 @@ class Unauthorized(MoegateError):
     grpc_status = StatusCode.UNAUTHENTICATED
     type = "invalid_request_error"
     code = "invalid_api_key"
+    fixed_headers = (("www-authenticate", "Bearer"),)  # RFC 9110, section 11.6.1
+
+
+class ForeignOrigin(MoegateError):
+    """A web page of another origin asks, and nobody has allowed it to."""
+
+    http_status = 403
+    grpc_status = StatusCode.PERMISSION_DENIED
+    type = "invalid_request_error"
+    code = "origin_not_allowed"
 
 
 class NotFound(MoegateError):
@@ -186,6 +199,7 @@ class DeadlineExceeded(MoegateError):
     grpc_status = StatusCode.DEADLINE_EXCEEDED
     type = "timeout_error"
     code = "deadline_exceeded"
+    fixed_headers = (("x-should-retry", "false"),)  # OpenAI's SDKs send a 408 three times otherwise
 
 
 class ExpertUnavailable(MoegateError):

@@ -167,7 +167,7 @@ class Gateway:
         self._clock = clock
         self._candidates = candidates
         self._canaries = canaries(catalog)
-        self._max_tokens_limit = max(expert.context_window for expert in catalog.experts)
+        self.max_tokens_limit = max(expert.context_window for expert in catalog.experts)
 
     @asynccontextmanager
     async def generate(self, request: ChatRequest) -> AsyncIterator[Answer]:
@@ -217,7 +217,7 @@ class Gateway:
         if request.pinned is not None and self.catalog.get(request.pinned) is None:
             known = ", ".join(("auto", *self.catalog.names))
             raise UnknownModel(f"no such model; the models are: {known}", param="model")
-        validate(request, max_tokens_limit=self._max_tokens_limit)
+        validate(request, max_tokens_limit=self.max_tokens_limit)
         previous = request.wishes.previous_expert
         if previous is not None and self.catalog.get(previous) is None:
             param = "previous_expert" if request.door == "grpc" else PREVIOUS_EXPERT_HEADER

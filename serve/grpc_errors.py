@@ -19,9 +19,9 @@ _DOMAIN: Final = "moegate"
 Trailers = tuple[tuple[str, str | bytes], ...]
 
 
-async def abort(context: grpc.aio.ServicerContext[Any, Any], error: MoegateError) -> NoReturn:
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: MoegateError, request_id: str) -> NoReturn:
     """End a call with an error."""
-    await context.abort(error.grpc_status, error.message, trailers(error))
+    await context.abort(error.grpc_status, error.message, (("x-request-id", request_id), *trailers(error)))
 
 
 def trailers(error: MoegateError) -> Trailers:

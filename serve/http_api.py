@@ -4,13 +4,8 @@ Errors of any kind leave in OpenAI's form; what nobody foresaw is logged by clas
 """
 
 import logging
-import math
-import re
-import secrets
 import time
 from collections.abc import Callable
-from functools import partial
-from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
@@ -20,26 +15,24 @@ from serve.asgi import (
     ClientGone,
     Departure,
     Header,
+    HeaderLookup,
     Reply,
-    header,
     read_json_body,
-    text_header,
 )
-from serve.errors import InternalError, InvalidRequest, MoegateError
+from serve.errors import InternalError, MoegateError
 from serve.forms import FORM_NAMES
 from serve.gateway import Answer, Gateway
+from serve.heartbeat import Heartbeat
 from serve.logs import log_fault
 from serve.openai_response import Dialect, Envelope, Frames
 from serve.openai_schema import ChatCompletionBody, CompletionBody, parse
-from serve.request import ChatRequest, read_priority
+from serve.request import ChatRequest
+from serve.request_builder import Limits, Parts, RequestBuilder
+from serve.routing_facts import routing_facts
 from serve.settings import Settings
-from serve.tracing import read_traceparent
 from serve.whole import gather
-from serve.wishes import read_wishes
 
 log = logging.getLogger("moegate.http")
-
-_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:\-]{1,128}")
 
 
 class GenerateEndpoint:
@@ -58,58 +51,56 @@ class GenerateEndpoint:
         self._settings = settings
         self._body = body
         self._dialect = dialect
-        self._clock = clock
+        self._builder = RequestBuilder("http", Limits(settings.timeout_s, gateway.max_tokens_limit), clock=clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        received_at = self._clock()
-        own_id = f"{self._dialect.id_prefix}-{secrets.token_hex(16)}"
-        request_id = caller_request_id(scope) or own_id
-        reply = Reply(send, [(b"x-request-id", request_id.encode())])
+        arrival = self._builder.arrive(HeaderLookup(scope), id_prefix=self._dialect.id_prefix)
+        reply = Reply(send, [(b"x-request-id", arrival.request_id.encode())])
         try:
-            raw = await read_json_body(scope, receive, self._settings.http.max_body_bytes)
-            body = parse(self._body, raw)
+            body = parse(self._body, await read_json_body(scope, receive, self._settings.http.max_body_bytes))
             body.refuse_unsupported()
-            request = ChatRequest(
-                id=own_id,
-                request_id=request_id,
-                door="http",
-                model=body.model,
-                input=body.to_input(),
-                sampling=body.to_sampling(),
-                is_stream=bool(body.stream),
-                received_at=received_at,
-                deadline=received_at + timeout_s(scope, self._settings.timeout_s),
-                traceparent=read_traceparent(partial(text_header, scope)),
-                wishes=read_wishes(
-                    partial(text_header, scope), quality_cost=body.quality_cost, ttft_target_ms=body.ttft_target_ms
-                ),
-                priority=read_priority(partial(text_header, scope)),
-                caller=scope["state"]["caller"],
-            )
+            request = arrival.request(_parts(body), scope["state"]["caller"])
             departure: Departure = scope["state"]["departure"]
             with departure.watch():
-                async with self._gateway.generate(request) as answer:
-                    envelope = Envelope.begin(own_id, answer.decision.expert, self._dialect)
-                    if request.is_stream:
-                        await _stream(reply, answer, Frames(envelope, include_usage=body.include_usage))
-                    else:
-                        await _collect(reply, answer, envelope, has_documents=request.has_documents)
+                await self._answer(request, reply, include_usage=body.include_usage)
         except ClientGone:
             return
         except MoegateError as error:
             await reply.fail(error)
         except Exception as error:  # the door's edge: a fault of ours must still be an answer
-            log_fault(log, error, request_id)
+            log_fault(log, error, arrival.request_id)
             await reply.fail(InternalError("internal error"))
+
+    async def _answer(self, request: ChatRequest, reply: Reply, *, include_usage: bool) -> None:
+        interval_s = self._settings.http.heartbeat_s if request.is_stream else None
+        async with Heartbeat(reply, interval_s) as heartbeat, self._gateway.generate(request) as answer:
+            await heartbeat.stop()
+            envelope = Envelope.begin(request.id, answer.decision.expert, self._dialect)
+            if request.is_stream:
+                await _stream(reply, answer, Frames(envelope, include_usage=include_usage))
+            else:
+                await _collect(reply, answer, envelope, has_documents=request.has_documents)
+
+
+def _parts(body: ChatCompletionBody | CompletionBody) -> Parts:
+    return Parts(
+        model=body.model or "",
+        input=body.to_input(),
+        sampling=body.to_sampling(),
+        is_stream=bool(body.stream),
+        quality_cost=body.quality_cost,
+        ttft_target_ms=body.ttft_target_ms,
+    )
 
 
 async def _stream(reply: Reply, answer: Answer, frames: Frames) -> None:
     """Send tokens as they come; what is ready together goes out together, and what is alone waits for nothing.
 
-    Nothing was sent before the first token: until then an error has a status.
+    Nothing was sent before the first token: until then an error has a status. A heartbeat is the exception.
     """
-    await reply.begin(200, [*EVENT_STREAM, *_routing_headers(answer)])
+    if not reply.has_begun:
+        await reply.begin(200, [*EVENT_STREAM, *_routing_headers(answer)])
     is_open, unsent = False, b""
     async for chunk in answer.chunks():
         opening = b"" if is_open else frames.opening("" if chunk.text else None)
@@ -130,38 +121,5 @@ async def _collect(reply: Reply, answer: Answer, envelope: Envelope, *, has_docu
     await reply.whole(200, headers, envelope.whole(whole, answer.end.completion, answer.end.cost_usd))
 
 
-def caller_request_id(scope: Scope) -> str | None:
-    """The caller's own name for the request, if it is one that may go into a log."""
-    value = header(scope, b"x-request-id")
-    return value.decode() if value is not None and _REQUEST_ID.fullmatch(value) else None
-
-
-def timeout_s(scope: Scope, limit_s: float) -> float:
-    """Seconds the caller gives the request (`x-request-timeout-ms`), at most the gateway's own limit.
-
-    Raises:
-        InvalidRequest: the header is not a positive number.
-    """
-    value = header(scope, b"x-request-timeout-ms")
-    if value is None:
-        return limit_s
-    try:
-        asked_ms = float(value)
-    except ValueError:
-        asked_ms = math.nan
-    if not asked_ms > 0:
-        raise InvalidRequest("'x-request-timeout-ms' must be a positive number", param="x-request-timeout-ms")
-    return min(asked_ms / 1000, limit_s)
-
-
 def _routing_headers(answer: Answer) -> list[Header]:
-    decision = answer.decision
-    return [
-        (b"x-moegate-expert", decision.expert.encode()),
-        (b"x-moegate-reason", decision.reason.encode()),
-        (b"x-moegate-confidence", f"{decision.confidence:.4f}".encode()),
-        (b"x-moegate-ranking", ",".join(f"{c.expert}={c.probability:.4f}" for c in decision.ranking).encode()),
-        (b"x-moegate-overhead-ms", f"{answer.overhead_s * 1e3:.3f}".encode()),
-        (b"x-moegate-router", decision.router_version.encode()),
-        *((name.encode(), value.encode()) for name, value in answer.limit_headers),
-    ]
+    return [(name.encode(), value.encode()) for name, value in routing_facts(answer)]

@@ -14,8 +14,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from serve.asgi import Reply, error_headers, text_header
+from serve.asgi import HeaderLookup, Reply, error_headers, text_header
 from serve.console import console_page
+from serve.cross_origin import OriginGuard
 from serve.errors import InternalError, MethodNotAllowed, MoegateError, NotFound, UnknownModel
 from serve.feedback import FeedbackBook
 from serve.gateway import Gateway
@@ -27,6 +28,7 @@ from serve.metrics.page import Page
 from serve.openai_document import openai_document
 from serve.openai_response import ChatDialect, CompletionDialect, error_body
 from serve.openai_schema import ChatCompletionBody, CompletionBody
+from serve.request_builder import Limits, RequestBuilder
 from serve.settings import Settings
 
 log = logging.getLogger("moegate.http")
@@ -48,6 +50,8 @@ class HttpApp:
         self._gateway = gateway
         self._page = metrics_page
         self._keys = keys
+        self._builder = RequestBuilder("http", Limits(settings.timeout_s, gateway.max_tokens_limit))
+        self._origins = OriginGuard(settings.http, has_keys=not keys.is_open)
         self._started_at = int(time.time())
         self._document = orjson.dumps(openai_document())
         self._console_page = console_page()
@@ -74,19 +78,27 @@ class HttpApp:
                 Exception: _on_moegate_error,
             },
         )
+        self._app.router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's next request; the last place where a fault can be caught.
 
         What generates goes straight to its endpoint: Starlette's layers would see every token of a stream pass.
         """
-        endpoint = self._generating.get(scope["path"]) if scope["method"] == "POST" else None
+        path: str = scope["path"]
+        if (
+            path.endswith("/") and path != "/"
+        ):  # a redirect would name a host, and clients drop a POST's body on its way
+            path = scope["path"] = path[:-1]
+        endpoint = self._generating.get(path) if scope["method"] == "POST" else None
         try:
-            if scope["path"].startswith("/v1/"):
+            if path.startswith("/v1/") and scope["method"] != "OPTIONS":
+                self._origins.check(scope)
                 scope["state"]["caller"] = self._keys.identify(text_header(scope, "authorization"))
             await (endpoint or self._app)(scope, receive, send)
         except MoegateError as error:
-            await Reply(send).fail(error)
+            request_id = self._builder.arrive(HeaderLookup(scope), id_prefix="req").request_id
+            await Reply(send, [(b"x-request-id", request_id.encode())]).fail(error)
         except Exception as error:  # the door's edge; Starlette has already answered 500
             log_fault(log, error)
 
@@ -144,7 +156,8 @@ async def _on_moegate_error(request: Request, error: Exception) -> Response:
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     """Starlette's own refusals: no such path, no such method."""
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    if status == 405:
-        return _error(MethodNotAllowed("the path does not take this method"))
-    return _error(NotFound("no such path"), status)
+    assert isinstance(error, HTTPException)  # it is registered for those
+    if error.status_code == 405:
+        allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+        return _error(MethodNotAllowed("the path does not take this method", headers=(("allow", allowed),)))
+    return _error(NotFound("no such path"), error.status_code)

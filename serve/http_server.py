@@ -3,6 +3,9 @@
 `serve.app` starts and stops it. A connection has `read_timeout_s` to hand over a whole request, `max_header_bytes` for
 its head, and there are at most `max_connections`; what breaks a bound is answered in OpenAI's form where that is still
 possible, and closed. Bodies are bounded by the application (`serve.asgi.read_json_body`).
+
+uvicorn has no public seam for any of this, so its private protocol is overridden: pyproject.toml admits only the
+minor version that the tests ran with.
 """
 
 import asyncio
@@ -12,13 +15,23 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
+import httptools
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serve.asgi import Departure, error_headers
-from serve.errors import DeadlineExceeded, HeadersTooLarge, MalformedBody, MoegateError
-from serve.listening import listen
+from serve.errors import (
+    DeadlineExceeded,
+    HeadersTooLarge,
+    InvalidRequest,
+    MalformedBody,
+    MethodNotAllowed,
+    MoegateError,
+)
+from serve.http_transports import Beginning, Unchunked
+from serve.http_upgrade import head_without_offer, new_parser
+from serve.listening import address, listen
 from serve.openai_response import error_body
 from serve.settings import HttpSettings, Settings
 from serve.tls import uvicorn_arguments
@@ -68,43 +81,13 @@ class HttpServer(uvicorn.Server):
             if self._task.done():
                 self._task.result()
             await asyncio.sleep(0.01)
-        return f"{self.config.host}:{listener.getsockname()[1]}"
+        return address(self.config.host, listener.getsockname()[1])
 
     async def stop(self) -> None:
         """Refuse new connections, let open requests finish within the grace, then cancel them."""
         self.should_exit = True
         if self._task is not None:
             await self._task
-
-
-class _Beginning:
-    """Stands in for the transport until an answer has begun: its head leaves with its first piece, in one write.
-
-    Not for HEAD, whose answers have no piece.
-    """
-
-    def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle = cycle
-        self._transport = cycle.transport
-        self._head = b""
-
-    def write(self, data: bytes) -> None:
-        """Hold the head back; send it with what comes next, and step aside."""
-        if not self._cycle.response_started:  # 100 Continue
-            self._transport.write(data)
-        elif not self._head:
-            self._head = data
-        else:
-            self._cycle.transport = self._transport
-            self._transport.write(self._head + data)
-
-    def close(self) -> None:
-        """Close the connection; a head alone would be no answer."""
-        self._transport.close()
-
-    def is_closing(self) -> bool:
-        """Whether the connection is on its way out."""
-        return self._transport.is_closing()
 
 
 class _BoundedProtocol(HttpToolsProtocol):
@@ -118,6 +101,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._is_reading = True
         self._read_by: asyncio.TimerHandle | None = None
         self._is_refused = False
+        self._refusal: MoegateError | None = None  # one that waits until the answers before it are out
         self._departure = Departure()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -139,11 +123,34 @@ class _BoundedProtocol(HttpToolsProtocol):
             return
         if self._is_reading_head:
             self._head_bytes += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         if self._is_reading_head and self._head_bytes > self._bounds.max_header_bytes:
             self._refuse(HeadersTooLarge("the request's headers are too large"))
         elif self._is_reading and not self._is_refused:  # a request that comes in one piece costs no timer
             self._start_reading()
+
+    def _parse(self, data: bytes) -> None:
+        """Feed the parser; who offers an upgrade is read as if the offer were not there."""
+        try:
+            while data:
+                try:
+                    self.parser.feed_data(data)
+                    return
+                except httptools.HttpParserUpgrade as offer:
+                    data = data[offer.args[0] :]
+                    if self._is_refused:
+                        return
+                    self._decline_upgrade()
+        except httptools.HttpParserError:
+            self._refuse(MalformedBody("the request is not valid HTTP"))
+
+    def _decline_upgrade(self) -> None:
+        """Read the head once more, without the offer, with a parser that has not ended the request there."""
+        version = self.parser.get_http_version()
+        head = head_without_offer(self.parser.get_method(), self.url, version, self.headers)
+        self.parser = new_parser(self)
+        self.parser.feed_data(head)
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -153,14 +160,33 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Its head is here."""
-        self._is_reading_head, self._head_bytes = False, 0
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if size > self._bounds.max_header_bytes:
-            self._refuse(HeadersTooLarge("the request's headers are too large"))
+        if self._is_refused:
+            return
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                self._refuse(MethodNotAllowed("this is no proxy"))
+            return  # its head comes again: `_decline_upgrade`
+        if not self._is_within_bounds():
             return
         super().on_headers_complete()
+        self._is_reading_head, self._head_bytes = False, 0
+        if self.scope["http_version"] < "1.1":  # it knows neither 100 Continue nor chunks
+            self.cycle.waiting_for_100_continue = False
+            self.cycle.transport = Unchunked(self.cycle.transport)  # type: ignore[assignment]  # see `Writable`
         if self.scope["method"] == "POST":
-            self.cycle.transport = _Beginning(self.cycle)  # type: ignore[assignment]  # all that a cycle asks of one
+            self.cycle.transport = Beginning(self.cycle)  # type: ignore[assignment]  # likewise
+
+    def _is_within_bounds(self) -> bool:
+        """Check a head that is here; one that breaks a rule is refused."""
+        size, hosts = len(self.url), 0
+        for name, value in self.headers:
+            size += len(name) + len(value)
+            hosts += name == b"host"
+        if size > self._bounds.max_header_bytes:
+            self._refuse(HeadersTooLarge("the request's headers are too large"))
+        elif hosts > 1 or (hosts == 0 and self.parser.get_http_version() >= "1.1"):  # RFC 9112, section 3.2
+            self._refuse(InvalidRequest("a request has exactly one 'host' header", param="host"))
+        return not self._is_refused
 
     def on_body(self, body: bytes) -> None:
         """Part of its body is here."""
@@ -169,16 +195,14 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """All of it is here."""
+        if self.parser.should_upgrade():
+            return
         self._stop_reading()
         self._is_reading, self._is_reading_head = False, True
         if not self._is_refused:
             super().on_message_complete()
             if not self.pipeline:  # a large body may have paused it, and who does not read learns of no departure
                 self.flow.resume_reading()
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP."""
-        self._refuse(MalformedBody("the request is not valid HTTP"))
 
     def _start_reading(self) -> None:
         if self._read_by is None:
@@ -191,23 +215,45 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._read_by = None
-        if self._is_answering():  # a pipelined request waits behind a long answer: not its client's fault
-            self._start_reading()
+        if self._is_reading_head and self._is_answering():
+            self._start_reading()  # a pipelined request waits behind a long answer: not its client's fault
         else:
             self._refuse(DeadlineExceeded("the request took too long to arrive"))
 
     def _is_answering(self) -> bool:
-        return self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+        """Whether a request that came whole has yet to get all of its answer."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def on_response_complete(self) -> None:
+        """An answer has gone out; a refusal that stood behind it follows."""
+        is_last = not self.pipeline
+        super().on_response_complete()
+        if is_last and self._refusal is not None and not self.transport.is_closing():
+            self._answer(self._refusal)
 
     def _refuse(self, error: MoegateError) -> None:
-        """Answer and close; say nothing in the middle of another answer."""
+        """Answer what cannot be read and close, after the answers to the requests before it; each gets one."""
         if self._is_refused:
             return
         self._is_refused = True
         self._stop_reading()
-        if self._is_answering():
-            self.transport.close()
+        if self._is_reading_head:  # the fault is in a head: all that was read before it is somebody else's
+            is_next = not self._is_answering()
+        elif self.pipeline:  # it is in the body of a request that waits
+            self.pipeline.popleft()
+            is_next = False
+        elif self.cycle.response_started:  # it is in the body of one that has its answer, or part of it
+            self._linger() if self.cycle.response_complete else self.transport.close()
             return
+        else:
+            self.cycle.disconnected, is_next = True, True  # its application has nobody to answer
+            self.cycle.message_event.set()
+        if is_next:
+            self._answer(error)
+        else:
+            self._refusal = error
+
+    def _answer(self, error: MoegateError) -> None:
         body = error_body(error)
         headers = [*error_headers(error), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
         lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Listening(Protocol):
-    """What is told of a gateway once it is ready; addresses are `host:port`."""
+    """What is told of a gateway once it is ready; addresses are `host:port`, IPv6 in brackets: `[::1]:8000`."""
 
     @property
     def http_address(self) -> str:
@@ -27,13 +27,19 @@ class Addresses:
     grpc_address: str
 
 
+def address(host: str, port: int) -> str:
+    """An address as URLs and gRPC write it (RFC 3986 section 3.2.2): IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def listen(host: str, port: int, *, is_shared: bool) -> socket.socket:
     """Listen on a TCP port; `is_shared` lets other workers listen on it, too (SO_REUSEPORT).
 
     Raises:
         OSError: the port is taken.
     """
-    return socket.create_server((host, port), family=_family(host), backlog=2048, reuse_port=is_shared)
+    family, is_dual = _family(host)
+    return socket.create_server((host, port), family=family, backlog=2048, reuse_port=is_shared, dualstack_ipv6=is_dual)
 
 
 def reserve(host: str, port: int) -> socket.socket:
@@ -44,13 +50,19 @@ def reserve(host: str, port: int) -> socket.socket:
     Raises:
         OSError: the port is taken.
     """
-    with socket.create_server((host, port), family=_family(host)) as probe:  # sharing would hide that it is taken
-        port = probe.getsockname()[1]
-    holder = socket.socket(_family(host), socket.SOCK_STREAM)
+    family, is_dual = _family(host)
+    with socket.create_server((host, port), family=family, dualstack_ipv6=is_dual) as probe:
+        port = probe.getsockname()[1]  # sharing would hide that it is taken
+    holder = socket.socket(family, socket.SOCK_STREAM)
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if is_dual:
+        holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     holder.bind((host, port))
     return holder
 
 
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+def _family(host: str) -> tuple[socket.AddressFamily, bool]:
+    """The family of an address, and whether it takes IPv4 as well: `::` is every address, as gRPC has it."""
+    if ":" not in host:
+        return socket.AF_INET, False
+    return socket.AF_INET6, host == "::"

@@ -14,6 +14,7 @@ _REF: Final = "#/components/schemas/{model}"
 _STATUSES: Final = {
     "400": "The request is malformed, out of range, or longer than the context window",
     "401": "No API key, or a wrong one",
+    "403": "A web page of another origin asks, and http.cors.allow_origins does not list it",
     "404": "No such model",
     "408": "The deadline passed",
     "413": "The body is too large",
@@ -106,7 +107,7 @@ def _generate(summary: str, body: dict[str, Any]) -> dict[str, Any]:
 
 def _feedback(body: dict[str, Any]) -> dict[str, Any]:
     content = {"application/json": {"schema": {"type": "object", "properties": {"known": {"type": "boolean"}}}}}
-    failures = {status: _failure(_STATUSES[status]) for status in ("400", "413", "415", "500")}
+    failures = {status: _failure(_STATUSES[status]) for status in ("400", "401", "403", "413", "415", "500")}
     return {
         "summary": "Say what you think of an answer",
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},

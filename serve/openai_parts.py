@@ -4,6 +4,7 @@
 `documents` are moegate's own.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -12,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from protos import chat_pb2 as chat
 from serve.errors import InvalidRequest
+from serve.openai_not_offered import NotOffered
 
 _ROLES = {
     "system": chat.ROLE_SYSTEM,
@@ -28,17 +30,16 @@ _CHOICES = {
 
 
 def _content_text(value: object) -> object:
-    """Flatten a list of text parts; anything that is not text is refused by name."""
-    if value is None:
-        return ""
-    if not isinstance(value, list):
-        return value
-    texts = []
-    for part in value:
-        if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
-            raise PydanticCustomError("unsupported_content", "only text parts are supported")
-        texts.append(part["text"])
-    return "\n".join(texts)
+    """Flatten a list of parts of text, or of refusals; any other part is refused by name."""
+    return "\n".join(map(_part_text, value)) if isinstance(value, list) else value
+
+
+def _part_text(part: object) -> str:
+    kind = part.get("type") if isinstance(part, dict) else None
+    text = part.get(kind) if isinstance(part, dict) and kind in ("text", "refusal") else None
+    if not isinstance(text, str):
+        raise PydanticCustomError("unsupported_content", "only text parts are supported")
+    return text
 
 
 def _as_document(value: object) -> object:
@@ -51,12 +52,17 @@ def _as_document(value: object) -> object:
 
 
 _PARTS_SCHEMA = {
-    "type": "object",
-    "required": ["type", "text"],
-    "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
+    "anyOf": [
+        {
+            "type": "object",
+            "required": ["type", kind],
+            "properties": {"type": {"const": kind}, kind: {"type": "string"}},
+        }
+        for kind in ("text", "refusal")
+    ]
 }
 Content = Annotated[
-    str,
+    str | None,
     BeforeValidator(_content_text),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": _PARTS_SCHEMA}, {"type": "null"}]}),
 ]
@@ -88,10 +94,13 @@ class MessageBody(Body):
     """One turn of the conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Content = ""
+    content: Content = None
+    refusal: str | None = None
     name: str | None = None
     tool_calls: list[ToolCallBody] | None = None
     tool_call_id: str | None = None
+    function_call: Annotated[object, NotOffered()] = None
+    audio: Annotated[object, NotOffered()] = None
 
 
 class FunctionBody(Body):
@@ -122,6 +131,23 @@ class NamedToolChoice(Body):
     function: NamedFunction
 
 
+class AllowedTools(Body):
+    """Which tools may be called, and whether one must be."""
+
+    mode: Literal["auto", "required"]
+    tools: list[NamedToolChoice]
+
+
+class AllowedToolsChoice(Body):
+    """A tool choice that narrows the tools down, so that a client can keep its list of tools the same throughout."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedTools
+
+
+ToolChoice = Literal["none", "auto", "required"] | NamedToolChoice | AllowedToolsChoice
+
+
 class DocumentBody(Body):
     """What the answer should rest on; moegate numbers documents and the answer cites them as [n]."""
 
@@ -146,7 +172,7 @@ class JsonSchemaBody(Body):
     """The schema of a response format."""
 
     name: str | None = None
-    schema_: dict[str, Any] = Field({}, alias="schema")
+    schema_: dict[str, Any] | None = Field(None, alias="schema")
     strict: bool | None = None
 
 
@@ -157,15 +183,24 @@ class ResponseFormat(Body):
     json_schema: JsonSchemaBody | None = None
 
 
-def to_message(body: MessageBody) -> chat.Message:
-    """Translate a message."""
+def to_message(body: MessageBody, where: str) -> chat.Message:
+    """Translate a message; `where` is its place in the request.
+
+    Raises:
+        InvalidRequest: it has no content. Only an assistant may have none: it called tools, refused, or said nothing.
+    """
+    content = body.content
+    if content is None:
+        if body.role != "assistant":
+            raise InvalidRequest(f"'{where}.content' is required; it may be empty", param=f"{where}.content")
+        content = body.refusal or ""
     calls = [
         chat.ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments)
         for call in body.tool_calls or ()
     ]
     return chat.Message(
         role=_ROLES[body.role],
-        content=body.content,
+        content=content,
         name=body.name or "",
         tool_calls=calls,
         tool_call_id=body.tool_call_id or "",
@@ -198,7 +233,7 @@ def to_response_format(body: ResponseFormat | None) -> chat.ResponseFormat | Non
     if body.json_schema is None:
         raise InvalidRequest("'response_format.json_schema' is required", param="response_format.json_schema")
     try:
-        schema = orjson.dumps(body.json_schema.schema_).decode()
+        schema = orjson.dumps(body.json_schema.schema_ or {}).decode()
     except orjson.JSONEncodeError:
         raise InvalidRequest("'response_format': the schema is nested too deeply", param="response_format") from None
     return chat.ResponseFormat(
@@ -206,10 +241,27 @@ def to_response_format(body: ResponseFormat | None) -> chat.ResponseFormat | Non
     )
 
 
-def to_tool_choice(choice: str | NamedToolChoice | None) -> chat.ToolChoice:
+def to_tools(tools: Sequence[ToolBody], choice: ToolChoice | None) -> list[chat.Tool]:
+    """Translate the tools that may be called: all, or those that the tool choice allows.
+
+    Raises:
+        InvalidRequest: it allows one that is not there.
+    """
+    if isinstance(choice, AllowedToolsChoice):
+        allowed = {tool.function.name for tool in choice.allowed_tools.tools}
+        if not allowed <= {tool.function.name for tool in tools}:
+            where = "tool_choice.allowed_tools.tools"
+            raise InvalidRequest(f"'{where}' names a tool that is not in 'tools'", param=where)
+        tools = [tool for tool in tools if tool.function.name in allowed]
+    return [to_tool(tool.function) for tool in tools]
+
+
+def to_tool_choice(choice: ToolChoice | None) -> chat.ToolChoice | None:
     """Translate a tool choice."""
     if choice is None:
-        return chat.ToolChoice()
+        return None
     if isinstance(choice, str):
         return chat.ToolChoice(mode=_CHOICES[choice])
+    if isinstance(choice, AllowedToolsChoice):
+        return chat.ToolChoice(mode=_CHOICES[choice.allowed_tools.mode])
     return chat.ToolChoice(mode=chat.ToolChoice.MODE_NAMED, name=choice.function.name)

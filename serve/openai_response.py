@@ -21,6 +21,7 @@ FINISH_NAMES: Final = {
     chat.FINISH_REASON_TOOL_CALLS: "tool_calls",
 }
 DONE: Final = b"data: [DONE]\n\n"
+_LINE_ENDS: Final = tuple((char.encode(), b"\\u%04x" % ord(char)) for char in "\x85\u2028\u2029")
 
 
 class Dialect(Protocol):
@@ -116,7 +117,8 @@ class Envelope:
 
     def frame(self, choices: list[dict[str, Any]], extra: dict[str, Any]) -> bytes:
         """One server-sent event."""
-        return b"data: " + orjson.dumps(self._head(self.dialect.chunk_object) | {"choices": choices} | extra) + b"\n\n"
+        content = self._head(self.dialect.chunk_object) | {"choices": choices} | extra
+        return b"data: " + one_line(orjson.dumps(content)) + b"\n\n"
 
 
 class Frames:
@@ -148,7 +150,8 @@ class Frames:
 
     def text(self, text: str) -> bytes:
         """The frame of a piece of text."""
-        return self._before + orjson.dumps(text) + self._after
+        raw = orjson.dumps(text)
+        return self._before + (raw if text.isascii() else one_line(raw)) + self._after
 
     def closing(self, end: pb.Completion, cost_usd: float) -> bytes:
         """The frame with the finish reason and the citations, the usage if it was asked for, and the end mark."""
@@ -197,4 +200,15 @@ def error_body(error: MoegateError) -> bytes:
 
 def error_frame(error: MoegateError) -> bytes:
     """An error inside a stream. No end mark follows: the answer is not complete."""
-    return b"data: " + error_body(error) + b"\n\n"
+    return b"data: " + one_line(error_body(error)) + b"\n\n"
+
+
+def one_line(raw: bytes) -> bytes:
+    """Escape what Unicode counts as the end of a line: some clients split a stream there (Python's `splitlines`).
+
+    In UTF-8 JSON these bytes stand inside strings alone. orjson has escaped everything below U+0020 already.
+    """
+    for line_end, escaped in _LINE_ENDS:
+        if line_end in raw:
+            raw = raw.replace(line_end, escaped)
+    return raw

@@ -5,24 +5,26 @@ accepted and ignored, as OpenAI does; known ones that moegate does not offer are
 everything else both doors share is `serve.request.validate`'s.
 """
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from protos import chat_pb2 as chat
 from serve.errors import InvalidRequest, MalformedBody, UnsupportedParameter
+from serve.openai_not_offered import UNSUPPORTED, NotOffered
 from serve.openai_parts import (
     Body,
     Document,
     MessageBody,
-    NamedToolChoice,
     ResponseFormat,
     ToolBody,
+    ToolChoice,
     to_message,
     to_response_format,
-    to_tool,
     to_tool_choice,
+    to_tools,
 )
 
 _UINT32_MAX = 2**32 - 1
@@ -35,6 +37,17 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _one_prompt(value: object) -> object:
+    """A list of one text is that text; several prompts would have several answers, and token ids need a tokeniser."""
+    if not isinstance(value, list):
+        return value
+    if len(value) != 1 or not isinstance(value[0], str):
+        raise PydanticCustomError(UNSUPPORTED, "only one prompt, as text, is supported")
+    return value[0]
+
+
+_ONE_TEXT = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 1}
+Prompt = Annotated[str, BeforeValidator(_one_prompt), WithJsonSchema({"anyOf": [{"type": "string"}, _ONE_TEXT]})]
 Stop = Annotated[
     list[str],
     BeforeValidator(_as_list),
@@ -51,7 +64,7 @@ class StreamOptions(Body):
 class _SamplingBody(Body):
     """What the chat and the completions endpoint share."""
 
-    model: str = Field("auto", description="auto (or moegate) lets the router decide; an expert's name pins it")
+    model: str | None = Field("auto", description="auto (or moegate) lets the router decide; an expert's name pins it")
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(None, ge=1, le=_UINT32_MAX)
@@ -62,6 +75,7 @@ class _SamplingBody(Body):
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     n: int | None = None
+    logit_bias: Annotated[object, NotOffered({})] = None
     quality_cost: float | None = Field(
         None, description="moegate's knob, 0..1: 0 is quality alone, towards 1 quality is given up for price"
     )
@@ -101,11 +115,18 @@ class ChatCompletionBody(_SamplingBody):
 
     messages: list[MessageBody]
     tools: list[ToolBody] | None = None
-    tool_choice: Literal["none", "auto", "required"] | NamedToolChoice | None = None
+    tool_choice: ToolChoice | None = None
     documents: list[Document] | None = None
     parallel_tool_calls: bool | None = None
     max_completion_tokens: int | None = Field(None, ge=1, le=_UINT32_MAX)
     logprobs: bool | None = None
+    top_logprobs: Annotated[object, NotOffered(0)] = None
+    functions: Annotated[object, NotOffered([])] = None
+    function_call: Annotated[object, NotOffered("none", "auto")] = None
+    modalities: Annotated[object, NotOffered(["text"])] = None
+    audio: Annotated[object, NotOffered()] = None
+    prediction: Annotated[object, NotOffered()] = None
+    web_search_options: Annotated[object, NotOffered()] = None
     response_format: ResponseFormat | None = None
 
     def refuse_unsupported(self) -> None:
@@ -121,8 +142,8 @@ class ChatCompletionBody(_SamplingBody):
     def to_input(self) -> chat.Conversation:
         """The conversation as the core's message."""
         return chat.Conversation(
-            messages=[to_message(message) for message in self.messages],
-            tools=[to_tool(tool.function) for tool in self.tools or ()],
+            messages=[to_message(message, f"messages[{i}]") for i, message in enumerate(self.messages)],
+            tools=to_tools(self.tools or (), self.tool_choice),
             tool_choice=to_tool_choice(self.tool_choice),
             documents=[chat.Document(title=d.title or "", text=d.text, url=d.url or "") for d in self.documents or ()],
             parallel_tool_calls=self.parallel_tool_calls,
@@ -133,7 +154,7 @@ class ChatCompletionBody(_SamplingBody):
 class CompletionBody(_SamplingBody):
     """POST /v1/completions: raw text to continue, no chat template."""
 
-    prompt: str
+    prompt: Prompt
     logprobs: int | None = None
     echo: bool | None = None
     best_of: int | None = None
@@ -142,7 +163,9 @@ class CompletionBody(_SamplingBody):
     def refuse_unsupported(self) -> None:
         """Refuse what moegate understands and does not offer."""
         super().refuse_unsupported()
-        for name in ("logprobs", "echo", "suffix"):
+        if self.logprobs is not None:  # 0 asks for the chosen token's own
+            raise UnsupportedParameter("'logprobs' is not supported", param="logprobs")
+        for name in ("echo", "suffix"):
             if getattr(self, name):
                 raise UnsupportedParameter(f"'{name}' is not supported", param=name)
         if self.best_of not in (None, 1):
@@ -188,4 +211,5 @@ def _invalid(error: ValidationError) -> InvalidRequest:
             param += f"[{part}]"
         elif part.isidentifier() and not part[0].isupper():  # pydantic puts the names of union members in, too
             param += f".{part}" if param else part
-    return InvalidRequest(f"'{param}': {first['msg']}", param=param or None)
+    kind = UnsupportedParameter if first["type"] == UNSUPPORTED else InvalidRequest
+    return kind(f"'{param}': {first['msg']}", param=param or None)

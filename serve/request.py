@@ -148,12 +148,13 @@ def _check_messages(conversation: chat.Conversation) -> None:
         where = f"messages[{i}]"
         if message.role == chat.ROLE_UNSPECIFIED:
             raise InvalidRequest(f"'{where}.role' must be system, user, assistant or tool", param=f"{where}.role")
-        if not message.content and not message.tool_calls:
-            raise InvalidRequest(f"'{where}.content' must not be empty", param=f"{where}.content")
         if message.tool_calls and message.role != chat.ROLE_ASSISTANT:
             raise InvalidRequest(f"'{where}.tool_calls' belongs to an assistant", param=f"{where}.tool_calls")
         if message.role == chat.ROLE_TOOL and not message.tool_call_id:
             raise InvalidRequest(f"'{where}.tool_call_id' is required", param=f"{where}.tool_call_id")
+    if not any(message.content or message.tool_calls for message in conversation.messages):
+        where = f"messages[{len(conversation.messages) - 1}].content"
+        raise InvalidRequest(f"'{where}' must not be empty: no message says anything", param=where)
 
 
 def _check_tools(conversation: chat.Conversation) -> None:
@@ -209,8 +210,6 @@ def _check_sampling(sampling: chat.Sampling, max_tokens_limit: int) -> None:
         value = getattr(sampling, name)
         if sampling.HasField(name) and not low <= value <= high:  # type: ignore[arg-type]  # the four names above
             raise InvalidRequest(f"'{name}' must be between {low:g} and {high:g}", param=name)
-    if sampling.HasField("top_p") and sampling.top_p == 0:
-        raise InvalidRequest("'top_p' must be greater than 0", param="top_p")
     if sampling.HasField("max_tokens") and not 1 <= sampling.max_tokens <= max_tokens_limit:
         raise InvalidRequest(f"'max_tokens' must be between 1 and {max_tokens_limit}", param="max_tokens")
     if len(sampling.stop) > MAX_STOPS:

@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry
 from serve.accounts import warn_of_forgetting
 from serve.exposure import check_exposure
 from serve.keys import load_keys
-from serve.listening import Addresses, Listening, reserve
+from serve.listening import Addresses, Listening, address, reserve
 from serve.metrics.page import snapshot
 from serve.metrics.registrar import Registrar
 from serve.metrics.workers import WorkerMetrics
@@ -61,7 +61,7 @@ async def run_workers(settings: Settings, stop: asyncio.Event, on_ready: Callabl
         supervisor = _Supervisor(_share(settings, *ports), Path(folder))
         try:
             await supervisor.start()
-            on_ready(Addresses(f"{settings.http.host}:{ports[0]}", f"{settings.grpc.host}:{ports[1]}"))
+            on_ready(Addresses(address(settings.http.host, ports[0]), address(settings.grpc.host, ports[1])))
             await stop.wait()
         finally:
             await supervisor.stop()

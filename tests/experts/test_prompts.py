@@ -35,6 +35,13 @@ def test_the_clients_system_message_replaces_it() -> None:
     assert render_turns(Conversation(messages=[mine, USER]), "Be brief.")[0] == Turn("system", "Be long.")
 
 
+def test_an_empty_system_prompt_is_none() -> None:
+    """Front ends send one where their user has set nothing; the expert keeps its own."""
+    empty = Message(role=ROLE_SYSTEM, content="")
+    assert render_turns(Conversation(messages=[empty, USER]), "Be brief.")[0] == Turn("system", "Be brief.")
+    assert render_turns(Conversation(messages=[empty, USER]), "") == (Turn("user", "Weather in Oslo?"),)
+
+
 def test_without_any_system_prompt_there_is_no_system_turn() -> None:
     assert render_turns(Conversation(messages=[USER]), "") == (Turn("user", "Weather in Oslo?"),)
 

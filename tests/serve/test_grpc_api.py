@@ -94,7 +94,6 @@ async def test_list_experts(stub: GatewayStub) -> None:
         (request(""), grpc.StatusCode.INVALID_ARGUMENT, "invalid_value", "messages[0].content"),
         (request(model="gpt-9"), grpc.StatusCode.NOT_FOUND, "model_not_found", "model"),
         (request(max_tokens=0), grpc.StatusCode.INVALID_ARGUMENT, "invalid_value", "max_tokens"),
-        (request(max_tokens=2**32 - 1), grpc.StatusCode.INVALID_ARGUMENT, "invalid_value", "max_tokens"),
         (request(temperature=float("nan")), grpc.StatusCode.INVALID_ARGUMENT, "invalid_value", "temperature"),
         (request(top_p=-1.0), grpc.StatusCode.INVALID_ARGUMENT, "invalid_value", "top_p"),
         (request(stop=["a"] * 5), grpc.StatusCode.INVALID_ARGUMENT, "invalid_value", "stop"),
