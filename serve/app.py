@@ -138,7 +138,7 @@ class App:
         self._http_app.is_draining = True
         await self._grpc.set_serving(False)
         await asyncio.sleep(delay_s)
-        end = asyncio.get_running_loop().call_later(grace_s, self._drain.end_all)
+        end = asyncio.get_running_loop().call_later(grace_s, self._drain.happen)
         await asyncio.gather(self._grpc.stop(grace_s + _LAST_WORDS_S), self._http.stop())
         end.cancel()
         for task in self._tasks:
