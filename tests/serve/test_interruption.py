@@ -35,7 +35,7 @@ async def watching(*interruptions: Interruption, cleanup: Callable[[], object] =
 
 
 def make() -> Interruption:
-    return Interruption(lambda has_begun: Stopped(has_begun))
+    return Interruption(Stopped)
 
 
 async def start(*interruptions: Interruption) -> asyncio.Task[object]:
