@@ -1,8 +1,8 @@
 """JSON from outside, read within bounds: how deep, how many parts, how long.
 
 Parsers recurse: Python's own raises `RecursionError` near a thousand levels, orjson writes no more than 254. So every
-text that a client or a model may have nested is measured first, by one linear scan that needs no stack. A text with few
-brackets and commas, as nearly all have, costs three counts of bytes.
+text that a client or a model may have nested is measured first, by linear scans that need no stack. A text with few
+brackets and commas, as nearly all have, costs a few counts of bytes.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from experts.request_limits import TEXT, Bounds
 
 # Possessive, and an open string ends with the text: the scan never goes back, whatever the text.
 _TOKENS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{},:]', re.DOTALL)
-_NO_STRUCTURE: Final = bytes(set(range(256)).difference(b'[]{},"'))
-_NO_ESCAPES: Final = bytes(set(range(256)).difference(b'[]{},"\\/bfnrtu'))
+_ALL_BUT_MARKS: Final = bytes(set(range(256)).difference(b'[]{},"'))
+_ALL_BUT_MARKS_AND_ESCAPES: Final = bytes(set(range(256)).difference(b'[]{},"\\/bfnrtu'))
 _STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _FREE_FORM: Final = frozenset({"content", "text", "arguments", "parameters"})
 _MOST_STEPS: Final = 6  # messages[1].tool_calls[0].function.arguments
 _LONGEST_NAME: Final = 64
+_SHORT: Final = 4096  # bytes that are counted as they are
+_QUICK_LEVELS: Final = 8
 _MOST_TOKENS: Final = 20_000  # that the search for a name looks at; some ten milliseconds
 
 Path = list[str | int]
@@ -58,29 +60,44 @@ def crossing(raw: bytes, bounds: Bounds) -> str | None:
     """Say which bound a text crosses; None when it crosses none."""
     if bounds.size is not None and len(raw) > bounds.size:
         return f"is longer than {bounds.size} bytes"
-    opened = raw.count(b"[") + raw.count(b"{")
-    if opened <= bounds.depth and opened + raw.count(b",") <= bounds.parts:
+    marks = raw if len(raw) < _SHORT else raw.translate(None, _ALL_BUT_MARKS)
+    if _is_within(marks, bounds):
         return None
-    structure = _structure(raw)
-    opened = structure.count(b"[") + structure.count(b"{")
-    if opened + structure.count(b",") > bounds.parts:
+    if b"\\" in raw:
+        marks = raw.translate(None, _ALL_BUT_MARKS_AND_ESCAPES).replace(b"\\\\", b"").replace(b'\\"', b"")
+    structure = _structure(marks)
+    if _opened(structure) + structure.count(b",") > bounds.parts:
         return f"has more than {bounds.parts} parts"
-    if opened > bounds.depth and _deepest(structure, opened) > bounds.depth:
+    if not _is_shallow(structure, bounds.depth):
         return f"is nested more than {bounds.depth} levels deep"
     return None
 
 
-def _structure(raw: bytes) -> bytes:
-    """Leave nothing of a text but the brackets and commas outside its strings."""
-    if b"\\" in raw:
-        raw = raw.translate(None, _NO_ESCAPES).replace(b"\\\\", b"").replace(b'\\"', b"")
-    return b"".join(raw.translate(None, _NO_STRUCTURE).split(b'"')[::2])
+def _opened(text: bytes) -> int:
+    return text.count(b"[") + text.count(b"{")
 
 
-def _deepest(structure: bytes, opened: int) -> int:
-    """Count levels. No reader goes on after more closing brackets than opening ones, so twice as many are enough."""
-    brackets = structure.translate(None, b",")[: 2 * opened]
-    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
+def _is_within(text: bytes, bounds: Bounds) -> bool:
+    """Whether brackets and commas are so few that no order of them crosses the bounds."""
+    opened = _opened(text)
+    return opened <= bounds.depth and (len(text) <= bounds.parts or opened + text.count(b",") <= bounds.parts)
+
+
+def _structure(marks: bytes) -> bytes:
+    """Leave nothing of a text without escaped quotes but the brackets and commas outside its strings."""
+    return b"".join(marks.split(b'"')[::2]).translate(None, _ALL_BUT_MARKS)
+
+
+def _is_shallow(structure: bytes, depth: int) -> bool:
+    """Whether no bracket stands deeper. First the innermost pairs go, level by level, which is mostly enough."""
+    brackets = rest = structure.translate(None, b",")
+    for _ in range(_QUICK_LEVELS):
+        rest = rest.replace(b"[]", b"").replace(b"{}", b"")
+    opened = _opened(rest)
+    if opened + _QUICK_LEVELS <= depth:
+        return True
+    # No reader goes on after more closing brackets than opening ones, so twice as many are enough.
+    return max(accumulate(map(_STEPS.__getitem__, brackets[: 2 * _opened(brackets)])), default=0) <= depth
 
 
 def field_at_fault(raw: bytes, bounds: Bounds) -> str:
