@@ -72,8 +72,9 @@ class ExpertCall:
         """Read up to the first message that carries tokens or the end: from there on the expert has answered.
 
         The first message of all is empty: a replica has taken the request on. While an expert has no replica, Ray
-        Serve's ingress holds its calls back in silence until there is one again. How long the prompt is may be told
-        before the first token; the message returned says it in any case.
+        Serve's ingress holds its calls back in silence until there is one again. While the request waits for a slot or
+        is prefilled, an engine at work sends an empty message now and then: it is busy, not silent. How long the prompt
+        is may be told before the first token; the message returned says it in any case.
 
         Raises:
             MoegateError: nothing was generated.
@@ -124,6 +125,8 @@ class ExpertCall:
     def _silent(self) -> MoegateError:
         if self._has_begun:
             return ExpertStalled("the expert stopped sending before the answer was complete")
+        if self.is_taken_on:
+            return ExpertUnavailable("the expert fell silent before its first token")
         return ExpertUnavailable("the expert did not take the request on")
 
 

@@ -33,6 +33,7 @@ class Script:
         replica: set when it has one; until then every call is held in silence, as Ray Serve's ingress does.
         begin_after_s: seconds from then until it begins on the prompt, and says so; None = it says so with the token.
         first_s: seconds from then to the first token.
+        beat_s: how often it says meanwhile that it is at work; None = it is silent.
         gap_s: seconds between tokens.
         queue_s: what it says, at the end, that the request waited for a slot.
         refuse: status (and details) in place of any token.
@@ -50,6 +51,7 @@ class Script:
     replica: asyncio.Event = field(default_factory=lambda: _set(asyncio.Event()))
     begin_after_s: float | None = 0.0
     first_s: float = 0.0
+    beat_s: float | None = None
     gap_s: float = 0.0
     queue_s: float = 0.0
     refuse: tuple[grpc.StatusCode, str] | None = None
@@ -116,7 +118,12 @@ class FakeExperts(ExpertServicer):
         if script.lose_begun:
             script.lose_begun -= 1
             await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed at 10.0.0.1")
-        await asyncio.sleep(script.first_s)
+        left_s = script.first_s
+        while script.beat_s is not None and left_s > script.beat_s:
+            await asyncio.sleep(script.beat_s)
+            left_s -= script.beat_s
+            yield pb.GenerateChunk()
+        await asyncio.sleep(left_s)
         reader = AnswerReader(request.conversation if request.HasField("conversation") else None, is_constrained=False)
         for i, word in enumerate(script.words):
             if script.break_after == i:
