@@ -23,12 +23,7 @@ from router.decision import Reason, RouteDecision
 from serve.blame import Blame
 from serve.circuit import Circuit
 from serve.circuits import Circuits
-from serve.errors import (
-    ExpertUnavailable,
-    MoegateError,
-    Overloaded,
-    Unanswerable,
-)
+from serve.errors import ExpertUnavailable, MoegateError, Overloaded, Unanswerable
 from serve.expert_channel import ExpertCall, ExpertChannels
 from serve.expert_stream import ExpertStream
 from serve.failed_attempt import FailedAttempt, Why, may_be_asleep
@@ -54,10 +49,14 @@ class _Asking:
     message: pb.GenerateRequest
     blame: Blame
 
-    @property
-    def tenant(self) -> str | None:
-        """Who may have caused what is met; without keys nobody can be told from anybody."""
-        return self.request.caller.name or None
+    def witness(self, call: ExpertCall | None) -> str | None:
+        """Who may have caused what the call met: the tenant, if a replica broke on its request.
+
+        What was not taken on, and silence, no client causes alone; without keys nobody is named for it.
+        """
+        tenant = self.request.caller.name
+        broke = call is not None and call.is_taken_on and not call.patience.is_over
+        return tenant if broke else tenant or None
 
 
 class Dispatcher:
@@ -236,9 +235,7 @@ class Dispatcher:
             first,
             call,
             self._clock() - started,
-            on_failure=lambda: circuit.failed(
-                began_at=started, witness=asking.request.caller.name if call.is_told else asking.tenant
-            ),
+            on_failure=lambda: circuit.failed(began_at=started, witness=asking.witness(call)),
             on_close=partial(self._left, expert),
             on_give_up=lambda: losses.add(expert, call.work),
         )
@@ -274,7 +271,7 @@ class Dispatcher:
             return FailedAttempt(Why.REFUSED, error)
         is_silent = call is not None and call.patience.is_over
         # Silence lasts: that this attempt began before another one's silence was over makes it no old news.
-        circuit.failed(began_at=self._clock() if is_silent else began_at, witness=asking.tenant)
+        circuit.failed(began_at=self._clock() if is_silent else began_at, witness=asking.witness(call))
         return FailedAttempt(Why.SILENT if is_silent else Why.BROKE, error)
 
     def _may_hedge(self, expert: str, to: str) -> bool:

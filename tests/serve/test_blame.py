@@ -1,4 +1,4 @@
-"""Is the request bad, or the expert? What one client sends opens no circuit; an ill expert is left alone for a while."""
+"""Is the request bad, or the expert? What one client sends opens no circuit; an ill expert is left alone."""
 
 import asyncio
 import hashlib
@@ -122,6 +122,18 @@ async def test_what_breaks_in_the_middle_opens_nothing_either(
     await asyncio.sleep(0.05)
     assert states(sample) == {0}
     assert (await http.post(CHAT, json=asking("hello", "coder"))).status_code == 200
+
+
+async def test_a_request_that_kills_replicas_opens_nothing_by_itself(
+    http: httpx2.AsyncClient, experts: Poisoned, sample: Sample
+) -> None:
+    """Each replica takes it on, dies without a word, and is replaced at once."""
+    experts.status, experts.details = grpc.StatusCode.UNAVAILABLE, "Socket closed"
+    for _ in range(15):
+        assert (await http.post(CHAT, json=asking(POISON))).status_code == 503
+    await asyncio.sleep(0.05)
+    assert states(sample) == {0}
+    assert (await http.post(CHAT, json=asking("hello"))).status_code == 200
 
 
 async def test_a_request_that_kills_engines_does_not_walk_through_all_of_them(
