@@ -94,9 +94,10 @@ class ExpertDeployment:
     ) -> AsyncGenerator[expert_pb2.GenerateChunk, None]:
         """Stream an answer; the last chunk carries the completion."""
         with _errors_as_status(grpc_context):
-            generation = self._read(request, grpc_context)
-            form = _form(generation.sampling)
-            reader = _reader(request, generation.sampling, form)
+            with _failures_are_the_requests():
+                generation = self._read(request, grpc_context)
+                form = _form(generation.sampling)
+                reader = _reader(request, generation.sampling, form)
             # Closing is explicit: a client that goes away while a chunk is being sent must still free its slot.
             async with aclosing(self._generate(request, generation, form)) as items:
                 yield expert_pb2.GenerateChunk()  # taken on: silence before it means that there is no replica
@@ -176,6 +177,18 @@ def _told(chunk: expert_pb2.GenerateChunk, delta: TokenDelta) -> expert_pb2.Gene
     """Tell what was generated, also where nothing of it may leave yet."""
     chunk.token_count, chunk.prompt_tokens = delta.token_count, delta.prompt_tokens
     return chunk
+
+
+@contextmanager
+def _failures_are_the_requests() -> Iterator[None]:
+    """Refuse a request that cannot be read: reading depends on nothing but it, so any other replica fails as well."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:  # whatever a text can do to a parser or a template
+        _log.error("a request could not be read: %s", describe_failure(error))
+        raise InvalidRequest("the request cannot be read") from None
 
 
 @contextmanager

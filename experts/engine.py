@@ -19,7 +19,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final, Protocol
+
+HEARTBEAT_S: Final = 1.0
+"""While a sequence has nothing to tell, an engine that makes steps says so about as often."""
 
 
 class EngineError(Exception):
@@ -138,8 +141,8 @@ class GenerationInput:
 class TokenDelta:
     """Tokens that were ready together; `text` may be empty while a character or a stop string is incomplete.
 
-    A sequence's first delta tells how long its prompt is. It may come without any token: then the engine has begun on
-    the prompt, and who leaves before the first token owes it all the same.
+    The first delta that says more than `HEARTBEAT` tells how long the prompt is. It may come without any token: then
+    the engine has begun on the prompt, and who leaves before the first token owes it all the same.
     """
 
     text: str
@@ -149,6 +152,10 @@ class TokenDelta:
     def __add__(self, later: TokenDelta) -> TokenDelta:
         tokens = self.token_count + later.token_count
         return TokenDelta(self.text + later.text, tokens, self.prompt_tokens + later.prompt_tokens)
+
+
+HEARTBEAT: Final = TokenDelta("", 0)
+"""The engine is at work, on this sequence or on those before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +210,9 @@ class Engine(Protocol):
         """Fail every live sequence with `EngineDead` and release everything."""
 
     def generate(self, request: GenerationInput) -> AsyncGenerator[TokenDelta | Completion, None]:
-        """Yield token deltas and then one `Completion`.
+        """Yield token deltas and then one `Completion`; a `HEARTBEAT` now and then while it waits or is prefilled.
 
+        Heartbeats come of steps that were made: an engine that hangs is silent.
         Closing the generator, or cancelling its consumer, aborts the sequence and frees its slot.
 
         Raises:

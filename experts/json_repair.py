@@ -12,6 +12,8 @@ import json
 import re
 import warnings
 
+from experts.bounded_json import check_bounds
+
 MAX_CHARS = 100_000
 
 _CLOSERS = {"{": "}", "[": "]"}
@@ -63,12 +65,10 @@ def read_json(text: str) -> object:
     """Read JSON as it stands.
 
     Raises:
-        ValueError: it is none, or holds what JSON has no word for.
+        ValueError: it is none, holds what JSON has no word for, or is beyond its bounds.
     """
-    try:
-        return json.loads(text, parse_constant=_no_constant)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    check_bounds(text)
+    return json.loads(text, parse_constant=_no_constant)
 
 
 def has_twin_keys(text: str) -> bool:
@@ -98,6 +98,7 @@ def mend(text: str) -> object:
     for closed in dict.fromkeys((text.strip(), *_closed(text.strip()))):
         for read in (_read_loosely, _read_python):
             try:
+                check_bounds(closed)
                 return read(closed)
             except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
                 continue

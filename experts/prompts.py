@@ -7,10 +7,11 @@ Documents stand, numbered, before the words of the last user message.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 
+from experts.bounded_json import OutOfBounds, read_bounded
 from experts.engine import InvalidRequest, Turn
+from experts.tool_call import serialise
 from experts.tool_signatures import signature
 from protos import chat_pb2
 
@@ -22,8 +23,8 @@ def render_turns(conversation: chat_pb2.Conversation, system_prompt: str) -> tup
     """Render a conversation; `system_prompt` is used where the client sent no system message.
 
     Raises:
-        InvalidRequest: there is no message, a role is unset, a tool's parameters are not JSON, or documents come
-            without a user message.
+        InvalidRequest: there is no message, a role is unset, a tool's parameters are not JSON, JSON is beyond its
+            bounds, or documents come without a user message.
     """
     if not conversation.messages:
         raise InvalidRequest("the conversation has no message")
@@ -133,19 +134,26 @@ def _form(wanted: chat_pb2.ResponseFormat) -> str:
 
 def _describe(tool: chat_pb2.Tool) -> str:
     try:
-        parameters = json.loads(tool.parameters_json or "{}")
-    except (ValueError, RecursionError) as error:
+        parameters = read_bounded(tool.parameters_json or "{}")
+    except ValueError as error:
         raise InvalidRequest(f"the parameters of a tool are not JSON: {type(error).__name__}") from None
-    return f"<tool>\n{signature(tool.name, tool.description, parameters)}\n</tool>"
+    return f"<tool>\n{_encodable(signature(tool.name, tool.description, parameters))}\n</tool>"
 
 
 def _arguments(text: str) -> object:
     """Parse a call's arguments; what a model once wrote wrongly is quoted back as it was."""
     try:
-        return json.loads(text or "{}")
+        return read_bounded(text or "{}")
+    except OutOfBounds as error:
+        raise InvalidRequest(f"the arguments of a tool call: JSON that {error}") from None
     except ValueError:
         return text
 
 
 def _marked(tag: str, content: object) -> str:
-    return f"<{tag}>{json.dumps(content, ensure_ascii=False)}</{tag}>"
+    return f"<{tag}>{serialise(content)}</{tag}>"
+
+
+def _encodable(text: str) -> str:
+    """Write half a surrogate pair, which UTF-8 has no bytes for, as JSON escapes it."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -6,10 +6,9 @@ as a client does.
 
 from __future__ import annotations
 
-import json
-
 from experts.answer import AnswerReader
 from experts.engine import FinishReason
+from experts.json_repair import read_json
 from experts.suites.ast_rules import Call
 from experts.suites.suite import Reply
 from protos import chat_pb2, expert_pb2
@@ -49,7 +48,7 @@ class ReplyListener:
 def _call(name: str, arguments: str) -> Call | None:
     """Read a call as its client would; None where its arguments were cut off."""
     try:
-        read = json.loads(arguments)
+        read = read_json(arguments)
     except ValueError:
         return None
     return Call(name, read) if isinstance(read, dict) else None

@@ -11,9 +11,8 @@ import math
 from experts.catalog import ExpertSpec
 from experts.engine import InvalidRequest, Sampling
 from experts.limits import NOT_HONOURED
+from experts.request_limits import MAX_STOP_CHARS, MAX_STOPS
 from protos import chat_pb2
-
-MAX_STOPS = 4
 
 
 def resolve_sampling(asked: chat_pb2.Sampling, spec: ExpertSpec) -> Sampling:
@@ -63,4 +62,6 @@ def _stops(asked: chat_pb2.Sampling) -> tuple[str, ...]:
         raise InvalidRequest(f"at most {MAX_STOPS} stop strings are allowed")
     if not all(asked.stop):
         raise InvalidRequest("a stop string must not be empty")
+    if any(len(stop) > MAX_STOP_CHARS for stop in asked.stop):
+        raise InvalidRequest(f"a stop string has at most {MAX_STOP_CHARS} characters")
     return tuple(asked.stop)

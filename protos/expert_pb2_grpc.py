@@ -50,8 +50,11 @@ class ExpertServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Generate(self, request, context):
-        """Streams an answer. The first message is empty and comes at once: the replica has taken the request on. Fails with INVALID_ARGUMENT (the prompt does not fit the context window: details begin
-        with "context_length_exceeded"), RESOURCE_EXHAUSTED (queue full) or DEADLINE_EXCEEDED.
+        """Streams an answer. The first message is empty and comes at once: the replica has taken the request on. While the
+        request waits for a slot or is prefilled, an engine at work sends an empty message about once a second.
+        Fails with INVALID_ARGUMENT (the request cannot be read or served; details begin with "context_length_exceeded"
+        where the prompt does not fit the context window), RESOURCE_EXHAUSTED (queue full) or DEADLINE_EXCEEDED.
+        INTERNAL says that this replica failed on this request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

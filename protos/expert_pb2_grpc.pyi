@@ -34,8 +34,11 @@ class ExpertStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ExpertAsyncStub: ...
     Generate: _grpc.UnaryStreamMultiCallable[_expert_pb2.GenerateRequest, _expert_pb2.GenerateChunk]
-    """Streams an answer. The first message is empty and comes at once: the replica has taken the request on. Fails with INVALID_ARGUMENT (the prompt does not fit the context window: details begin
-    with "context_length_exceeded"), RESOURCE_EXHAUSTED (queue full) or DEADLINE_EXCEEDED.
+    """Streams an answer. The first message is empty and comes at once: the replica has taken the request on. While the
+    request waits for a slot or is prefilled, an engine at work sends an empty message about once a second.
+    Fails with INVALID_ARGUMENT (the request cannot be read or served; details begin with "context_length_exceeded"
+    where the prompt does not fit the context window), RESOURCE_EXHAUSTED (queue full) or DEADLINE_EXCEEDED.
+    INTERNAL says that this replica failed on this request.
     """
     Describe: _grpc.UnaryUnaryMultiCallable[_expert_pb2.DescribeRequest, _expert_pb2.DescribeResponse]
     """Says what the expert is and how busy it is; answers within milliseconds or the expert is not well."""
@@ -44,8 +47,11 @@ class ExpertStub:
 class ExpertAsyncStub(ExpertStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Generate: _aio.UnaryStreamMultiCallable[_expert_pb2.GenerateRequest, _expert_pb2.GenerateChunk]  # type: ignore[assignment]
-    """Streams an answer. The first message is empty and comes at once: the replica has taken the request on. Fails with INVALID_ARGUMENT (the prompt does not fit the context window: details begin
-    with "context_length_exceeded"), RESOURCE_EXHAUSTED (queue full) or DEADLINE_EXCEEDED.
+    """Streams an answer. The first message is empty and comes at once: the replica has taken the request on. While the
+    request waits for a slot or is prefilled, an engine at work sends an empty message about once a second.
+    Fails with INVALID_ARGUMENT (the request cannot be read or served; details begin with "context_length_exceeded"
+    where the prompt does not fit the context window), RESOURCE_EXHAUSTED (queue full) or DEADLINE_EXCEEDED.
+    INTERNAL says that this replica failed on this request.
     """
     Describe: _aio.UnaryUnaryMultiCallable[_expert_pb2.DescribeRequest, _expert_pb2.DescribeResponse]  # type: ignore[assignment]
     """Says what the expert is and how busy it is; answers within milliseconds or the expert is not well."""
@@ -57,8 +63,11 @@ class ExpertServicer(metaclass=_abc_1.ABCMeta):
         request: _expert_pb2.GenerateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_expert_pb2.GenerateChunk], _abc.AsyncIterator[_expert_pb2.GenerateChunk]]:
-        """Streams an answer. The first message is empty and comes at once: the replica has taken the request on. Fails with INVALID_ARGUMENT (the prompt does not fit the context window: details begin
-        with "context_length_exceeded"), RESOURCE_EXHAUSTED (queue full) or DEADLINE_EXCEEDED.
+        """Streams an answer. The first message is empty and comes at once: the replica has taken the request on. While the
+        request waits for a slot or is prefilled, an engine at work sends an empty message about once a second.
+        Fails with INVALID_ARGUMENT (the request cannot be read or served; details begin with "context_length_exceeded"
+        where the prompt does not fit the context window), RESOURCE_EXHAUSTED (queue full) or DEADLINE_EXCEEDED.
+        INTERNAL says that this replica failed on this request.
         """
 
     @_abc_1.abstractmethod

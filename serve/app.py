@@ -57,6 +57,7 @@ from serve.workers import run_workers
 
 log = logging.getLogger("moegate.app")
 
+_READINESS_S: Final = 0.25  # how often the gRPC door's health is brought up to date
 _LAST_WORDS_S: Final = 3.0  # after the grace, for the errors to reach the clients
 
 
@@ -135,6 +136,7 @@ class App:
             self._router, self.metrics, settings.router.reload_interval_s, on_reload=self._traffic.train_on
         )
         self._tasks: list[asyncio.Task[None]] = []
+        self._telling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Open both doors and begin to watch the experts.
@@ -150,7 +152,8 @@ class App:
         self._tasks.append(asyncio.create_task(self.metrics.process.watch_loop()))
         self.grpc_address = await self._grpc.start()
         self.http_address = await self._http.start()
-        await self._grpc.set_serving(True)
+        await self._grpc.set_serving(self._health.is_ready)
+        self._telling = asyncio.create_task(self._tell_readiness())
         log.info("listening", extra={"http": self.http_address, "grpc": self.grpc_address})
 
     async def stop(self) -> None:
@@ -158,9 +161,11 @@ class App:
         delay_s, grace_s = self.settings.shutdown_delay_s, self.settings.shutdown_grace_s
         log.info("draining", extra={"delay_s": delay_s, "grace_s": grace_s})
         self._http_app.is_draining = True
+        if self._telling is not None:
+            self._telling.cancel()
         await self._grpc.set_serving(False)
         await asyncio.sleep(delay_s)
-        end = asyncio.get_running_loop().call_later(grace_s, self._drain.end_all)
+        end = asyncio.get_running_loop().call_later(grace_s, self._drain.happen)
         await asyncio.gather(self._grpc.stop(grace_s + _LAST_WORDS_S), self._http.stop())
         end.cancel()
         for task in self._tasks:
@@ -173,6 +178,15 @@ class App:
         await asyncio.to_thread(self._feedback.close)
         await asyncio.to_thread(self._tracer.close)
         log.info("stopped")
+
+    async def _tell_readiness(self) -> None:
+        """Tell `grpc.health.v1` what `/ready` says, whenever it changes."""
+        told = None
+        while True:
+            if told is not self._health.is_ready:
+                told = self._health.is_ready
+                await self._grpc.set_serving(told)
+            await asyncio.sleep(_READINESS_S)
 
     async def _metrics_page(self) -> Page:
         """This process's metrics, or all workers'."""

@@ -3,15 +3,14 @@
 ASGI: https://asgi.readthedocs.io/en/latest/specs/www.html
 """
 
-import asyncio
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
 from serve.content_coding import decoder, too_large
 from serve.errors import MoegateError, UnsupportedMediaType
+from serve.interruption import Interruption
 from serve.openai_response import error_body, error_frame
 
 Header = tuple[bytes, bytes]
@@ -86,48 +85,15 @@ async def read_json_body(scope: Scope, receive: Receive, max_bytes: int) -> byte
             return body if decode is None else decode(body, max_bytes)
 
 
-class Departure:
+class Departure(Interruption):
     """Tells the work that is done for a connection that its client has left. One a connection: one answer at a time.
 
     `serve.http_server` puts it into each request's `scope["state"]`. ASGI's own way, to wait for `http.disconnect`,
     takes a task beside every request.
-
-    Attributes:
-        has_happened: nobody is there to read.
     """
 
     def __init__(self) -> None:
-        self.has_happened = False
-        self._work: asyncio.Task[object] | None = None
-        self._cancelled: asyncio.Task[object] | None = None
-
-    def happen(self) -> None:
-        """The connection is lost."""
-        self.has_happened = True
-        self._cancelled = self._work
-        if self._work is not None:
-            self._work.cancel()
-
-    @contextmanager
-    def watch(self) -> Iterator[None]:
-        """Cancel the body of the `with` when the client leaves; it then ends with `ClientGone`.
-
-        Raises:
-            ClientGone: see there.
-        """
-        if self.has_happened:
-            raise ClientGone
-        work = self._work = asyncio.current_task()
-        assert work is not None  # ASGI servers call applications inside a task
-        try:
-            yield
-        except asyncio.CancelledError:
-            if self._cancelled is not work:
-                raise
-            work.uncancel()
-            raise ClientGone from None
-        finally:
-            self._work = None
+        super().__init__(lambda _: ClientGone())
 
 
 class Reply:

@@ -1,9 +1,12 @@
-"""One expert's circuit: after failures in a row it is left alone for a while, then tried with one request at a time.
+"""One expert's circuit: after failures in a row it is left alone for a while, then tried.
 
-`serve.dispatch` asks it before each attempt and tells it how the attempt ended. Only failures of the expert's own
-count: a request that was wrong, a full queue or a client that left say nothing about its health.
+`serve.dispatch` asks it before each attempt and tells it how the attempt ended; `serve.circuits` probes the expert for
+it. Only failures of the expert's own count: a request that was wrong, a full queue or a client that left say nothing
+about its health. What one tenant alone has met may be due to what it sends: that raises a suspicion, and a probe of our
+own decides.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
@@ -11,6 +14,7 @@ from typing import Final
 from serve.settings import CircuitSettings
 
 _BACKOFF: Final = 2.0  # each time a trial fails, the circuit stays open so many times longer
+_WITNESSES: Final = 2
 
 
 class CircuitState(StrEnum):
@@ -29,13 +33,20 @@ class Circuit:
     """
 
     def __init__(
-        self, settings: CircuitSettings, *, clock: Callable[[], float], on_change: Callable[[CircuitState], None]
+        self,
+        settings: CircuitSettings,
+        *,
+        clock: Callable[[], float],
+        on_change: Callable[[CircuitState], None],
+        on_suspicion: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_suspicion`: there are failures enough, but of one tenant alone; whoever hears it calls `probed`."""
         self._settings = settings
         self._clock = clock
         self._on_change = on_change
+        self._on_suspicion = on_suspicion
         self.state = CircuitState.CLOSED
-        self._failures = 0
+        self._failures: Counter[str | None] = Counter()  # by witness
         self._open_s = settings.open_s
         self._opened_at = 0.0
         self._failed_at = float("-inf")
@@ -64,31 +75,71 @@ class Circuit:
 
     def succeeded(self) -> None:
         """The expert answered."""
-        self._failures, self._is_on_trial, self._open_s = 0, False, self._settings.open_s
-        self._become(CircuitState.CLOSED)
+        self._open_s = self._settings.open_s
+        self._close()
 
     def abandoned(self) -> None:
         """The attempt ended without a verdict: refused as wrong or over capacity, or its client left."""
         self._is_on_trial = False
 
-    def failed(self, *, began_at: float) -> None:
+    def failed(self, *, began_at: float, witness: str | None = None) -> None:
         """The expert broke, hung or could not be reached.
 
         Attempts that were under way when another one failed may have met the same mishap, such as one replica of
-        several that died: together they count once. `began_at` is the second, by our clock, from which this is news.
+        several that died: together they count once.
+
+        Args:
+            began_at: the second, by our clock, from which this is news.
+            witness: the tenant whose request met it; None where what was sent can have had no part in it.
         """
         if began_at >= self._failed_at:
-            self._failures += 1
+            self._failures[witness] += 1
             self._failed_at = self._clock()
         was_on_trial, self._is_on_trial = self._is_on_trial, False
         if self.state is CircuitState.HALF_OPEN and was_on_trial:
-            self._open_s = min(self._open_s * _BACKOFF, self._settings.max_open_s)
+            self._open_longer()
+        elif self.state is CircuitState.CLOSED and self._failures.total() >= self._settings.failures:
+            if self._is_proven:
+                self._open()
+            else:
+                self._on_suspicion()
+
+    def probed(self, *, is_well: bool) -> None:
+        """A probe of our own has ended.
+
+        An expert that only its probes find well is left alone for longer the next time.
+        """
+        if is_well:
+            if self.state is not CircuitState.CLOSED:
+                self._open_s = self._longer_s
+            self._close()
+        elif self.state is CircuitState.CLOSED:
             self._open()
-        elif self.state is CircuitState.CLOSED and self._failures >= self._settings.failures:
-            self._open()
+        else:
+            self._open_longer()
+
+    @property
+    def _is_proven(self) -> bool:
+        """Whether the failures cannot be one tenant's doing."""
+        tenants = len(self._failures.keys() - {None})
+        return self._failures[None] >= self._settings.failures or tenants >= _WITNESSES
+
+    @property
+    def _longer_s(self) -> float:
+        return min(self._open_s * _BACKOFF, self._settings.max_open_s)
+
+    def _close(self) -> None:
+        self._failures.clear()
+        self._is_on_trial = False
+        self._become(CircuitState.CLOSED)
+
+    def _open_longer(self) -> None:
+        self._open_s = self._longer_s
+        self._open()
 
     def _open(self) -> None:
         self._opened_at = self._clock()
+        self._is_on_trial = False
         self._become(CircuitState.OPEN)
 
     def _become(self, state: CircuitState) -> None:

@@ -1,9 +1,10 @@
 """Carries a decision out: asks the experts of the ranking until one gives a first token.
 
 Until then a failure that is not the caller's leads to one more attempt at the same expert (a retry), then to the next
-one (a fallback), as far as the retry budget goes; after the first token, never. An expert whose circuit is open, or who
-holds as many requests as it can, is passed over; so is one that is being woken (`serve.waker`), unless nobody else is
-left. What is said to an expert and how is `serve.expert_channel`'s.
+one (a fallback), as far as `serve.further_attempts` allows; after the first token, never. What a replica says it failed
+on is sent once more, to the next expert if there is one: who is to blame is `serve.blame`'s. An expert whose circuit is
+open, or who holds as many requests as it can, is passed over; so is one that is being woken (`serve.waker`), unless
+nobody else is left. What is said to an expert and how is `serve.expert_channel`'s.
 """
 
 import asyncio
@@ -12,29 +13,50 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from experts.catalog import Catalog, ExpertSpec
 from protos import expert_pb2 as pb
 from router.decision import Reason, RouteDecision
-from serve.circuit import Circuit, CircuitState
-from serve.errors import ContextLengthExceeded, ExpertUnavailable, MoegateError, Overloaded
+from serve.blame import Blame
+from serve.circuit import Circuit
+from serve.circuits import Circuits
+from serve.errors import ExpertUnavailable, MoegateError, Overloaded, Unanswerable
 from serve.expert_channel import ExpertCall, ExpertChannels
 from serve.expert_stream import ExpertStream
 from serve.failed_attempt import FailedAttempt, Why, may_be_asleep
+from serve.further_attempts import FurtherAttempts
 from serve.hedge import first_of
 from serve.ledger import Waste
 from serve.losses import Follower, Losses
 from serve.metrics.dispatch import DispatchMetrics
 from serve.request import ChatRequest
-from serve.retry_budget import RetryBudget
 from serve.settings import DispatchSettings, ExpertsSettings
 from serve.waker import Waker
 
 log = logging.getLogger("moegate.dispatch")
 
 _RETRY_PAUSE_S: Final = 0.05  # so that the ingress may have noticed what died
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """A request on its way through the experts."""
+
+    request: ChatRequest
+    message: pb.GenerateRequest
+    blame: Blame
+
+    def witness(self, call: ExpertCall | None) -> str | None:
+        """Who may have caused what the call met: the tenant, if a replica broke on its request.
+
+        What was not taken on, and silence, no client causes alone; without keys nobody is named for it.
+        """
+        tenant = self.request.caller.name
+        broke = call is not None and call.is_taken_on and not call.patience.is_over
+        return tenant if broke else tenant or None
 
 
 class Dispatcher:
@@ -61,15 +83,17 @@ class Dispatcher:
         self._clock = clock
         self._accept_timeout_s = experts.accept_timeout_s
         self._channels = ExpertChannels(experts.target, experts.channels, clock=clock)
-        self._budget = RetryBudget(ratio=settings.retry_ratio, burst=settings.retry_burst)
+        self._further = FurtherAttempts(catalog, settings, metrics)
         self._bounds = {expert.name: _most_at_once(expert) for expert in catalog.experts}
         self.in_flight: Counter[str] = Counter()
-        self.circuits = {
-            name: Circuit(settings.circuit, clock=clock, on_change=partial(self._circuit_changed, name))
-            for name in catalog.names
-        }
-        for name in catalog.names:
-            metrics.circuit(name, CircuitState.CLOSED)
+        self.circuits = Circuits(
+            catalog.names,
+            settings.circuit,
+            self._channels.describe,
+            probe_timeout_s=experts.probe_timeout_s,
+            clock=clock,
+            on_change=metrics.circuit,
+        )
         self.waker = Waker(
             (expert.name for expert in catalog.experts if expert.scaling.min_replicas == 0),
             self._channels.describe,
@@ -80,6 +104,7 @@ class Dispatcher:
 
     async def close(self) -> None:
         """Close the connections; streams still open are cancelled."""
+        await self.circuits.close()
         await self.waker.close()
         await self._channels.close()
 
@@ -107,7 +132,7 @@ class Dispatcher:
         Raises:
             MoegateError: nobody gave a first token; the error is the last expert's.
         """
-        self._budget.earn()
+        self._further.earn()
         experts = _candidates(decision)
         stream = await self._open(request, experts, follower)
         index = experts.index(stream.expert)
@@ -119,51 +144,59 @@ class Dispatcher:
 
     async def _open(self, request: ChatRequest, experts: list[str], follower: Follower) -> ExpertStream:
         """Ask one after the other."""
-        message = _generate_request(request)
+        asking = _Asking(request, _generate_request(request), Blame(request.caller.name))
         index = retries = 0
         while True:
             expert, rest = experts[index], experts[index + 1 :]
             losses = Losses(follower)
             try:
-                stream = await self._ask(request, message, expert, rest, losses)
+                stream = await self._ask(asking, expert, rest, losses)
             except FailedAttempt as failed:
-                if self._may_retry(failed, retries):
+                if asking.blame.is_the_requests:
+                    losses.settle(Waste.FAILED)
+                    raise await self._verdict(asking.blame, expert) from None
+                if self._further.may_retry(failed, rest, retries):
                     losses.settle(Waste.RETRIED)
                     retries += 1
                     self._metrics.retries.labels(expert).inc()
                     log.warning("retried", extra={"request_id": request.request_id, "expert": expert})
                     await asyncio.sleep(_RETRY_PAUSE_S)
-                elif self._may_fall_back(failed, expert, rest):
+                elif self._further.may_fall_back(failed, expert, rest):
                     losses.settle(Waste.FELL_BACK)
                     follower.fell_back(expert, rest[0])
                     index, retries = index + 1, 0
                 else:
                     losses.settle(Waste.FAILED)
+                    asking.blame.is_the_experts()
                     raise failed.error from None
             except BaseException:
                 losses.settle(Waste.CANCELLED)
                 raise
             else:
                 losses.settle(Waste.HEDGED)
+                asking.blame.is_the_experts()
                 return stream
 
-    async def _ask(
-        self, request: ChatRequest, message: pb.GenerateRequest, expert: str, rest: list[str], losses: Losses
-    ) -> ExpertStream:
+    async def _verdict(self, blame: Blame, expert: str) -> MoegateError:
+        """Say why two replicas failed on one request: it is to blame, unless the expert is not even well without it."""
+        if await self.circuits.is_well(expert):
+            return Unanswerable("experts fail on this request wherever it is sent; sending it again will not help")
+        blame.is_proven()
+        return ExpertUnavailable("the expert cannot be reached; retry later")
+
+    async def _ask(self, asking: _Asking, expert: str, rest: list[str], losses: Losses) -> ExpertStream:
         """Ask one expert and, where hedging is wanted and it is slow, the next one beside it."""
-        attempt = partial(self._attempt, request, message, expert, losses, is_last=not rest)
+        attempt = partial(self._attempt, asking, expert, losses, is_last=not rest)
         if self._settings.hedge_after_ms is None or not rest:
             return await attempt()
         return await first_of(
             attempt,
-            partial(self._attempt, request, message, rest[0], losses, is_last=len(rest) == 1),
+            partial(self._attempt, asking, rest[0], losses, is_last=len(rest) == 1),
             after_s=self._settings.hedge_after_ms / 1e3,
             may_hedge=partial(self._may_hedge, expert, rest[0]),
         )
 
-    async def _attempt(
-        self, request: ChatRequest, message: pb.GenerateRequest, expert: str, losses: Losses, *, is_last: bool
-    ) -> ExpertStream:
+    async def _attempt(self, asking: _Asking, expert: str, losses: Losses, *, is_last: bool) -> ExpertStream:
         """Ask one expert once, up to its first token; the stream counts as in flight until it is closed.
 
         Raises:
@@ -177,11 +210,11 @@ class Dispatcher:
         try:
             call = await self._channels.generate(
                 expert,
-                message,
-                timeout_s=request.deadline - started,
+                asking.message,
+                timeout_s=asking.request.deadline - started,
                 accept_within_s=patience_s if is_last else min(patience_s, self._accept_timeout_s),
                 patience_s=patience_s,
-                traceparent=request.traceparent,
+                traceparent=asking.request.traceparent,
             )
             first = await call.first()
         except BaseException as error:
@@ -194,10 +227,7 @@ class Dispatcher:
             if not isinstance(error, MoegateError):
                 circuit.abandoned()
                 raise
-            is_silent = call is not None and call.patience.is_over
-            # Silence lasts: that this attempt began before another one's silence was over makes it no old news.
-            news_since = self._clock() if is_silent else started
-            raise self._judge(error, circuit, news_since, is_silent=is_silent) from None
+            raise self._judge(error, call, circuit, started, asking) from None
         circuit.succeeded()
         self.waker.answered(expert)
         return ExpertStream(
@@ -205,7 +235,7 @@ class Dispatcher:
             first,
             call,
             self._clock() - started,
-            on_failure=partial(circuit.failed, began_at=started),
+            on_failure=lambda: circuit.failed(began_at=started, witness=asking.witness(call)),
             on_close=partial(self._left, expert),
             on_give_up=lambda: losses.add(expert, call.work),
         )
@@ -230,45 +260,23 @@ class Dispatcher:
             raise FailedAttempt(Why.NOT_ASKED, error)
         return circuit
 
-    def _judge(self, error: MoegateError, circuit: Circuit, began_at: float, *, is_silent: bool) -> FailedAttempt:
+    def _judge(
+        self, error: MoegateError, call: ExpertCall | None, circuit: Circuit, began_at: float, asking: _Asking
+    ) -> FailedAttempt:
+        if call is not None and call.is_told:
+            asking.blame.add(circuit, began_at)
+            return FailedAttempt(Why.FAILED, error)
         if not isinstance(error, ExpertUnavailable):
             circuit.abandoned()
             return FailedAttempt(Why.REFUSED, error)
-        circuit.failed(began_at=began_at)
+        is_silent = call is not None and call.patience.is_over
+        # Silence lasts: that this attempt began before another one's silence was over makes it no old news.
+        circuit.failed(began_at=self._clock() if is_silent else began_at, witness=asking.witness(call))
         return FailedAttempt(Why.SILENT if is_silent else Why.BROKE, error)
 
-    def _may_retry(self, failed: FailedAttempt, retries: int) -> bool:
-        """Only what broke without a word is worth a second attempt at the same expert."""
-        return failed.why is Why.BROKE and retries < self._settings.retries and self._spend()
-
-    def _may_fall_back(self, failed: FailedAttempt, expert: str, rest: list[str]) -> bool:
-        if not rest:
-            return False
-        if failed.why is Why.NOT_ASKED:
-            return True  # it has cost nothing
-        if isinstance(failed.error, ContextLengthExceeded):
-            return self._window(rest[0]) > self._window(expert)
-        return isinstance(failed.error, Overloaded | ExpertUnavailable) and self._spend()
-
     def _may_hedge(self, expert: str, to: str) -> bool:
-        if self.is_open(to) or self.waker.is_waiting(to) or self.in_flight[to] >= self._bounds[to] or not self._spend():
-            return False
-        self._metrics.hedges.labels(expert, to).inc()
-        return True
-
-    def _spend(self) -> bool:
-        if self._budget.spend():
-            return True
-        self._metrics.refused_attempts.inc()
-        return False
-
-    def _window(self, expert: str) -> int:
-        spec = self._catalog.get(expert)
-        return spec.prompt_limit if spec else 0
-
-    def _circuit_changed(self, expert: str, state: CircuitState) -> None:
-        self._metrics.circuit(expert, state)
-        log.warning("circuit", extra={"expert": expert, "state": state.value})
+        is_free = not (self.is_open(to) or self.waker.is_waiting(to) or self.in_flight[to] >= self._bounds[to])
+        return is_free and self._further.may_hedge(expert, to)
 
 
 def _most_at_once(expert: ExpertSpec) -> int:

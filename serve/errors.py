@@ -8,6 +8,7 @@ translates. Messages reach the client: they never hold a prompt, an address or a
     │   ├── MalformedBody         not JSON, not UTF-8, not an object
     │   ├── ContextLengthExceeded the prompt fits no expert it may go to
     │   ├── UnsupportedParameter  understood, not offered
+    │   ├── Unanswerable          experts failed on it wherever it was sent
     │   ├── UnsupportedMediaType
     │   ├── PayloadTooLarge
     │   └── HeadersTooLarge
@@ -23,7 +24,7 @@ translates. Messages reach the client: they never hold a prompt, an address or a
     ├── DeadlineExceeded          the caller's deadline, or the gateway's, passed
     ├── ExpertUnavailable         nobody in the ranking could be reached
     ├── StorageUnavailable        feedback could not be written
-    ├── ExpertFailed              an expert broke after its first token
+    ├── ExpertFailed              an expert broke after its first token, or on this request and nobody else was left
     │   └── ExpertStalled         it stopped sending
     ├── AnswerInvalid             an answer breaks the strict form that was asked for
     ├── ShuttingDown              the gateway is on its way out
@@ -97,6 +98,13 @@ class UnsupportedParameter(InvalidRequest):
     """A parameter of OpenAI's API that moegate understands and does not offer."""
 
     code = "unsupported_parameter"
+
+
+class Unanswerable(InvalidRequest):
+    """A second replica or expert failed on it as the first one did, and is well otherwise."""
+
+    http_status = 422
+    code = "unanswerable"
 
 
 class UnsupportedMediaType(InvalidRequest):
@@ -221,7 +229,7 @@ class StorageUnavailable(MoegateError):
 
 
 class ExpertFailed(MoegateError):
-    """The expert broke after its first token; what was streamed is incomplete."""
+    """The expert broke: after its first token, or on this request before it. What was streamed is incomplete."""
 
     http_status = 502
     grpc_status = StatusCode.ABORTED

@@ -32,6 +32,8 @@ from serve.patience import Patience
 
 _CONTEXT_SLUG: Final = "context_length_exceeded"
 _FORMAT_SLUG: Final = "unsupported_response_format"
+_DEAD_SLUG: Final = "engine_dead"
+_FAILURES: Final = frozenset({StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.DATA_LOSS})
 _SERVICE: Final = "/moegate.expert.v1.Expert/"
 _CONNECT_S: Final = 1.0
 
@@ -42,6 +44,7 @@ class ExpertCall:
     Attributes:
         patience: how long a message may be waited for.
         is_taken_on: a replica has said so.
+        is_told: the call ended because the replica said that it failed on the request; it was not lost on the way.
         begun_at: when the expert told how long the prompt is, having begun on it; seconds, 0 before.
     """
 
@@ -53,7 +56,7 @@ class ExpertCall:
         self._clock = clock
         self._has_begun = False
         self._prompt_tokens = self._completion_tokens = 0
-        self.is_taken_on = False
+        self.is_taken_on = self.is_told = False
         self.begun_at = 0.0
         self.patience = Patience(accept_within_s, call.cancel)
 
@@ -72,8 +75,9 @@ class ExpertCall:
         """Read up to the first message that carries tokens or the end: from there on the expert has answered.
 
         The first message of all is empty: a replica has taken the request on. While an expert has no replica, Ray
-        Serve's ingress holds its calls back in silence until there is one again. How long the prompt is may be told
-        before the first token; the message returned says it in any case.
+        Serve's ingress holds its calls back in silence until there is one again. While the request waits for a slot or
+        is prefilled, an engine at work sends an empty message now and then: it is busy, not silent. How long the prompt
+        is may be told before the first token; the message returned says it in any case.
 
         Raises:
             MoegateError: nothing was generated.
@@ -99,6 +103,7 @@ class ExpertCall:
         try:
             chunk = await self._call.read()
         except CallError as error:
+            self.is_told = error.status in _FAILURES or error.details.startswith(_DEAD_SLUG)
             raise (self._silent() if self.patience.is_over else self._broken(error)) from None
         self.patience.heard()
         if chunk is not None:
@@ -124,6 +129,8 @@ class ExpertCall:
     def _silent(self) -> MoegateError:
         if self._has_begun:
             return ExpertStalled("the expert stopped sending before the answer was complete")
+        if self.is_taken_on:
+            return ExpertUnavailable("the expert fell silent before its first token")
         return ExpertUnavailable("the expert did not take the request on")
 
 
@@ -213,6 +220,13 @@ def _milliseconds(seconds: float) -> bytes:
     return b"%d" % min(99_999_999, max(1, int(seconds * 1000)))
 
 
+_OTHERS: Final[dict[StatusCode, tuple[type[MoegateError], str]]] = {
+    StatusCode.RESOURCE_EXHAUSTED: (Overloaded, "the expert's queue is full; retry later"),
+    StatusCode.DEADLINE_EXCEEDED: (DeadlineExceeded, "the request's deadline passed"),
+    **dict.fromkeys(_FAILURES, (ExpertFailed, "the expert failed on this request")),
+}
+
+
 def translate(error: CallError) -> MoegateError:
     """Give a status its place among our errors. Its details are read, never passed on."""
     match error.status:
@@ -222,9 +236,5 @@ def translate(error: CallError) -> MoegateError:
             return UnsupportedParameter("'response_format': the expert cannot keep to one", param="response_format")
         case StatusCode.INVALID_ARGUMENT:
             return InvalidRequest("the expert refused the request")
-        case StatusCode.RESOURCE_EXHAUSTED:
-            return Overloaded("the expert's queue is full; retry later")
-        case StatusCode.DEADLINE_EXCEEDED:
-            return DeadlineExceeded("the request's deadline passed")
-        case _:
-            return ExpertUnavailable("the expert cannot be reached; retry later")
+    kind, message = _OTHERS.get(error.status, (ExpertUnavailable, "the expert cannot be reached; retry later"))
+    return kind(message)

@@ -11,6 +11,7 @@ class Why(StrEnum):
     NOT_ASKED = "not_asked"  # the circuit is open, it is being woken, or it holds as many requests as it can
     SILENT = "silent"  # nobody took the request on
     BROKE = "broke"  # it was lost on the way
+    FAILED = "failed"  # a replica said that it failed on the request
     REFUSED = "refused"  # the expert said so
 
 

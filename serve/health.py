@@ -8,16 +8,21 @@ carries the requests over.
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from typing import Final
 
 from experts.catalog import Catalog
 from protos import expert_pb2 as pb
 from router.estimates import ExpertEstimate
+from serve.circuit import CircuitState
 from serve.dispatch import Dispatcher
 from serve.errors import MoegateError
 from serve.metrics import Metrics
 from serve.settings import ExpertsSettings
 
 log = logging.getLogger("moegate.health")
+
+NOT_ANSWERING: Final = "it does not answer its probes"
+CIRCUIT_OPEN: Final = "its circuit is open: requests to it failed"
 
 
 @dataclass(slots=True)
@@ -51,7 +56,13 @@ class HealthMonitor:
     @property
     def is_ready(self) -> bool:
         """Somebody can answer."""
-        return any(health.is_ready for health in self.experts.values())
+        return any(self.why_not(name) is None for name in self.experts)
+
+    def why_not(self, name: str) -> str | None:
+        """Say why an expert cannot answer; None when it can."""
+        if not self.experts[name].is_ready:
+            return NOT_ANSWERING
+        return CIRCUIT_OPEN if self._dispatcher.circuits[name].state is not CircuitState.CLOSED else None
 
     async def run(self) -> None:
         """Probe all experts at once, then sleep; for ever."""

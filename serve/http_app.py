@@ -125,9 +125,15 @@ class HttpApp:
 
     async def _ready(self, request: Request) -> Response:
         """Readiness: somebody can answer, and we are not on our way out."""
-        is_ready = self._gateway.health.is_ready and not self.is_draining
-        experts = {name: health.is_ready for name, health in self._gateway.health.experts.items()}
-        body = {"status": "ready" if is_ready else "not ready", "draining": self.is_draining, "experts": experts}
+        health = self._gateway.health
+        is_ready = health.is_ready and not self.is_draining
+        reasons = {name: health.why_not(name) for name in health.experts}
+        body = {
+            "status": "ready" if is_ready else "not ready",
+            "draining": self.is_draining,
+            "experts": {name: reason is None for name, reason in reasons.items()},
+            "reasons": {name: reason for name, reason in reasons.items() if reason is not None},
+        }
         return _json(body, 200 if is_ready else 503)
 
     async def _metrics_page(self, request: Request) -> Response:

@@ -11,6 +11,7 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from experts.request_limits import MAX_TOOL_CALLS
 from protos import chat_pb2 as chat
 from serve.errors import InvalidRequest
 from serve.openai_not_offered import NotOffered
@@ -97,7 +98,7 @@ class MessageBody(Body):
     content: Content = None
     refusal: str | None = None
     name: str | None = None
-    tool_calls: list[ToolCallBody] | None = None
+    tool_calls: list[ToolCallBody] | None = Field(None, max_length=MAX_TOOL_CALLS)
     tool_call_id: str | None = None
     function_call: Annotated[object, NotOffered()] = None
     audio: Annotated[object, NotOffered()] = None
@@ -208,15 +209,8 @@ def to_message(body: MessageBody, where: str) -> chat.Message:
 
 
 def to_tool(function: FunctionBody) -> chat.Tool:
-    """Translate a tool.
-
-    Raises:
-        InvalidRequest: its schema is nested too deeply.
-    """
-    try:
-        schema = "" if function.parameters is None else orjson.dumps(function.parameters).decode()
-    except orjson.JSONEncodeError:  # nested deeper than orjson writes, though not deeper than it reads
-        raise InvalidRequest("'tools': a parameter schema is nested too deeply", param="tools") from None
+    """Translate a tool."""
+    schema = "" if function.parameters is None else orjson.dumps(function.parameters).decode()
     return chat.Tool(name=function.name, description=function.description or "", parameters_json=schema)
 
 
@@ -224,7 +218,7 @@ def to_response_format(body: ResponseFormat | None) -> chat.ResponseFormat | Non
     """Translate a response format; text, which asks for nothing, is None.
 
     Raises:
-        InvalidRequest: its schema is missing, or nested too deeply.
+        InvalidRequest: its schema is missing.
     """
     if body is None or body.type == "text":
         return None
@@ -232,10 +226,7 @@ def to_response_format(body: ResponseFormat | None) -> chat.ResponseFormat | Non
         return chat.ResponseFormat(type=chat.ResponseFormat.TYPE_JSON_OBJECT)
     if body.json_schema is None:
         raise InvalidRequest("'response_format.json_schema' is required", param="response_format.json_schema")
-    try:
-        schema = orjson.dumps(body.json_schema.schema_ or {}).decode()
-    except orjson.JSONEncodeError:
-        raise InvalidRequest("'response_format': the schema is nested too deeply", param="response_format") from None
+    schema = orjson.dumps(body.json_schema.schema_ or {}).decode()
     return chat.ResponseFormat(
         type=chat.ResponseFormat.TYPE_JSON_SCHEMA, schema_json=schema, strict=bool(body.json_schema.strict)
     )

@@ -5,12 +5,15 @@ accepted and ignored, as OpenAI does; known ones that moegate does not offer are
 everything else both doors share is `serve.request.validate`'s.
 """
 
+import re
 from typing import Annotated, TypeVar
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from experts.bounded_json import crossing, field_at_fault
+from experts.request_limits import BODY, MAX_DOCUMENTS, MAX_MESSAGES, MAX_TOOLS
 from protos import chat_pb2 as chat
 from serve.errors import InvalidRequest, MalformedBody, UnsupportedParameter
 from serve.openai_not_offered import UNSUPPORTED, NotOffered
@@ -113,10 +116,10 @@ class _SamplingBody(Body):
 class ChatCompletionBody(_SamplingBody):
     """POST /v1/chat/completions."""
 
-    messages: list[MessageBody]
-    tools: list[ToolBody] | None = None
+    messages: list[MessageBody] = Field(max_length=MAX_MESSAGES)
+    tools: list[ToolBody] | None = Field(None, max_length=MAX_TOOLS)
     tool_choice: ToolChoice | None = None
-    documents: list[Document] | None = None
+    documents: list[Document] | None = Field(None, max_length=MAX_DOCUMENTS)
     parallel_tool_calls: bool | None = None
     max_completion_tokens: int | None = Field(None, ge=1, le=_UINT32_MAX)
     logprobs: bool | None = None
@@ -188,8 +191,11 @@ def parse(kind: type[B], raw: bytes) -> B:
 
     Raises:
         MalformedBody: it is not a JSON object.
-        InvalidRequest: a field is missing or of the wrong type; `param` names it.
+        InvalidRequest: a field is missing, of the wrong type or beyond its bounds; `param` names it.
     """
+    crossed = crossing(raw, BODY)
+    if crossed is not None:
+        raise _beyond(crossed, field_at_fault(raw, BODY), kind)
     try:
         content = orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -200,6 +206,12 @@ def parse(kind: type[B], raw: bytes) -> B:
         return kind.model_validate(content)
     except ValidationError as error:
         raise _invalid(error) from None
+
+
+def _beyond(crossed: str, field: str, kind: type[BaseModel]) -> InvalidRequest:
+    """Name the field that is too deep or has too many parts; where it is none of ours, the body itself is at fault."""
+    is_ours = re.split(r"\W", field, maxsplit=1)[0] in kind.model_fields
+    return (InvalidRequest if is_ours else MalformedBody)(f"'{field or 'body'}' {crossed}", param=field or None)
 
 
 def _invalid(error: ValidationError) -> InvalidRequest:

@@ -11,7 +11,16 @@ from typing import Final, Literal
 
 import orjson
 
+from experts.bounded_json import OutOfBounds, check_bounds
 from experts.json_schema import SchemaError, reduced_text
+from experts.request_limits import (
+    MAX_DOCUMENTS,
+    MAX_MESSAGES,
+    MAX_STOP_CHARS,
+    MAX_STOPS,
+    MAX_TOOL_CALLS,
+    MAX_TOOLS,
+)
 from protos import chat_pb2 as chat
 from serve.errors import InvalidRequest, UnsupportedParameter
 from serve.fair_queue import Priority
@@ -25,9 +34,6 @@ NO_WISHES: Final = CallerWishes()
 AUTO: Final = frozenset({"", "auto", "moegate"})
 """Values of `model` that leave the choice to the router."""
 
-MAX_STOPS: Final = 4
-MAX_TOOLS: Final = 128
-MAX_DOCUMENTS: Final = 64
 _TOOL_NAME: Final = re.compile(r"[a-zA-Z0-9_.\-]{1,64}")
 _RANGES: Final = {
     "temperature": (0.0, 2.0),
@@ -134,11 +140,18 @@ def validate(request: ChatRequest, *, max_tokens_limit: int) -> None:
         if not request.input:
             raise InvalidRequest("'prompt' must not be empty", param="prompt")
     else:
+        _check_counts(request.input)
         _check_messages(request.input)
         _check_tools(request.input)
         _check_documents(request.input)
         _check_response_format(request.input)
     _check_sampling(request.sampling, max_tokens_limit)
+
+
+def _check_counts(conversation: chat.Conversation) -> None:
+    for name, most in (("messages", MAX_MESSAGES), ("tools", MAX_TOOLS), ("documents", MAX_DOCUMENTS)):
+        if len(getattr(conversation, name)) > most:
+            raise InvalidRequest(f"'{name}' holds more than {most} entries", param=name)
 
 
 def _check_messages(conversation: chat.Conversation) -> None:
@@ -152,18 +165,35 @@ def _check_messages(conversation: chat.Conversation) -> None:
             raise InvalidRequest(f"'{where}.tool_calls' belongs to an assistant", param=f"{where}.tool_calls")
         if message.role == chat.ROLE_TOOL and not message.tool_call_id:
             raise InvalidRequest(f"'{where}.tool_call_id' is required", param=f"{where}.tool_call_id")
+        if message.tool_calls:
+            _check_calls(message, f"{where}.tool_calls")
     if not any(message.content or message.tool_calls for message in conversation.messages):
         where = f"messages[{len(conversation.messages) - 1}].content"
         raise InvalidRequest(f"'{where}' must not be empty: no message says anything", param=where)
 
 
+def _check_calls(message: chat.Message, where: str) -> None:
+    """Check the calls that an assistant made before: what it wrote need not be JSON, but has its bounds."""
+    if len(message.tool_calls) > MAX_TOOL_CALLS:
+        raise InvalidRequest(f"'{where}' holds more than {MAX_TOOL_CALLS} entries", param=where)
+    for i, call in enumerate(message.tool_calls):
+        _check_text(call.arguments, f"{where}[{i}].function.arguments")
+
+
+def _check_text(text: str, param: str) -> None:
+    """Check the bounds of JSON, or what may be JSON, in a field of its own."""
+    try:
+        check_bounds(text)
+    except OutOfBounds as error:
+        raise InvalidRequest(f"'{param}' {error}", param=param) from None
+
+
 def _check_tools(conversation: chat.Conversation) -> None:
-    if len(conversation.tools) > MAX_TOOLS:
-        raise InvalidRequest(f"'tools' holds more than {MAX_TOOLS} entries", param="tools")
     for i, tool in enumerate(conversation.tools):
         where = f"tools[{i}].function"
         if not _TOOL_NAME.fullmatch(tool.name):
             raise InvalidRequest(f"'{where}.name' must match {_TOOL_NAME.pattern}", param=f"{where}.name")
+        _check_text(tool.parameters_json, f"{where}.parameters")
         if tool.parameters_json and not _is_json_object(tool.parameters_json):
             raise InvalidRequest(f"'{where}.parameters' must be a JSON object", param=f"{where}.parameters")
     choice = conversation.tool_choice
@@ -174,8 +204,6 @@ def _check_tools(conversation: chat.Conversation) -> None:
 
 
 def _check_documents(conversation: chat.Conversation) -> None:
-    if len(conversation.documents) > MAX_DOCUMENTS:
-        raise InvalidRequest(f"'documents' holds more than {MAX_DOCUMENTS} entries", param="documents")
     for i, document in enumerate(conversation.documents):
         if not document.text.strip():
             raise InvalidRequest(f"'documents[{i}].text' must not be empty", param=f"documents[{i}].text")
@@ -192,6 +220,7 @@ def _check_response_format(conversation: chat.Conversation) -> None:
     if conversation.tools and conversation.tool_choice.mode != chat.ToolChoice.MODE_NONE:
         raise UnsupportedParameter("'response_format' cannot be combined with tools", param="response_format")
     if wanted.type == chat.ResponseFormat.TYPE_JSON_SCHEMA:
+        _check_text(wanted.schema_json, "response_format")
         try:
             _reduced(wanted)
         except SchemaError as error:
@@ -216,3 +245,5 @@ def _check_sampling(sampling: chat.Sampling, max_tokens_limit: int) -> None:
         raise InvalidRequest(f"'stop' holds more than {MAX_STOPS} strings", param="stop")
     if any(not stop for stop in sampling.stop):
         raise InvalidRequest("'stop' must not hold an empty string", param="stop")
+    if any(len(stop) > MAX_STOP_CHARS for stop in sampling.stop):
+        raise InvalidRequest(f"'stop' holds a string of more than {MAX_STOP_CHARS} characters", param="stop")

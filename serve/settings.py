@@ -165,7 +165,9 @@ class DispatchSettings(_Section):
     retry_ratio: float = Field(0.2, ge=0)  # retries, fallbacks and hedges per request, in the long run
     retry_burst: float = Field(20.0, ge=1)  # and at once
     hedge_after_ms: float | None = Field(None, ge=1)  # without a first token by then the next expert is asked as well
-    patience_s: float = Field(30.0, gt=0)  # a stream without a message for so long has failed
+    patience_s: float = Field(
+        30.0, gt=0
+    )  # a stream without a message for so long has failed; busy experts send one a second
     circuit: CircuitSettings = Field(default_factory=CircuitSettings)
 
 

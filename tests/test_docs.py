@@ -5,6 +5,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from experts import request_limits
 from serve.errors import MoegateError
 from serve.metrics import Metrics
 
@@ -48,3 +49,12 @@ def test_the_metric_table_is_the_registry() -> None:
         first, *others = re.findall(r"`(\w+)`", names)
         documented |= {name: kind for name in (first, *(first.rsplit("_", 1)[0] + other for other in others))}
     assert documented == actual
+
+
+def test_the_table_of_bounds_is_the_codes() -> None:
+    documented = {name.strip("`"): int(value) for name, value, _ in rows("Bounds")}
+    actual = {name: value for name, value in vars(request_limits).items() if isinstance(value, int)}
+    for name in ("BODY", "TEXT"):
+        bounds = getattr(request_limits, name)
+        actual |= {f"{name}.depth": bounds.depth, f"{name}.parts": bounds.parts}
+    assert documented == actual | {"TEXT.size": request_limits.TEXT.size}

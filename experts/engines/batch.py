@@ -6,6 +6,7 @@ is work. It does no I/O and keeps no thread, so tests drive it step by step with
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -23,6 +24,9 @@ from experts.engine import (
 )
 from experts.engines.sequence import Sequence
 from experts.engines.wire import Abort, Event, Released, Started, Submit
+from experts.failures import describe_failure
+
+_log = logging.getLogger("moegate.engine")
 
 
 class Handle(Protocol):
@@ -88,8 +92,8 @@ class Batch:
             return self._abort(command.sequence)
         try:
             self._waiting[command.sequence] = self._prepare(command)
-        except EngineError as error:
-            return [(command.sequence, error)]
+        except Exception as error:  # see `_refused`
+            return [(command.sequence, _refused(error))]
         return []
 
     def step(self) -> list[Event]:
@@ -137,8 +141,8 @@ class Batch:
             sequence = self._waiting.pop(number)
             try:
                 handle = self._pipeline.add(number, sequence.prompt, sequence.sampling)
-            except InvalidRequest as error:
-                events.append((number, error))
+            except Exception as error:  # see `_refused`
+                events.append((number, _refused(error)))
                 continue
             begun = sequence.start(self._clock())
             self._running[number] = (sequence, handle)
@@ -156,3 +160,11 @@ class Batch:
             if isinstance(progress, Completion):
                 self._drop(number)
         return events
+
+
+def _refused(error: Exception) -> EngineError:
+    """Say why a sequence is not taken in. A library may raise anything over a text, and all the others must go on."""
+    if isinstance(error, EngineError):
+        return error
+    _log.error("a request could not be taken in: %s", describe_failure(error))
+    return InvalidRequest("the engine cannot take this request")

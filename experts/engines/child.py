@@ -16,7 +16,7 @@ import sys
 import time
 
 from experts.catalog import ExpertSpec
-from experts.engine import Capabilities, EngineDead, EngineError, GenerationInput, Sampling
+from experts.engine import HEARTBEAT_S, Capabilities, EngineDead, EngineError, GenerationInput, Sampling
 from experts.engines.batch import Batch, Pipeline
 from experts.engines.factory import honoured_sampling, load_pipeline
 from experts.engines.wire import Abort, Command, Launch, Ready, Report, Submit, Unpacker, pack
@@ -59,15 +59,17 @@ class Replica:
 
 
 def serve(replica: Replica, batch: Batch) -> None:
-    """Carry out commands and step until the replica is gone."""
+    """Carry out commands and step until the replica is gone; say so now and then where steps bring nothing."""
+    reported_s = time.monotonic()
     while True:
         events = []
         for command in replica.receive(wait=batch.is_idle):
             if not isinstance(command, Launch):
                 events += batch.handle(command)
         events += batch.step()
-        if events:
+        if events or time.monotonic() - reported_s >= HEARTBEAT_S:
             replica.report(events)
+            reported_s = time.monotonic()
 
 
 def warm_up(pipeline: Pipeline, context_window: int) -> None:

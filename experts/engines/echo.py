@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from experts.catalog import ExpertSpec
 from experts.detokenizer import Detokenizer
 from experts.engine import (
+    HEARTBEAT,
+    HEARTBEAT_S,
     Capabilities,
     Completion,
     ContextLengthExceeded,
@@ -51,7 +54,7 @@ class EchoEngine:
     def __init__(self, spec: ExpertSpec) -> None:
         self._spec = spec
         self._options = EchoOptions.model_validate(spec.engine_options)
-        self._slots = asyncio.Semaphore(spec.max_batch_size)
+        self._turns: deque[asyncio.Future[None]] = deque()  # who waits for a slot, in order
         self._live = self._running = self._total = 0
         self._is_stopped = False
 
@@ -72,7 +75,9 @@ class EchoEngine:
         """See `Engine.generate`."""
         self._check_alive()
         sequence, answer = _compose(request, self._spec.context_window)
-        async with self._place(), self._slot(sequence):
+        async with self._place(), self._turn() as turn:
+            async for beat in self._queue(turn, sequence):
+                yield beat
             yield sequence.start(time.monotonic())
             async for item in self._play(sequence, answer):
                 yield item
@@ -106,19 +111,35 @@ class EchoEngine:
             self._live -= 1
 
     @asynccontextmanager
-    async def _slot(self, sequence: Sequence) -> AsyncGenerator[None, None]:
-        """Hold one of the batch's slots."""
-        left_s = None if sequence.deadline_s is None else max(0.0, sequence.deadline_s - time.monotonic())
+    async def _turn(self) -> AsyncGenerator[asyncio.Future[None], None]:
+        """Stand in the queue and then, once the future is done, hold one of the batch's slots."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._turns.append(turn)
+        self._fill()
         try:
-            await asyncio.wait_for(self._slots.acquire(), left_s)
-        except TimeoutError:
-            raise DeadlineExceeded("the deadline passed before the first token") from None
-        self._running += 1
-        try:
-            yield
+            yield turn
         finally:
-            self._running -= 1
-            self._slots.release()
+            self._running -= turn.done()
+            turn.cancel()
+            self._fill()
+
+    def _fill(self) -> None:
+        while self._turns and self._running < self._spec.max_batch_size:
+            turn = self._turns.popleft()
+            if not turn.cancelled():
+                turn.set_result(None)
+                self._running += 1
+
+    async def _queue(self, turn: asyncio.Future[None], sequence: Sequence) -> AsyncGenerator[TokenDelta, None]:
+        """Wait for a slot."""
+        while not turn.done():
+            left_s = HEARTBEAT_S if sequence.deadline_s is None else sequence.deadline_s - time.monotonic()
+            if left_s <= 0:
+                raise DeadlineExceeded("the deadline passed before the first token")
+            await asyncio.wait({turn}, timeout=min(HEARTBEAT_S, left_s))
+            self._check_alive()
+            if not turn.done():
+                yield HEARTBEAT
 
     async def _play(self, sequence: Sequence, answer: Iterator[int]) -> AsyncGenerator[TokenDelta | Completion, None]:
         """Give out tokens on schedule; what is late comes together, as from a batch that steps regardless."""
@@ -126,7 +147,8 @@ class EchoEngine:
         length = min(self._options.tokens or sequence.sampling.max_tokens, sequence.sampling.max_tokens)
         due_s, made = time.monotonic() + self._options.ttft_s, 0
         while True:
-            await self._wait_until(due_s, sequence)
+            async for beat in self._wait_until(due_s, sequence):
+                yield beat
             now_s = time.monotonic()
             late_bursts = int((now_s - due_s) / period_s) if period_s else 0
             due_s += (1 + late_bursts) * period_s
@@ -139,9 +161,13 @@ class EchoEngine:
             if isinstance(progress, Completion):
                 return
 
-    async def _wait_until(self, due_s: float, sequence: Sequence) -> None:
+    async def _wait_until(self, due_s: float, sequence: Sequence) -> AsyncGenerator[TokenDelta, None]:
         until_s = due_s if sequence.deadline_s is None else min(due_s, sequence.deadline_s)
-        await asyncio.sleep(max(0.0, until_s - time.monotonic()))
+        while (left_s := until_s - time.monotonic()) > HEARTBEAT_S:
+            await asyncio.sleep(HEARTBEAT_S)
+            self._check_alive()
+            yield HEARTBEAT
+        await asyncio.sleep(max(0.0, left_s))
         self._check_alive()
         if sequence.is_overdue(time.monotonic()):
             raise DeadlineExceeded("the deadline passed")

@@ -2,8 +2,8 @@
 
 `ProcessEngine` starts `experts.engines.child`, hands it sequences and aborts over a socket pair, and feeds what comes
 back to the streams that `generate` reads. One message comes up a step, whatever the batch size, so the replica's event
-loop wakes once a step. If the process ends, every live sequence fails and `check_health` says so: Ray then replaces the
-replica.
+loop wakes once a step, or once in a while where steps bring nothing. If the process ends, every live sequence fails and
+`check_health` says so: Ray then replaces the replica.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from pathlib import Path
 
 from experts.catalog import ExpertSpec
 from experts.engine import (
+    HEARTBEAT,
+    HEARTBEAT_S,
     Capabilities,
     Completion,
     EngineDead,
@@ -66,7 +68,7 @@ class ProcessEngine:
         self._numbers = itertools.count()
         self._total = 0
         self._dead: EngineDead | None = EngineDead("the engine has not been started")
-        self._heard_s = 0.0
+        self._heard_s = self._beat_s = 0.0
 
     @property
     def capabilities(self) -> Capabilities:
@@ -162,6 +164,14 @@ class ProcessEngine:
         else:
             for event in report:
                 self._deliver(event)
+            self._beat()
+
+    def _beat(self) -> None:
+        """Tell those who wait that the engine has made a step."""
+        if self._heard_s - self._beat_s >= HEARTBEAT_S:
+            self._beat_s = self._heard_s
+            for stream in self._live.values():
+                stream.feed(HEARTBEAT)
 
     def _deliver(self, event: Event) -> None:
         number, progress = event

@@ -2,7 +2,7 @@
 
 A prompt's tokens are its words. Token k of an answer is the byte "a" + k % 26, so three tokens say "abc". Magic words
 in the prompt: `stop<n>` ends the answer after n tokens, `crash` breaks the next step, `die` ends the process, `refuse`
-is refused by the library.
+is refused by the library, `think<n>` makes the first n steps bring no token, as a long prompt does.
 """
 
 from __future__ import annotations
@@ -29,12 +29,17 @@ class FakeHandle:
         self.finish: FinishReason | None = None
         stop = re.search(r"stop(\d+)", prompt)
         self._stop = int(stop.group(1)) if stop else None
+        think = re.search(r"think(\d+)", prompt)
+        self._thinks = int(think.group(1)) if think else 0
 
     @property
     def is_live(self) -> bool:
         return self.finish is None and not self.is_cancelled
 
     def advance(self) -> None:
+        if self._thinks:
+            self._thinks -= 1
+            return
         is_end = self._stop is not None and self.made + 1 == self._stop
         self.unread.append(END if is_end else self.made % 26)
         self.made += 1

@@ -209,3 +209,37 @@ def test_every_sequence_ends_exactly_once(commands: list[tuple[str, int, int]], 
         assert len(ends) == 1
         assert bench.seen[number][-1] is ends[0]
     assert bench.pipeline.handles == [] or not any(handle.is_live for handle in bench.pipeline.handles)
+
+
+@pytest.mark.parametrize("where", ["tokenise", "detokenizer", "add"])
+@pytest.mark.parametrize(
+    "failure",
+    [
+        UnicodeEncodeError("utf-8", "\ud83d", 0, 1, "surrogates not allowed"),
+        RecursionError("maximum recursion depth exceeded"),
+        RuntimeError("a library's own words: secret"),
+        TypeError("secret"),
+        ValueError("secret"),
+        OverflowError("int too large"),
+    ],
+)
+def test_what_one_request_does_to_a_library_ends_that_request_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str, failure: Exception
+) -> None:
+    bench = Bench()
+    bench.submit(1, "hello")
+    bench.step()
+
+    def fail(*args: object) -> None:
+        raise failure
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.pipeline, where, fail)
+        bench.submit(2, "poison")
+        bench.step()
+    bench.submit(3, "hello")
+    bench.run()
+    [refused] = bench.seen[2]
+    assert isinstance(refused, InvalidRequest)
+    assert "secret" not in str(refused) + caplog.text
+    assert (bench.text(1), bench.text(3)) == ("abc", "abc")

@@ -10,6 +10,7 @@ import pytest
 
 from experts.catalog import ExpertSpec, Price, UsdPerMillion
 from experts.engine import (
+    HEARTBEAT,
     Completion,
     ContextLengthExceeded,
     DeadlineExceeded,
@@ -156,3 +157,30 @@ async def test_a_stopped_engine_is_dead() -> None:
         await anext(stream)
     with pytest.raises(EngineDead):
         await echo.check_health()
+
+
+async def test_who_waits_for_a_slot_or_a_token_hears_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("experts.engines.echo.HEARTBEAT_S", 0.02)
+    echo = engine(ttft_s=0.3)
+    answers = await asyncio.gather(*(collect(echo, ask(max_tokens=2)) for _ in range(3)))
+    for deltas, end in answers:
+        assert deltas.count(HEARTBEAT) >= 3
+        assert end.completion_tokens == 2
+    assert echo.load() == Load(0, 0, 2)
+
+
+async def test_turns_come_in_order_and_those_who_left_are_passed_over() -> None:
+    echo = engine(itl_s=0.005)
+    done: list[int] = []
+
+    async def one(number: int) -> None:
+        await collect(echo, ask(max_tokens=20))
+        done.append(number)
+
+    tasks = [asyncio.create_task(one(number)) for number in range(3)]
+    await asyncio.sleep(0.01)
+    tasks[2].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await one(3)
+    assert sorted(done[:2]) == [0, 1]
+    assert (done[2:], echo.load()) == ([3], Load(0, 0, 2))

@@ -16,6 +16,7 @@ import pytest
 
 from experts.catalog import ExpertSpec, Price, UsdPerMillion
 from experts.engine import (
+    HEARTBEAT,
     Completion,
     ContextLengthExceeded,
     DeadlineExceeded,
@@ -208,3 +209,38 @@ async def test_nothing_is_inherited_but_the_socket(start: Start) -> None:
     folder = f"/proc/{engine._process.pid}/fd"
     links = [os.readlink(f"{folder}/{entry}") for entry in os.listdir(folder)]
     assert sum(link.startswith("socket:") for link in links) == 1
+
+
+async def test_who_waits_hears_that_the_engine_steps(start: Start) -> None:
+    """Two long prompts are read, a third one queues: all of them hear of it, and none of a token."""
+    engine = await start(step_s=0.02)
+    waiting = [asyncio.create_task(heard(engine, "think1000", 3.5)) for _ in range(3)]
+    for items in await asyncio.gather(*waiting):
+        assert items.count(HEARTBEAT) >= 2
+        assert not any(item.token_count for item in items)
+
+
+async def test_an_engine_that_hangs_is_silent(start: Start) -> None:
+    engine = await start(step_s=0.02)
+    waiting = asyncio.create_task(heard(engine, "think1000", 4.5))
+    await until(lambda: engine.load().running == 1)
+    engine._process.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(0.1)
+    begun = await heard(engine, "think1000", 2.5)
+    assert begun == [], "who came after that hears nothing"
+    engine._process.send_signal(signal.SIGCONT)
+    assert (await waiting).count(HEARTBEAT) <= 3
+
+
+async def heard(engine: ProcessEngine, text: str, seconds: float) -> list[TokenDelta]:
+    """Listen for so long."""
+    items: list[TokenDelta] = []
+    stream = engine.generate(GenerationInput(text, Sampling(5)))
+    try:
+        async with asyncio.timeout(seconds):
+            async for item in stream:
+                assert isinstance(item, TokenDelta)
+                items.append(item)
+    except TimeoutError:
+        await stream.aclose()
+    return items

@@ -35,6 +35,7 @@ class Script:
         begin_after_s: seconds from then until it begins on the prompt, and says so; None = it says so with the token.
         first_s: seconds from then to the first token.
         gate: no first token comes until it is set; as it is by default.
+        beat_s: how often it says meanwhile that it is at work; None = it is silent.
         gap_s: seconds between tokens.
         queue_s: what it says, at the end, that the request waited for a slot.
         refuse: status (and details) in place of any token.
@@ -53,6 +54,7 @@ class Script:
     begin_after_s: float | None = 0.0
     first_s: float = 0.0
     gate: asyncio.Event = field(default_factory=lambda: _set(asyncio.Event()))
+    beat_s: float | None = None
     gap_s: float = 0.0
     queue_s: float = 0.0
     refuse: tuple[grpc.StatusCode, str] | None = None
@@ -119,7 +121,12 @@ class FakeExperts(ExpertServicer):
         if script.lose_begun:
             script.lose_begun -= 1
             await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed at 10.0.0.1")
-        await asyncio.sleep(script.first_s)
+        left_s = script.first_s
+        while script.beat_s is not None and left_s > script.beat_s:
+            await asyncio.sleep(script.beat_s)
+            left_s -= script.beat_s
+            yield pb.GenerateChunk()
+        await asyncio.sleep(left_s)
         await script.gate.wait()
         conversation = request.conversation if request.HasField("conversation") else None
         form = json.loads(request.reduced_schema or "{}") if script.structured_output else None

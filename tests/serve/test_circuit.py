@@ -1,5 +1,9 @@
 """When an expert is left alone, and how it comes back."""
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from serve.circuit import Circuit, CircuitState
 from serve.settings import CircuitSettings
 
@@ -88,3 +92,99 @@ def test_late_failures_of_older_streams_do_not_end_a_trial() -> None:
     clock.now = 5
     assert breaker.enter()
     assert breaker.state is CircuitState.HALF_OPEN
+
+
+class Suspected:
+    """A circuit that counts how often it asks for a probe."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.suspicions = 0
+        settings = CircuitSettings(failures=3, open_s=5, max_open_s=15)
+        self.circuit = Circuit(settings, clock=self.clock, on_change=lambda _: None, on_suspicion=self._suspect)
+
+    def _suspect(self) -> None:
+        self.suspicions += 1
+
+    def fail(self, *witnesses: str | None) -> CircuitState:
+        for witness in witnesses:
+            self.clock.now += 0.01
+            self.circuit.failed(began_at=self.clock.now, witness=witness)
+        return self.circuit.state
+
+
+@pytest.mark.parametrize(
+    ("witnesses", "state"),
+    [
+        (("a",) * 50, CircuitState.CLOSED),
+        (("",) * 50, CircuitState.CLOSED),  # a gateway without keys
+        (("a", "a", "b"), CircuitState.OPEN),
+        (("a", "b"), CircuitState.CLOSED),
+        ((None, None, None), CircuitState.OPEN),
+        ((None, None, "a", "a", "a", "a"), CircuitState.CLOSED),
+        ((None, None, "a", None), CircuitState.OPEN),
+    ],
+)
+def test_one_tenant_alone_opens_nothing(witnesses: tuple[str | None, ...], state: CircuitState) -> None:
+    suspected = Suspected()
+    assert suspected.fail(*witnesses) is state
+
+
+@given(st.lists(st.sampled_from(["fail", "late", "abandon", "well", "enter", "wait"]), max_size=60))
+def test_whatever_one_tenant_does_it_opens_nothing(steps: list[str]) -> None:
+    suspected = Suspected()
+    circuit = suspected.circuit
+    for step in steps:
+        match step:
+            case "fail":
+                suspected.fail("a")
+            case "late":
+                circuit.failed(began_at=0.0, witness="a")
+            case "abandon":
+                circuit.abandoned()
+            case "well":
+                circuit.probed(is_well=True)
+            case "enter":
+                assert circuit.enter()
+            case _:
+                suspected.clock.now += 7
+        assert circuit.state is CircuitState.CLOSED
+
+
+def test_a_probe_decides_what_one_tenant_says() -> None:
+    suspected = Suspected()
+    suspected.fail("a", "a", "a")
+    assert suspected.suspicions == 1
+    suspected.circuit.probed(is_well=True)
+    assert suspected.fail("b") is CircuitState.CLOSED, "what was said before counts no more"
+    suspected.fail("b", "b")
+    assert suspected.suspicions == 2
+    suspected.circuit.probed(is_well=False)
+    assert suspected.circuit.state is CircuitState.OPEN
+
+
+def test_a_probe_ends_every_state() -> None:
+    for is_on_trial in (False, True):
+        breaker, clock = circuit()
+        fail(breaker, clock, 3)
+        clock.now = 5
+        if is_on_trial:
+            assert breaker.enter()  # whoever tries it may hang
+        breaker.probed(is_well=True)
+        assert breaker.state is CircuitState.CLOSED
+        assert breaker.enter()
+
+
+def test_probes_alone_make_the_pauses_longer_and_an_answer_makes_them_short() -> None:
+    breaker, clock = circuit()
+    for pause_s in (5, 10, 15, 15):
+        fail(breaker, clock, 3)
+        assert breaker.retry_after_s == pause_s
+        clock.now += pause_s
+        breaker.probed(is_well=True)
+    breaker.succeeded()
+    fail(breaker, clock, 3)
+    assert breaker.retry_after_s == 5
+    for pause_s in (10, 15, 15):
+        breaker.probed(is_well=False)
+        assert breaker.retry_after_s == pause_s

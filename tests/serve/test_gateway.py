@@ -193,7 +193,7 @@ async def test_the_end_of_service_is_an_error_and_not_a_cancel(core: Core) -> No
     core.dispatcher.items = (chunk("Hel"), None)
     asked = asyncio.create_task(core.ask())
     await until(lambda: "first_token" in core.told)
-    core.drain.end_all()
+    core.drain.happen()
     with pytest.raises(ShuttingDown):
         await asked
     with pytest.raises(ShuttingDown):

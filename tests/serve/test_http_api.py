@@ -189,7 +189,10 @@ async def test_a_deep_tool_schema_is_refused(http: httpx2.AsyncClient) -> None:
     response = await http.post(
         CHAT, json=pinned(tools=[{"type": "function", "function": {"name": "f", "parameters": schema}}])
     )
-    assert (response.status_code, response.json()["error"]["param"]) == (400, "tools")
+    assert (response.status_code, response.json()["error"]["param"]) == (
+        400,
+        "tools[0].function.parameters",
+    )
 
 
 async def test_the_wrong_media_type_path_and_method(http: httpx2.AsyncClient) -> None:

@@ -215,3 +215,85 @@ async def test_a_peer_that_speaks_something_else(junk: bytes) -> None:
     pool.close()
     peer.close()
     await peer.wait_closed()
+
+
+async def test_a_connection_with_room_is_used_while_another_cannot_be_made(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = await server.start()
+    pool = Pool("127.0.0.1", port, size=4, connect_within_s=2)
+    first = await pool.take()
+    loop = asyncio.get_running_loop()
+    connect, tries = loop.create_connection, 0
+
+    async def refused(*args: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(loop, "create_connection", refused)
+    for _ in range(5):
+        assert await pool.take() is first
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert tries == 1, "one failed; the next one is made after a pause"
+    monkeypatch.setattr(loop, "create_connection", connect)
+    monkeypatch.setattr("serve.h2.pool._PAUSE_S", 0.0)
+    pool._rest_until = 0.0
+    taken = set()
+    async with asyncio.timeout(10):
+        while len(taken) < 4:
+            taken.add(id(await pool.take()))
+            await asyncio.sleep(0.005)
+    pool.close()
+
+
+@pytest.mark.parametrize("kind", ["refused", "silent", "slow", "resets", "speaks something else"])
+async def test_nobody_waits_for_a_second_connection_while_the_first_has_room(
+    server: Server, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """However the second attempt fails, and however long that takes."""
+    port = await server.start()
+    pool = Pool("127.0.0.1", port, size=2, connect_within_s=0.2)
+    first = await pool.take()
+    loop = asyncio.get_running_loop()
+    connect = loop.create_connection
+
+    async def spoilt(*args: Any) -> Any:
+        transport, connection = await connect(*args)
+        if kind in ("refused", "slow"):
+            connection.greeted.cancel()  # nobody will wait for it
+        match kind:
+            case "refused":
+                transport.abort()
+                raise ConnectionRefusedError
+            case "silent":
+                connection.data_received = lambda data: None
+            case "slow":
+                transport.abort()
+                await asyncio.sleep(5)
+            case "resets":
+                transport.abort()
+            case _:
+                connection.data_received(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                transport.abort()
+        return transport, connection
+
+    monkeypatch.setattr(loop, "create_connection", spoilt)
+    for _ in range(10):
+        assert await asyncio.wait_for(pool.take(), 0.1) is first
+        await asyncio.sleep(0.05)
+    pool.close()
+
+
+async def test_a_pool_that_is_closed_while_it_connects_leaves_nothing_open(server: Server) -> None:
+    port = await server.start()
+    pool = Pool("127.0.0.1", port, size=2, connect_within_s=2)
+    await pool.take()
+    await pool.take()  # a second one is being made
+    making = pool._making
+    assert making is not None
+    pool.close()
+    await making
+    assert not any(connection.is_open for connection in pool._connections)
+    assert len(pool._connections) == 1
