@@ -60,7 +60,7 @@ class Dispatcher:
         self._metrics = metrics
         self._clock = clock
         self._accept_timeout_s = experts.accept_timeout_s
-        self._channels = ExpertChannels(experts.target, experts.channels, clock=clock)
+        self._channels = ExpertChannels(experts.target, experts.channels, secret=experts.secret, clock=clock)
         self._budget = RetryBudget(ratio=settings.retry_ratio, burst=settings.retry_burst)
         self._bounds = {expert.name: _most_at_once(expert) for expert in catalog.experts}
         self.in_flight: Counter[str] = Counter()
