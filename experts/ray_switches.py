@@ -90,6 +90,8 @@ def ray_switches(folder: Path, ports: Ports) -> dict[str, str]:
         # Two runs with Ray's own ports would share them, and each answer calls that the other holds back.
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_http),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports.fallback_grpc),
+        "AUTOSCALER_METRIC_PORT": "0",  # any free one, like the next
+        "DASHBOARD_METRIC_PORT": "0",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
         "RAY_SERVE_HAPROXY_H2_FE_MAX_CONCURRENT_STREAMS": "4096",  # 100 by default: one gateway's connection

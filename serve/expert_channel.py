@@ -199,9 +199,7 @@ class ExpertChannels:
                 call.cancel()  # at the expert, too
                 raise
         except CallError as error:
-            if (
-                error.status is StatusCode.UNAUTHENTICATED
-            ):  # an operator's mistake, which no client can tell from a death
+            if error.status is StatusCode.UNAUTHENTICATED:  # an operator's mistake; to clients the expert is away
                 log.error("the expert does not accept this gateway's secret", extra={"expert": expert})
             raise translate(error) from None
         except OSError:
@@ -237,7 +235,5 @@ def translate(error: CallError) -> MoegateError:
             return Overloaded("the expert's queue is full; retry later")
         case StatusCode.DEADLINE_EXCEEDED:
             return DeadlineExceeded("the request's deadline passed")
-        case StatusCode.UNAUTHENTICATED:
-            return ExpertUnavailable("the expert does not accept this gateway")
         case _:
             return ExpertUnavailable("the expert cannot be reached; retry later")

@@ -1,4 +1,4 @@
-"""Which addresses processes listen at, read from the kernel: /proc/<pid>/fd and /proc/<pid>/net/tcp (proc(5)), Linux only."""
+"""Which addresses processes listen at, as Linux tells: /proc/<pid>/fd and /proc/<pid>/net/tcp (proc(5))."""
 
 import ipaddress
 import os
@@ -47,14 +47,25 @@ def listeners(pids: Iterable[int]) -> list[Listener]:
     for pid in pids:
         try:
             inodes = set(_inodes(pid))
-            tables = [Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+            table = list(_table(f"/proc/{pid}/net"))
         except OSError:  # it has ended
             continue
-        for line in (line.split() for table in tables for line in table):
-            if line[3] == _LISTEN and line[9] in inodes:
-                address, port = line[1].split(":")
-                found.add(Listener(pid, _address(address), int(port, 16)))
+        found |= {Listener(pid, address, port) for inode, address, port in table if inode in inodes}
     return sorted(found)
+
+
+def wide_ports() -> set[int]:
+    """The ports at which any process of this machine listens beyond it."""
+    return {port for _, address, port in _table("/proc/net") if Listener(0, address, port).is_wide}
+
+
+def _table(folder: str) -> Iterator[tuple[str, str, int]]:
+    for name in ("tcp", "tcp6"):
+        for line in Path(folder, name).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == _LISTEN:
+                address, port = fields[1].split(":")
+                yield fields[9], _address(address), int(port, 16)
 
 
 def _inodes(pid: int) -> Iterator[str]:
@@ -68,7 +79,7 @@ def _inodes(pid: int) -> Iterator[str]:
 
 
 def _address(text: str) -> str:
-    """Read what the kernel prints: 32-bit words in the machine's own byte order, which is little-endian where we run."""
+    """Read what the kernel prints: 32-bit words in the machine's byte order, little-endian where we run."""
     raw = bytes.fromhex(text)
     address = ipaddress.ip_address(b"".join(raw[at : at + 4][::-1] for at in range(0, len(raw), 4)))
     mapped = getattr(address, "ipv4_mapped", None)
