@@ -141,6 +141,7 @@ class ExpertChannels:
         host, _, port = target.rpartition(":")
         self._pool = Pool(host.strip("[]"), int(port), size=count, connect_within_s=_CONNECT_S)
         shown = secret_header(METADATA_KEY.encode(), secret.encode()) if secret else b""
+        self._is_refused = False
         self._generate = request_head(f"{_SERVICE}Generate", target) + shown
         self._describe = request_head(f"{_SERVICE}Describe", target) + shown
 
@@ -199,14 +200,19 @@ class ExpertChannels:
                 call.cancel()  # at the expert, too
                 raise
         except CallError as error:
-            if error.status is StatusCode.UNAUTHENTICATED:  # an operator's mistake; to clients the expert is away
-                log.error("the expert does not accept this gateway's secret", extra={"expert": expert})
+            self._note_refusal(error)
             raise translate(error) from None
         except OSError:
             answer = None
         if answer is None:
             raise ExpertUnavailable("the expert cannot be reached; retry later")
         return answer
+
+    def _note_refusal(self, error: CallError) -> None:
+        """Tell the operator once of a mistake that clients, and the log of probes, see as a dead expert."""
+        if error.status is StatusCode.UNAUTHENTICATED and not self._is_refused:
+            self._is_refused = True
+            log.error("the experts do not accept this gateway's secret; is MOEGATE_EXPERTS__SECRET theirs?")
 
     async def close(self) -> None:
         """Close the connections; calls still open are cancelled."""
