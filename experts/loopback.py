@@ -9,6 +9,8 @@ only one machine's own cluster comes here.
 from __future__ import annotations
 
 import re
+from importlib import import_module
+from typing import Any
 
 HOOK = "experts.loopback.keep_to_loopback"
 LOOPBACK = "127.0.0.1"
@@ -22,15 +24,10 @@ def keep_to_loopback() -> None:
     Ray runs it in each worker before anything else (`worker_process_setup_hook` of a runtime environment,
     https://docs.ray.io/en/latest/ray-core/handling-dependencies.html).
     """
-    from grpc.aio._server import Server  # noqa: PLC0415  # what every server of grpc.aio is; `aio.Server` is abstract
-    from ray.serve._private import haproxy  # noqa: PLC0415
-
-    open_port = Server.add_insecure_port
-
-    def add_insecure_port(server: Server, address: str) -> int:
-        return open_port(server, narrow_address(address))
-
-    Server.add_insecure_port = add_insecure_port
+    server: Any = import_module("grpc.aio._server").Server  # what every one of them is; `grpc.aio.Server` is abstract
+    haproxy: Any = import_module("ray.serve._private.haproxy")
+    open_port = server.add_insecure_port
+    server.add_insecure_port = lambda self, address: open_port(self, narrow_address(address))
     haproxy.HAPROXY_CONFIG_TEMPLATE = narrow_template(haproxy.HAPROXY_CONFIG_TEMPLATE)
 
 
