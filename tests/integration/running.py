@@ -146,10 +146,13 @@ class Moegate(Running):
     def secret(self) -> str:
         """What the experts of this run ask for; told to their process alone, in its environment."""
         [pid] = [pid for pid, command in self.left().items() if "-m experts.app" in command and self._is_child(pid)]
-        environment = dict(
-            entry.split("=", 1) for entry in Path(f"/proc/{pid}/environ").read_text().split("\0") if "=" in entry
-        )
-        return environment[VARIABLE]
+        return _environment(pid)[VARIABLE]
+
+    @property
+    def ray_token(self) -> str:
+        """What Ray asks for."""
+        [pid] = [pid for pid, command in self.left().items() if "--raylet_socket_name=" in command]
+        return _environment(pid)["RAY_AUTH_TOKEN"]
 
     def stub(self, channel: Any) -> Any:
         """A stub for calls past the gateway, straight to the experts; each of them shows the secret."""
@@ -164,6 +167,11 @@ class Moegate(Running):
     def replica_pids(self, expert: str) -> list[int]:
         """The processes of an expert's replicas."""
         return [pid for pid, command in self.left().items() if f"ServeReplica:{expert}:" in command]
+
+
+def _environment(pid: int) -> dict[str, str]:
+    entries = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
 
 
 def _adding(method: Callable[..., Any], pair: tuple[str, str]) -> Callable[..., Any]:

@@ -52,9 +52,7 @@ def own_addresses() -> set[str]:
 
 def test_every_part_is_listed(moegate: Moegate, found: list[Listener]) -> None:
     """Else the tests below could pass by not looking."""
-    commands = {
-        listener.pid: Path(f"/proc/{listener.pid}/cmdline").read_text().replace("\0", " ") for listener in found
-    }
+    commands = {listener.pid: command_of(listener.pid) for listener in found}
     assert [part for part in PARTS if not any(part in command for command in commands.values())] == []
     replicas = {pid for pid, command in commands.items() if "ServeReplica" in command}
     assert len(replicas) >= 7
@@ -96,6 +94,29 @@ async def test_every_grpc_port_of_a_replica_refuses_who_lacks_the_secret(
     assert grpc.StatusCode.UNAUTHENTICATED in codes
 
 
+@pytest.mark.parametrize("path", ["/", "/researcher", "/researcher/Generate"])
+async def test_no_expert_answers_over_http(moegate: Moegate, found: list[Listener], path: str) -> None:
+    """Serve opens an HTTP port for each replica and one in HAProxy; an expert has no method for them."""
+    commands = {
+        pid: command for pid, command in moegate.left().items() if "ServeReplica" in command or "haproxy" in command
+    }
+    ports = {listener.port for listener in found if listener.pid in commands}
+    statuses = [await status_of(f"http://127.0.0.1:{port}{path}") for port in ports]
+    assert len([status for status in statuses if status is not None]) >= 8  # seven replicas and HAProxy speak HTTP
+    assert [status for status in statuses if status is not None and status < 400] == []
+
+
+async def test_rays_agent_takes_no_job_without_the_token(moegate: Moegate, found: list[Listener]) -> None:
+    """A job is any command: who submits one runs it."""
+    agents = {pid for pid in moegate.family() if "DashboardAgent" in command_of(pid)}
+    ports = {listener.port for listener in found if listener.pid in agents}
+    statuses = [
+        await status_of(f"http://127.0.0.1:{port}/api/job_agent/jobs/", {"entrypoint": "true"}) for port in ports
+    ]
+    assert 401 in statuses
+    assert [status for status in statuses if status is not None and status < 400] == []
+
+
 @pytest.mark.parametrize("shown", [(), ((METADATA_KEY, "a guess of thirty-two characters"),)])
 async def test_the_ingress_refuses_who_lacks_the_secret(moegate: Moegate, shown: tuple[tuple[str, str], ...]) -> None:
     assert await code_of(moegate.ingress, shown) is grpc.StatusCode.UNAUTHENTICATED
@@ -105,11 +126,11 @@ async def test_the_ingress_answers_who_knows_it(moegate: Moegate) -> None:
     assert await code_of(moegate.ingress, ((METADATA_KEY, moegate.secret),)) is grpc.StatusCode.OK
 
 
-async def test_the_secret_is_in_no_command_line_log_or_answer(moegate: Moegate) -> None:
-    secret = moegate.secret
+@pytest.mark.parametrize("which", ["secret", "ray_token"])
+async def test_no_secret_is_in_a_command_line_log_or_answer(moegate: Moegate, which: str) -> None:
+    secret = getattr(moegate, which)
     assert len(secret) >= 32
-    commands = [Path(f"/proc/{pid}/cmdline") for pid in moegate.family()]
-    assert [path for path in commands if path.exists() and secret in path.read_text(errors="replace")] == []
+    assert [pid for pid in moegate.family() if secret in command_of(pid)] == []
     assert secret not in moegate.log.read_text()
     [folder] = {match for command in moegate.left().values() for match in session_folders(command)}
     logs = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
@@ -126,6 +147,23 @@ def session_folders(command: str) -> list[Path]:
     return [
         Path(word.partition("=")[2]).parents[1] for word in command.split() if word.startswith("--raylet_socket_name=")
     ]
+
+
+def command_of(pid: int) -> str:
+    """A process's command line; empty when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")
+    except OSError:
+        return ""
+
+
+async def status_of(url: str, body: object = None) -> int | None:
+    """How a POST ends there; None where nobody speaks HTTP/1.1."""
+    async with httpx2.AsyncClient(timeout=5) as client:
+        try:
+            return (await client.post(url, json=body)).status_code
+        except httpx2.HTTPError:
+            return None
 
 
 async def code_of(target: str, shown: tuple[tuple[str, str], ...]) -> grpc.StatusCode:
