@@ -27,9 +27,10 @@ from experts.compile import FAILURES, prepare_expert
 from experts.deployment import ExpertDeployment
 from experts.engines.factory import UnsupportedEngine, build_engine, check_engine
 from experts.engines.wire import Weights
-from experts.ingress import answers, await_one_ingress
+from experts.ingress import Ingress
 from experts.lifeline import StopRequested, raise_on_signals, supervise
 from experts.ray_switches import Ports, choose_ports, private_folder, ray_switches
+from experts.secret import secret_from_environment
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -154,9 +155,9 @@ def _serve(
     with _cluster(specs, folder, ports):
         events.emit("ray", port=ports.grpc)
         _deploy(specs, weights)
-        target = f"127.0.0.1:{ports.grpc}"
-        _await_experts({spec.name: spec.scaling.min_replicas for spec in specs}, target, events)
-        events.emit("ready", target=target)
+        ingress = Ingress(f"127.0.0.1:{ports.grpc}", secret_from_environment())
+        _await_experts({spec.name: spec.scaling.min_replicas for spec in specs}, ingress, events)
+        events.emit("ready", target=ingress.target)
         threading.Event().wait()
 
 
@@ -224,7 +225,7 @@ def _application(spec: ExpertSpec, weights: Weights | None) -> Application:
     return deployment.bind(spec, partial(build_engine, weights=weights))
 
 
-def _await_experts(replicas: Mapping[str, int], target: str, events: Events) -> None:
+def _await_experts(replicas: Mapping[str, int], ingress: Ingress, events: Events) -> None:
     """Report each expert as soon as it answers through the ingress; one that starts cold is not asked, but ready.
 
     Raises:
@@ -240,13 +241,13 @@ def _await_experts(replicas: Mapping[str, int], target: str, events: Events) -> 
             if name in status and status[name].status == "DEPLOY_FAILED":
                 raise StartFailed(f"expert {name!r} could not start: {_last_line(status[name])}")
             is_running = name in status and status[name].status == "RUNNING"
-            if is_running and (replicas[name] == 0 or answers(target, name)):
+            if is_running and (replicas[name] == 0 or ingress.answers_for(name)):
                 missing.remove(name)
                 events.emit("expert", expert=name, state="ready", seconds=round(time.monotonic() - began_s, 2))
         if time.monotonic() - began_s > START_TIMEOUT_S:
             raise StartFailed(f"not ready after {START_TIMEOUT_S:.0f} s: {', '.join(missing)}")
         time.sleep(0.1)
-    await_one_ingress([name for name, least in replicas.items() if least > 0], target)
+    ingress.await_one([name for name, least in replicas.items() if least > 0])
 
 
 def _last_line(application: Any) -> str:  # noqa: ANN401  # Ray's status type is private

@@ -39,6 +39,7 @@ from experts.engine import (
 from experts.failures import describe_failure
 from experts.prompts import render_turns
 from experts.sampling import resolve_sampling
+from experts.secret import Guard, Unauthenticated, secret_from_environment
 from protos import chat_pb2, expert_pb2
 
 _log = logging.getLogger("moegate.expert")
@@ -51,6 +52,7 @@ STATUS_CODES: dict[type[EngineError], grpc.StatusCode] = {
     QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     EngineDead: grpc.StatusCode.UNAVAILABLE,
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
 }
 
 
@@ -76,6 +78,7 @@ class ExpertDeployment:
 
     def __init__(self, spec: ExpertSpec, engine_factory: Callable[[ExpertSpec], Engine]) -> None:
         self._spec = spec
+        self._guard = Guard(secret_from_environment())
         self._engine = engine_factory(spec)
         self._has_started = False
 
@@ -94,6 +97,7 @@ class ExpertDeployment:
     ) -> AsyncGenerator[expert_pb2.GenerateChunk, None]:
         """Stream an answer; the last chunk carries the completion."""
         with _errors_as_status(grpc_context):
+            self._guard.check(grpc_context.invocation_metadata())
             with _failures_are_the_requests():
                 generation = self._read(request, grpc_context)
                 form = _form(generation.sampling)
@@ -111,6 +115,7 @@ class ExpertDeployment:
     ) -> expert_pb2.DescribeResponse:
         """Say what this expert is and how busy this replica of it is."""
         with _errors_as_status(grpc_context):
+            self._guard.check(grpc_context.invocation_metadata())
             await self._engine.check_health()
             capabilities = self._engine.capabilities
             return expert_pb2.DescribeResponse(

@@ -5,34 +5,44 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import grpc
 
+from experts.secret import METADATA_KEY
 from protos import expert_pb2, expert_pb2_grpc
 
 _ONE_INGRESS_S = 10.0  # Serve ends an ingress that has been replaced within 5 s
 _ROUNDS_IN_A_ROW = 5  # each of a new connection to every expert
 
 
-def await_one_ingress(names: Sequence[str], target: str) -> None:
-    """Return once every connection reaches every expert.
+@dataclass(frozen=True, slots=True)
+class Ingress:
+    """Where the experts are called, and with which secret, if any."""
 
-    Each application that is added makes Serve start HAProxy anew, and for a while the one before, which does not know
-    that application, takes connections at the same port.
-    """
-    deadline_s = time.monotonic() + _ONE_INGRESS_S
-    in_a_row = 0
-    while in_a_row < _ROUNDS_IN_A_ROW and time.monotonic() < deadline_s:
-        in_a_row = in_a_row + 1 if all(answers(target, name) for name in names) else 0
-        time.sleep(0.05)
+    target: str
+    secret: str | None = field(default=None, repr=False)
 
+    def await_one(self, names: Sequence[str]) -> None:
+        """Return once every connection reaches every expert.
 
-def answers(target: str, name: str) -> bool:
-    """Say whether a new connection's calls for this application reach it, and not yet another or nobody."""
-    with grpc.insecure_channel(target, [("grpc.use_local_subchannel_pool", 1)]) as channel:  # else it would be shared
-        stub = expert_pb2_grpc.ExpertStub(channel)
-        try:
-            described = stub.Describe(expert_pb2.DescribeRequest(), timeout=2, metadata=(("application", name),))
-        except grpc.RpcError:
-            return False
-    return described.expert == name
+        Each application that is added makes Serve start HAProxy anew, and for a while the one before, which does not
+        know that application, takes connections at the same port.
+        """
+        deadline_s = time.monotonic() + _ONE_INGRESS_S
+        in_a_row = 0
+        while in_a_row < _ROUNDS_IN_A_ROW and time.monotonic() < deadline_s:
+            in_a_row = in_a_row + 1 if all(self.answers_for(name) for name in names) else 0
+            time.sleep(0.05)
+
+    def answers_for(self, name: str) -> bool:
+        """Say whether a new connection's calls for this application reach it, and not yet another or nobody."""
+        own_pool = [("grpc.use_local_subchannel_pool", 1)]  # else the connection would be shared
+        secret = ((METADATA_KEY, self.secret),) if self.secret else ()
+        with grpc.insecure_channel(self.target, own_pool) as channel:
+            describe = expert_pb2_grpc.ExpertStub(channel).Describe
+            try:
+                described = describe(expert_pb2.DescribeRequest(), timeout=2, metadata=(("application", name), *secret))
+            except grpc.RpcError:
+                return False
+        return described.expert == name

@@ -1,12 +1,13 @@
-"""The environment Ray Serve reads once, when it is imported: every path and port private to one run.
+"""The environment Ray reads once, when it is imported: every path, port and token private to one run and this machine.
 
 `experts.app` puts these into `os.environ` before it imports Ray. Names are those of `ray/serve/_private/constants.py`
-(Ray 2.60). Two runs on one machine share nothing, whatever their defaults are.
+and `ray/_private/ray_constants.py` (Ray 2.60). Two runs on one machine share nothing, whatever their defaults are.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
+
+from experts.loopback import HOOK
 
 _LONGEST_BASE = 12  # a socket path has 107 bytes, HAProxy takes 97; Ray appends 80 to its folder, HAProxy 59
 _PORTS_PER_RANGE = 64  # replicas of one run and their successors
@@ -64,6 +67,16 @@ def choose_ports(grpc: int = 0) -> Ports:
 def ray_switches(folder: Path, ports: Ports) -> dict[str, str]:
     """Return the environment of one run."""
     return {
+        # A node's address is 127.0.0.1 when Ray may not span machines, whatever the system; GCS, raylet, agents and
+        # workers then listen there alone. Of `ray.init(_node_ip_address="127.0.0.1")` Ray makes the machine's address.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        # What `ray.init(runtime_env={"worker_process_setup_hook": ...})` sets in each worker. Set here it holds for the
+        # workers that Ray starts ahead of time as well, which Serve would otherwise not use.
+        "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR": HOOK,
+        # Other users of this machine reach 127.0.0.1, too: they need a token (RPCs of Ray itself, not of Serve).
+        # https://docs.ray.io/en/latest/ray-security/token-auth.html; without one Ray keeps its own in the home folder.
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_SERVE_ENABLE_HA_PROXY": "1",  # the Python proxy loses client cancels
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # safe because engines step in a process of their own
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "55",  # 5 by default: a busy machine starts no ingress in that time
@@ -77,6 +90,8 @@ def ray_switches(folder: Path, ports: Ports) -> dict[str, str]:
         # Two runs with Ray's own ports would share them, and each answer calls that the other holds back.
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_http),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports.fallback_grpc),
+        "AUTOSCALER_METRIC_PORT": "0",  # any free one, like the next
+        "DASHBOARD_METRIC_PORT": "0",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
         "RAY_SERVE_HAPROXY_H2_FE_MAX_CONCURRENT_STREAMS": "4096",  # 100 by default: one gateway's connection

@@ -82,7 +82,7 @@ class Dispatcher:
         self._metrics = metrics
         self._clock = clock
         self._accept_timeout_s = experts.accept_timeout_s
-        self._channels = ExpertChannels(experts.target, experts.channels, clock=clock)
+        self._channels = ExpertChannels(experts.target, experts.channels, secret=experts.secret, clock=clock)
         self._further = FurtherAttempts(catalog, settings, metrics)
         self._bounds = {expert.name: _most_at_once(expert) for expert in catalog.experts}
         self.in_flight: Counter[str] = Counter()

@@ -6,12 +6,14 @@ addresses into them.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import Final
 
 from grpc import StatusCode
 
+from experts.secret import METADATA_KEY
 from protos import expert_pb2 as pb
 from serve.cost import Work
 from serve.errors import (
@@ -26,9 +28,11 @@ from serve.errors import (
     UnsupportedParameter,
 )
 from serve.h2.call import Call, CallError
-from serve.h2.frames import header, request_head
+from serve.h2.frames import header, request_head, secret_header
 from serve.h2.pool import Pool
 from serve.patience import Patience
+
+log = logging.getLogger("moegate.expert_channel")
 
 _CONTEXT_SLUG: Final = "context_length_exceeded"
 _FORMAT_SLUG: Final = "unsupported_response_format"
@@ -137,12 +141,16 @@ class ExpertCall:
 class ExpertChannels:
     """Connections to the ingress, taken in turn."""
 
-    def __init__(self, target: str, count: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, target: str, count: int, *, secret: str | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._clock = clock
         host, _, port = target.rpartition(":")
         self._pool = Pool(host.strip("[]"), int(port), size=count, connect_within_s=_CONNECT_S)
-        self._generate = request_head(f"{_SERVICE}Generate", target)
-        self._describe = request_head(f"{_SERVICE}Describe", target)
+        shown = secret_header(METADATA_KEY.encode(), secret.encode()) if secret else b""
+        self._is_refused = False
+        self._generate = request_head(f"{_SERVICE}Generate", target) + shown
+        self._describe = request_head(f"{_SERVICE}Describe", target) + shown
 
     async def generate(
         self,
@@ -199,12 +207,19 @@ class ExpertChannels:
                 call.cancel()  # at the expert, too
                 raise
         except CallError as error:
+            self._note_refusal(error)
             raise translate(error) from None
         except OSError:
             answer = None
         if answer is None:
             raise ExpertUnavailable("the expert cannot be reached; retry later")
         return answer
+
+    def _note_refusal(self, error: CallError) -> None:
+        """Tell the operator once of a mistake that clients, and the log of probes, see as a dead expert."""
+        if error.status is StatusCode.UNAUTHENTICATED and not self._is_refused:
+            self._is_refused = True
+            log.error("the experts do not accept this gateway's secret; is MOEGATE_EXPERTS__SECRET theirs?")
 
     async def close(self) -> None:
         """Close the connections; calls still open are cancelled."""

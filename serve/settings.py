@@ -111,6 +111,7 @@ class ExpertsSettings(_Section):
 
     catalog: Path | None = None  # None = the catalogue that ships
     target: str = "127.0.0.1:9000"  # Ray Serve's gRPC ingress
+    secret: str | None = Field(None, pattern=r"^[!-~]{16,}$", repr=False)  # replicas ask for it; None = they do not
     probe_interval_s: float = Field(5.0, gt=0)
     probe_timeout_s: float = Field(2.0, gt=0)
     probe_failures: int = Field(2, ge=1)  # consecutive failed probes before an expert counts as down

@@ -6,6 +6,8 @@ by the JSON lines it prints. The gateway runs here. Whatever happens, nothing is
 
 import asyncio
 import contextlib
+import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -17,6 +19,7 @@ import orjson
 from rich.console import Console
 
 from experts.catalog import load_catalog
+from experts.secret import VARIABLE
 from serve import ports
 from serve.app import run, stop_on_signals
 from serve.exposure import check_exposure
@@ -48,7 +51,8 @@ async def up(settings: Settings, options: UpOptions, console: Console) -> None:
     stop = stop_on_signals()
     check_exposure(settings, has_keys=bool(load_keys(settings.access)))
     ports.check(settings)  # in a minute, when the experts run, it would be late to find them taken
-    experts = _Experts(settings.experts.catalog, options.engine, console)
+    secret = settings.experts.secret or secrets.token_urlsafe(32)
+    experts = _Experts(settings.experts.catalog, options.engine, secret, console)
     try:
         if await experts.start(stop):
             await _serve(settings, experts, stop, console)
@@ -59,7 +63,8 @@ async def up(settings: Settings, options: UpOptions, console: Console) -> None:
 
 async def _serve(settings: Settings, experts: "_Experts", stop: asyncio.Event, console: Console) -> None:
     """Run the gateway in front of running experts, until asked to stop or they end."""
-    here = settings.model_copy(update={"experts": settings.experts.model_copy(update={"target": experts.target})})
+    reached = settings.experts.model_copy(update={"target": experts.target, "secret": experts.secret})
+    here = settings.model_copy(update={"experts": reached})
     watch = asyncio.create_task(experts.wait(stop))
     try:
         await run(here, stop, lambda app: _announce(app, console))
@@ -72,8 +77,9 @@ async def _serve(settings: Settings, experts: "_Experts", stop: asyncio.Event, c
 class _Experts:
     """The experts' process."""
 
-    def __init__(self, catalog: Path | None, engine: str | None, console: Console) -> None:
+    def __init__(self, catalog: Path | None, engine: str | None, secret: str, console: Console) -> None:
         self.target = ""
+        self.secret = secret
         self._engine = engine
         self._console = console
         self._catalog = ["--catalog", str(catalog)] if catalog else []
@@ -136,6 +142,7 @@ class _Experts:
                 stdin=asyncio.subprocess.PIPE,  # its end tells the child that we are gone
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log_file,
+                env=os.environ | {VARIABLE: self.secret},  # other users can read a command line, not this
                 start_new_session=True,  # Ctrl-C is for us; we tell the child
             )
         with self._console.status("starting Ray"):

@@ -78,6 +78,11 @@ def header(name: bytes, value: bytes) -> bytes:
     return b"\x00" + _string(name) + _string(value)
 
 
+def secret_header(name: bytes, value: bytes) -> bytes:
+    """A header that no intermediary may put into a table either (RFC 7541, sections 6.2.3 and 7.1.3)."""
+    return b"\x10" + _string(name) + _string(value)
+
+
 def request_head(path: str, authority: str) -> bytes:
     """The headers that every call of a method begins with."""
     return (

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from experts.catalog import CatalogError, ExpertSpec, load_catalog
 from experts.engines.factory import check_engine
 from experts.manifests import OVERLAYS, add_canary, main, serve_config
+from experts.secret import VARIABLE
 from serve.metrics import Metrics
 from serve.settings import load_settings
 from tests.deploy import crd, kustomize
@@ -78,6 +79,17 @@ def test_kubernetes_own_kinds_are_valid(documents: list[dict[str, Any]]) -> None
         "Service",
         "ServiceAccount",
     }
+
+
+def test_both_sides_take_the_experts_secret_from_one_place(documents: list[dict[str, Any]]) -> None:
+    places = {}
+    for name, pod in pods(documents):
+        [entry] = [entry for entry in pod["containers"][0]["env"] if entry["name"] == VARIABLE]
+        places[name] = entry["valueFrom"]
+    assert set(places) == {"gateway", "ray-head", "ray-worker"}
+    assert list(places.values()) == [{"secretKeyRef": {"name": "moegate-experts", "key": "secret"}}] * 3
+    assert of_kind(documents, "RayService")["spec"]["rayClusterConfig"]["authOptions"] == {"mode": "token"}
+    assert not [document for document in documents if document["kind"] == "Secret"]  # none stands in the repository
 
 
 @pytest.mark.skipif(not crd.FILE.is_file(), reason="KubeRay's CRD is not at hand (MOEGATE_SCHEMAS names its folder)")

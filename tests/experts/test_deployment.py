@@ -30,6 +30,7 @@ from experts.engine import (
     Turn,
     UnsupportedFormat,
 )
+from experts.secret import METADATA_KEY, VARIABLE, Unauthenticated
 from protos import chat_pb2, expert_pb2
 
 SPEC = ExpertSpec(
@@ -147,6 +148,7 @@ async def test_the_clients_timeout_is_the_deadline() -> None:
         (QueueFull("why"), grpc.StatusCode.RESOURCE_EXHAUSTED, "queue_full"),
         (DeadlineExceeded("why"), grpc.StatusCode.DEADLINE_EXCEEDED, "deadline_exceeded"),
         (EngineDead("why"), grpc.StatusCode.UNAVAILABLE, "engine_dead"),
+        (Unauthenticated("why"), grpc.StatusCode.UNAUTHENTICATED, "unauthenticated"),
     ],
 )
 async def test_typed_errors_become_statuses(error: EngineError, code: grpc.StatusCode, slug: str) -> None:
@@ -400,3 +402,36 @@ async def test_a_client_that_leaves_between_attempts_frees_the_engine() -> None:
     assert [(await anext(stream)).token_count for _ in range(3)] == [0, 2, 3]
     await stream.aclose()
     assert engine.closed == len(engine.requests) == 1
+
+
+@pytest.mark.parametrize("metadata", [(), ((METADATA_KEY, "a guess"),), (("application", "poet"),)])
+async def test_who_lacks_the_secret_learns_nothing(
+    monkeypatch: pytest.MonkeyPatch, metadata: tuple[tuple[str, str], ...]
+) -> None:
+    monkeypatch.setenv(VARIABLE, "the secret of this run")
+    deployment, engine = deploy(END)
+    context = Context(*metadata)
+    with pytest.raises(Unauthenticated):  # also for a request that is wrong in itself
+        assert [_ async for _ in deployment.Generate(hello(temperature=9), context)]
+    with pytest.raises(Unauthenticated):
+        await deployment.Describe(expert_pb2.DescribeRequest(), context)
+    assert context.code is grpc.StatusCode.UNAUTHENTICATED
+    assert context.details == "unauthenticated: the experts' secret is missing or wrong"
+    assert engine.requests == []
+
+
+async def test_who_knows_the_secret_is_served_and_not_told_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "the secret of this run")
+    deployment, engine = deploy(END)
+    context = Context((METADATA_KEY, "the secret of this run"))
+    chunks = [chunk async for chunk in deployment.Generate(hello(), context)]
+    described = await deployment.Describe(expert_pb2.DescribeRequest(), context)
+    assert (len(engine.requests), described.expert) == (1, "poet")
+    assert "the secret" not in f"{chunks} {described} {vars(context)['details']}"
+
+
+async def test_health_is_rays_to_ask_without_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "the secret of this run")
+    deployment, engine = deploy(END)
+    await deployment.check_health()
+    assert engine.starts == 1

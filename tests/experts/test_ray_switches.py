@@ -1,11 +1,13 @@
 """Every path and port of a run is its own."""
 
+import importlib
 import socket
 from dataclasses import astuple
 from pathlib import Path
 
 import pytest
 
+from experts.loopback import HOOK
 from experts.ray_switches import choose_ports, private_folder, ray_switches
 
 
@@ -35,6 +37,23 @@ def test_no_port_is_left_to_rays_own_default(tmp_path: Path) -> None:
     }
     assert len(fixed) >= 8
     assert fixed <= ray_switches(tmp_path, choose_ports()).keys()
+
+
+def test_the_switches_that_keep_ray_to_this_machine_are_rays(tmp_path: Path) -> None:
+    """A name that Ray does not read would leave its servers open without a word."""
+    constants = pytest.importorskip("ray._private.ray_constants")
+    setup = pytest.importorskip("ray._private.authentication.authentication_token_setup")
+    switches = ray_switches(tmp_path, choose_ports())
+    assert switches[constants.ENABLE_RAY_CLUSTERS_ENV_VAR] == "0"
+    assert switches[constants.WORKER_PROCESS_SETUP_HOOK_ENV_VAR] == HOOK
+    assert switches[setup.AUTH_MODE_ENV_VAR] == "token"
+    module, _, function = HOOK.rpartition(".")
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_every_run_has_a_token_of_its_own(tmp_path: Path) -> None:
+    tokens = {ray_switches(tmp_path, choose_ports())["RAY_AUTH_TOKEN"] for _ in range(3)}
+    assert [len(token) for token in tokens] == [64] * 3
 
 
 def test_a_wanted_port_is_kept_or_refused() -> None:

@@ -14,6 +14,7 @@ import grpc.aio
 
 from experts.answer import AnswerReader
 from experts.engine import FinishReason
+from experts.secret import Guard, Unauthenticated
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from protos.expert_pb2_grpc import ExpertServicer, add_ExpertServicer_to_server
@@ -75,6 +76,7 @@ class FakeExperts(ExpertServicer):
     def __init__(self, *names: str) -> None:
         self.scripts = {name: Script() for name in names}
         self.target = ""
+        self.guard = Guard(None)
         self._server: grpc.aio.Server | None = None
 
     def __getitem__(self, name: str) -> Script:
@@ -154,8 +156,12 @@ class FakeExperts(ExpertServicer):
         return pb.DescribeResponse(load=load, structured_output=script.structured_output)
 
     async def _script(self, context: Context) -> Script:
-        name = dict(context.invocation_metadata() or ()).get("application")
-        script = self.scripts.get(str(name))
+        metadata = tuple(context.invocation_metadata() or ())
+        try:
+            self.guard.check(metadata)
+        except Unauthenticated as error:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
+        script = self.scripts.get(str(dict(metadata).get("application")))
         if script is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such application")
         elif script.is_down:

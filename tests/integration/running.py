@@ -12,11 +12,16 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from experts.secret import METADATA_KEY, VARIABLE
+from protos.expert_pb2_grpc import ExpertStub
+from tests.integration.sockets import with_descendants
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 180.0
@@ -77,6 +82,10 @@ class Running:
                 continue
         return found
 
+    def family(self) -> set[int]:
+        """The ids of all that it started: by the mark, and by descent where a title has overwritten the mark."""
+        return with_descendants([self.process.pid, *self.left()])
+
     def stop(self, signum: signal.Signals) -> tuple[int, float]:
         """End it as its user would; returns its exit status and the seconds it took. Kills what will not go."""
         began = time.monotonic()
@@ -133,6 +142,40 @@ class Moegate(Running):
                 break
         raise AssertionError(f"not ready: {''.join(seen)[-2000:]} {self.log.read_text()[-2000:]}")
 
+    @property
+    def secret(self) -> str:
+        """What the experts of this run ask for; told to their process alone, in its environment."""
+        [pid] = [pid for pid, command in self.left().items() if "-m experts.app" in command and self._is_child(pid)]
+        return _environment(pid)[VARIABLE]
+
+    @property
+    def ray_token(self) -> str:
+        """What Ray asks for."""
+        [pid] = [pid for pid, command in self.left().items() if "--raylet_socket_name=" in command]
+        return _environment(pid)["RAY_AUTH_TOKEN"]
+
+    def stub(self, channel: Any) -> Any:
+        """A stub for calls past the gateway, straight to the experts; each of them shows the secret."""
+        stub, shown = ExpertStub(channel), (METADATA_KEY, self.secret)
+        for name in ("Generate", "Describe"):
+            setattr(stub, name, _adding(getattr(stub, name), shown))
+        return stub
+
+    def _is_child(self, pid: int) -> bool:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1] == str(self.process.pid)
+
     def replica_pids(self, expert: str) -> list[int]:
         """The processes of an expert's replicas."""
         return [pid for pid, command in self.left().items() if f"ServeReplica:{expert}:" in command]
+
+
+def _environment(pid: int) -> dict[str, str]:
+    entries = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
+
+
+def _adding(method: Callable[..., Any], pair: tuple[str, str]) -> Callable[..., Any]:
+    def call(request: Any, *, metadata: tuple[tuple[str, str], ...] = (), **options: Any) -> Any:
+        return method(request, metadata=(*metadata, pair), **options)
+
+    return call

@@ -10,7 +10,6 @@ import pytest
 
 from protos import chat_pb2 as chat
 from protos import expert_pb2, gateway_pb2
-from protos.expert_pb2_grpc import ExpertStub
 from protos.gateway_pb2_grpc import GatewayStub
 from tests.integration.running import Moegate
 
@@ -54,7 +53,7 @@ async def cancel_over_grpc(moegate: Moegate, expert: str, after: int) -> None:
 async def describe(moegate: Moegate, expert: str) -> expert_pb2.DescribeResponse:
     async with grpc.aio.insecure_channel(moegate.ingress) as channel:
         metadata = (("application", expert),)
-        return await ExpertStub(channel).Describe(expert_pb2.DescribeRequest(), metadata=metadata)
+        return await moegate.stub(channel).Describe(expert_pb2.DescribeRequest(), metadata=metadata)
 
 
 async def cancelled_count(moegate: Moegate, expert: str) -> float:

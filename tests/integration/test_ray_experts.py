@@ -35,7 +35,7 @@ def to(application: str, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
 @pytest.fixture
 async def stub(moegate: Moegate) -> AsyncIterator[expert_pb2_grpc.ExpertAsyncStub]:
     async with grpc.aio.insecure_channel(moegate.ingress) as channel:
-        yield expert_pb2_grpc.ExpertStub(channel)
+        yield moegate.stub(channel)
 
 
 async def failure(call: Any) -> grpc.aio.AioRpcError:
@@ -169,13 +169,11 @@ async def test_cancels_reach_the_engine(stub: expert_pb2_grpc.ExpertAsyncStub, e
 
 async def test_a_client_that_drops_its_connection_frees_its_slots(moegate: Moegate) -> None:
     async with grpc.aio.insecure_channel(moegate.ingress) as gone:
-        calls = [
-            expert_pb2_grpc.ExpertStub(gone).Generate(conversation("a", max_tokens=ENDLESS), metadata=to("researcher"))
-            for _ in range(8)
-        ]
+        stub = moegate.stub(gone)
+        calls = [stub.Generate(conversation("a", max_tokens=ENDLESS), metadata=to("researcher")) for _ in range(8)]
         await asyncio.gather(*(call.read() for call in calls))
     async with grpc.aio.insecure_channel(moegate.ingress) as channel:
-        await await_load(expert_pb2_grpc.ExpertStub(channel), "researcher", (0, 0))
+        await await_load(moegate.stub(channel), "researcher", (0, 0))
 
 
 def test_two_clusters_live_side_by_side_and_stopping_one_leaves_nothing(moegate: Moegate, tmp_path: Path) -> None:
@@ -196,7 +194,7 @@ def test_two_clusters_live_side_by_side_and_stopping_one_leaves_nothing(moegate:
         status, took_s = second.stop(signal.SIGTERM)
     assert (status, took_s < STOP_S, second.left()) == (0, True, {})
     with grpc.insecure_channel(moegate.ingress) as channel:
-        first = expert_pb2_grpc.ExpertStub(channel).Describe(expert_pb2.DescribeRequest(), metadata=to("researcher"))
+        first = moegate.stub(channel).Describe(expert_pb2.DescribeRequest(), metadata=to("researcher"))
     assert first.expert == "researcher"
 
 

@@ -38,6 +38,23 @@ def test_mistakes_are_named(tmp_path: Path, text: str, complaint: str) -> None:
         load_settings(file)
 
 
+def test_the_experts_secret_comes_from_the_environment_and_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOEGATE_EXPERTS__SECRET", "0123456789abcdef")
+    settings = load_settings()
+    assert settings.experts.secret == "0123456789abcdef"
+    assert "0123456789abcdef" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "secret", ["", "too short", "with a space in it", "line\nbreak-line-break", "geheim-ä-geheim-ä"]
+)
+def test_a_secret_that_no_header_carries_is_refused_unseen(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    monkeypatch.setenv("MOEGATE_EXPERTS__SECRET", secret)
+    with pytest.raises(SettingsError, match=r"experts\.secret") as caught:
+        load_settings()
+    assert not secret or secret not in str(caught.value)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="does not exist"):
         load_settings(tmp_path / "nothing.yaml")
