@@ -158,6 +158,7 @@ class ExpertSpec(_Model):
     max_tokens_cap: int | None = Field(default=None, ge=1)  # most tokens one answer may have
     sampling: SamplingDefaults = SamplingDefaults()
     system_prompt: str = ""
+    hands_back: bool = False  # where no tool fits, it says so before its first token, and another expert is asked
     price: Price
     licence: str = Field(min_length=1)
     resources: Resources = Resources()
@@ -207,6 +208,11 @@ class Catalog(_Model):
     def names(self) -> tuple[str, ...]:
         """The experts' names, in the file's order."""
         return tuple(expert.name for expert in self.experts)
+
+    @property
+    def handing_back(self) -> tuple[str, ...]:
+        """The names of those that hand back what none of the tools fits."""
+        return tuple(expert.name for expert in self.experts if expert.hands_back)
 
     def get(self, name: str) -> ExpertSpec | None:
         """Return the expert of that name, or None."""

@@ -37,6 +37,7 @@ from experts.engine import (
     UnsupportedFormat,
 )
 from experts.failures import describe_failure
+from experts.hand_back import may_hand_back, until_decided
 from experts.prompts import render_turns
 from experts.sampling import resolve_sampling
 from experts.secret import Guard, Unauthenticated, secret_from_environment
@@ -131,10 +132,10 @@ class ExpertDeployment:
     def _generate(
         self, request: expert_pb2.GenerateRequest, generation: GenerationInput, form: Schema | None
     ) -> AsyncGenerator[TokenDelta | Completion, None]:
-        strict = request.conversation.response_format.strict
-        if form is None or not (request.whole and strict):
-            return self._engine.generate(generation)
-        return generate_checked(self._engine, generation, form)
+        if form is not None and request.whole and request.conversation.response_format.strict:
+            return generate_checked(self._engine, generation, form)
+        items = self._engine.generate(generation)
+        return until_decided(items) if may_hand_back(self._spec, request) else items
 
     def _read(self, request: expert_pb2.GenerateRequest, context: CallContext) -> GenerationInput:
         sampling = resolve_sampling(request.sampling, self._spec)
@@ -158,6 +159,7 @@ class ExpertDeployment:
             usage=chat_pb2.Usage(prompt_tokens=item.prompt_tokens, completion_tokens=item.completion_tokens),
             timings=expert_pb2.EngineTimings(queue_s=item.queue_s, prefill_s=item.prefill_s, decode_s=item.decode_s),
             load=self._load(),
+            handed_back=item.handed_back,
         )
         chunk.completion.MergeFrom(completion)
         return chunk

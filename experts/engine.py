@@ -174,6 +174,7 @@ class Completion:
     decode_s: float  # first token to last
     tail: TokenDelta = field(default=TokenDelta("", 0))  # tokens that came with the end
     attempts: int = 1  # generations that it took (`experts.attempts`)
+    handed_back: bool = False  # no tool fits: there is no answer (`experts.hand_back`); no engine says so itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class GenerateRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     WHOLE_FIELD_NUMBER: _builtins.int
     REDUCED_SCHEMA_FIELD_NUMBER: _builtins.int
+    MAY_HAND_BACK_FIELD_NUMBER: _builtins.int
     prompt: _builtins.str
     """raw text to continue, no template"""
     request_id: _builtins.str
@@ -39,6 +40,8 @@ class GenerateRequest(_message.Message):
     """nobody reads the answer before its end: one that breaks its strict form may be made once more"""
     reduced_schema: _builtins.str
     """response_format.schema_json as experts.json_schema reduces it; empty = the replica reduces it"""
+    may_hand_back: _builtins.bool
+    """somebody else is there to answer: an expert that hands back may say so before its first token"""
     @_builtins.property
     def conversation(self) -> _chat_pb2.Conversation:
         """the expert applies its system prompt and chat template"""
@@ -54,10 +57,11 @@ class GenerateRequest(_message.Message):
         request_id: _builtins.str = ...,
         whole: _builtins.bool = ...,
         reduced_schema: _builtins.str = ...,
+        may_hand_back: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "input", b"input", "prompt", b"prompt", "sampling", b"sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "input", b"input", "prompt", b"prompt", "reduced_schema", b"reduced_schema", "request_id", b"request_id", "sampling", b"sampling", "whole", b"whole"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "input", b"input", "may_hand_back", b"may_hand_back", "prompt", b"prompt", "reduced_schema", b"reduced_schema", "request_id", b"request_id", "sampling", b"sampling", "whole", b"whole"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_input: _TypeAlias = _typing.Literal["conversation", "prompt"]  # noqa: Y015
     _WhichOneofArgType_input: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
@@ -121,11 +125,14 @@ class Completion(_message.Message):
     TOOL_CALLS_FIELD_NUMBER: _builtins.int
     DROPPED_CITATIONS_FIELD_NUMBER: _builtins.int
     FORM_FIELD_NUMBER: _builtins.int
+    HANDED_BACK_FIELD_NUMBER: _builtins.int
     finish_reason: _chat_pb2.FinishReason.ValueType
     dropped_citations: _builtins.int
     """[n] that named no document, taken out of the text"""
     form: _chat_pb2.FormOutcome.ValueType
     """only with a response_format"""
+    handed_back: _builtins.bool
+    """no tool fits: there is no answer, and another expert should be asked; only with may_hand_back"""
     @_builtins.property
     def usage(self) -> _chat_pb2.Usage: ...
     @_builtins.property
@@ -151,10 +158,11 @@ class Completion(_message.Message):
         tool_calls: Global___ToolCallCounts | None = ...,
         dropped_citations: _builtins.int = ...,
         form: _chat_pb2.FormOutcome.ValueType = ...,
+        handed_back: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load", "timings", b"timings", "tool_calls", b"tool_calls", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "dropped_citations", b"dropped_citations", "finish_reason", b"finish_reason", "form", b"form", "load", b"load", "timings", b"timings", "tool_calls", b"tool_calls", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "dropped_citations", b"dropped_citations", "finish_reason", b"finish_reason", "form", b"form", "handed_back", b"handed_back", "load", b"load", "timings", b"timings", "tool_calls", b"tool_calls", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

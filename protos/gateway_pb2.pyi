@@ -43,6 +43,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """the conversation stays where it was"""
     REASON_FALLBACK: _Reason.ValueType  # 7
     """an earlier expert of the ranking failed before its first token"""
+    REASON_HANDED_BACK: _Reason.ValueType  # 8
+    """none of the tools fitted, said the expert that was asked first: the words alone decided"""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the first expert of the ranking is first."""
@@ -62,6 +64,8 @@ REASON_STICKY: Reason.ValueType  # 6
 """the conversation stays where it was"""
 REASON_FALLBACK: Reason.ValueType  # 7
 """an earlier expert of the ranking failed before its first token"""
+REASON_HANDED_BACK: Reason.ValueType  # 8
+"""none of the tools fitted, said the expert that was asked first: the words alone decided"""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 @_typing.final

@@ -18,6 +18,7 @@ class Reason(StrEnum):
     UNHEALTHY = "unhealthy"  # the best expert is down
     STICKY = "sticky"  # the conversation stays where it was
     FALLBACK = "fallback"  # an earlier candidate failed before its first token
+    HANDED_BACK = "handed_back"  # no tool fitted, said the expert that was asked first; the words alone decided
 
 
 @dataclass(frozen=True, slots=True)

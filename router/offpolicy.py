@@ -23,7 +23,8 @@ from router.gap import Figure
 from router.heads import Doubles
 
 DRAWS = 2_000
-NOT_DRAWN = frozenset({Reason.PINNED, Reason.FALLBACK})  # somebody else's choice: the propensity is not of this expert
+NOT_DRAWN = frozenset({Reason.PINNED, Reason.FALLBACK, Reason.HANDED_BACK})
+"""Somebody else's choice: the propensity is not of this expert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Logged:
         propensity: probability with which the answering expert was drawn, (n,), in (0, 1].
         reward: (n,).
         target: the other policy's probability of that same expert, (n,).
-        skipped: rows left out because nobody drew them (pins, fallbacks).
+        skipped: rows left out because nobody drew them (pins, fallbacks, requests handed back).
     """
 
     propensity: Doubles

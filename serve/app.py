@@ -81,7 +81,7 @@ class App:
         self._catalog = load_catalog(settings.experts.catalog, prices)
         self._router = load_router(settings.router)
         self.metrics = Metrics(_process_registry())
-        self.metrics.expect(self._catalog.names)
+        self.metrics.expect(self._catalog.names, self._catalog.handing_back)
         self.metrics.process.build(self._router.version)
         count_losses(self.metrics.process.lost_lines.inc)
         self._dispatcher = Dispatcher(self._catalog, settings.experts, settings.dispatch, self.metrics.dispatch)

@@ -2,7 +2,8 @@
 
 Until then a failure that is not the caller's leads to one more attempt at the same expert (a retry), then to the next
 one (a fallback), as far as `serve.further_attempts` allows; after the first token, never. What a replica says it failed
-on is sent once more, to the next expert if there is one: who is to blame is `serve.blame`'s. An expert whose circuit is
+on is sent once more, to the next expert if there is one: who is to blame is `serve.blame`'s. What an expert hands back
+because no tool fits goes to whom the words alone ask for (`serve.hand_back`). An expert whose circuit is
 open, or who holds as many requests as it can, is passed over; so is one that is being woken (`serve.waker`), unless
 nobody else is left. What is said to an expert and how is `serve.expert_channel`'s.
 """
@@ -13,13 +14,13 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from experts.catalog import Catalog, ExpertSpec
 from protos import expert_pb2 as pb
-from router.decision import Reason, RouteDecision
+from router.decision import RouteDecision
+from serve.asking import Asking
 from serve.blame import Blame
 from serve.circuit import Circuit
 from serve.circuits import Circuits
@@ -28,6 +29,7 @@ from serve.expert_channel import ExpertCall, ExpertChannels
 from serve.expert_stream import ExpertStream
 from serve.failed_attempt import FailedAttempt, Why, may_be_asleep
 from serve.further_attempts import FurtherAttempts
+from serve.hand_back import DecideAgain
 from serve.hedge import first_of
 from serve.ledger import Waste
 from serve.losses import Follower, Losses
@@ -39,24 +41,6 @@ from serve.waker import Waker
 log = logging.getLogger("moegate.dispatch")
 
 _RETRY_PAUSE_S: Final = 0.05  # so that the ingress may have noticed what died
-
-
-@dataclass(frozen=True, slots=True)
-class _Asking:
-    """A request on its way through the experts."""
-
-    request: ChatRequest
-    message: pb.GenerateRequest
-    blame: Blame
-
-    def witness(self, call: ExpertCall | None) -> str | None:
-        """Who may have caused what the call met: the tenant, if a replica broke on its request.
-
-        What was not taken on, and silence, no client causes alone; without keys nobody is named for it.
-        """
-        tenant = self.request.caller.name
-        broke = call is not None and call.is_taken_on and not call.patience.is_over
-        return tenant if broke else tenant or None
 
 
 class Dispatcher:
@@ -84,6 +68,7 @@ class Dispatcher:
         self._accept_timeout_s = experts.accept_timeout_s
         self._channels = ExpertChannels(experts.target, experts.channels, secret=experts.secret, clock=clock)
         self._further = FurtherAttempts(catalog, settings, metrics)
+        self._handing_back = frozenset(catalog.handing_back)
         self._bounds = {expert.name: _most_at_once(expert) for expert in catalog.experts}
         self.in_flight: Counter[str] = Counter()
         self.circuits = Circuits(
@@ -122,32 +107,43 @@ class Dispatcher:
 
     @asynccontextmanager
     async def dispatch(
-        self, request: ChatRequest, decision: RouteDecision, follower: Follower
+        self, request: ChatRequest, decision: RouteDecision, follower: Follower, decide_again: DecideAgain
     ) -> AsyncIterator[ExpertStream]:
         """Hold open a stream to the first expert of the ranking that gives a first token.
 
         Leaving the `with`, however, ends the stream at the expert and frees its batch slot. What the attempts
-        beside it have cost has been told to `follower` by then.
+        beside it have cost has been told to `follower` by then. `decide_again` ranks anew for an expert that hands the
+        request back; that has nothing to do with failures, so neither a circuit nor the retry budget hears of it.
 
         Raises:
             MoegateError: nobody gave a first token; the error is the last expert's.
         """
         self._further.earn()
-        experts = _candidates(decision)
-        stream = await self._open(request, experts, follower)
-        index = experts.index(stream.expert)
-        stream.decision = decision if index == 0 else decision.fallback_to(index)
+        asking = Asking(request, decision, self._handing_back, decide_again)
+        stream = await self._open(asking, follower)
+        stream.decision = asking.answered_by(stream.expert)
         try:
             yield stream
         finally:
             stream.close()
 
-    async def _open(self, request: ChatRequest, experts: list[str], follower: Follower) -> ExpertStream:
-        """Ask one after the other."""
-        asking = _Asking(request, _generate_request(request), Blame(request.caller.name))
+    async def _open(self, asking: Asking, follower: Follower) -> ExpertStream:
+        """Ask one after the other, and anew in another order where one hands the request back."""
+        stream = await self._first_word(asking, follower)
+        if not stream.is_handed_back:
+            return stream
+        losses = Losses(follower)
+        losses.add(stream.expert, stream.work)
+        losses.settle(Waste.HANDED_BACK)
+        stream.close()
+        asking.hand_back(stream.expert, follower)
+        return await self._first_word(asking, follower)
+
+    async def _first_word(self, asking: Asking, follower: Follower) -> ExpertStream:
+        """Ask one after the other until one says something."""
         index = retries = 0
         while True:
-            expert, rest = experts[index], experts[index + 1 :]
+            expert, rest = asking.experts[index], asking.experts[index + 1 :]
             losses = Losses(follower)
             try:
                 stream = await self._ask(asking, expert, rest, losses)
@@ -159,7 +155,7 @@ class Dispatcher:
                     losses.settle(Waste.RETRIED)
                     retries += 1
                     self._metrics.retries.labels(expert).inc()
-                    log.warning("retried", extra={"request_id": request.request_id, "expert": expert})
+                    log.warning("retried", extra={"request_id": asking.request.request_id, "expert": expert})
                     await asyncio.sleep(_RETRY_PAUSE_S)
                 elif self._further.may_fall_back(failed, expert, rest):
                     losses.settle(Waste.FELL_BACK)
@@ -184,9 +180,10 @@ class Dispatcher:
         blame.is_proven()
         return ExpertUnavailable("the expert cannot be reached; retry later")
 
-    async def _ask(self, asking: _Asking, expert: str, rest: list[str], losses: Losses) -> ExpertStream:
+    async def _ask(self, asking: Asking, expert: str, rest: list[str], losses: Losses) -> ExpertStream:
         """Ask one expert and, where hedging is wanted and it is slow, the next one beside it."""
-        attempt = partial(self._attempt, asking, expert, losses, is_last=not rest)
+        may_hand_back = asking.may_hand_back(expert)
+        attempt = partial(self._attempt, asking, expert, losses, is_last=not rest, may_hand_back=may_hand_back)
         if self._settings.hedge_after_ms is None or not rest:
             return await attempt()
         return await first_of(
@@ -196,7 +193,9 @@ class Dispatcher:
             may_hedge=partial(self._may_hedge, expert, rest[0]),
         )
 
-    async def _attempt(self, asking: _Asking, expert: str, losses: Losses, *, is_last: bool) -> ExpertStream:
+    async def _attempt(
+        self, asking: Asking, expert: str, losses: Losses, *, is_last: bool, may_hand_back: bool = False
+    ) -> ExpertStream:
         """Ask one expert once, up to its first token; the stream counts as in flight until it is closed.
 
         Raises:
@@ -210,7 +209,7 @@ class Dispatcher:
         try:
             call = await self._channels.generate(
                 expert,
-                asking.message,
+                asking.message(expert, may_hand_back=may_hand_back),
                 timeout_s=asking.request.deadline - started,
                 accept_within_s=patience_s if is_last else min(patience_s, self._accept_timeout_s),
                 patience_s=patience_s,
@@ -261,7 +260,7 @@ class Dispatcher:
         return circuit
 
     def _judge(
-        self, error: MoegateError, call: ExpertCall | None, circuit: Circuit, began_at: float, asking: _Asking
+        self, error: MoegateError, call: ExpertCall | None, circuit: Circuit, began_at: float, asking: Asking
     ) -> FailedAttempt:
         if call is not None and call.is_told:
             asking.blame.add(circuit, began_at)
@@ -282,18 +281,3 @@ class Dispatcher:
 def _most_at_once(expert: ExpertSpec) -> int:
     """What all replicas of an expert can hold, in their batches and queues."""
     return (expert.max_batch_size + expert.max_queue_len) * expert.scaling.max_replicas
-
-
-def _generate_request(request: ChatRequest) -> pb.GenerateRequest:
-    if isinstance(request.input, str):
-        return pb.GenerateRequest(prompt=request.input, sampling=request.sampling, request_id=request.request_id)
-    message = pb.GenerateRequest(conversation=request.input, sampling=request.sampling, request_id=request.request_id)
-    if request.needs_structure:
-        message.whole, message.reduced_schema = not request.is_stream, request.reduced_schema
-    return message
-
-
-def _candidates(decision: RouteDecision) -> list[str]:
-    """The experts that may answer, best first. One whom the caller named is not replaced by another."""
-    experts = [candidate.expert for candidate in decision.ranking]
-    return experts[:1] if decision.reason is Reason.PINNED else experts

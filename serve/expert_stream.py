@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from protos import expert_pb2 as pb
 from router.decision import RouteDecision
+from serve.cost import Work
 from serve.errors import ExpertFailed
 from serve.expert_channel import ExpertCall
 
@@ -42,6 +43,16 @@ class ExpertStream:
     def is_ready(self) -> bool:
         """Whether a message can be read without waiting."""
         return self._first is not None or self._call.is_ready
+
+    @property
+    def is_handed_back(self) -> bool:
+        """Whether the expert has said that no tool fits, in place of an answer."""
+        return self._first is not None and self._first.completion.handed_back
+
+    @property
+    def work(self) -> Work:
+        """What the expert has told of its work up to its first message with tokens or the end."""
+        return self._call.work
 
     @property
     def begun_at(self) -> float:

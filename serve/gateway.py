@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from experts.catalog import Catalog
@@ -24,10 +25,11 @@ from serve.drain import Drain
 from serve.errors import InvalidRequest, UnknownModel
 from serve.expert_stream import ExpertStream
 from serve.forms import check_form
+from serve.hand_back import DecideAgain, handed_back_by
 from serve.health import HealthMonitor
 from serve.losses import Follower
 from serve.request import ChatRequest, validate
-from serve.route_query import last_speaker, route_query
+from serve.route_query import last_speaker, route_query, words_query
 from serve.settings import RouterSettings
 from serve.steps.step import NO_STEPS, Steps
 from serve.telemetry.record import Recorder, RequestRecord
@@ -125,9 +127,9 @@ class Dispatcher(Protocol):
     """Carries a decision out; `serve.dispatch.Dispatcher` asks experts over gRPC."""
 
     def dispatch(
-        self, request: ChatRequest, decision: RouteDecision, follower: Follower
+        self, request: ChatRequest, decision: RouteDecision, follower: Follower, decide_again: DecideAgain
     ) -> AbstractAsyncContextManager[ExpertStream]:
-        """Hold open a stream to the first expert that gives a first token.
+        """Hold open a stream to the first expert that gives a first token; `decide_again` where one hands back.
 
         Raises:
             MoegateError: nobody gave one.
@@ -186,7 +188,8 @@ class Gateway:
                 wishes = self._wishes(prepared)
                 decision = self._decide(prepared, wishes)
                 record.routed(decision, wishes.previous_expert)
-                async with self._dispatcher.dispatch(record.traced(prepared), decision, record) as stream:
+                again = partial(self._decide_again, prepared)
+                async with self._dispatcher.dispatch(record.traced(prepared), decision, record, again) as stream:
                     record.answered(stream.decision, stream.begun_at)
                     answer = Answer(prepared, stream, record, allowance, self._steps)
                     yield answer
@@ -232,6 +235,13 @@ class Gateway:
             wishes=wishes,
         )
         return with_canary(decision, self._canaries, request.request_id)
+
+    def _decide_again(self, request: ChatRequest, expert: str) -> RouteDecision:
+        """Decide by the words alone, without `expert`: it has handed the request back."""
+        states = self._candidates.states(request)
+        others = [state for state in states if state.name != expert]
+        decision = self._router.route(words_query(request.input), others, wishes=self._wishes(request))
+        return handed_back_by(expert, with_canary(decision, self._canaries, request.request_id), states)
 
     def _wishes(self, request: ChatRequest) -> Wishes:
         """The caller's wishes, the settings' where there are none; a latency target counts from receipt."""

@@ -18,6 +18,7 @@ class Waste(StrEnum):
     CANCELLED = "cancelled"  # the client left
     FAILED = "failed"  # the expert broke, or the deadline passed
     FELL_BACK = "fell_back"  # another expert answered instead
+    HANDED_BACK = "handed_back"  # none of the tools fitted; another expert answered
     RETRIED = "retried"  # the same expert was asked again
     HEDGED = "hedged"  # the other one of two was quicker
 

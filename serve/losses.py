@@ -7,6 +7,7 @@ when the engine has begun on it, the tokens that have come.
 
 from typing import Protocol
 
+from router.decision import RouteDecision
 from serve.cost import Work
 from serve.ledger import Waste
 
@@ -16,6 +17,10 @@ class Follower(Protocol):
 
     def fell_back(self, expert: str, to: str) -> None:
         """`expert` failed before its first token; `to` is asked next."""
+        ...
+
+    def handed_back(self, expert: str, decision: RouteDecision) -> None:
+        """`expert` has said before its first token that no tool fits; `decision` is what the words alone ask for."""
         ...
 
     def lost(self, expert: str, waste: Waste, work: Work) -> None:

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from pydantic.json_schema import models_json_schema
 
+from router.decision import Reason
 from serve import __version__
 from serve.http_feedback import FeedbackBody
 from serve.openai_schema import ChatCompletionBody, CompletionBody
@@ -44,7 +45,7 @@ _ERROR_SCHEMA: Final = {
 }
 _ROUTING_HEADERS: Final = {
     "x-moegate-expert": "The expert that answered",
-    "x-moegate-reason": "Why it did: classified, pinned, abstained, over_context, unhealthy, sticky or fallback",
+    "x-moegate-reason": f"Why it did: one of {', '.join(Reason)}",
     "x-moegate-confidence": "Its probability, 0..1",
     "x-moegate-ranking": "Every expert and its probability, best first: name=p,name=p",
     "x-moegate-overhead-ms": "Milliseconds the gateway itself took before dispatch",

@@ -85,13 +85,7 @@ class OtelTrace:
 
     def routed(self, decision: RouteDecision) -> None:
         """End `route`, begin `dispatch`."""
-        attributes = {
-            "moegate.expert": decision.expert,
-            "moegate.reason": decision.reason.value,
-            "moegate.confidence": decision.confidence,
-            "moegate.router_version": decision.router_version,
-            "moegate.route_s": decision.route_s,
-        }
+        attributes = _decision_attributes(decision)
         self._set(self._step, attributes)
         self._set(self._root, attributes | {"gen_ai.response.model": decision.expert})
         self._next("dispatch", {"moegate.expert": decision.expert})
@@ -102,6 +96,12 @@ class OtelTrace:
             self._step.set_status(Status(StatusCode.ERROR))
         self._next("dispatch", {"moegate.expert": to, "moegate.fallback_from": expert})
         self._set(self._root, {"moegate.expert": to, "moegate.reason": "fallback", "gen_ai.response.model": to})
+
+    def handed_back(self, expert: str, decision: RouteDecision) -> None:
+        """End this dispatch, begin the next one, which the words alone have decided."""
+        attributes = _decision_attributes(decision)
+        self._next("dispatch", attributes | {"moegate.handed_back_by": expert})
+        self._set(self._root, attributes | {"gen_ai.response.model": decision.expert})
 
     def first_token(self) -> None:
         """End `dispatch`, begin `stream`."""
@@ -180,6 +180,16 @@ def _request_attributes(request: ChatRequest, operation: str) -> dict[str, Any]:
         if sampling.HasField(name):
             attributes[f"gen_ai.request.{name}"] = getattr(sampling, name)
     return attributes
+
+
+def _decision_attributes(decision: RouteDecision) -> dict[str, Any]:
+    return {
+        "moegate.expert": decision.expert,
+        "moegate.reason": decision.reason.value,
+        "moegate.confidence": decision.confidence,
+        "moegate.router_version": decision.router_version,
+        "moegate.route_s": decision.route_s,
+    }
 
 
 def _content(request: ChatRequest) -> str:

@@ -14,6 +14,7 @@ REASONS: Final = {
     Reason.UNHEALTHY: pb.REASON_UNHEALTHY,
     Reason.STICKY: pb.REASON_STICKY,
     Reason.FALLBACK: pb.REASON_FALLBACK,
+    Reason.HANDED_BACK: pb.REASON_HANDED_BACK,
 }
 
 

@@ -16,6 +16,7 @@ from experts.catalog import Catalog, ExpertSpec
 from protos import chat_pb2 as chat
 from router.tokens import estimate_tokens
 from serve.cost import Tariff
+from serve.hand_back import leaves_a_choice
 from serve.limits import Amount
 from serve.request import ChatRequest
 
@@ -78,16 +79,21 @@ class Reservations:
     def __init__(self, catalog: Catalog, tariffs: Mapping[str, Tariff], *, is_hedging: bool) -> None:
         self._offers = {expert.name: _offer(expert, tariffs[expert.name]) for expert in catalog.experts}
         self._is_hedging = is_hedging
+        self._may_come_back = bool(catalog.handing_back)
         self.longest_answer = max(offer.longest_answer for offer in self._offers.values())
 
     def at_most(self, request: ChatRequest) -> Amount:
-        """What a request may use at most; a hedged one is billed for its prompt twice, as both experts read it."""
+        """What a request may use at most; each expert that reads its prompt bills it."""
         offers = [self._offers[request.pinned]] if request.pinned is not None else list(self._offers.values())
-        prompts = 2 if self._is_hedging and len(offers) > 1 else 1
+        prompts = 1 if len(offers) == 1 else self._readers(request)
         prompt, longest_s = _prompt_at_most(request.input), max(0.0, request.deadline - request.received_at)
         asked = asked_tokens(request)
         amounts = [offer.amount(prompt, asked, prompts=prompts, longest_s=longest_s) for offer in offers]
         return Amount(max(amount.tokens for amount in amounts), max(amount.pico for amount in amounts))
+
+    def _readers(self, request: ChatRequest) -> int:
+        """How many experts may read a prompt whose expert is not named: a hedge's two, and one that hands back."""
+        return 1 + self._is_hedging + (self._may_come_back and leaves_a_choice(request))
 
     def at_least(self, request: ChatRequest) -> int:
         """Tokens that a request asks for without any doubt: its words, and the answer's length where it says one."""

@@ -1,6 +1,7 @@
 """What the router gets to see of a request: turns, tools, the documents' size, who spoke last; nothing else."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from protos import chat_pb2 as chat
@@ -30,6 +31,11 @@ def route_query(source: chat.Conversation | str) -> RouteQuery:
         must_call=bool(names) and source.tool_choice.mode in _MUST_CALL,
         documents=_documents(source.documents),
     )
+
+
+def words_query(source: chat.Conversation | str) -> RouteQuery:
+    """Build the query of a request whose tools do not count: none of them fits."""
+    return replace(route_query(source), tool_names=(), tool_text="", has_tools=False, must_call=False)
 
 
 def _documents(documents: Sequence[chat.Document]) -> Documents:

@@ -45,6 +45,10 @@ class Trace(Protocol):
         """`expert` failed before its first token; `to` is asked next."""
         ...
 
+    def handed_back(self, expert: str, decision: RouteDecision) -> None:
+        """`expert` says that no tool fits; `decision` is carried out next."""
+        ...
+
     def first_token(self) -> None:
         """The stream begins."""
         ...
@@ -83,6 +87,9 @@ class PassedOn:
         """Nothing."""
 
     def fell_back(self, expert: str, to: str) -> None:
+        """Nothing."""
+
+    def handed_back(self, expert: str, decision: RouteDecision) -> None:
         """Nothing."""
 
     def first_token(self) -> None:

@@ -99,6 +99,9 @@ class Diary(Observer):
     def fell_back(self, record: RequestRecord, expert: str, to: str) -> None:
         self.events.append(("fell_back", expert, to))
 
+    def handed_back(self, record: RequestRecord, expert: str) -> None:
+        self.events.append(("handed_back", expert, record.expert))
+
     def lost(self, record: RequestRecord, loss: Any) -> None:
         self.events.append(("lost", loss.expert, loss.cause.value, loss.pico))
 

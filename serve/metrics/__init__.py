@@ -44,8 +44,11 @@ class Metrics:
         self.money = MoneyMetrics(add)
         self.process = ProcessMetrics(add)
 
-    def expect(self, experts: Sequence[str]) -> None:
-        """Show what has not happened yet as 0: a counter that begins at 1 has no increase to alert on."""
+    def expect(self, experts: Sequence[str], handing_back: Sequence[str] = ()) -> None:
+        """Show what has not happened yet as 0: a counter that begins at 1 has no increase to alert on.
+
+        `handing_back` are those of the experts that hand back what no tool fits.
+        """
         reasons = [reason.value for reason in Reason]
         refused = (Overloaded.code, ExpertUnavailable.code, DeadlineExceeded.code)
         _make(self.requests.tokens, experts, ("prompt", "completion"))
@@ -58,6 +61,7 @@ class Metrics:
         _make(self.routing.turns, ("stayed", "moved"))
         _make(self.routing.reloads, ("taken", "refused"))
         _make(self.dispatch.fallbacks, experts, experts)
+        _make(self.dispatch.hand_backs, handing_back, experts)
         _make(self.feedback.ratings, experts, ("good", "bad"))
 
 

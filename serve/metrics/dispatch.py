@@ -13,6 +13,12 @@ class DispatchMetrics:
 
     def __init__(self, add: Registrar) -> None:
         self.fallbacks = add.counter("fallbacks", "Moves to the next expert before the first token", "expert", "to")
+        self.hand_backs = add.counter(
+            "hand_backs",
+            "Requests that an expert handed back because no tool fitted, and who was asked next",
+            "expert",
+            "to",
+        )
         self.retries = add.counter("retries", "Further attempts at the same expert before the first token", "expert")
         self.hedges = add.counter("hedges", "Second experts asked beside a slow first one", "expert", "to")
         self.refused_attempts = add.counter(

@@ -34,6 +34,7 @@ _EVENTS: Final = (
     "routed",
     "dispatched",
     "fell_back",
+    "handed_back",
     "lost",
     "answered",
     "first_token",
@@ -67,6 +68,9 @@ class Observer:
 
     def fell_back(self, record: "RequestRecord", expert: str, to: str) -> None:
         """`expert` failed before its first token; `to` is asked next."""
+
+    def handed_back(self, record: "RequestRecord", expert: str) -> None:
+        """`expert` says that no tool fits; `record.decision` is the one by the words alone, and is carried out next."""
 
     def lost(self, record: "RequestRecord", loss: "Loss") -> None:
         """An attempt beside the answer came to nothing."""
@@ -201,6 +205,12 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
         """`expert` failed before its first token; `to` is asked next."""
         for listener in self._listeners["fell_back"]:
             listener(self, expert, to)
+
+    def handed_back(self, expert: str, decision: RouteDecision) -> None:
+        """`expert` has said before its first token that no tool fits; `decision` is carried out next."""
+        self._decided(decision)
+        for listener in self._listeners["handed_back"]:
+            listener(self, expert)
 
     def lost(self, expert: str, cause: Waste, work: Work) -> None:
         """An attempt beside the answer came to nothing after so much work; it is paid for all the same."""

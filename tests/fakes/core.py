@@ -10,6 +10,7 @@ from router.features import RouteQuery
 from router.objective import NO_WISHES
 from router.policy import ExpertState, Wishes
 from serve.errors import MoegateError
+from serve.hand_back import DecideAgain
 from serve.losses import Follower
 from serve.request import ChatRequest
 
@@ -60,13 +61,13 @@ class FakeDispatcher:
     def __init__(self, *items: pb.GenerateChunk | MoegateError | None) -> None:
         self.items = items
         self.refuse: MoegateError | None = None
-        self.falls_back = False
+        self.falls_back = self.hands_back = False
         self.requests: list[ChatRequest] = []
         self.open = 0
 
     @asynccontextmanager
     async def dispatch(
-        self, request: ChatRequest, decision: RouteDecision, follower: Follower
+        self, request: ChatRequest, decision: RouteDecision, follower: Follower, decide_again: DecideAgain
     ) -> AsyncIterator[FakeStream]:
         self.requests.append(request)
         if self.refuse is not None:
@@ -74,6 +75,9 @@ class FakeDispatcher:
         if self.falls_back:
             follower.fell_back(decision.expert, decision.ranking[1].expert)
             decision = decision.fallback_to(1)
+        if self.hands_back:
+            expert, decision = decision.expert, decide_again(decision.expert)
+            follower.handed_back(expert, decision)
         self.open += 1
         try:
             yield FakeStream(decision, self.items)

@@ -29,6 +29,7 @@ class Script:
 
     Attributes:
         words: the tokens of its answer.
+        declines_after: tokens after which it hands back, where it may; where it may not, its words are its answer.
         is_cut: it ends for want of tokens.
         structured_output: it says that it keeps to a response_format.
         silent_s: seconds before it takes a request on.
@@ -48,6 +49,7 @@ class Script:
     """
 
     words: list[str] = field(default_factory=lambda: ["Hello", " there", "!"])
+    declines_after: int | None = None
     is_cut: bool = False
     structured_output: bool = False
     silent_s: float = 0.0
@@ -130,6 +132,9 @@ class FakeExperts(ExpertServicer):
             yield pb.GenerateChunk()
         await asyncio.sleep(left_s)
         await script.gate.wait()
+        if script.declines_after is not None and request.may_hand_back:
+            yield _handed_back(script.declines_after)
+            return
         conversation = request.conversation if request.HasField("conversation") else None
         form = json.loads(request.reduced_schema or "{}") if script.structured_output else None
         reader = AnswerReader(conversation, is_constrained=False, form=form)
@@ -168,6 +173,12 @@ class FakeExperts(ExpertServicer):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "replica at 10.0.0.1:4444 is gone")
         assert script is not None
         return script
+
+
+def _handed_back(tokens: int) -> pb.GenerateChunk:
+    completion = pb.Completion(finish_reason=chat.FINISH_REASON_STOP, handed_back=True)
+    completion.usage.CopyFrom(chat.Usage(prompt_tokens=PROMPT_TOKENS, completion_tokens=tokens))
+    return pb.GenerateChunk(token_count=tokens, prompt_tokens=PROMPT_TOKENS, completion=completion)
 
 
 def _set(event: asyncio.Event) -> asyncio.Event:

@@ -28,8 +28,9 @@ def catalog_file(tmp_path: Path) -> Path:
         "licence": "Apache-2.0",
         "price": {"usd_per_million": {"prompt": 1.0, "completion": 2.0}},
     }
+    entries = [{"name": name, "hands_back": name == "tool-caller", **entry} for name in NAMES]
     path = tmp_path / "experts.yaml"
-    path.write_text(yaml.safe_dump({"default": "generalist", "experts": [{"name": name, **entry} for name in NAMES]}))
+    path.write_text(yaml.safe_dump({"default": "generalist", "experts": entries}))
     return path
 
 

@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 from protos import expert_pb2 as pb
+from router.decision import RouteDecision
 from serve.cost import Work
 from serve.expert_channel import ExpertCall
 from serve.ledger import Waste
@@ -16,6 +17,9 @@ class Told:
         self.seen: list[tuple[str, Waste, Work]] = []
 
     def fell_back(self, expert: str, to: str) -> None:
+        raise AssertionError("nobody said so")
+
+    def handed_back(self, expert: str, decision: RouteDecision) -> None:
         raise AssertionError("nobody said so")
 
     def lost(self, expert: str, waste: Waste, work: Work) -> None:

@@ -16,6 +16,10 @@ class LedgerObserver(Observer):
         if record.decision is not None:
             self._ledger.routed(record.decision.route_s)
 
+    def handed_back(self, record: RequestRecord, expert: str) -> None:
+        """Enter the router's compute once more."""
+        self.routed(record)
+
     def lost(self, record: RequestRecord, loss: Loss) -> None:
         """Enter an attempt that came to nothing."""
         self._ledger.spend(loss.expert, loss.work, loss.cause)

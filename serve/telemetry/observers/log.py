@@ -10,11 +10,16 @@ log = logging.getLogger("moegate.request")
 
 
 class LogObserver(Observer):
-    """Writes one line a request, and one for each fallback."""
+    """Writes one line a request, and one for each fallback and each request handed back."""
 
     def fell_back(self, record: RequestRecord, expert: str, to: str) -> None:
         """Warn of it."""
         log.warning("fell back", extra={"request_id": record.request.request_id, "expert": expert, "to": to})
+
+    def handed_back(self, record: RequestRecord, expert: str) -> None:
+        """Tell of it: nothing is wrong."""
+        fields = {"request_id": record.request.request_id, "expert": expert, "to": record.expert}
+        log.info("handed back", extra=fields)
 
     def ended(self, record: RequestRecord) -> None:
         """Write the line."""

@@ -51,6 +51,12 @@ class MetricsObserver(Observer):
         """Count it."""
         self._metrics.dispatch.fallbacks.labels(expert, to).inc()
 
+    def handed_back(self, record: RequestRecord, expert: str) -> None:
+        """Count it, and observe the second decision's time."""
+        self._metrics.dispatch.hand_backs.labels(expert, record.expert).inc()
+        if record.decision is not None:
+            self._metrics.routing.seconds.observe(record.decision.route_s)
+
     def lost(self, record: RequestRecord, loss: Loss) -> None:
         """Count its tokens."""
         self._requests.wasted_tokens.labels(loss.expert).inc(loss.work.completion_tokens)

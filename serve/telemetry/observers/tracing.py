@@ -28,6 +28,11 @@ class TraceObserver(Observer):
         """End this dispatch, begin the next one."""
         record.trace.fell_back(expert, to)
 
+    def handed_back(self, record: RequestRecord, expert: str) -> None:
+        """Likewise; this one has not failed."""
+        if record.decision is not None:
+            record.trace.handed_back(expert, record.decision)
+
     def first_token(self, record: RequestRecord) -> None:
         """End `dispatch`, begin `stream`."""
         record.trace.first_token()
