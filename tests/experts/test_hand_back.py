@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ async def play(items: Iterable[TokenDelta | Completion]) -> AsyncGenerator[Token
 
 def pieces(text: str, cuts: Sequence[int]) -> list[str]:
     edges = [0, *sorted({cut for cut in cuts if 0 < cut < len(text)}), len(text)]
-    return [text[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [text[a:b] for a, b in pairwise(edges)]
 
 
 def deltas(parts: Sequence[str]) -> list[TokenDelta | Completion]:

@@ -16,11 +16,13 @@ from serve.request import ChatRequest
 
 
 class FakeRouter:
-    """Decides as it is told, and keeps what it was asked."""
+    """Decides as it is told, from the second time on as `later` says, and keeps what it was asked."""
 
     def __init__(self, decision: RouteDecision) -> None:
         self.decision = decision
+        self.later: list[RouteDecision] = []
         self.asked: list[tuple[RouteQuery, str | None, Wishes]] = []
+        self.offered: list[list[str]] = []
 
     def route(
         self,
@@ -30,7 +32,8 @@ class FakeRouter:
         wishes: Wishes = NO_WISHES,
     ) -> RouteDecision:
         self.asked.append((query, pinned, wishes))
-        return self.decision
+        self.offered.append([state.name for state in states])
+        return self.later.pop(0) if self.later and len(self.asked) > 1 else self.decision
 
 
 class FakeStream:

@@ -49,14 +49,13 @@ def test_a_policy_that_is_the_logging_one_earns_what_was_logged(tmp_path: Path) 
     assert found.effective == pytest.approx(100)
 
 
-def test_pins_and_fallbacks_are_left_out(tmp_path: Path) -> None:
+def test_what_nobody_drew_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     row = {"expert": "a", "propensity": 0.5, "reward": 1, "target": "a"}
-    path.write_text(
-        "".join(json.dumps(row | extra) + "\n" for extra in ({}, {"reason": "pinned"}, {"reason": "fallback"}))
-    )
+    extras: list[dict[str, str]] = [{}, {"reason": "pinned"}, {"reason": "fallback"}, {"reason": "handed_back"}]
+    path.write_text("".join(json.dumps(row | extra) + "\n" for extra in extras))
     log = read_log([path])
-    assert (len(log.reward), log.skipped) == (1, 2)
+    assert (len(log.reward), log.skipped) == (1, 3)
 
 
 @pytest.mark.parametrize(

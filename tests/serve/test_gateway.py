@@ -11,6 +11,7 @@ from experts.catalog import load_catalog
 from experts.prices import load_prices
 from protos import chat_pb2 as chat
 from router.decision import Reason
+from router.policy import ExpertState
 from serve.admission import Admission
 from serve.allowance import Allowances
 from serve.candidates import Candidates
@@ -42,13 +43,14 @@ class FakeHealth:
 class FakeCandidates:
     def __init__(self) -> None:
         self.refuse: InvalidRequest | None = None
+        self.known: list[ExpertState] = []
 
     def check_structure(self, request: ChatRequest) -> None:
         if self.refuse is not None:
             raise self.refuse
 
-    def states(self, request: ChatRequest) -> list[Any]:
-        return []
+    def states(self, request: ChatRequest) -> list[ExpertState]:
+        return self.known
 
 
 class Core:
@@ -88,6 +90,15 @@ class Core:
     def assert_nothing_is_left(self) -> None:
         assert (self.dispatcher.open, self.admission.in_flight, self.admission.waiting) == (0, 0, 0)
         assert self.told.count("begun") == self.told.count("ended")
+
+
+def state(name: str) -> ExpertState:
+    return ExpertState(name, 1000, True, 0, 1, 0.0)
+
+
+def conversation(text: str) -> chat.Conversation:
+    message = chat.Message(role=chat.ROLE_USER, content=text)
+    return chat.Conversation(messages=[message], tools=[chat.Tool(name="get_time")])
 
 
 @pytest.fixture
@@ -132,6 +143,26 @@ async def test_a_fallback_is_the_answer_of_the_one_who_gave_it(core: Core) -> No
         assert [one.text async for one in answer.chunks()] == ["Hello", " there"]
     assert ("fell_back", "coder", "advisor") in core.diary.events
     assert core.health.answers == ["advisor"]
+
+
+async def test_a_request_that_is_handed_back_is_decided_by_its_words_without_who_did(core: Core) -> None:
+    asked = conversation("What time is it?")
+    core.dispatcher.hands_back = True
+    core.router.decision = route_decision("tool-caller", "coder")
+    core.router.later = [route_decision("advisor", "coder")]
+    core.candidates.known = [state("tool-caller"), state("advisor"), state("coder")]
+    async with core.gateway.generate(chat_request(input=asked)) as answer:
+        assert (answer.decision.expert, answer.decision.reason) == ("advisor", Reason.HANDED_BACK)
+        assert [one.text async for one in answer.chunks()] == ["Hello", " there"]
+    (first, _, _), (second, pinned, _) = core.router.asked
+    assert (first.has_tools, first.tool_names) == (True, ("get_time",))
+    assert (second.has_tools, second.tool_names, second.tool_text, pinned) == (False, (), "", None)
+    assert second.turns == first.turns
+    assert core.router.offered == [["tool-caller", "advisor", "coder"], ["advisor", "coder"]]
+    assert [candidate.expert for candidate in answer.decision.ranking] == ["advisor", "coder", "tool-caller"]
+    assert ("handed_back", "tool-caller", "advisor") in core.diary.events
+    assert core.health.answers == ["advisor"]
+    core.assert_nothing_is_left()
 
 
 @pytest.mark.parametrize("model", ["auto", "", "moegate"])

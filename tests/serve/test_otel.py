@@ -120,6 +120,24 @@ async def test_a_fallback_and_a_failure(
     assert roots[0]["moegate.reason"] == "fallback"
 
 
+async def test_a_request_that_is_handed_back(
+    app: App, http: httpx2.AsyncClient, experts: FakeExperts, exporter: Exporter
+) -> None:
+    experts["tool-caller"].declines_after = 3
+    tools = [{"type": "function", "function": {"name": "get_time", "description": "The local time of a city"}}]
+    messages = [{"role": "user", "content": "Write a Python function that prints the time of a city"}]
+    to = (await http.post("/v1/chat/completions", json={"messages": messages, "tools": tools})).headers
+    flush(app)
+    first, second = (span for span in exporter.get_finished_spans() if span.name == "dispatch")
+    assert [span.status.status_code.name for span in (first, second)] == ["UNSET", "UNSET"]
+    assert dict(first.attributes or {})["moegate.expert"] == "tool-caller"
+    told = dict(second.attributes or {})
+    assert (told["moegate.expert"], told["moegate.reason"]) == (to["x-moegate-expert"], "handed_back")
+    assert told["moegate.handed_back_by"] == "tool-caller"
+    [root] = [dict(span.attributes or {}) for span in exporter.get_finished_spans() if span.name.startswith("chat")]
+    assert (root["moegate.reason"], root["gen_ai.response.model"]) == ("handed_back", to["x-moegate-expert"])
+
+
 @pytest.mark.parametrize("overrides", [{"tracing": {"content": True}}])
 async def test_words_where_they_are_asked_for(app: App, http: httpx2.AsyncClient, exporter: Exporter) -> None:
     await http.post("/v1/chat/completions", json=BODY)

@@ -1,6 +1,7 @@
 """What a request may use at most: everything that its prompt is made of counts, at the price of who may answer it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,24 @@ def test_a_hedged_request_is_read_twice(tmp_path: Path) -> None:
     prompt = tokens_at_most(b"hello")
     assert told.at_most(request("hello")).tokens == 2 * prompt + 512
     assert told.at_most(request("hello", "one")).tokens == prompt + 512, "who is named is asked alone"
+
+
+@pytest.mark.parametrize("is_hedging", [False, True])
+@pytest.mark.parametrize(
+    ("model", "choice", "readers"),
+    [("auto", None, 1), ("auto", "auto", 1), ("auto", "required", 0), ("auto", "none", 0), ("one", None, 0)],
+)
+def test_a_request_that_may_be_handed_back_is_read_once_more(
+    tmp_path: Path, is_hedging: bool, model: str, choice: str | None, readers: int
+) -> None:
+    fields = {"tools": [TOOL]} | ({} if choice is None else {"tool_choice": choice})
+    asked = replace(over_http(**fields), model=model)
+    catalog = catalog_of(tmp_path, expert("one"), expert("two"))
+    plain = reservations(catalog, is_hedging=is_hedging).at_most(asked).tokens - 512
+    alone = reservations(catalog).at_most(asked).tokens - 512
+    catalog = catalog_of(tmp_path, expert("one", hands_back=True), expert("two"))
+    told = reservations(catalog, is_hedging=is_hedging).at_most(asked).tokens - 512
+    assert told - plain == readers * alone
 
 
 def test_a_slot_by_the_second_is_reserved_until_the_deadline(tmp_path: Path) -> None:

@@ -25,14 +25,20 @@ MICRO = Decimal("0.000001")
 TEXTS = ("Fix this Python function", "Who wrote Faust?", "Plan a trip to Rome", "What is 17 + 25?", "Escribe un poema")
 
 
+TOOLS = (chat.Tool(name="get_time", description="The local time of a city"),)
+
+
 def make_request(app: App, i: int, chance: random.Random) -> ChatRequest:
-    message = chat.Message(role=chat.ROLE_USER, content=chance.choice(TEXTS))
+    text, tools = chance.choice(TEXTS), ()
+    if i % 4 == 0:
+        text, tools = "What time is it in Oslo?", TOOLS
+    message = chat.Message(role=chat.ROLE_USER, content=text)
     now = app.gateway._clock()
     deadline = now + (0.001 if chance.random() < 0.05 else 30.0)
     model = chance.choice(("auto", "auto", "coder", "advisor", "nobody"))
     return ChatRequest(
         f"id-{i}", f"id-{i}", chance.choice(("http", "grpc")), model,
-        chat.Conversation(messages=[message]), chat.Sampling(), chance.random() < 0.5, now, deadline,
+        chat.Conversation(messages=[message], tools=tools), chat.Sampling(), chance.random() < 0.5, now, deadline,
     )  # fmt: skip
 
 
@@ -73,6 +79,7 @@ async def test_the_logs_sum_is_the_counters(
     experts["coder"].gap_s = 0.001
     experts["coder"].lose_begun = 40
     experts["generalist"].first_s = 0.03
+    experts["tool-caller"].declines_after = 3
     if is_eager := "dispatch" in overrides:
         experts["researcher"].is_down, experts["researcher"].break_after = False, 0  # it begins, and breaks
     with caplog.at_level(logging.INFO, "moegate.request"):
@@ -85,7 +92,7 @@ async def test_the_logs_sum_is_the_counters(
     assert any(record["reason"] == "fallback" for record in records)
     lost = [loss for record in records for loss in record.get("lost", ())]
     causes = {loss["cause"] for loss in lost}
-    assert causes >= {"retried"} | ({"hedged", "fell_back"} if is_eager else set())
+    assert causes >= {"retried", "handed_back"} | ({"hedged", "fell_back"} if is_eager else set())
 
     def total(field: str) -> Decimal:
         return sum((Decimal(repr(record[field])) for record in records), Decimal(0))

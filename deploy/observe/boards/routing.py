@@ -28,6 +28,12 @@ ROUTING: Final = Dashboard(
             (Query(rate("moegate_route_decisions_total", "reason", E), "{{reason}}"),),
         ),
         Panel(
+            "Handed back",
+            "Requests a second that an expert handed back because no tool fitted, and who was asked next",
+            "cps",
+            (Query(rate("moegate_hand_backs_total", "expert, to"), "{{expert}} to {{to}}"),),
+        ),
+        Panel(
             "Abstention",
             "Share of the router's own decisions in which it was not sure",
             "percentunit",

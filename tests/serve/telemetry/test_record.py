@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.decision import Reason
 from serve.cost import Work
 from serve.errors import ExpertFailed
 from serve.ledger import Waste
@@ -84,6 +85,26 @@ def test_losses_are_paid_and_a_fallback_is_told(recorder: Recorder, diary: Diary
     assert ("fell_back", "coder", "advisor") in diary.events
     assert ("assigned", "coder", "advisor") in diary.events
     assert record.cost_pico == 7 + 8
+
+
+def test_who_a_request_is_handed_on_to_has_it_from_then_on(recorder: Recorder, diary: Diary) -> None:
+    words = route_decision("advisor", "tool-caller", reason=Reason.HANDED_BACK)
+    with pytest.raises(ExpertFailed), recorder.follow(chat_request()) as record:
+        record.admitted(0.0)
+        record.routed(route_decision("tool-caller", "advisor"))
+        record.lost("tool-caller", Waste.HANDED_BACK, Work(5, 2, 0.1))
+        record.handed_back("tool-caller", words)
+        assert (record.expert, record.decision) == ("advisor", words)
+        raise ExpertFailed("nobody answered")
+    told = [event for event in diary.events if event[0] in ("lost", "assigned", "handed_back", "ended")]
+    assert told == [
+        ("assigned", NO_EXPERT, "tool-caller"),
+        ("lost", "tool-caller", "handed_back", 7),
+        ("assigned", "tool-caller", "advisor"),
+        ("handed_back", "tool-caller", "advisor"),
+        ("ended", "expert_failed"),
+    ]
+    assert record.cost_pico == 7
 
 
 @pytest.mark.parametrize(
