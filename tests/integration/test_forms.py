@@ -67,3 +67,17 @@ async def test_json_goes_to_the_expert_that_can_keep_to_it(sdk: openai.AsyncOpen
     with pytest.raises(openai.BadRequestError) as caught:
         await ask(sdk, "researcher", "Hello", response_format=wanted)
     assert caught.value.param == "response_format"
+
+
+async def test_an_expert_that_declines_hands_the_request_back(sdk: openai.AsyncOpenAI) -> None:
+    """An echo begins as it is asked to, so this one declines; whom the words want begins alike, and has to answer."""
+    text = "None of the tools, I fear: what time is it in Oslo now, and in Rome? END"
+    fields: dict[str, Any] = {"tools": [TOOL], "max_tokens": 40, "stop": ["END"]}
+    messages: Any = [{"role": "user", "content": text}]
+    told = await sdk.chat.completions.with_raw_response.create(model="auto", messages=messages, temperature=0, **fields)
+    assert told.headers["x-moegate-reason"] == "handed_back"
+    assert told.headers["x-moegate-expert"] != "tool-caller"
+    [choice] = told.parse().choices
+    assert choice.message.tool_calls is None
+    named = await ask(sdk, "tool-caller", text, **fields)
+    assert named.choices[0].message.content.startswith("None of the tools, I fear")
