@@ -3,7 +3,6 @@
 `serve.dispatch` makes one for each request and walks along its `experts`.
 """
 
-from collections.abc import Set
 from typing import Final
 
 from protos import chat_pb2 as chat
@@ -29,7 +28,7 @@ class Asking:
     """
 
     def __init__(
-        self, request: ChatRequest, decision: RouteDecision, handing_back: Set[str], decide_again: DecideAgain
+        self, request: ChatRequest, decision: RouteDecision, handing_back: frozenset[str], decide_again: DecideAgain
     ) -> None:
         """`handing_back` names the experts that hand back what no tool fits."""
         self.request = request
