@@ -10,7 +10,7 @@ from protos import expert_pb2 as pb
 from router.decision import Reason, RouteDecision
 from serve.blame import Blame
 from serve.expert_channel import ExpertCall
-from serve.hand_back import DecideAgain, leaves_a_choice
+from serve.hand_back import DecideAgain
 from serve.losses import Follower
 from serve.request import ChatRequest
 
@@ -47,7 +47,7 @@ class Asking:
         if expert not in self._handing_back or self._has_come_back or len(self.experts) < 2:
             return False
         before = self.experts[: self.experts.index(expert)]
-        return leaves_a_choice(self.request) and self._handing_back.issuperset(before)
+        return self.request.may_call_tools and self._handing_back.issuperset(before)
 
     def hand_back(self, expert: str, follower: Follower) -> None:
         """`expert` has handed the request back: carry out what the words alone ask for."""

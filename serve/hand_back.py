@@ -6,23 +6,12 @@ asks for a second one when an expert has handed back, and only then.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
 
-from protos import chat_pb2 as chat
 from router.decision import Candidate, Reason, RouteDecision
 from router.policy import ExpertState
-from serve.request import ChatRequest
 
 DecideAgain = Callable[[str], RouteDecision]
 """Decides a request by its words, after the expert of that name has handed it back."""
-
-_LEFT_TO_THE_MODEL: Final = frozenset({chat.ToolChoice.MODE_UNSPECIFIED, chat.ToolChoice.MODE_AUTO})
-
-
-def leaves_a_choice(request: ChatRequest) -> bool:
-    """Whether tools come with the request and none has to be called."""
-    asked = request.input
-    return not isinstance(asked, str) and bool(asked.tools) and asked.tool_choice.mode in _LEFT_TO_THE_MODEL
 
 
 def handed_back_by(expert: str, decision: RouteDecision, states: Sequence[ExpertState]) -> RouteDecision:

@@ -35,6 +35,7 @@ AUTO: Final = frozenset({"", "auto", "moegate"})
 """Values of `model` that leave the choice to the router."""
 
 _TOOL_NAME: Final = re.compile(r"[a-zA-Z0-9_.\-]{1,64}")
+_LEFT_TO_THE_MODEL: Final = frozenset({chat.ToolChoice.MODE_UNSPECIFIED, chat.ToolChoice.MODE_AUTO})
 _RANGES: Final = {
     "temperature": (0.0, 2.0),
     "top_p": (0.0, 1.0),
@@ -81,6 +82,12 @@ class ChatRequest:
     def has_documents(self) -> bool:
         """Whether the answer can cite."""
         return not isinstance(self.input, str) and bool(self.input.documents)
+
+    @property
+    def may_call_tools(self) -> bool:
+        """Whether tools come with it and none has to be called: the model decides."""
+        asked = self.input
+        return not isinstance(asked, str) and bool(asked.tools) and asked.tool_choice.mode in _LEFT_TO_THE_MODEL
 
     @property
     def needs_structure(self) -> bool:

@@ -16,7 +16,6 @@ from experts.catalog import Catalog, ExpertSpec
 from protos import chat_pb2 as chat
 from router.tokens import estimate_tokens
 from serve.cost import Tariff
-from serve.hand_back import leaves_a_choice
 from serve.limits import Amount
 from serve.request import ChatRequest
 
@@ -93,7 +92,7 @@ class Reservations:
 
     def _readers(self, request: ChatRequest) -> int:
         """How many experts may read a prompt whose expert is not named: a hedge's two, and one that hands back."""
-        return 1 + self._is_hedging + (self._may_come_back and leaves_a_choice(request))
+        return 1 + self._is_hedging + (self._may_come_back and request.may_call_tools)
 
     def at_least(self, request: ChatRequest) -> int:
         """Tokens that a request asks for without any doubt: its words, and the answer's length where it says one."""

@@ -8,7 +8,7 @@ from protos import chat_pb2 as chat
 from router.decision import Reason, RouteDecision
 from router.policy import ExpertState
 from serve.asking import Asking
-from serve.hand_back import handed_back_by, leaves_a_choice
+from serve.hand_back import handed_back_by
 from tests.helpers import chat_request, route_decision
 
 
@@ -56,9 +56,9 @@ def test_a_canary_that_handed_back_is_not_put_first_again() -> None:
 def test_when_there_is_a_choice(mode: chat.ToolChoice.Mode, choice: bool) -> None:
     asked = conversation()
     asked.tool_choice.mode = mode
-    assert leaves_a_choice(chat_request(input=asked)) is choice
-    assert not leaves_a_choice(chat_request(input="None of the tools"))
-    assert not leaves_a_choice(chat_request())
+    assert chat_request(input=asked).may_call_tools is choice
+    assert not chat_request(input="None of the tools").may_call_tools
+    assert not chat_request().may_call_tools
 
 
 def asking(
