@@ -83,6 +83,9 @@ class Circuits:
         circuit = self._circuits[expert]
         while True:
             await asyncio.sleep(circuit.retry_after_s)
-            circuit.probed(is_well=await self.is_well(expert))
+            was_closed = circuit.state is CircuitState.CLOSED
+            is_well = await self.is_well(expert)
+            if was_closed or circuit.state is not CircuitState.CLOSED:  # else a request has been answered meanwhile
+                circuit.probed(is_well=is_well)
             if circuit.state is CircuitState.CLOSED:
                 return
