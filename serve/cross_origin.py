@@ -41,6 +41,7 @@ def with_cors(app: ASGIApp, settings: CorsSettings) -> ASGIApp:
         allow_methods=_METHODS,
         allow_headers=("*",),  # SDKs send some ten of their own
         expose_headers=_SHOWN_HEADERS,
+        allow_private_network=True,  # Chrome asks before a public page reaches a private address; who is listed may
         max_age=settings.max_age_s,
     )
 

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from serve.asgi import HeaderLookup, Reply, error_headers, text_header
 from serve.console import console_page
@@ -95,12 +95,25 @@ class HttpApp:
             if path.startswith("/v1/") and scope["method"] != "OPTIONS":
                 self._origins.check(scope)
                 scope["state"]["caller"] = self._keys.identify(text_header(scope, "authorization"))
-            await (endpoint or self._app)(scope, receive, send)
+            if endpoint is not None:
+                await endpoint(scope, receive, send)
+            else:
+                await self._app(scope, receive, self._naming(scope, send))
         except MoegateError as error:
-            request_id = self._builder.arrive(HeaderLookup(scope), id_prefix="req").request_id
-            await Reply(send, [(b"x-request-id", request_id.encode())]).fail(error)
+            await Reply(self._naming(scope, send)).fail(error)
         except Exception as error:  # the door's edge; Starlette has already answered 500
             log_fault(log, error)
+
+    def _naming(self, scope: Scope, send: Send) -> Send:
+        """Name the request in the headers of its answer, as the generating endpoints do themselves."""
+        request_id = self._builder.arrive(HeaderLookup(scope), id_prefix="req").request_id
+
+        async def send_named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        return send_named
 
     async def _models(self, request: Request) -> Response:
         names = (_AUTO, *self._gateway.catalog.names)

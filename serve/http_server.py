@@ -96,7 +96,7 @@ class _BoundedProtocol(HttpToolsProtocol):
     def __init__(self, bounds: HttpSettings, **named: Any) -> None:  # noqa: ANN401  # uvicorn's, passed on
         super().__init__(**named)
         self._bounds = bounds
-        self._head_bytes = 0
+        self._head_bytes = 0  # since the last of a body, or of a request
         self._is_reading_head = True
         self._is_reading = True
         self._read_by: asyncio.TimerHandle | None = None
@@ -118,14 +118,13 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._departure.happen()
 
     def data_received(self, data: bytes) -> None:
-        """Parse; a head that goes on and on ends here, before its bytes pile up."""
+        """Parse; heads, trailers and chunk extensions that go on and on end here, before their bytes pile up."""
         if self._is_refused:
             return
-        if self._is_reading_head:
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         self._unset_keepalive_if_required()
         self._parse(data)
-        if self._is_reading_head and self._head_bytes > self._bounds.max_header_bytes:
+        if self._is_reading and self._head_bytes > self._bounds.max_header_bytes:
             self._refuse(HeadersTooLarge("the request's headers are too large"))
         elif self._is_reading and not self._is_refused:  # a request that comes in one piece costs no timer
             self._start_reading()
@@ -170,6 +169,7 @@ class _BoundedProtocol(HttpToolsProtocol):
             return
         super().on_headers_complete()
         self._is_reading_head, self._head_bytes = False, 0
+        self.scope["headers"] = self.headers.copy()  # trailers, which the parser tells like headers, are none
         if self.scope["http_version"] < "1.1":  # it knows neither 100 Continue nor chunks
             self.cycle.waiting_for_100_continue = False
             self.cycle.transport = Unchunked(self.cycle.transport)  # type: ignore[assignment]  # see `Writable`
@@ -190,6 +190,7 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Part of its body is here."""
+        self._head_bytes = 0
         if not self._is_refused:
             super().on_body(body)
 
@@ -198,7 +199,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         self._stop_reading()
-        self._is_reading, self._is_reading_head = False, True
+        self._is_reading, self._is_reading_head, self._head_bytes = False, True, 0
         if not self._is_refused:
             super().on_message_complete()
             if not self.pipeline:  # a large body may have paused it, and who does not read learns of no departure

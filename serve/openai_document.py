@@ -60,6 +60,16 @@ _REQUEST_HEADERS: Final = {
     PRIORITY_HEADER: "interactive (the default) or batch: who goes first when there is a queue",
     PREVIOUS_EXPERT_HEADER: "The expert that answered the conversation's last turn",
 }
+_NUMBERS: Final = frozenset(
+    {
+        "x-request-timeout-ms",
+        QUALITY_COST_HEADER,
+        TTFT_TARGET_HEADER,
+        "x-moegate-confidence",
+        "x-moegate-overhead-ms",
+    }
+)
+"""Headers whose values are numbers."""
 
 
 def openai_document() -> dict[str, Any]:
@@ -90,7 +100,7 @@ def _generate(summary: str, body: dict[str, Any]) -> dict[str, Any]:
     answer = {
         "description": "The answer",
         "headers": {
-            name: {"description": text, "schema": {"type": "string"}} for name, text in _ROUTING_HEADERS.items()
+            name: {"description": text, "schema": _header_schema(name)} for name, text in _ROUTING_HEADERS.items()
         },
         "content": {
             "application/json": {"schema": {"type": "object"}},
@@ -137,7 +147,11 @@ def _path(name: str) -> dict[str, Any]:
 
 
 def _header(name: str, text: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
+    return {"name": name, "in": "header", "required": False, "description": text, "schema": _header_schema(name)}
+
+
+def _header_schema(name: str) -> dict[str, str]:
+    return {"type": "number" if name in _NUMBERS else "string"}
 
 
 def _failure(text: str) -> dict[str, Any]:

@@ -100,6 +100,9 @@ async def test_a_preflight_needs_no_key(http: httpx2.AsyncClient) -> None:
     assert "authorization" in answer.headers["access-control-allow-headers"].lower()
     assert "x-stainless-os" in answer.headers["access-control-allow-headers"]
     assert answer.headers["access-control-max-age"] == "600"
+    private = {"access-control-request-private-network": "true"}  # Chrome, from a public page to a private address
+    answer = await http.options(CHAT, headers={"origin": APP, **ASKED, **private})
+    assert answer.headers["access-control-allow-private-network"] == "true"
     refused = await http.options(CHAT, headers={"origin": "https://evil.example", **ASKED})
     assert refused.status_code == 400
     assert "access-control-allow-origin" not in refused.headers
