@@ -5,8 +5,9 @@ settlements, refunds, deaths and pauses from a millisecond to weeks.
 """
 
 import asyncio
+import random
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -126,10 +127,52 @@ def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         yield port
 
 
+@pytest.mark.parametrize("rpm", [None, 3])
+@pytest.mark.parametrize("tpm", [None, 100])
+@pytest.mark.parametrize("usd", [None, 0.0, 2e-6, 5.0])
+def test_a_long_life_under_each_kind_of_limit(
+    redis_port: int, rpm: int | None, tpm: int | None, usd: float | None
+) -> None:
+    """The same life each time, so that what a change of the script breaks is found each time."""
+    Alike.port, draw = redis_port, random.Random(7)
+    alike = Alike()
+    alike.begin(Limit(rpm, tpm, usd, hold_s=303.0), 1_750_000_000.0)
+    for _ in range(120):
+        match draw.choice(("take", "take", "settle", "wait", "set back")):
+            case "take":
+                alike.take(Amount(draw.choice((0, 5, 60, 300)), draw.choice((0, 1, 700_000, 2_000_000, 4 * 10**12))))
+            case "settle" if alike.running:
+                taken = alike.running.pop(draw.randrange(len(alike.running)))
+                alike._settle(taken, Amount(draw.choice((0, 5, 60, 300)), draw.choice((0, taken[0].reserved.pico))))
+            case "wait":
+                alike.wait(draw.choice((0.0, 0.5, 19.0, 60.0, 303.0, 700.0, 86400.0)))
+            case "set back":
+                alike.set_the_clock_back(draw.choice((0.5, 40.0, 400.0)))
+    alike.teardown()
+
+
+@pytest.mark.parametrize("hold_s", [1.0, 303.0])
+def test_around_the_times_at_which_what_is_held_expires(redis_port: int, hold_s: float) -> None:
+    Alike.port = redis_port
+    for first, second, third in product((0.0, 0.4, 1.0, 1.3, 2.0, 2.4), repeat=3):
+        alike = Alike()
+        alike.begin(Limit(20, 2000, 5.0, hold_s=hold_s), 1_750_000_000.0)
+        alike.take(Amount(10, 3))
+        alike.wait_for_what_is_held(first)
+        alike.take(Amount(20, 5))
+        alike.wait_for_what_is_held(second)
+        alike.refund()
+        alike.take(Amount(30, 7))
+        alike.wait_for_what_is_held(third)
+        alike.refund()
+        alike.refund()
+        alike.teardown()
+
+
 def test_redis_and_the_file_count_as_the_process_does(redis_port: int) -> None:
     Alike.port = redis_port
     alike = settings(
-        max_examples=200, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
     Alike.TestCase.settings = alike
     Alike.TestCase("runTest").runTest()  # type: ignore[attr-defined]  # unittest's
