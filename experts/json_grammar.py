@@ -13,6 +13,7 @@ https://github.com/mlc-ai/xgrammar/blob/main/docs/defining_structures/ebnf_gramm
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -209,11 +210,12 @@ def _number(schema: Schema) -> str:
 
 
 def _literal(text: str) -> str:
-    """Write a text as a terminal."""
-    return '"' + "".join(map(_spelt, text)) + '"'
+    """Write a text as terminals: a character beyond ASCII stands alone, because XGrammar reads "\\xdf" "e" as U+0DFE."""
+    pieces = [piece for piece in re.split("([^ -~])", text) if piece]
+    return " ".join(f'"{_spelt(piece)}"' for piece in pieces) or '""'
 
 
-def _spelt(character: str) -> str:
-    if character in '"\\':
-        return f"\\{character}"
-    return character if " " <= character <= "~" else f"\\U{ord(character):08x}"
+def _spelt(piece: str) -> str:
+    if " " <= piece[0] <= "~":
+        return piece.replace("\\", "\\\\").replace('"', '\\"')
+    return f"\\U{ord(piece):08x}"
