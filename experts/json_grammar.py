@@ -6,7 +6,9 @@ and exactly is here; what it cannot say is left to the check of the whole answer
 digits of bounds, `multipleOf`, "exactly one of", lengths of formats, unnamed keys that come twice.
 
 An answer stands on one line, with at most one space behind a colon or a comma, as `json.dumps` writes it. An object's
-named properties come in the schema's order. Syntax:
+named properties come in the schema's order; others come only where the schema has a word on them
+(`additionalProperties`, `patternProperties`) or names none: who lists properties means these, and a small model that
+may add more does not end. Syntax:
 https://github.com/mlc-ai/xgrammar/blob/main/docs/defining_structures/ebnf_grammar.md
 """
 
@@ -159,7 +161,7 @@ class _Writer:
 
     def _unnamed_pair(self, schema: Schema) -> str | None:
         extra = extra_of(schema)
-        if extra == NOTHING:
+        if extra == NOTHING or (schema.get("properties") and "additionalProperties" not in schema):
             return None
         spelt = [serialised(name)[1:-1] for name in schema.get("properties", {})]
         names = [name for name in spelt if "\\" not in name]  # one that has an escape may be spelt in several ways
@@ -210,7 +212,7 @@ def _number(schema: Schema) -> str:
 
 
 def _literal(text: str) -> str:
-    """Write a text as terminals: a character beyond ASCII stands alone, because XGrammar reads "\\xdf" "e" as U+0DFE."""
+    """Write a text as terminals. A character beyond ASCII is one of its own: XGrammar would read on behind it."""
     pieces = [piece for piece in re.split("([^ -~])", text) if piece]
     return " ".join(f'"{_spelt(piece)}"' for piece in pieces) or '""'
 
