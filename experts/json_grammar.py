@@ -6,13 +6,16 @@ and exactly is here; what it cannot say is left to the check of the whole answer
 digits of bounds, `multipleOf`, "exactly one of", lengths of formats, unnamed keys that come twice.
 
 An answer stands on one line, with at most one space behind a colon or a comma, as `json.dumps` writes it. An object's
-named properties come in the schema's order. Syntax:
+named properties come in the schema's order; others come only where the schema has a word on them
+(`additionalProperties`, `patternProperties`) or names none: who lists properties means these, and a small model that
+may add more does not end. Syntax:
 https://github.com/mlc-ai/xgrammar/blob/main/docs/defining_structures/ebnf_grammar.md
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -158,7 +161,7 @@ class _Writer:
 
     def _unnamed_pair(self, schema: Schema) -> str | None:
         extra = extra_of(schema)
-        if extra == NOTHING:
+        if extra == NOTHING or (schema.get("properties") and "additionalProperties" not in schema):
             return None
         spelt = [serialised(name)[1:-1] for name in schema.get("properties", {})]
         names = [name for name in spelt if "\\" not in name]  # one that has an escape may be spelt in several ways
@@ -209,11 +212,12 @@ def _number(schema: Schema) -> str:
 
 
 def _literal(text: str) -> str:
-    """Write a text as a terminal."""
-    return '"' + "".join(map(_spelt, text)) + '"'
+    """Write a text as terminals. A character beyond ASCII is one of its own: XGrammar would read on behind it."""
+    pieces = [piece for piece in re.split("([^ -~])", text) if piece]
+    return " ".join(f'"{_spelt(piece)}"' for piece in pieces) or '""'
 
 
-def _spelt(character: str) -> str:
-    if character in '"\\':
-        return f"\\{character}"
-    return character if " " <= character <= "~" else f"\\U{ord(character):08x}"
+def _spelt(piece: str) -> str:
+    if " " <= piece[0] <= "~":
+        return piece.replace("\\", "\\\\").replace('"', '\\"')
+    return f"\\U{ord(piece):08x}"

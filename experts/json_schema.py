@@ -247,7 +247,8 @@ class _Reducer:
             raise SchemaError(f"{short(place[0])}: an object has at most {MAX_PROPERTIES} properties, with short names")
         reduced = {name: self.whole(part, _below(place, f"properties/{name}")) for name, part in named.items()}
         rest = self.whole(extra, _below(place, "additionalProperties"))
-        return object_parts(reduced, list(dict.fromkeys(required)), rest)
+        says_rest = bool({"additionalProperties", "patternProperties"} & schema.keys())
+        return object_parts(reduced, list(dict.fromkeys(required)), rest, says_rest=says_rest)
 
     def _array(self, schema: Mapping[str, Any], place: _Place) -> Schema:
         items, first = schema.get("items", True), schema.get("prefixItems", [])

@@ -91,7 +91,8 @@ class Merger:
             left, right = (schema.get("properties", {}).get(name, extra_of(schema)) for schema in (one, other))
             named[name] = self.both(left, right)
         required = list(dict.fromkeys((*one.get("required", ()), *other.get("required", ()))))
-        return object_parts(named, required, rest)
+        says_rest = any("additionalProperties" in schema for schema in (one, other))
+        return object_parts(named, required, rest, says_rest=says_rest)
 
 
 def _listed(values: Schema, other: Schema) -> Schema:
@@ -113,12 +114,15 @@ def extra_of(schema: Schema) -> Schema:
     return NOTHING if extra is False else extra
 
 
-def object_parts(named: Mapping[str, Schema], required: list[str], rest: Schema) -> Schema:
-    """Write an object's keywords, as short as they can be."""
+def object_parts(named: Mapping[str, Schema], required: list[str], rest: Schema, *, says_rest: bool) -> Schema:
+    """Write an object's keywords, as short as they can be.
+
+    Whether the schema has a word on unnamed properties (`says_rest`) is kept: a grammar lets them come only then.
+    """
     if rest == NOTHING:  # a name that may have no value is then one more unnamed property
         named = {name: part for name, part in named.items() if part != NOTHING or name in required}
     parts: Schema = {"properties": dict(named), "required": required} if named else {}
-    if rest != ANYTHING:
+    if rest != ANYTHING or (named and says_rest):
         parts["additionalProperties"] = False if rest == NOTHING else rest
     return parts
 

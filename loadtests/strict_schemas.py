@@ -2,7 +2,9 @@
 
 Draws pairs of a schema and a value that follows it, asks the expert through the replica's own code and its real engine
 (no Ray, no gateway) to repeat the value at temperature 0, and lets the `jsonschema` package judge. Two figures count:
-of the answers that are presented as success all must validate, and nearly all must be the value, unchanged.
+of the answers that are presented as success all must validate, and nearly all must be the value, unchanged. A small
+model cannot copy everything: `--control` also asks with the same prompt, held to no more than a JSON object ("free
+copies"); of the values that come back then, nearly all must come back under their schema, too.
 
 Pairs depend on the seed and their number alone. With `--out` each answer is kept as a line of JSON, and what is there
 is not asked again. Prints a table, and one line of JSON last.
@@ -18,7 +20,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TextIO
 
 import grpc
 from jsonschema import Draft202012Validator
@@ -48,6 +50,9 @@ class Result:
     is_success: bool  # presented as one
     is_valid: bool
     is_unchanged: bool
+    is_free_copy: (
+        bool | None
+    )  # held to any JSON object by the same prompt, the model gives the value back; None: not asked
     outcome: str  # the replica's verdict, or the slug of its refusal
     text: str
 
@@ -81,28 +86,64 @@ def request_for(pair: Pair, max_tokens: int) -> pb.GenerateRequest:
     return pb.GenerateRequest(conversation=conversation, sampling=sampling, request_id="strict", whole=True)
 
 
-async def ask(replica: ExpertDeployment, pair: Pair, max_tokens: int) -> Result:
-    """Ask for one pair and judge the answer."""
+async def answer_to(replica: ExpertDeployment, request: pb.GenerateRequest) -> tuple[str, pb.Completion]:
+    """Collect one answer.
+
+    Raises:
+        EngineError: there is none.
+    """
     text, end = "", pb.Completion()
+    async for chunk in replica.Generate(request, NoContext()):
+        text += chunk.text
+        end.MergeFrom(chunk.completion)
+    return text, end
+
+
+async def ask(replica: ExpertDeployment, pair: Pair, max_tokens: int, *, with_control: bool) -> Result:
+    """Ask for one pair and judge the answer."""
+    is_free_copy = None
     try:
-        async for chunk in replica.Generate(request_for(pair, max_tokens), NoContext()):
-            text += chunk.text
-            end.MergeFrom(chunk.completion)
+        if with_control:
+            free = request_for(pair, max_tokens)
+            free.reduced_schema, free.whole = json.dumps({"type": "object"}), False
+            is_free_copy = _read((await answer_to(replica, free))[0]) == pair.value
+        text, end = await answer_to(replica, request_for(pair, max_tokens))
     except EngineError as error:
-        return Result(pair.number, pair.kind, False, False, False, error.slug, str(error))
-    is_success = end.form in _HELD and end.finish_reason == chat.FINISH_REASON_STOP
+        return Result(pair.number, pair.kind, False, False, False, is_free_copy, error.slug, str(error))
+    answer = _read(text)
+    is_valid = answer is not _NO_JSON and bool(Draft202012Validator(pair.schema).is_valid(answer))
+    return Result(
+        number=pair.number,
+        kind=pair.kind,
+        is_success=end.form in _HELD and end.finish_reason == chat.FINISH_REASON_STOP,
+        is_valid=is_valid,
+        is_unchanged=answer == pair.value,
+        is_free_copy=is_free_copy,
+        outcome=chat.FormOutcome.Name(end.form).removeprefix("FORM_OUTCOME_").lower(),
+        text=text,
+    )
+
+
+_NO_JSON: Final = object()
+
+
+def _read(text: str) -> object:
     try:
-        answer = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
-        answer, is_valid = None, False
-    else:
-        is_valid = bool(Draft202012Validator(pair.schema).is_valid(answer))
-    outcome = chat.FormOutcome.Name(end.form).removeprefix("FORM_OUTCOME_").lower()
-    return Result(pair.number, pair.kind, is_success, is_valid, is_valid and answer == pair.value, outcome, text)
+        return _NO_JSON
 
 
-async def ask_all(spec: ExpertSpec, weights: Weights, pairs: Iterable[Pair], max_tokens: int, out: Any) -> list[Result]:  # noqa: ANN401  # an open file, or None
-    """Ask for every pair, as many at once as the engine batches.
+async def ask_all(
+    spec: ExpertSpec,
+    weights: Weights,
+    pairs: Iterable[Pair],
+    out: TextIO | None,
+    *,
+    max_tokens: int,
+    with_control: bool,
+) -> list[Result]:
+    """Ask for every pair, as many at once as the engine batches; each result goes to `out` as it comes.
 
     Raises:
         EngineDead: the engine cannot start, or failed on the way.
@@ -114,7 +155,7 @@ async def ask_all(spec: ExpertSpec, weights: Weights, pairs: Iterable[Pair], max
 
     async def one(pair: Pair) -> Result:
         async with slots:
-            result = await ask(replica, pair, max_tokens)
+            result = await ask(replica, pair, max_tokens, with_control=with_control)
         if out is not None:
             out.write(json.dumps(asdict(result)) + "\n")
             out.flush()
@@ -129,22 +170,25 @@ async def ask_all(spec: ExpertSpec, weights: Weights, pairs: Iterable[Pair], max
 def figures(results: Sequence[Result]) -> dict[str, Any]:
     """Count what is promised; `invalid_successes` must be 0."""
     successes = [result for result in results if result.is_success]
+    free_copies = [result for result in results if result.is_free_copy]
     return {
         "pairs": len(results),
         "successes": len(successes),
         "invalid_successes": sum(not result.is_valid for result in successes),
         "unchanged": sum(result.is_unchanged for result in results),
         "unchanged_share": round(sum(result.is_unchanged for result in results) / max(1, len(results)), 4),
+        "free_copies": len(free_copies),
+        "free_copies_unchanged": sum(result.is_unchanged for result in free_copies),
         "second_attempts": sum(result.outcome == "second_attempt" for result in results),
     }
 
 
 def report(results: Sequence[Result], console: Console) -> None:
     """Print a line for each kind of schema."""
-    table = Table("kind", "pairs", "successes", "of them invalid", "unchanged", title="strict answers")
+    table = Table("kind", "pairs", "successes", "of them invalid", "unchanged", "free copies", "of them unchanged")
     for kind in [*sorted({result.kind for result in results}), None]:
         of_kind = figures([result for result in results if kind in (None, result.kind)])
-        names = ("pairs", "successes", "invalid_successes", "unchanged")
+        names = ("pairs", "successes", "invalid_successes", "unchanged", "free_copies", "free_copies_unchanged")
         table.add_row(kind or "all", *(str(of_kind[name]) for name in names))
     console.print(table)
     for result in results:
@@ -160,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if spec is None:
         errors.print(f"error: no such expert: {options.expert}", markup=False)
         return 2
-    done = _read(options.out) if options.out else {}
+    done = _kept(options.out) if options.out else {}
     pairs = [draw_pair(options.seed, number) for number in range(options.pairs)]
     began_s = time.perf_counter()
     try:
@@ -168,7 +212,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         out = options.out.open("a", encoding="utf-8") if options.out else None
         missing = [pair for pair in pairs if pair.number not in done]
         weights = Weights(str(artifact.path), artifact.sha256)
-        fresh = asyncio.run(ask_all(spec, weights, missing, options.max_tokens, out))
+        asking = ask_all(spec, weights, missing, out, max_tokens=options.max_tokens, with_control=options.control)
+        fresh = asyncio.run(asking)
     except (*FAILURES, CatalogError, EngineError, OSError) as error:
         errors.print(f"error: {error}", style="red", markup=False)
         return 1
@@ -178,10 +223,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = figures(results)
     wall_s = round(time.perf_counter() - began_s, 1)
     print(json.dumps({"expert": spec.name, "seed": options.seed, **found, "asked": len(fresh), "wall_s": wall_s}))
-    return 0 if not found["invalid_successes"] and found["unchanged_share"] >= options.least else 3
+    share = (
+        found["free_copies_unchanged"] / max(1, found["free_copies"]) if options.control else found["unchanged_share"]
+    )
+    return 0 if not found["invalid_successes"] and share >= options.least else 3
 
 
-def _read(path: Path) -> dict[int, Result]:
+def _kept(path: Path) -> dict[int, Result]:
     if not path.exists():
         return {}
     lines = [Result(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
@@ -197,6 +245,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--max-tokens", type=int, default=200, metavar="N", help="of one answer, both attempts together"
+    )
+    parser.add_argument(
+        "--control",
+        action="store_true",
+        help="ask the same without the schema's grammar: what a small model cannot copy at all is then told apart",
     )
     parser.add_argument("--least", type=float, default=0.99, metavar="SHARE", help="of values that come back unchanged")
     parser.add_argument(

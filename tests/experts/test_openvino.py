@@ -208,6 +208,53 @@ LARGE: list[Schema] = [
 ]  # fmt: skip
 
 
+TEXTS = [
+    "Straße",
+    "größer 0a",
+    "\u00a0f\u3000",
+    "日本語",
+    "a\nb\tc",
+    'say "hi" \\ back\\',
+    "👩\u200d💻",
+    "می\u200cخواهم",
+    "\x7fab\u2028c",
+    "[x]{y}(z)|*+?.^$-",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_that_must_come_comes_as_it_is(pipeline: OpenVINOPipeline, text: str) -> None:
+    """A grammar of one value leaves no choice: whatever the library makes of its letters is seen."""
+    schema = {
+        "type": "object",
+        "properties": {text: {"const": text}},
+        "required": [text],
+        "additionalProperties": False,
+    }
+    [(answer, _)] = generate(pipeline, held(JsonAnswer(json.dumps(reduce_schema(schema, "strict"))), max_tokens=200))
+    assert json.loads(answer) == {text: text}
+
+
+NUMBERS: list[tuple[Schema, float]] = [
+    ({"type": "number", "minimum": 0}, 0.75),
+    ({"type": "number", "minimum": 0, "maximum": 1}, 0.5),
+    ({"type": "number", "maximum": -2.5}, -3.25),
+    ({"type": "integer", "minimum": -9}, -5),
+    ({"type": "integer", "minimum": -50}, -12),
+    ({"type": "number"}, 1.5),
+]
+
+
+def test_a_value_within_its_bounds_comes_back_unchanged(pipeline: OpenVINOPipeline) -> None:
+    def asked(schema: Schema, value: float) -> GenerationInput:
+        whole = {"type": "object", "properties": {"v": schema}, "required": ["v"], "additionalProperties": False}
+        words = f"Repeat exactly this JSON: {json.dumps({'v': value})}"
+        return held(JsonAnswer(json.dumps(reduce_schema(whole, "strict"))), words)
+
+    answers = generate(pipeline, *(asked(schema, value) for schema, value in NUMBERS))
+    assert [json.loads(text)["v"] for text, _ in answers] == [value for _, value in NUMBERS]
+
+
 @pytest.mark.parametrize("schema", LARGE, ids=lambda schema: json.dumps(schema)[:40])
 def test_whatever_passes_the_reduction_compiles_in_a_moment(pipeline: OpenVINOPipeline, schema: Schema) -> None:
     constraint = JsonAnswer(json.dumps(reduce_schema(schema, "strict")))
