@@ -87,6 +87,9 @@ def test_fresh_removes_what_runs_write_and_nothing_else(tmp_path: Path) -> None:
     (checkpoint(tmp_path, 100) / "mine.txt").write_text("mine")
     (tmp_path / "checkpoint-photos").mkdir()
     (tmp_path / "checkpoint-photos" / "cat.png").write_text("cat")
+    (tmp_path / "checkpoint-photos" / "README.md").write_text("cats")
+    (tmp_path / "checkpoint-50" / "README.md").write_text("---\nlibrary_name: peft\n---\n")
+    (tmp_path / "checkpoint-100" / "README.md").write_text("mine")
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
     (tmp_path / "adapter" / "mine.md").write_text("mine")
@@ -102,6 +105,8 @@ def test_fresh_removes_what_runs_write_and_nothing_else(tmp_path: Path) -> None:
         "notes.txt",
         "adapter/mine.md",
         "checkpoint-100/mine.txt",
+        "checkpoint-100/README.md",
+        "checkpoint-photos/README.md",
         "checkpoint-photos/cat.png",
     }
     assert (elsewhere / "trainer_state.json").exists()
