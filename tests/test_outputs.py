@@ -1,30 +1,25 @@
 """Nothing of a user's is ever deleted: every command meets precious files where its output belongs, and leaves them.
 
 The list of commands is derived from the tree: whatever makes an `ArgumentParser`. An option that takes a path must be
-told apart below, as an input or as an output with its cases, and a module that writes must be named with its reason.
-So neither a new command nor a new output can be forgotten.
+told apart below, as an input or as an output with its cases, so neither a new command nor a new output can be forgotten.
+`test_writers.py` finds modules that write past all this.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import importlib
 import json
-import os
 import shutil
-import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from experts import finetune, manifests, outputs
-from experts.outputs import NotOurs, claim, claim_folder, json_with, nothing, signed_picture, text_with, write
+from experts.outputs import json_with, text_with
 from router.artifact import DEFAULT_PATH, IS_ARTIFACT
 from router.meaning import DEFAULT_PATH as WORDS
 
@@ -272,142 +267,3 @@ def test_what_commands_made_is_known_again() -> None:
 
 def test_the_router_and_the_experts_have_the_same_rules() -> None:
     assert (ROOT / "experts" / "outputs.py").read_bytes() == (ROOT / "router" / "outputs.py").read_bytes()
-
-
-WRITERS = {
-    "write_text", "write_bytes", "rmtree", "unlink", "copytree", "copyfile", "savefig", "savez_compressed", "save",
-    "rmdir", "touch", "save_file",
-}  # fmt: skip
-REASONS = {
-    "deploy/observe/prometheus.py": "a temporary folder",
-    "experts/artifacts.py": "the cache, under names of hashes",
-    "experts/bases.py": "the cache",
-    "experts/neuron/export.py": "a temporary folder, until it is published",
-    "experts/neuron/merged.py": "a temporary folder",
-    "experts/neuron/store.py": "claimed by claim_artifact, or the cache",
-    "experts/option_figure.py": "claimed by experts.select",
-    "experts/outputs.py": "this is how it is done",
-    "experts/ray_switches.py": "a temporary folder of its own making",
-    "experts/requantise.py": "the cache",
-    "experts/merge.py": "the cache",
-    "experts/training/adapter_file.py": "a run's folder, claimed",
-    "experts/training/base.py": "the cache",
-    "experts/training/progress.py": "a run's folder, claimed",
-    "experts/training/run_folder.py": "names that runs write, in a folder with their stamp",
-    "experts/training/spent.py": "a checkpoint of a claimed run",
-    "loadtests/bench_report.py": "claimed by loadtests.bench",
-    "loadtests/contestants.py": "a temporary folder",
-    "loadtests/process_tree.py": "a temporary folder",
-    "loadtests/metering.py": "/dev/null",
-    "router/artifact.py": "the archive in memory",
-    "router/calibrate.py": "claimed; router.artifact.save",
-    "router/calibrate_knob.py": "claimed by router.calibrate; router.artifact.save",
-    "router/distil.py": "the archive in memory",
-    "router/figures.py": "claimed by router.evaluate",
-    "router/outputs.py": "this is how it is done",
-    "router/train.py": "claimed; router.artifact.save",
-    "serve/limit_stores.py": "a temporary folder of the workers",
-    "serve/plan/pictures.py": "claimed there",
-    "serve/siblings.py": "a temporary folder of the workers",
-    "serve/up.py": "a temporary folder of its own making",
-    "serve/workers.py": "a temporary folder of the workers",
-    "experts/app.py": "standard output",
-    "experts/suites/sandbox.py": "a temporary folder",
-}
-"""Modules that write or remove files, and why that harms nobody."""
-
-
-def _writes(node: ast.AST) -> bool:
-    if not isinstance(node, ast.Call):
-        return False
-    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    if name in {"open", "fdopen"}:
-        modes = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg == "mode")]
-        return any(isinstance(one, ast.Constant) and set(str(one.value)) <= set("rwaxbt+") and
-                   set(str(one.value)) & set("wax+") for one in modes)  # fmt: skip
-    return name in WRITERS
-
-
-def test_a_module_that_writes_files_has_a_reason() -> None:
-    found = {
-        str(path.relative_to(ROOT))
-        for path in SOURCES
-        if any(_writes(node) for node in ast.walk(ast.parse(path.read_text("utf-8"))))
-    }
-    assert found - set(REASONS) == set(), "claim what it writes by `experts.outputs`, or give the reason"
-
-
-def test_a_new_file_makes_its_folders_and_has_a_new_files_mode(tmp_path: Path) -> None:
-    file = tmp_path / "a" / "b.txt"
-    claim(file, nothing)
-    write(file, "x")
-    (tmp_path / "plain").write_text("x")
-    assert stat.S_IMODE(file.stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
-    assert [path.name for path in file.parent.iterdir()] == ["b.txt"]
-
-
-def test_an_empty_file_and_a_device_are_nobodys(tmp_path: Path) -> None:
-    (tmp_path / "empty").touch()
-    claim(tmp_path / "empty", nothing)
-    claim(Path("/dev/null"), nothing)
-    write(Path("/dev/null"), "x")
-    assert Path("/dev/null").is_char_device()
-
-
-def test_a_link_stays_a_link_and_what_it_leads_to_is_judged(tmp_path: Path) -> None:
-    (tmp_path / "real").write_text("mine")
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    with pytest.raises(NotOurs):
-        claim(tmp_path / "link", json_with("ours"))
-    (tmp_path / "real").write_text('{"ours": 1}')
-    claim(tmp_path / "link", json_with("ours"))
-    write(tmp_path / "link", '{"ours": 2}')
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "real").read_text() == '{"ours": 2}'
-
-
-def test_what_is_replaced_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "out.json").write_text('{"ours": 1}')
-    claim(tmp_path / "out.json", json_with("ours"))
-    assert capsys.readouterr().err == f"replacing {tmp_path / 'out.json'}\n"
-
-
-def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "out").write_text("before")
-
-    def full(*_: object) -> None:
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(OSError, match="no space"):
-        write(tmp_path / "out", "after")
-    assert snapshot(tmp_path) == {str(tmp_path / "out"): b"before"}
-
-
-def test_a_file_on_the_way_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(NotOurs, match=r"file: is a file; name a folder"):
-        claim_folder(tmp_path / "file" / "below" / "it")
-
-
-@pytest.mark.parametrize(
-    "is_ours",
-    [
-        json_with("a"),
-        outputs.json_lines_with("a"),
-        text_with("# Ours"),
-        outputs.arrays_with("a"),
-        signed_picture,
-        nothing,
-    ],
-)
-@given(content=st.binary(min_size=1, max_size=300))
-@settings(max_examples=60, deadline=None)
-def test_noise_is_never_ours(
-    is_ours: Callable[[Path], bool], content: bytes, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    file = tmp_path_factory.mktemp("noise") / "file"
-    file.write_bytes(content)
-    with pytest.raises(NotOurs):
-        claim(file, is_ours)
-    assert file.read_bytes() == content
