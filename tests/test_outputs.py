@@ -1,7 +1,7 @@
 """Nothing of a user's is ever deleted: every command meets precious files where its output belongs, and leaves them.
 
 The list of commands is derived from the tree: whatever makes an `ArgumentParser`. An option that takes a path must be
-told apart below, as an input or as an output with its cases, so neither a new command nor a new output can be forgotten.
+told apart below, as an input or as an output with its cases: neither a new command nor a new output can be forgotten.
 `test_writers.py` finds modules that write past all this.
 """
 
