@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -145,7 +146,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--usd-per-hour", type=float, default=0.0, help="price of an instance, for the ledger")
     parser.add_argument("--price-source", default="not given", help="where that price comes from")
     parser.add_argument("--instances", type=int, default=1)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    for name in ("epochs", "batch_size", "learning_rate", "rank", "instances"):
+        value = getattr(options, name)
+        if value is not None and not 0 < value < math.inf:
+            parser.error(f"--{name.replace('_', '-')} must be above 0")
+    if not 0 <= options.usd_per_hour < math.inf:
+        parser.error("--usd-per-hour must be 0 or more")
+    return options
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import yaml
+from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 MAX_BYTES: Final = 8 * 2**20  # a configuration is a few kilobytes; this is somebody's disk image
@@ -25,15 +26,6 @@ Place = tuple[int | str, ...]
 
 class YamlError(ValueError):
     """The file cannot be read as YAML; the message is one line and names the file, and the line where there is one."""
-
-
-class _Fields(Protocol):
-    """What of a pydantic model class is needed to know its fields."""
-
-    @property
-    def model_fields(self) -> Mapping[str, Any]:
-        """The fields by name."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +46,7 @@ class Document:
         line = self.line(place)
         return f"{self.path}:{line}" if line else str(self.path)
 
-    def complaint(self, mistake: ErrorDetails, model: _Fields) -> str:
+    def complaint(self, mistake: ErrorDetails, model: type[BaseModel]) -> str:
         """Return one line of what pydantic found: `FILE:LINE: field: what`."""
         field = _dotted(mistake["loc"])
         return f"{self.where(mistake['loc'])}: {field + ': ' if field else ''}{explain(mistake, model)}"
@@ -132,7 +124,7 @@ def _note_lines(node: yaml.Node, place: Place, lines: dict[Place, int], path: Pa
             _note_lines(item, (*place, at), lines, path)
 
 
-def explain(mistake: ErrorDetails, model: _Fields) -> str:
+def explain(mistake: ErrorDetails, model: type[BaseModel]) -> str:
     """Say what pydantic found wrong in one field, in plain words; for an unknown field, what may have been meant."""
     place = mistake["loc"]
     if mistake["type"] == _UNKNOWN and place:
@@ -148,7 +140,7 @@ def unknown(name: str, known: Iterable[str], what: str = "setting") -> str:
     return f"unknown {what} `{name}`" + (f": {hint}" if hint else "")
 
 
-def fields_at(model: _Fields, place: Sequence[int | str]) -> list[str]:
+def fields_at(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
     """List the fields of the model that lies at a place of another, by the annotations on the way."""
     found: list[Any] = [model]
     for part in place:

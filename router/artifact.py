@@ -133,9 +133,9 @@ def load(path: Path = DEFAULT_PATH) -> Artifact:
             _check_header(header)
             return _assemble(header, {name: arrays[name] for name in arrays.files}, _version(raw))
     except OSError as error:
-        raise ArtifactError(f"artefact cannot be read: {error.strerror}") from error
+        raise ArtifactError(f"{path}: artefact cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise ArtifactError(f"artefact is damaged ({type(error).__name__})") from error
+        raise ArtifactError(f"{path}: artefact is damaged ({type(error).__name__})") from error
 
 
 def _check_header(header: dict[str, Any]) -> None:

@@ -51,12 +51,13 @@ def calibrate_knob(options: argparse.Namespace) -> int:
     Raises:
         CalibrationError: too few rows, or the target cannot be met.
     """
+    prices = read_prices(options.prices)
     artifact = load(options.artifact)
     policy, gate = policy_of(artifact), Gate(artifact)
     rows = without_duplicates(read_rows(options.data))
     if len(rows) < 2 * SETTINGS:
         raise CalibrationError(f"{len(rows)} rows are too few: {2 * SETTINGS} or more")
-    states = states_of(gate.experts, read_prices(options.prices))
+    states = states_of(gate.experts, prices)
     field = field_of(gate, rows, states, policy.objective.knob, artifact.abstain_below)
     console = Console()
     target = {"target_cost": options.target_cost, "target_quality": options.target_quality}

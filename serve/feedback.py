@@ -29,6 +29,7 @@ UNKNOWN: Final = "unknown"
 _RESPONSE_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 _CHOSEN_BY_ROUTER: Final = frozenset({Reason.CLASSIFIED, Reason.ABSTAINED})
 _PRUNE_EVERY: Final = 1000  # inserts
+_COLUMNS: Final = ("id", "at", "response_id", "rating", "better_expert", "comment", "expert")
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS feedback (
     id INTEGER PRIMARY KEY,
@@ -160,9 +161,22 @@ class _Store:
         self._rows = max_rows
         self._inserts = 0
         self._database = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
+        self._refuse_others()  # before anything is written: rows beyond the bound are deleted
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=FULL")  # on disk before it is acknowledged
         self._database.execute(_SCHEMA)
+
+    def _refuse_others(self) -> None:
+        """See that the file is new, or holds our table.
+
+        Raises:
+            sqlite3.DatabaseError: it is another program's.
+        """
+        tables = self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        columns = [row[1] for row in self._database.execute("PRAGMA table_info(feedback)")]
+        if tables and not set(_COLUMNS) <= set(columns):
+            self._database.close()
+            raise sqlite3.DatabaseError("feedback.path is a database of something else")
 
     def insert(self, row: tuple[object, ...]) -> None:
         """Write one; now and then drop what is beyond the bound, the oldest first."""

@@ -14,12 +14,12 @@ from typing import Any, Final, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from experts.yaml_file import Document, YamlError, explain, fields_at, read_yaml
+from experts.yaml_file import Document, Place, YamlError, explain, fields_at, read_yaml
 
 PREFIX: Final = "MOEGATE_"
 DELIMITER: Final = "__"
 ELSEWHERE: Final = frozenset({"MOEGATE_CONFIG", "MOEGATE_TENSOR_PARALLEL", "MOEGATE_PIPELINE_PARALLEL"})
-FLAGS: Final = {
+FLAGS: Final[Mapping[Place, str]] = {
     ("http", "host"): "--host",
     ("grpc", "host"): "--host",
     ("http", "port"): "--port",
@@ -29,8 +29,6 @@ FLAGS: Final = {
 }
 # What Kubernetes puts into a pod's environment for a Service whose name begins with "moegate".
 _SERVICE_LINK: Final = re.compile(r"MOEGATE_(\w+_)?(SERVICE_(HOST|PORT\w*)|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)")
-
-Place = tuple[int | str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def train(run: Run, prices: Prices, console: Console) -> Ledger:
     show = ShowProgress(console, tokens, run.folder / LOSSES, read_spent(checkpoint) + Spent(load_s=loaded - began))
     trainer = make_trainer(model, samples, run.wishes, run.folder, [show, stop := StopAtRequest(console)])
     if checkpoint:
-        console.print(f"going on from {checkpoint.name}")
+        console.print(f"going on from {checkpoint.name}", highlight=False)
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     finally:

@@ -1,5 +1,6 @@
 """Feedback: through both doors, on disk before its 200, bounded, and never a comment where it does not belong."""
 
+import contextlib
 import math
 import os
 import signal
@@ -126,6 +127,32 @@ async def test_a_disk_that_refuses_is_a_typed_error_and_counts_nothing(tmp_path:
     with pytest.raises(InvalidRequest):
         await taking.take(Feedback("r", 2.0))
     taking.close()
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        "CREATE TABLE photos (id INTEGER PRIMARY KEY, name TEXT)",
+        "CREATE TABLE feedback (id INTEGER PRIMARY KEY, mine TEXT)",
+        "CREATE TABLE feedback (id INTEGER PRIMARY KEY); CREATE TABLE other (a)",
+        None,
+    ],
+)
+async def test_a_database_of_somebody_elses_is_left_alone(tmp_path: Path, schema: str | None) -> None:
+    path = tmp_path / "mine.sqlite3"
+    if schema is None:
+        path.write_text("years of work\n" * 100)
+    else:
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.executescript(schema)
+            database.executemany(f"INSERT INTO {schema.split()[2]} (id) VALUES (?)", [(n,) for n in range(1, 40)])
+            database.commit()
+    before = path.read_bytes()
+    taking, _ = book(path, max_rows=2)
+    with pytest.raises(StorageUnavailable):
+        await taking.take(Feedback("r", 1.0))
+    taking.close()
+    assert path.read_bytes() == before
 
 
 def test_it_survives_a_kill_right_after_it_is_taken(tmp_path: Path) -> None:
