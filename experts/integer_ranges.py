@@ -31,7 +31,7 @@ def integer_patterns(low: int | None, high: int | None) -> list[str]:
     """
     most: int = 10**MAX_DIGITS - 1
     low, high = max(low if low is not None else -most, -most), min(high if high is not None else most, most)
-    found = []
+    found: list[str] = []
     if high >= 0:
         found += _between(max(low, 0), high)
     if low < 0:
@@ -68,17 +68,17 @@ def _same_length(low: str, high: str) -> Iterator[str]:
         for rest in _same_length(low[1:], high[1:]):
             yield f'"{low[0]}" {rest}'
         return
-    first, last, rest = int(low[0]), int(high[0]), len(low) - 1
+    first, last, others = int(low[0]), int(high[0]), len(low) - 1
     if low[1:].strip("0"):
-        for pattern in _same_length(low[1:], "9" * rest):
+        for pattern in _same_length(low[1:], "9" * others):
             yield f'"{first}" {pattern}'
         first += 1
     tail: list[str] = []
     if high[1:].strip("9"):
-        tail = [f'"{last}" {pattern}' for pattern in _same_length("0" * rest, high[1:])]
+        tail = [f'"{last}" {pattern}' for pattern in _same_length("0" * others, high[1:])]
         last -= 1
     if first <= last:
-        yield f"[{first}-{last}] {_free(rest)}".rstrip()
+        yield f"[{first}-{last}] {_free(others)}".rstrip()
     yield from tail
 
 

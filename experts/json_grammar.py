@@ -19,10 +19,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from experts.conformance import Schema
 from experts.integer_ranges import MAX_DIGITS, integer_patterns, whole_bounds
 from experts.number_ranges import number_patterns
 from experts.schema_keywords import serialised
-from experts.schema_merge import ANYTHING, NOTHING, Schema, extra_of
+from experts.schema_merge import ANYTHING, NOTHING, extra_of
 from experts.string_formats import FORMATS
 
 MAX_REPEATS = 2_000

@@ -215,12 +215,10 @@ class _Reducer:
             if not _ABOUT_TYPES & schema.keys():
                 return ANYTHING
             named = list(_OF_TYPE)
-        types = list(dict.fromkeys(named)) if isinstance(named, list) and all(map(_is_text, named)) else [named]
-        if not types:
+        types = named if isinstance(named, list) else [named]
+        if not types or not all(_is_text(name) and name in _TYPES for name in types):
             raise SchemaError(f"{short(place[0])}: a type is one of {', '.join(_TYPES)}")
-        if not all(_is_text(name) and name in _TYPES for name in types):
-            raise SchemaError(f"{short(place[0])}: a type is one of {', '.join(_TYPES)}")
-        return choice("anyOf", [checked(self._of_type(name, schema, place)) for name in types])
+        return choice("anyOf", [checked(self._of_type(name, schema, place)) for name in dict.fromkeys(types)])
 
     def _of_type(self, name: str, schema: Mapping[str, Any], place: _Place) -> Schema:
         match name:

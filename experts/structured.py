@@ -12,8 +12,6 @@ from experts.engine import FinishReason
 from experts.json_repair import has_twin_keys, read_json
 from protos import chat_pb2
 
-FormOutcome = chat_pb2.FormOutcome
-
 
 class FormReader:
     """Collects one answer and judges it."""
@@ -26,7 +24,7 @@ class FormReader:
         """Take more text."""
         self._pieces.append(text)
 
-    def close(self, finish: FinishReason, attempts: int = 1) -> FormOutcome:
+    def close(self, finish: FinishReason, attempts: int = 1) -> chat_pb2.FormOutcome.ValueType:
         """Judge the whole; an answer that ended for want of tokens and is complete all the same is no cut one."""
         if follows("".join(self._pieces), self._schema):
             return chat_pb2.FORM_OUTCOME_OK if attempts == 1 else chat_pb2.FORM_OUTCOME_SECOND_ATTEMPT

@@ -21,7 +21,16 @@ def signature(name: str, description: str, parameters: object) -> str:
     """Write one tool: its description as a comment, its name, a line for each parameter (`?` marks optional ones)."""
     about = f"// {_one_line(description)}\n" if description.strip() else ""
     fields = "".join(f"\n{field}" for field in _fields(parameters, _DEEPEST))
-    return f"{about}{name}({fields}\n)" if fields else f"{about}{name}()"
+    if fields:
+        return f"{about}{name}({fields}\n)"
+    return f"{about}{name}({'...' if _takes_anything(parameters) else ''})"
+
+
+def _takes_anything(schema: object) -> bool:
+    """Say whether the arguments may be any object: nothing more is said of it, or unnamed properties may come."""
+    if not isinstance(schema, Mapping) or schema.get("type") != "object":
+        return False
+    return bool(schema.get("additionalProperties", "properties" not in schema))
 
 
 def _fields(schema: object, levels: int) -> Iterator[str]:

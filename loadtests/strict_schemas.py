@@ -2,9 +2,7 @@
 
 Draws pairs of a schema and a value that follows it, asks the expert through the replica's own code and its real engine
 (no Ray, no gateway) to repeat the value at temperature 0, and lets the `jsonschema` package judge. Two figures count:
-of the answers that are presented as success all must validate, and nearly all must be the value, unchanged. A small
-model cannot copy everything: `--control` also asks with the same prompt, held to no more than a JSON object ("free
-copies"); of the values that come back then, nearly all must come back under their schema, too.
+of the answers that are presented as success all must validate, and nearly all must be the value, unchanged.
 
 Pairs depend on the seed and their number alone. With `--out` each answer is kept as a line of JSON, and what is there
 is not asked again. Prints a table, and one line of JSON last.
@@ -50,9 +48,6 @@ class Result:
     is_success: bool  # presented as one
     is_valid: bool
     is_unchanged: bool
-    is_free_copy: (
-        bool | None
-    )  # held to any JSON object by the same prompt, the model gives the value back; None: not asked
     outcome: str  # the replica's verdict, or the slug of its refusal
     text: str
 
@@ -99,17 +94,12 @@ async def answer_to(replica: ExpertDeployment, request: pb.GenerateRequest) -> t
     return text, end
 
 
-async def ask(replica: ExpertDeployment, pair: Pair, max_tokens: int, *, with_control: bool) -> Result:
+async def ask(replica: ExpertDeployment, pair: Pair, max_tokens: int) -> Result:
     """Ask for one pair and judge the answer."""
-    is_free_copy = None
     try:
-        if with_control:
-            free = request_for(pair, max_tokens)
-            free.reduced_schema, free.whole = json.dumps({"type": "object"}), False
-            is_free_copy = _read((await answer_to(replica, free))[0]) == pair.value
         text, end = await answer_to(replica, request_for(pair, max_tokens))
     except EngineError as error:
-        return Result(pair.number, pair.kind, False, False, False, is_free_copy, error.slug, str(error))
+        return Result(pair.number, pair.kind, False, False, False, error.slug, str(error))
     answer = _read(text)
     is_valid = answer is not _NO_JSON and bool(Draft202012Validator(pair.schema).is_valid(answer))
     return Result(
@@ -118,7 +108,6 @@ async def ask(replica: ExpertDeployment, pair: Pair, max_tokens: int, *, with_co
         is_success=end.form in _HELD and end.finish_reason == chat.FINISH_REASON_STOP,
         is_valid=is_valid,
         is_unchanged=answer == pair.value,
-        is_free_copy=is_free_copy,
         outcome=chat.FormOutcome.Name(end.form).removeprefix("FORM_OUTCOME_").lower(),
         text=text,
     )
@@ -141,7 +130,6 @@ async def ask_all(
     out: TextIO | None,
     *,
     max_tokens: int,
-    with_control: bool,
 ) -> list[Result]:
     """Ask for every pair, as many at once as the engine batches; each result goes to `out` as it comes.
 
@@ -155,7 +143,7 @@ async def ask_all(
 
     async def one(pair: Pair) -> Result:
         async with slots:
-            result = await ask(replica, pair, max_tokens, with_control=with_control)
+            result = await ask(replica, pair, max_tokens)
         if out is not None:
             out.write(json.dumps(asdict(result)) + "\n")
             out.flush()
@@ -170,25 +158,22 @@ async def ask_all(
 def figures(results: Sequence[Result]) -> dict[str, Any]:
     """Count what is promised; `invalid_successes` must be 0."""
     successes = [result for result in results if result.is_success]
-    free_copies = [result for result in results if result.is_free_copy]
     return {
         "pairs": len(results),
         "successes": len(successes),
         "invalid_successes": sum(not result.is_valid for result in successes),
         "unchanged": sum(result.is_unchanged for result in results),
         "unchanged_share": round(sum(result.is_unchanged for result in results) / max(1, len(results)), 4),
-        "free_copies": len(free_copies),
-        "free_copies_unchanged": sum(result.is_unchanged for result in free_copies),
         "second_attempts": sum(result.outcome == "second_attempt" for result in results),
     }
 
 
 def report(results: Sequence[Result], console: Console) -> None:
     """Print a line for each kind of schema."""
-    table = Table("kind", "pairs", "successes", "of them invalid", "unchanged", "free copies", "of them unchanged")
+    table = Table("kind", "pairs", "successes", "of them invalid", "unchanged", title="strict answers")
     for kind in [*sorted({result.kind for result in results}), None]:
         of_kind = figures([result for result in results if kind in (None, result.kind)])
-        names = ("pairs", "successes", "invalid_successes", "unchanged", "free_copies", "free_copies_unchanged")
+        names = ("pairs", "successes", "invalid_successes", "unchanged")
         table.add_row(kind or "all", *(str(of_kind[name]) for name in names))
     console.print(table)
     for result in results:
@@ -212,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         out = options.out.open("a", encoding="utf-8") if options.out else None
         missing = [pair for pair in pairs if pair.number not in done]
         weights = Weights(str(artifact.path), artifact.sha256)
-        asking = ask_all(spec, weights, missing, out, max_tokens=options.max_tokens, with_control=options.control)
+        asking = ask_all(spec, weights, missing, out, max_tokens=options.max_tokens)
         fresh = asyncio.run(asking)
     except (*FAILURES, CatalogError, EngineError, OSError) as error:
         errors.print(f"error: {error}", style="red", markup=False)
@@ -223,10 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = figures(results)
     wall_s = round(time.perf_counter() - began_s, 1)
     print(json.dumps({"expert": spec.name, "seed": options.seed, **found, "asked": len(fresh), "wall_s": wall_s}))
-    share = (
-        found["free_copies_unchanged"] / max(1, found["free_copies"]) if options.control else found["unchanged_share"]
-    )
-    return 0 if not found["invalid_successes"] and share >= options.least else 3
+    return 0 if not found["invalid_successes"] and found["unchanged_share"] >= options.least else 3
 
 
 def _kept(path: Path) -> dict[int, Result]:
@@ -245,11 +227,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--max-tokens", type=int, default=200, metavar="N", help="of one answer, both attempts together"
-    )
-    parser.add_argument(
-        "--control",
-        action="store_true",
-        help="ask the same without the schema's grammar: what a small model cannot copy at all is then told apart",
     )
     parser.add_argument("--least", type=float, default=0.99, metavar="SHARE", help="of values that come back unchanged")
     parser.add_argument(

@@ -50,7 +50,7 @@ def test_tools_join_the_system_turn() -> None:
     system = render_turns(Conversation(messages=[USER], tools=[WEATHER, TIME]), "Be brief.")[0]
     assert system.role == "system"
     assert system.content.startswith("Be brief.\n\nYou can call these tools:\n")
-    assert "<tool>\n// Looks outside.\nweather()\n</tool>\n<tool>\ntime()\n</tool>" in system.content
+    assert "<tool>\n// Looks outside.\nweather(...)\n</tool>\n<tool>\ntime()\n</tool>" in system.content
     assert "must" not in system.content
 
 

@@ -28,7 +28,7 @@ def test_no_answer_that_is_presented_as_success_breaks_its_schema(tmp_path: Path
     kept = tmp_path / "answers.jsonl"
     with kept.open("w") as out:
         weights = Weights(str(base.path), base.sha256)
-        results = asyncio.run(ask_all(spec, weights, pairs, out, max_tokens=120, with_control=False))
+        results = asyncio.run(ask_all(spec, weights, pairs, out, max_tokens=120))
     found = figures(results)
     assert found["invalid_successes"] == 0, results
     assert found["successes"] >= 30, results
@@ -38,14 +38,13 @@ def test_no_answer_that_is_presented_as_success_breaks_its_schema(tmp_path: Path
 
 
 def test_figures() -> None:
-    def result(number: int, *, success: bool, valid: bool, same: bool, free: bool | None = None) -> Result:
-        return Result(number, "text", success, valid, same, free, "ok", "")
+    def result(number: int, *, success: bool, valid: bool, same: bool) -> Result:
+        return Result(number, "text", success, valid, same, "ok", "")
 
     results = [
-        result(0, success=True, valid=True, same=True, free=True),
-        result(1, success=True, valid=False, same=False, free=True),
-        result(2, success=False, valid=False, same=False, free=False),
+        result(0, success=True, valid=True, same=True),
+        result(1, success=True, valid=False, same=False),
+        result(2, success=False, valid=False, same=False),
     ]
     found = figures(results)
     assert (found["successes"], found["invalid_successes"], found["unchanged"]) == (2, 1, 1)
-    assert (found["free_copies"], found["free_copies_unchanged"]) == (2, 1)
