@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experts.artifacts import ArtifactStore, default_root
-from experts.catalog import CatalogError, load_catalog
+from experts.artifacts.store import ArtifactStore, default_root
+from experts.catalog.spec import CatalogError, load_catalog
+from experts.commands.messages import complain
 from experts.compile import FAILURES, prepare_expert
 from experts.engines.openvino import OpenVINOOptions
-from experts.messages import complain
 
 TOKENS = 32
 PROMPTS = (

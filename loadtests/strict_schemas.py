@@ -25,10 +25,11 @@ from jsonschema import Draft202012Validator
 from rich.console import Console
 from rich.table import Table
 
-from experts.artifacts import ArtifactStore, default_root
-from experts.catalog import CatalogError, ExpertSpec, load_catalog
+from experts.artifacts.store import ArtifactStore, default_root
+from experts.catalog.spec import CatalogError, ExpertSpec, load_catalog
+from experts.cluster.deployment import ExpertDeployment
+from experts.commands.outputs import NotOurs, json_lines_with
 from experts.compile import FAILURES, prepare_expert
-from experts.deployment import ExpertDeployment
 from experts.engine import EngineError
 from experts.engines.factory import build_engine
 from experts.engines.wire import Weights
@@ -189,7 +190,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if spec is None:
         errors.print(f"error: no such expert: {options.expert}", markup=False)
         return 2
-    done = _kept(options.out) if options.out else {}
+    try:
+        done = _kept(options.out) if options.out else {}
+    except NotOurs as error:
+        errors.print(f"error: {error}", style="red", markup=False)
+        return 1
     pairs = [draw_pair(options.seed, number) for number in range(options.pairs)]
     began_s = time.perf_counter()
     try:
@@ -212,8 +217,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _kept(path: Path) -> dict[int, Result]:
-    if not path.exists():
+    """Read the answers of an earlier run, to which this one adds.
+
+    Raises:
+        NotOurs: the file is something else.
+    """
+    if not path.exists() or not path.stat().st_size:
         return {}
+    try:
+        is_ours = json_lines_with(*Result.__slots__)(path)
+    except (OSError, ValueError):
+        is_ours = False
+    if not is_ours:
+        raise NotOurs(f"{path}: was not made by this command, so nothing is added to it; name another")
     lines = [Result(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
     return {result.number: result for result in lines}
 

@@ -9,6 +9,13 @@ from pathlib import Path
 import pytest
 
 DEEP = "a-folder-with-quite-a-long-name-that-no-line-of-eighty-columns-could-ever-hold-with-the-rest-of-a-message"
+
+
+def _tables(file: str) -> list[str]:
+    """What distilling reads."""
+    return ["--words", file, file, "--vectors", file, file]
+
+
 CASES = [
     ("experts.compile", ["nobody", "--target", "cpu"], "no such expert: nobody"),
     ("experts.compile", ["coder", "--target", "cpu", "--catalog", "{missing}"], "{missing}"),
@@ -27,18 +34,18 @@ CASES = [
     ("experts.select", ["--results", "{broken}", "--out", "out"], "{broken}: not JSON"),
     ("experts.select", ["--results", "{binary}", "--out", "out"], "{binary}"),
     ("experts.select", ["--results", "{empty}", "--out", "out"], "{empty}"),
-    ("experts.ledger", ["{missing}"], "{missing}"),
-    ("experts.ledger", ["{broken}"], "{broken}:1: not YAML"),
-    ("experts.ledger", ["{binary}"], "{binary}"),
-    ("experts.ledger", ["{list}"], "{list}"),
+    ("experts.training.training_cost", ["{missing}"], "{missing}"),
+    ("experts.training.training_cost", ["{broken}"], "{broken}:1: not YAML"),
+    ("experts.training.training_cost", ["{binary}"], "{binary}"),
+    ("experts.training.training_cost", ["{list}"], "{list}"),
     ("experts.finetune", ["coder", "--catalog", "{missing}"], "{missing}"),
     ("experts.finetune", ["coder", "--run", "{broken}"], "{broken}: is a file"),
     ("experts.parity", ["nobody"], "nobody"),
     ("experts.parity", ["--gguf", "{missing}"], "{missing}"),
     ("experts.neuron.plan", ["{missing}", "--instance", "inf2.8xlarge"], "{missing}"),
-    ("experts.neuron.training_job", ["coder", "--nodes", "0", "--bucket", "s3://b"], "--nodes"),
-    ("experts.suites.make_grounded_qa", ["--data", "{missing}", "--out", "out"], "{missing}"),
-    ("experts.suites.make_grounded_qa", ["--data", "{list}", "--out", "out"], "{list}"),
+    ("experts.training.trainium_job", ["coder", "--nodes", "0", "--bucket", "s3://b"], "--nodes"),
+    ("experts.evaluation.suites.make_grounded_qa", ["--data", "{missing}", "--out", "out"], "{missing}"),
+    ("experts.evaluation.suites.make_grounded_qa", ["--data", "{list}", "--out", "out"], "{list}"),
     ("router.train", ["--data", "{missing}", "--out", "out.npz"], "missing.yaml"),
     ("router.train", ["--data", "{broken}", "--out", "out.npz"], "broken.yaml:1"),
     ("router.train", ["--data", "{binary}", "--out", "out.npz"], "binary.yaml"),
@@ -46,19 +53,19 @@ CASES = [
     ("router.train", ["--data", "{empty}", "--misfits", "{missing}", "--out", "out.npz"], "missing.yaml"),
     ("router.calibrate", ["--data", "{missing}", "--out", "out.npz"], "missing.yaml"),
     ("router.calibrate", ["--data", "{empty}", "--artifact", "{missing}"], "missing.yaml"),
-    ("router.calibrate", ["--data", "{empty}", "--target-cost", ".5", "--prices", "{missing}"], "missing.yaml"),
+    ("router.calibrate", ["--data", "{empty}", "--target-cost", ".5", "--prices", "{missing}", "--out", "o.npz"], "missing.yaml"),
     ("router.evaluate", ["--data", "{missing}"], "missing.yaml"),
     ("router.evaluate", ["--data", "{list}"], "list.yaml:1"),
     ("router.evaluate", ["--outcomes", "{missing}"], "missing.yaml"),
     ("router.evaluate", ["--outcomes", "{broken}"], "broken.yaml"),
     ("router.evaluate", ["--data", "{empty}", "--artifact", "{broken}"], "broken.yaml"),
-    ("router.distil", ["--words", *2 * ["{missing}"], "--vectors", *2 * ["{missing}"], "--out", "o"], "missing.yaml"),
-    ("router.distil", ["--words", *2 * ["{broken}"], "--vectors", *2 * ["{broken}"], "--out", "o"], "broken.yaml"),
-    ("router.latency", ["--data", "{missing}"], "missing.yaml"),
-    ("router.robustness", ["--data", "{missing}"], "missing.yaml"),
-    ("router.robustness", ["--data", "{empty}", "--wrappers", "{missing}"], "missing.yaml"),
-    ("router.offpolicy", ["--log", "{missing}"], "missing.yaml"),
-    ("router.switching", ["--artifact", "{missing}"], "missing.yaml"),
+    ("router.training.distil", [*_tables("{missing}"), "--out", "o"], "missing.yaml"),
+    ("router.training.distil", [*_tables("{broken}"), "--out", "o"], "broken.yaml"),
+    ("router.evaluation.latency", ["--data", "{missing}"], "missing.yaml"),
+    ("router.evaluation.robustness", ["--data", "{missing}"], "missing.yaml"),
+    ("router.evaluation.robustness", ["--data", "{empty}", "--wrappers", "{missing}"], "missing.yaml"),
+    ("router.evaluation.offpolicy", ["--log", "{missing}"], "missing.yaml"),
+    ("router.evaluation.switching", ["--artifact", "{missing}"], "missing.yaml"),
     ("serve.cli", ["gateway", "--config", "{broken}"], "{broken}:1: not YAML"),
     ("serve.cli", ["up", "--config", "{binary}"], "{binary}: not a text file"),
     ("serve.cli", ["route", "x", "--config", "{list}"], "{list}: settings are a mapping"),

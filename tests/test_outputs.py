@@ -18,10 +18,12 @@ from typing import Any
 
 import pytest
 
-from experts import finetune, manifests, outputs
-from experts.outputs import json_with, text_with
-from router.artifact import DEFAULT_PATH, IS_ARTIFACT
-from router.meaning import DEFAULT_PATH as WORDS
+from experts import finetune
+from experts.cluster import manifests
+from experts.commands import outputs
+from experts.commands.outputs import json_with, text_with
+from router.features.word_vectors import DEFAULT_PATH as WORDS
+from router.model.artifact import DEFAULT_PATH, IS_ARTIFACT
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("serve", "router", "experts", "loadtests", "deploy")
@@ -64,12 +66,12 @@ CASES: dict[tuple[str, str], tuple[list[str], tuple[str, ...]]] = {
     ("experts.select", "out"): (["--results", "."], ("selection.md", "selection.json", "selection.png")),
     ("experts.evaluate", "out"): (_EVALUATE, _FILE),
     ("experts.evaluate", "answers"): (_EVALUATE, _FILE),
-    ("experts.suites.make_grounded_qa", "out"): (_QA, _FILE),
-    ("experts.neuron.training_job", "out"): (["coder", "--nodes", "1", "--bucket", "s3://b"], _FILE),
+    ("experts.evaluation.suites.make_grounded_qa", "out"): (_QA, _FILE),
+    ("experts.training.trainium_job", "out"): (["coder", "--nodes", "1", "--bucket", "s3://b"], _FILE),
     ("router.train", "out"): (_QA, _FILE),
     ("router.calibrate", "out"): (_QA, _FILE),
     ("router.calibrate", "artifact"): (_QA, _FILE),
-    ("router.distil", "out"): (["--words", "a", "b", "--vectors", "c", "d"], _FILE),
+    ("router.training.distil", "out"): (["--words", "a", "b", "--vectors", "c", "d"], _FILE),
     ("router.evaluate", "report"): (
         _QA,
         ("reliability.png", "confusion.png", "risk_coverage.png", "cost_quality.png"),
@@ -77,6 +79,7 @@ CASES: dict[tuple[str, str], tuple[list[str], tuple[str, ...]]] = {
     ("serve.cli plan", "pictures"): (["plan.yaml"], ("experts.png",)),
     ("loadtests.bench", "out"): ([], ("bench.json", "bench.png", "experts.yaml")),
     ("loadtests.engine_curve", "out"): ([], _FILE),
+    ("loadtests.strict_schemas", "out"): (["--pairs", "1"], _FILE),
 }
 PRECIOUS = {
     "text": b"years of work\n",
@@ -266,4 +269,4 @@ def test_what_commands_made_is_known_again() -> None:
 
 
 def test_the_router_and_the_experts_have_the_same_rules() -> None:
-    assert (ROOT / "experts" / "outputs.py").read_bytes() == (ROOT / "router" / "outputs.py").read_bytes()
+    assert (ROOT / "experts" / "commands" / "outputs.py").read_bytes() == (ROOT / "router" / "outputs.py").read_bytes()

@@ -1,4 +1,4 @@
-"""A module that writes or removes files claims them first (`experts.outputs`), or is named here with its reason."""
+"""A module that writes or removes files claims them first, or is named here with its reason."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ WRITERS = {
 }  # fmt: skip
 REASONS = {
     "deploy/observe/prometheus.py": "a temporary folder",
-    "experts/artifacts.py": "the cache, under names of hashes",
-    "experts/bases.py": "the cache",
-    "experts/neuron/export.py": "a temporary folder, until it is published",
-    "experts/neuron/merged.py": "a temporary folder",
-    "experts/neuron/store.py": "claimed by claim_artifact, or the cache",
-    "experts/option_figure.py": "claimed by experts.select",
-    "experts/outputs.py": "this is how it is done",
-    "experts/ray_switches.py": "a temporary folder of its own making",
-    "experts/requantise.py": "the cache",
-    "experts/merge.py": "the cache",
+    "experts/artifacts/store.py": "the cache, under names of hashes",
+    "experts/artifacts/bases.py": "the cache",
+    "experts/compilation/neuron/export.py": "a temporary folder, until it is published",
+    "experts/compilation/neuron/merged.py": "a temporary folder",
+    "experts/compilation/neuron/store.py": "claimed by claim_artifact, or the cache",
+    "experts/evaluation/options_figure.py": "claimed by experts.select",
+    "experts/commands/outputs.py": "this is how it is done",
+    "experts/cluster/ray_environment.py": "a temporary folder of its own making",
+    "experts/compilation/requantise.py": "the cache",
+    "experts/compilation/merge.py": "the cache",
     "experts/training/adapter_file.py": "a run's folder, claimed",
-    "experts/training/base.py": "the cache",
+    "experts/artifacts/transformers_base.py": "the cache",
     "experts/training/progress.py": "a run's folder, claimed",
     "experts/training/run_folder.py": "names that runs write, in a folder with their stamp",
     "experts/training/spent.py": "a checkpoint of a claimed run",
@@ -34,20 +34,22 @@ REASONS = {
     "loadtests/contestants.py": "a temporary folder",
     "loadtests/process_tree.py": "a temporary folder",
     "loadtests/metering.py": "/dev/null",
-    "router/artifact.py": "the archive in memory",
+    "loadtests/poison.py": "a temporary folder",
+    "loadtests/strict_schemas.py": "adds to a file of its own only",
+    "router/model/artifact.py": "the archive in memory",
     "router/calibrate.py": "claimed; router.artifact.save",
-    "router/calibrate_knob.py": "claimed by router.calibrate; router.artifact.save",
-    "router/distil.py": "the archive in memory",
-    "router/figures.py": "claimed by router.evaluate",
+    "router/training/calibrate_knob.py": "claimed by router.calibrate; router.artifact.save",
+    "router/training/distil.py": "the archive in memory",
+    "router/evaluation/figures.py": "claimed by router.evaluate",
     "router/outputs.py": "this is how it is done",
     "router/train.py": "claimed; router.artifact.save",
-    "serve/limit_stores.py": "a temporary folder of the workers",
+    "serve/limits/stores.py": "a temporary folder of the workers",
     "serve/plan/pictures.py": "claimed there",
-    "serve/siblings.py": "a temporary folder of the workers",
-    "serve/up.py": "a temporary folder of its own making",
-    "serve/workers.py": "a temporary folder of the workers",
+    "serve/workers/shared_metrics.py": "a temporary folder of the workers",
+    "serve/commands/up.py": "a temporary folder of its own making",
+    "serve/workers/supervisor.py": "a temporary folder of the workers",
     "experts/app.py": "standard output",
-    "experts/suites/sandbox.py": "a temporary folder",
+    "experts/evaluation/suites/sandbox.py": "a temporary folder",
 }
 """Modules that write or remove files, and why that harms nobody."""
 
@@ -69,4 +71,4 @@ def test_a_module_that_writes_files_has_a_reason() -> None:
         for path in SOURCES
         if any(_writes(node) for node in ast.walk(ast.parse(path.read_text("utf-8"))))
     }
-    assert found - set(REASONS) == set(), "claim what it writes by `experts.outputs`, or give the reason"
+    assert found - set(REASONS) == set(), "claim what it writes by `experts.commands.outputs`, or give the reason"

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from experts.outputs import NotOurs, claim_folder, write
+from experts.commands.outputs import NotOurs, claim_folder, write
 
 STAMP: Final = "run.txt"
 LOSSES: Final = "losses.jsonl"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from experts.commands.outputs import NotOurs
 from experts.finetune import main
-from experts.outputs import NotOurs
 from experts.training.run_folder import OtherRun, claim_run, last_checkpoint
 
 ONE, TWO = "1" * 64, "2" * 64

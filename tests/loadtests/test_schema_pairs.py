@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from jsonschema import Draft202012Validator
 
-from experts.conformance import conforms
-from experts.json_schema import reduce_schema
+from experts.json_schema.conformance import conforms
+from experts.json_schema.reduction import reduce_schema
 from loadtests.schema_pairs import draw_pair
 
 

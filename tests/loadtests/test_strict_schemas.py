@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from experts.artifacts import ArtifactStore, default_root
-from experts.bases import BaseUnavailable, resolve_base
-from experts.catalog import load_catalog
+from experts.artifacts.bases import BaseUnavailable, resolve_base
+from experts.artifacts.store import ArtifactStore, default_root
+from experts.catalog.spec import load_catalog
 from experts.engines.wire import Weights
 from loadtests.schema_pairs import draw_pair
 from loadtests.strict_schemas import Result, _kept, ask_all, figures

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve.app import App
-from serve.content_coding import gunzip
 from serve.errors import MalformedBody, PayloadTooLarge
-from serve.http_transports import Unchunked
-from serve.openai_response import one_line
+from serve.http_api.content_coding import gunzip
+from serve.http_api.transports import Unchunked
+from serve.openai_api.responses import one_line
 from tests.fakes.expert_server import FakeExperts
 from tests.serve.raw_http import CHAT, chat, connected, post, receive, send
 
