@@ -28,7 +28,8 @@ from rich.table import Table
 from experts.artifacts.store import ArtifactStore, default_root
 from experts.catalog.spec import CatalogError, ExpertSpec, load_catalog
 from experts.cluster.deployment import ExpertDeployment
-from experts.commands.outputs import NotOurs, json_lines_with
+from experts.commands.messages import complain
+from experts.commands.outputs import NotOurs, claim, json_lines_with
 from experts.compile import FAILURES, prepare_expert
 from experts.engine import EngineError
 from experts.engines.factory import build_engine
@@ -185,15 +186,14 @@ def report(results: Sequence[Result], console: Console) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; return the exit status: 0 where both promises hold."""
     options = _parse(arguments)
-    errors = Console(stderr=True)
     spec = load_catalog(options.catalog).get(options.expert)
     if spec is None:
-        errors.print(f"error: no such expert: {options.expert}", markup=False)
+        complain(f"no such expert: {options.expert}")
         return 2
     try:
         done = _kept(options.out) if options.out else {}
     except NotOurs as error:
-        errors.print(f"error: {error}", style="red", markup=False)
+        complain(error)
         return 1
     pairs = [draw_pair(options.seed, number) for number in range(options.pairs)]
     began_s = time.perf_counter()
@@ -205,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asking = ask_all(spec, weights, missing, out, max_tokens=options.max_tokens)
         fresh = asyncio.run(asking)
     except (*FAILURES, CatalogError, EngineError, OSError) as error:
-        errors.print(f"error: {error}", style="red", markup=False)
+        complain(error)
         return 1
     known = done | {result.number: result for result in fresh}
     results = [known[pair.number] for pair in pairs]
@@ -222,14 +222,9 @@ def _kept(path: Path) -> dict[int, Result]:
     Raises:
         NotOurs: the file is something else.
     """
-    if not path.exists() or not path.stat().st_size:
+    claim(path, json_lines_with(*Result.__slots__))
+    if not path.exists():
         return {}
-    try:
-        is_ours = json_lines_with(*Result.__slots__)(path)
-    except (OSError, ValueError):
-        is_ours = False
-    if not is_ours:
-        raise NotOurs(f"{path}: was not made by this command, so nothing is added to it; name another")
     lines = [Result(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
     return {result.number: result for result in lines}
 

@@ -53,7 +53,7 @@ CASES = [
     ("router.train", ["--data", "{empty}", "--misfits", "{missing}", "--out", "out.npz"], "missing.yaml"),
     ("router.calibrate", ["--data", "{missing}", "--out", "out.npz"], "missing.yaml"),
     ("router.calibrate", ["--data", "{empty}", "--artifact", "{missing}"], "missing.yaml"),
-    ("router.calibrate", ["--data", "{empty}", "--target-cost", ".5", "--prices", "{missing}", "--out", "o.npz"], "missing.yaml"),
+    ("router.calibrate", ["--data", "{empty}", "--target-cost", ".5", "--prices", "{missing}", "--out", "o"], "miss"),
     ("router.evaluate", ["--data", "{missing}"], "missing.yaml"),
     ("router.evaluate", ["--data", "{list}"], "list.yaml:1"),
     ("router.evaluate", ["--outcomes", "{missing}"], "missing.yaml"),
