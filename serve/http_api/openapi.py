@@ -48,6 +48,7 @@ _ROUTING_HEADERS: Final = {
     "x-moegate-confidence": "Its probability, 0..1",
     "x-moegate-ranking": "Every expert and its probability, best first: name=p,name=p",
     "x-moegate-overhead-ms": "Milliseconds the gateway itself took before dispatch",
+    "x-moegate-form": "Only with a response_format, on whole answers: ok, second_attempt, invalid or cut",
     "x-moegate-router": "Content hash of the router's artefact",
     "x-request-id": "The caller's x-request-id, or ours",
 }
