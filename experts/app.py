@@ -21,25 +21,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from experts.artifacts import ArtifactStore, default_root
-from experts.catalog import CatalogError, EngineName, ExpertSpec, load_catalog
-from experts.compile import FAILURES, prepare_expert
-from experts.deployment import ExpertDeployment
+from experts.catalog.spec import CatalogError, EngineName, ExpertSpec, load_catalog
+from experts.cluster.deployment import ExpertDeployment
+from experts.cluster.deployment_options import DEPLOYMENT, SERVICER, deployment_options, find_weights
+from experts.cluster.ingress import Ingress
+from experts.cluster.ray_environment import Ports, choose_ports, private_folder, ray_switches
+from experts.cluster.supervision import StopRequested, raise_on_signals, supervise
+from experts.compile import FAILURES
 from experts.engines.factory import UnsupportedEngine, build_engine, check_engine
 from experts.engines.wire import Weights
-from experts.ingress import Ingress
-from experts.lifeline import StopRequested, raise_on_signals, supervise
-from experts.ray_switches import Ports, choose_ports, private_folder, ray_switches
 from experts.secret import secret_from_environment
 
 if TYPE_CHECKING:
     from ray.serve import Application
 
-SERVICER = "protos.expert_pb2_grpc.add_ExpertServicer_to_server"
-DEPLOYMENT = "expert"
-SPARE_CALLS = 16  # so that Describe is answered, and the engine refuses in its own words, when everything is full
 OBJECT_STORE_BYTES = 100 * 1024 * 1024  # tokens do not travel through it
-LOOK_BACK_S = 11.0  # seconds of load that a decision averages; Ray wants more than 10
 START_TIMEOUT_S = 300.0
 SERVE_STOP_S = 5.0
 STOP_S = 8.0  # for Serve and Ray together; then they are killed
@@ -108,41 +104,6 @@ def choose_experts(catalog_path: Path | None, names: Sequence[str], engine: Engi
         check_engine(spec)
         chosen.append(spec)
     return chosen
-
-
-def deployment_options(spec: ExpertSpec) -> dict[str, Any]:
-    """Translate a catalogue entry into the options of a Ray Serve deployment."""
-    scaling = spec.scaling
-    options: dict[str, Any] = {
-        "max_ongoing_requests": spec.max_batch_size + spec.max_queue_len + SPARE_CALLS,
-        "health_check_period_s": 5,
-        "health_check_timeout_s": 10,
-        "graceful_shutdown_timeout_s": 3,
-        "graceful_shutdown_wait_loop_s": 0.2,
-        "ray_actor_options": {"num_cpus": spec.resources.num_cpus, "resources": dict(spec.resources.custom)},
-        "logging_config": {"log_level": "WARNING", "enable_access_log": False},
-    }
-    if scaling.is_fixed:
-        return options | {"num_replicas": scaling.min_replicas}
-    return options | {
-        "graceful_shutdown_timeout_s": scaling.drain_s,
-        "autoscaling_config": {
-            "min_replicas": scaling.min_replicas,
-            "max_replicas": scaling.max_replicas,
-            "target_ongoing_requests": scaling.target_ongoing or spec.max_batch_size,
-            "upscale_delay_s": scaling.upscale_delay_s,
-            "downscale_delay_s": scaling.downscale_delay_s,
-            "look_back_period_s": max(LOOK_BACK_S, scaling.upscale_delay_s),
-        },
-    }
-
-
-def find_weights(spec: ExpertSpec) -> Weights | None:
-    """Find or make what the expert's replicas load, so that they only load."""
-    if spec.engine == "echo":
-        return None
-    artifact = prepare_expert(spec, "neuron" if spec.engine == "neuron" else "cpu", ArtifactStore(default_root()))
-    return Weights(str(artifact.path), artifact.sha256)
 
 
 def _serve(

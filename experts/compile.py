@@ -19,16 +19,16 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from experts.artifacts import Artifact, ArtifactCorrupt, ArtifactStore, default_root, hash_content
-from experts.bases import BaseUnavailable, resolve_base
-from experts.catalog import Catalog, CatalogError, ExpertSpec, adapter_folder, load_catalog
-from experts.merge import merge, read_adapter
-from experts.messages import INTERRUPTED, complain
-from experts.neuron import command as neuron
+from experts.artifacts.bases import BaseUnavailable, resolve_base
+from experts.artifacts.store import Artifact, ArtifactCorrupt, ArtifactStore, default_root, hash_content
+from experts.catalog.spec import Catalog, CatalogError, ExpertSpec, adapter_folder, load_catalog
+from experts.commands.messages import INTERRUPTED, complain
+from experts.compilation.merge import merge, read_adapter
+from experts.compilation.neuron import command as neuron
+from experts.compilation.neuron.store import StoreUnavailable, fetch
+from experts.compilation.requantise import make_faithful
 from experts.neuron.manifest import ManifestMismatch
 from experts.neuron.shapes import NeuronOptions
-from experts.neuron.store import StoreUnavailable, fetch
-from experts.requantise import make_faithful
 
 Target = Literal["cpu", "neuron"]
 FAILURES = (CatalogError, BaseUnavailable, ArtifactCorrupt)

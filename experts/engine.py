@@ -1,6 +1,6 @@
 """What every engine is: the protocol, the nouns that cross it, and the ways a generation can fail.
 
-`experts.deployment` turns a request into a `GenerationInput` and drains an engine's `generate`; the engines in
+`experts.cluster.deployment` turns a request into a `GenerationInput` and drains an engine's `generate`; the engines in
 `experts.engines` make tokens. Neither side sees the other's library. All times are seconds of `time.monotonic` in the
 replica.
 
@@ -89,12 +89,12 @@ class Turn:
 class JsonAnswer:
     """The whole answer is JSON."""
 
-    schema: str  # serialised, out of `experts.json_schema`: finite, and of checked keywords alone
+    schema: str  # serialised, out of `experts.json_schema.reduction`: finite, and of checked keywords alone
 
 
 @dataclass(frozen=True, slots=True)
 class ToolAnswer:
-    """Words and tool calls, in the form `experts.tool_calls` reads; each call follows its tool's schema."""
+    """Words and tool calls, as `experts.conversation.tool_calls` reads them; each call follows its tool's schema."""
 
     tools: tuple[tuple[str, str], ...]  # name and arguments' schema, as `JsonAnswer.schema` is
     must_call: bool  # nothing but calls, at least one
@@ -173,8 +173,8 @@ class Completion:
     prefill_s: float  # from then to the first token
     decode_s: float  # first token to last
     tail: TokenDelta = field(default=TokenDelta("", 0))  # tokens that came with the end
-    attempts: int = 1  # generations that it took (`experts.attempts`)
-    handed_back: bool = False  # no tool fits: there is no answer (`experts.hand_back`); no engine says so itself
+    attempts: int = 1  # generations that it took (`experts.conversation.attempts`)
+    handed_back: bool = False  # no tool fits, and there is no answer (`experts.conversation.hand_back`)
 
 
 @dataclass(frozen=True, slots=True)

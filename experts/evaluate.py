@@ -21,22 +21,22 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from experts.artifacts import ArtifactStore, default_root
-from experts.asking import Answer, Pace, ask_all, greedy, running, time_alone, timed
-from experts.catalog import CatalogError, ExpertSpec, load_catalog
+from experts.artifacts.store import ArtifactStore, default_root
+from experts.catalog.spec import CatalogError, ExpertSpec, load_catalog
+from experts.commands.messages import INTERRUPTED, complain
+from experts.commands.outputs import NotOurs, claim, json_lines_with, json_with, write
 from experts.compile import FAILURES, prepare_expert
 from experts.engine import Engine, EngineDead, Sampling
 from experts.engines.factory import UnsupportedEngine, build_engine
 from experts.engines.wire import Weights
-from experts.messages import INTERRUPTED, complain
-from experts.outputs import NotOurs, claim, json_lines_with, json_with, write
-from experts.suites.chat import ChatSuite
-from experts.suites.coding import CodeSuite
-from experts.suites.grounded_qa import GroundedQASuite
-from experts.suites.rows import RowError, read_rows, sample
-from experts.suites.scores import Score, Verdict, summarise
-from experts.suites.suite import Case, Suite
-from experts.suites.tool_calls import ToolCallSuite
+from experts.evaluation.engine_client import Answer, Pace, ask_all, greedy, running, time_alone, timed
+from experts.evaluation.suites.chat import ChatSuite
+from experts.evaluation.suites.coding import CodeSuite
+from experts.evaluation.suites.grounded_qa import GroundedQASuite
+from experts.evaluation.suites.rows import RowError, read_rows, sample
+from experts.evaluation.suites.scores import Score, Verdict, summarise
+from experts.evaluation.suites.suite import Case, Suite
+from experts.evaluation.suites.tool_calls import ToolCallSuite
 
 SUITES: dict[str, Callable[[], Suite]] = {
     "tool_calls": ToolCallSuite,
@@ -222,7 +222,7 @@ def find_weights(spec: ExpertSpec, artifact: Path | None) -> Weights | None:
 
 def build_reference(spec: ExpertSpec) -> Engine:
     """Build the engine that computes in float32 by transformers; it loads nothing before its `start`."""
-    from experts.training.reference import ReferenceEngine  # noqa: PLC0415  # needs the [train] extra
+    from experts.evaluation.reference import ReferenceEngine  # noqa: PLC0415  # needs the [train] extra
 
     return ReferenceEngine(spec, ArtifactStore(default_root()))
 

@@ -8,46 +8,27 @@ adapter afterwards. Ctrl-C finishes the step, keeps a checkpoint and says how to
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
+import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from experts.artifacts import default_root
-from experts.bases import BaseUnavailable
-from experts.catalog import CatalogError, ExpertSpec, load_catalog
-from experts.ledger import Ledger, Prices
-from experts.messages import INTERRUPTED, complain
-from experts.outputs import NotOurs, claim, claim_all, json_with, nothing, write
-from experts.recipes.sample import BadSample, Sample
-from experts.suites.rows import RowError
+from experts.artifacts.bases import BaseUnavailable
+from experts.artifacts.store import default_root
+from experts.catalog.spec import CatalogError, load_catalog
+from experts.commands.messages import INTERRUPTED, complain
+from experts.commands.outputs import NotOurs, claim, claim_all, json_with, nothing, write
+from experts.evaluation.suites.rows import RowError
 from experts.training.recipe import RECIPES, Hyperparameters, Recipe
+from experts.training.recipes.sample import BadSample
+from experts.training.run import Run
 from experts.training.run_folder import ADAPTER, ADAPTER_FILES, OtherRun, Stopped, claim_run
+from experts.training.training_cost import Ledger, Prices
 
 FAILURES = (CatalogError, BaseUnavailable, RowError, BadSample, NotOurs, OtherRun, OSError)
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One fine-tuning: whose, of what, how, and where it keeps its checkpoints, adapter and ledger."""
-
-    spec: ExpertSpec
-    samples: Sequence[Sample]
-    wishes: Hyperparameters
-    folder: Path
-
-    @property
-    def digest(self) -> str:
-        """Return a hash of all that decides the outcome: a run may only go on from checkpoints of the same one."""
-        digest = hashlib.sha256(json.dumps([self.spec.base, self.spec.system_prompt, asdict(self.wishes)]).encode())
-        for sample in self.samples:
-            digest.update(sample.conversation.SerializeToString(deterministic=True))
-            digest.update(f"\0{sample.answer}\0{sample.rejected}\0".encode())
-        return digest.hexdigest()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -145,7 +126,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--usd-per-hour", type=float, default=0.0, help="price of an instance, for the ledger")
     parser.add_argument("--price-source", default="not given", help="where that price comes from")
     parser.add_argument("--instances", type=int, default=1)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    for name in ("epochs", "batch_size", "learning_rate", "rank", "instances"):
+        value = getattr(options, name)
+        if value is not None and not 0 < value < math.inf:
+            parser.error(f"--{name.replace('_', '-')} must be above 0")
+    if not 0 <= options.usd_per_hour < math.inf:
+        parser.error("--usd-per-hour must be 0 or more")
+    return options
 
 
 if __name__ == "__main__":

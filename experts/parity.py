@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experts.artifacts import ArtifactStore, default_root
-from experts.catalog import load_catalog
-from experts.compile import prepare_expert
+from experts.artifacts.store import ArtifactStore, default_root
+from experts.catalog.spec import CatalogError, load_catalog
+from experts.commands.messages import complain
+from experts.compile import FAILURES, prepare_expert
 from experts.engines.openvino import OpenVINOOptions
 
 TOKENS = 32
@@ -165,10 +166,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--gguf", type=Path, help="compare on this file instead of the expert's artefact")
     parser.add_argument("--options", action="append", default=[], metavar="NAME=VALUE,...")
     options = parser.parse_args(arguments)
+    try:
+        return _run(options)
+    except (*FAILURES, ValueError, OSError) as error:
+        complain(error)
+    except ImportError as error:
+        complain(f"{error.name} is missing; the reference needs it: pip install 'moegate[train]'")
+    return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Compare and tell."""
     catalog = load_catalog()
     spec = catalog.get(options.expert or catalog.default)
     if spec is None:
-        parser.error(f"no such expert; there are {', '.join(catalog.names)}")
+        raise CatalogError(f"no such expert: {options.expert}; there are {', '.join(catalog.names)}")
+    if options.gguf and not options.gguf.is_file():
+        raise FileNotFoundError(f"{options.gguf}: there is no such file")
     gguf = options.gguf or prepare_expert(spec, "cpu", ArtifactStore(default_root())).path
     reference = Reference(gguf)
     rows = []

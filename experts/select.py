@@ -18,10 +18,10 @@ from typing import Any
 
 from rich.console import Console
 
-from experts.catalog import Catalog, CatalogError, load_catalog
-from experts.messages import complain
-from experts.options import Option, ResultError, lift, pareto, read_option
-from experts.outputs import IsOurs, NotOurs, claim_all, json_with, signed_picture, text_with, write
+from experts.catalog.spec import Catalog, CatalogError, load_catalog
+from experts.commands.messages import complain
+from experts.commands.outputs import IsOurs, NotOurs, claim_all, json_with, signed_picture, text_with, write
+from experts.evaluation.options import Option, ResultError, lift, pareto, read_option
 
 COLUMNS = ("variant", "quality (95 %)", "n", "over base", "USD / 1,000", "TTFT ms", "tok/s", "context", "licence", "MB")
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write(options.out / "selection.md", as_markdown(found))
         write(options.out / "selection.json", json.dumps(as_json(found), indent=1) + "\n")
         if not options.no_picture:
-            from experts.option_figure import draw  # noqa: PLC0415  # needs matplotlib
+            from experts.evaluation.options_figure import draw  # noqa: PLC0415  # needs matplotlib
 
             draw(found, options.out / "selection.png")
     except (ResultError, CatalogError, NotOurs, OSError) as error:

@@ -23,8 +23,8 @@ import orjson
 import uvloop
 from rich.console import Console
 
-from experts.messages import complain
-from experts.outputs import IsOurs, NotOurs, claim_all, json_with, signed_picture, text_with, write
+from experts.commands.messages import complain
+from experts.commands.outputs import IsOurs, NotOurs, claim_all, json_with, signed_picture, text_with, write
 from loadtests.bench_report import draw, tell
 from loadtests.client import Answer, Client, closed, http_request, offered
 from loadtests.contestants import CATALOG_HEADER, Contestant, Upstreams, ours, peers, roomy_catalog, versions

@@ -8,7 +8,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.table import Table
 
-from experts.outputs import SIGNATURE
+from experts.commands.outputs import SIGNATURE
 
 
 class Measured(Protocol):

@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from experts.app import find_weights
-from experts.catalog import default_path, load_catalog
+from experts.catalog.spec import default_path, load_catalog
+from experts.cluster.deployment_options import find_weights
 
 SYSTEM: Final = "You are a helpful assistant."
 WORDS: Final = ["river", "stone", "maple", "cloud", "ember", "silver", "meadow", "harbour", "lantern", "orchard"]

@@ -18,8 +18,8 @@ from urllib.request import urlopen
 
 import yaml
 
-from experts.catalog import default_path
-from experts.outputs import write
+from experts.catalog.spec import default_path
+from experts.commands.outputs import write
 from loadtests.process_tree import ProcessTree
 
 CATALOG_HEADER: Final = "# Made by moegate's load tests out of the shipped catalogue."

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc.aio
 import numpy as np
 
-from experts.messages import complain
-from experts.outputs import NotOurs, claim, json_with, write
+from experts.commands.messages import complain
+from experts.commands.outputs import NotOurs, claim, json_with, write
 from protos import chat_pb2, gateway_pb2
 from protos.gateway_pb2_grpc import GatewayStub
 

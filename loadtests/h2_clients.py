@@ -18,8 +18,8 @@ from typing import Any, Final, Protocol
 import grpc.aio
 import uvloop
 
-from serve.h2.frames import header, request_head
-from serve.h2.pool import Pool
+from serve.expert_client.h2.frames import header, request_head
+from serve.expert_client.h2.pool import Pool
 
 METHOD: Final = "/echo.Echo/Stream"
 TIMEOUT_S: Final = 60.0
@@ -62,7 +62,7 @@ class Client(Protocol):
 
 
 class Ours:
-    """`serve/h2`, as `serve.expert_channel` uses it."""
+    """`serve/h2`, as `serve.expert_client.channel` uses it."""
 
     def __init__(self, port: int) -> None:
         self._pool = Pool("127.0.0.1", port, size=1, connect_within_s=5)

@@ -23,24 +23,24 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from experts.artifacts import ArtifactStore, default_root
-from experts.catalog import CatalogError, ExpertSpec, load_catalog
+from experts.artifacts.store import ArtifactStore, default_root
+from experts.catalog.spec import CatalogError, ExpertSpec, load_catalog
+from experts.cluster.deployment import ExpertDeployment
 from experts.compile import FAILURES, prepare_expert
-from experts.deployment import ExpertDeployment
 from experts.engine import EngineError
 from experts.engines.factory import build_engine
 from experts.engines.wire import Weights
-from experts.suites.scores import share
+from experts.evaluation.suites.scores import share
 from loadtests.strict_schemas import NoContext
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
-from router.dataset import read_json_lines
 from router.errors import RouterError
-from router.policy import ExpertState
+from router.policy.decide import ExpertState
 from router.router import Router
+from router.training.dataset import read_json_lines
 from serve.errors import InvalidRequest
-from serve.openai_schema import ChatCompletionBody, parse
-from serve.route_query import route_query
+from serve.openai_api.bodies import ChatCompletionBody, parse
+from serve.routing.query import route_query
 
 _WINDOW = 1 << 30  # tokens: no row is too long for anybody
 ROUTER, HANDED_BACK, CALL, WORDS = "left by the router", "handed back", "call", "words"

@@ -15,25 +15,25 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from experts.catalog import load_catalog
-from experts.prices import load_prices
+from experts.catalog.prices import load_prices
+from experts.catalog.spec import load_catalog
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from router.decision import Candidate, Reason, RouteDecision
-from serve.books import open_books
-from serve.language import LANGUAGES
-from serve.logs import set_up_logging
-from serve.metrics import Metrics
-from serve.metrics.page import page
-from serve.recent import Recent
+from serve.costs.ledger import open_books
 from serve.request import ChatRequest
-from serve.settings import CostSettings
+from serve.settings.tree import CostSettings
+from serve.telemetry.language import LANGUAGES
+from serve.telemetry.logs import set_up_logging
+from serve.telemetry.metrics import Metrics
+from serve.telemetry.metrics.page import page
 from serve.telemetry.observers.ledger import LedgerObserver
 from serve.telemetry.observers.log import LogObserver
 from serve.telemetry.observers.metrics import MetricsObserver
 from serve.telemetry.observers.tracing import TraceObserver
+from serve.telemetry.recent_decisions import Recent
 from serve.telemetry.record import Recorder
-from serve.traffic import Traffic
+from serve.telemetry.traffic import Traffic
 
 _CHUNKS: Final = 52
 _ROUNDS: Final = 3000

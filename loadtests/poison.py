@@ -35,7 +35,7 @@ from rich.table import Table
 from loadtests.hostile import CHAT, HostileGrpc, HostileHttp, over_grpc, over_http
 from loadtests.process_tree import ProcessTree
 from protos.gateway_pb2_grpc import GatewayStub
-from serve.keys import new_key
+from serve.access.keys import new_key
 
 WINDOW_S: Final = 10.0  # with poison, without, and so on
 SLACK_S: Final = 0.1  # of a p99: two cores that also send the load are not quieter than that

@@ -18,17 +18,19 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TextIO
 
 import grpc
 from jsonschema import Draft202012Validator
 from rich.console import Console
 from rich.table import Table
 
-from experts.artifacts import ArtifactStore, default_root
-from experts.catalog import CatalogError, ExpertSpec, load_catalog
+from experts.artifacts.store import ArtifactStore, default_root
+from experts.catalog.spec import CatalogError, ExpertSpec, load_catalog
+from experts.cluster.deployment import ExpertDeployment
+from experts.commands.messages import complain
+from experts.commands.outputs import NotOurs, claim, json_lines_with
 from experts.compile import FAILURES, prepare_expert
-from experts.deployment import ExpertDeployment
 from experts.engine import EngineError
 from experts.engines.factory import build_engine
 from experts.engines.wire import Weights
@@ -81,28 +83,57 @@ def request_for(pair: Pair, max_tokens: int) -> pb.GenerateRequest:
     return pb.GenerateRequest(conversation=conversation, sampling=sampling, request_id="strict", whole=True)
 
 
+async def answer_to(replica: ExpertDeployment, request: pb.GenerateRequest) -> tuple[str, pb.Completion]:
+    """Collect one answer.
+
+    Raises:
+        EngineError: there is none.
+    """
+    text, end = "", pb.Completion()
+    async for chunk in replica.Generate(request, NoContext()):
+        text += chunk.text
+        end.MergeFrom(chunk.completion)
+    return text, end
+
+
 async def ask(replica: ExpertDeployment, pair: Pair, max_tokens: int) -> Result:
     """Ask for one pair and judge the answer."""
-    text, end = "", pb.Completion()
     try:
-        async for chunk in replica.Generate(request_for(pair, max_tokens), NoContext()):
-            text += chunk.text
-            end.MergeFrom(chunk.completion)
+        text, end = await answer_to(replica, request_for(pair, max_tokens))
     except EngineError as error:
         return Result(pair.number, pair.kind, False, False, False, error.slug, str(error))
-    is_success = end.form in _HELD and end.finish_reason == chat.FINISH_REASON_STOP
+    answer = _read(text)
+    is_valid = answer is not _NO_JSON and bool(Draft202012Validator(pair.schema).is_valid(answer))
+    return Result(
+        number=pair.number,
+        kind=pair.kind,
+        is_success=end.form in _HELD and end.finish_reason == chat.FINISH_REASON_STOP,
+        is_valid=is_valid,
+        is_unchanged=answer == pair.value,
+        outcome=chat.FormOutcome.Name(end.form).removeprefix("FORM_OUTCOME_").lower(),
+        text=text,
+    )
+
+
+_NO_JSON: Final = object()
+
+
+def _read(text: str) -> object:
     try:
-        answer = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
-        answer, is_valid = None, False
-    else:
-        is_valid = bool(Draft202012Validator(pair.schema).is_valid(answer))
-    outcome = chat.FormOutcome.Name(end.form).removeprefix("FORM_OUTCOME_").lower()
-    return Result(pair.number, pair.kind, is_success, is_valid, is_valid and answer == pair.value, outcome, text)
+        return _NO_JSON
 
 
-async def ask_all(spec: ExpertSpec, weights: Weights, pairs: Iterable[Pair], max_tokens: int, out: Any) -> list[Result]:  # noqa: ANN401  # an open file, or None
-    """Ask for every pair, as many at once as the engine batches.
+async def ask_all(
+    spec: ExpertSpec,
+    weights: Weights,
+    pairs: Iterable[Pair],
+    out: TextIO | None,
+    *,
+    max_tokens: int,
+) -> list[Result]:
+    """Ask for every pair, as many at once as the engine batches; each result goes to `out` as it comes.
 
     Raises:
         EngineDead: the engine cannot start, or failed on the way.
@@ -155,12 +186,15 @@ def report(results: Sequence[Result], console: Console) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; return the exit status: 0 where both promises hold."""
     options = _parse(arguments)
-    errors = Console(stderr=True)
     spec = load_catalog(options.catalog).get(options.expert)
     if spec is None:
-        errors.print(f"error: no such expert: {options.expert}", markup=False)
+        complain(f"no such expert: {options.expert}")
         return 2
-    done = _read(options.out) if options.out else {}
+    try:
+        done = _kept(options.out) if options.out else {}
+    except NotOurs as error:
+        complain(error)
+        return 1
     pairs = [draw_pair(options.seed, number) for number in range(options.pairs)]
     began_s = time.perf_counter()
     try:
@@ -168,9 +202,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         out = options.out.open("a", encoding="utf-8") if options.out else None
         missing = [pair for pair in pairs if pair.number not in done]
         weights = Weights(str(artifact.path), artifact.sha256)
-        fresh = asyncio.run(ask_all(spec, weights, missing, options.max_tokens, out))
+        asking = ask_all(spec, weights, missing, out, max_tokens=options.max_tokens)
+        fresh = asyncio.run(asking)
     except (*FAILURES, CatalogError, EngineError, OSError) as error:
-        errors.print(f"error: {error}", style="red", markup=False)
+        complain(error)
         return 1
     known = done | {result.number: result for result in fresh}
     results = [known[pair.number] for pair in pairs]
@@ -181,7 +216,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if not found["invalid_successes"] and found["unchanged_share"] >= options.least else 3
 
 
-def _read(path: Path) -> dict[int, Result]:
+def _kept(path: Path) -> dict[int, Result]:
+    """Read the answers of an earlier run, to which this one adds.
+
+    Raises:
+        NotOurs: the file is something else.
+    """
+    claim(path, json_lines_with(*Result.__slots__))
     if not path.exists():
         return {}
     lines = [Result(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from router.abstention import control_risk
-from router.artifact import DEFAULT_PATH, IS_ARTIFACT, load, save
-from router.calibrate_knob import calibrate_knob
 from router.commands import run_command
-from router.crossval import HeldOut, truth
-from router.dataset import read_rows, source_weights, without_duplicates
-from router.gate import TOOL_CALLER, Gate, sigmoid
-from router.heads import Doubles, featurize_all
+from router.model.artifact import DEFAULT_PATH, IS_ARTIFACT, load, save
+from router.model.gate import TOOL_CALLER, Gate, sigmoid
 from router.outputs import claim
+from router.training.abstention import control_risk
+from router.training.calibrate_knob import calibrate_knob
+from router.training.crossval import HeldOut, truth
+from router.training.dataset import read_rows, source_weights, without_duplicates
+from router.training.heads import Doubles, featurize_all
 
 ECE_BINS = 15
 ABSTAIN_SHARE = 0.002

@@ -16,18 +16,18 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from router import baselines
 from router.calibrate import expected_calibration_error
-from router.calibrate_knob import halves
 from router.commands import run_command
-from router.dataset import Row, read_rows, source_weights
 from router.decision import Reason, RouteDecision
-from router.gate import TOOL_CALLER
-from router.heads import Bools, Doubles
+from router.evaluation import baselines
+from router.model.gate import TOOL_CALLER
 from router.outputs import IsOurs, claim_all, json_with, signed_picture
-from router.policy import ExpertState
+from router.policy.decide import ExpertState
 from router.router import Router
-from router.tradeoff import REFERENCE_PRICES, curve_of, field_of, fit_table, read_prices, states_of
+from router.training.calibrate_knob import halves
+from router.training.dataset import Row, read_rows, source_weights
+from router.training.heads import Bools, Doubles
+from router.training.tradeoff import REFERENCE_PRICES, curve_of, field_of, fit_table, read_prices, states_of
 
 REPORT: dict[str, IsOurs] = dict.fromkeys(
     ("reliability.png", "confusion.png", "risk_coverage.png", "cost_quality.png"), signed_picture
@@ -153,7 +153,7 @@ def _run_data(options: argparse.Namespace, console: Console, clock: Callable[[],
 
 def _draw(router: Router, rows: Sequence[Row], options: argparse.Namespace, console: Console) -> None:
     """Write the report's diagrams."""
-    from router import figures  # noqa: PLC0415 - needs matplotlib
+    from router.evaluation import figures  # noqa: PLC0415 - needs matplotlib
 
     prices = read_prices(options.prices) if options.prices else REFERENCE_PRICES
     named = options.prices.name if options.prices else "an example, generalist 1, every other expert 4"
@@ -183,7 +183,7 @@ def _sureness(router: Router, rows: Sequence[Row]) -> dict[str, Any]:
 
 def _run_outcomes(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Cross-validate the weak-or-strong choice."""
-    from router import outcomes  # noqa: PLC0415 - needs scikit-learn, which --data does not
+    from router.evaluation import outcomes  # noqa: PLC0415 - needs scikit-learn, which --data does not
 
     data = outcomes.read(options.outcomes, options.weak, options.strong)
     if options.transfer:
@@ -192,7 +192,7 @@ def _run_outcomes(options: argparse.Namespace, console: Console) -> dict[str, An
         found = outcomes.evaluate(data, options.seed)
     outcomes.report(found, console)
     if options.report:
-        from router.figures import write_outcomes  # noqa: PLC0415 - needs matplotlib
+        from router.evaluation.figures import write_outcomes  # noqa: PLC0415 - needs matplotlib
 
         write_outcomes(found, options.report)
     return found.as_dict()

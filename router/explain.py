@@ -13,11 +13,11 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 
 from router.decision import RouteDecision
-from router.features import RouteQuery, name_features
-from router.gate import TOOL_CALLER
-from router.policy import ExpertState
+from router.features.featurize import RouteQuery, name_features
+from router.features.structure import STRUCTURE_NAMES
+from router.model.gate import TOOL_CALLER
+from router.policy.decide import ExpertState
 from router.router import Router
-from router.structure import STRUCTURE_NAMES
 
 TOP = 6
 

@@ -104,7 +104,12 @@ def json_with(*keys: str) -> IsOurs:
 
 def json_lines_with(*keys: str) -> IsOurs:
     """Recognise JSON lines whose every object has these keys."""
-    return lambda path: all(_has(json.loads(line), keys) for line in path.read_bytes().splitlines() if line.strip())
+
+    def look(path: Path) -> bool:
+        lines = [line for line in path.read_bytes().splitlines() if line.strip()]
+        return bool(lines) and all(_has(json.loads(line), keys) for line in lines)
+
+    return look
 
 
 def text_with(mark: str) -> IsOurs:

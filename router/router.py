@@ -9,17 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from router.artifact import DEFAULT_PATH, Artifact, load
 from router.decision import Reason, RouteDecision
 from router.errors import ArtifactError
-from router.explore import Exploration
-from router.features import RouteQuery, featurize, is_suspected
-from router.gate import Gate
-from router.objective import NO_WISHES
-from router.policy import ExpertState, Policy, Wishes, decide
-from router.policy_file import policy_of
-from router.sticky import Previous, anchor, inertia_of
-from router.tokens import estimate_tokens
+from router.features.featurize import RouteQuery, featurize, is_suspected
+from router.features.tokens import estimate_tokens
+from router.model.artifact import DEFAULT_PATH, Artifact, load
+from router.model.gate import Gate
+from router.policy.decide import ExpertState, Policy, Wishes, decide
+from router.policy.explore import Exploration
+from router.policy.objective import NO_WISHES
+from router.policy.settings import policy_of
+from router.policy.sticky import Previous, anchor, inertia_of
 
 Clock = Callable[[], float]
 

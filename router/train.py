@@ -16,23 +16,23 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from router.artifact import DEFAULT_PATH, IS_ARTIFACT, Artifact, Side, save
 from router.calibrate import Calibration, CrossFit, crossfit, fit_calibration
-from router.calibrate_knob import with_reference_knob
 from router.commands import run_command
-from router.crossval import Fit, HeldOut, leave_one_source_out
-from router.dataset import Row, at_most, digest, read_rows, read_seeds, taught, without_duplicates
-from router.features import BUCKETS, DENSE_NAMES, Features, fit_of
-from router.fitting import COPIES, fit_network
-from router.gate import TOOL_CALLER
-from router.heads import Doubles, Head, design_matrix, featurize_all, fit_head
-from router.leaning import fit_leaning
-from router.network import Network
+from router.features.featurize import BUCKETS, DENSE_NAMES, Features, fit_of
+from router.features.tool_fit import opinions
+from router.model.artifact import DEFAULT_PATH, IS_ARTIFACT, Artifact, Side, save
+from router.model.gate import TOOL_CALLER
+from router.model.network import Network
 from router.outputs import claim
-from router.readings import read_readings
-from router.slips import slipped
-from router.toolfit import opinions
-from router.toolrows import FOLDS, NEAR_MISS, fits, fold_of_requests, read_misfits, tool_rows, tool_weights
+from router.training.calibrate_knob import with_reference_knob
+from router.training.crossval import Fit, HeldOut, leave_one_source_out
+from router.training.dataset import Row, at_most, digest, read_rows, read_seeds, taught, without_duplicates
+from router.training.fitting import COPIES, fit_network
+from router.training.follow_up_head import fit_leaning
+from router.training.heads import Doubles, Head, design_matrix, featurize_all, fit_head
+from router.training.readings import read_readings
+from router.training.tool_rows import FOLDS, NEAR_MISS, fits, fold_of_requests, read_misfits, tool_rows, tool_weights
+from router.training.typos import slipped
 
 SEEDS_PATH = Path(__file__).with_name("seeds")
 DEFAULT_EXPERT = "generalist"

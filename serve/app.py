@@ -14,46 +14,46 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from experts.catalog import load_catalog
-from experts.limits import prompt_bucket
-from experts.prices import load_prices
-from router.explore import Exploration
+from experts.catalog.engine_limits import prompt_bucket
+from experts.catalog.prices import load_prices
+from experts.catalog.spec import load_catalog
+from router.policy.explore import Exploration
 from router.router import Router
-from serve.accounts import open_accounts, warn_of_forgetting
-from serve.admission import Admission
-from serve.allowance import Allowances
-from serve.books import open_books
-from serve.candidates import Candidates
-from serve.cross_origin import with_cors
-from serve.dispatch import Dispatcher
-from serve.drain import Drain
-from serve.exposure import check_exposure
-from serve.feedback import FeedbackBook
-from serve.garbage import settle
+from serve.access.exposure import check_exposure
+from serve.access.keys import KeyRing, load_keys
+from serve.admission.drain import Drain
+from serve.admission.permits import Admission
+from serve.costs.ledger import open_books
+from serve.dispatch.dispatcher import Dispatcher
+from serve.dispatch.health import HealthMonitor
+from serve.feedback.store import FeedbackBook
 from serve.gateway import Gateway
-from serve.grpc_api import GrpcServer
-from serve.health import HealthMonitor
-from serve.http_app import HttpApp
-from serve.http_server import HttpServer
-from serve.keys import KeyRing, load_keys
-from serve.listening import Listening
-from serve.logs import count_losses
-from serve.metrics import Metrics
-from serve.metrics.page import Page, page
-from serve.recent import Recent
-from serve.reload import RouterReloader
-from serve.reservation import Reservations
-from serve.settings import RouterSettings, Settings
-from serve.siblings import Siblings
+from serve.grpc_api.service import GrpcServer
+from serve.http_api.app import HttpApp
+from serve.http_api.cross_origin import with_cors
+from serve.http_api.server import HttpServer
+from serve.limits.accounts import open_accounts, warn_of_forgetting
+from serve.limits.quota import Allowances
+from serve.limits.reservation import Reservations
+from serve.routing.expert_states import Candidates
+from serve.routing.reload import RouterReloader
+from serve.settings.tree import RouterSettings, Settings, SettingsError, TracingSettings
 from serve.steps.step import Steps
+from serve.telemetry.logs import count_losses
+from serve.telemetry.metrics import Metrics
+from serve.telemetry.metrics.page import Page, page
 from serve.telemetry.observers.ledger import LedgerObserver
 from serve.telemetry.observers.log import LogObserver
 from serve.telemetry.observers.metrics import MetricsObserver
 from serve.telemetry.observers.tracing import TraceObserver
+from serve.telemetry.recent_decisions import Recent
 from serve.telemetry.record import Recorder
-from serve.traces import make_tracer
-from serve.traffic import Traffic
-from serve.workers import run_workers
+from serve.telemetry.tracing import NoTracer, Tracer
+from serve.telemetry.traffic import Traffic
+from serve.workers.gc_tuning import settle
+from serve.workers.shared_metrics import Siblings
+from serve.workers.sockets import Listening
+from serve.workers.supervisor import run_workers
 
 log = logging.getLogger("moegate.app")
 
@@ -70,7 +70,7 @@ class App:
     """
 
     def __init__(self, settings: Settings, *, siblings_folder: Path | None = None) -> None:
-        """Make the parts; with `siblings_folder`, as one of several workers (`serve.workers`) that share the ports."""
+        """Make the parts; with `siblings_folder`, as one of several workers that share the ports."""
         self.settings = settings
         self.http_address = ""
         self.grpc_address = ""
@@ -246,3 +246,18 @@ def _process_registry() -> CollectorRegistry:
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     return registry
+
+
+def make_tracer(settings: TracingSettings) -> Tracer:
+    """Make it; OpenTelemetry is imported only here, and only when it is wanted.
+
+    Raises:
+        SettingsError: tracing is on and the extra `[otel]` is not installed.
+    """
+    if not settings.enabled:
+        return NoTracer()
+    try:
+        from serve.telemetry.otel import otel_tracer  # noqa: PLC0415
+    except ImportError:
+        raise SettingsError("tracing.enabled needs OpenTelemetry: pip install 'moegate[otel]'") from None
+    return otel_tracer(settings)

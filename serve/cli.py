@@ -17,21 +17,23 @@ import uvloop
 from pydantic import ValidationError
 from rich.console import Console
 
-from experts.catalog import CatalogError, load_catalog
-from experts.prices import PricesError
+from experts.catalog.prices import PricesError
+from experts.catalog.spec import CatalogError, load_catalog
 from router.errors import RouterError
 from router.explain import explain
-from router.features import query_from_openai
-from router.policy import ExpertState
-from serve import __version__, config_check, ports
+from router.features.featurize import query_from_openai
+from router.policy.decide import ExpertState
+from serve import __version__
+from serve.access.keys import new_key
 from serve.app import load_router, run, stop_on_signals
-from serve.keys import new_key
-from serve.logs import set_up_logging
+from serve.commands import config_check
+from serve.commands.up import ExpertsFailed, UpOptions, up
 from serve.plan import command as plan
 from serve.plan.description import PlanError
-from serve.settings import KeySettings, Settings, SettingsError, load_settings
-from serve.up import ExpertsFailed, UpOptions, up
-from serve.workers import WorkersFailed
+from serve.settings.tree import KeySettings, Settings, SettingsError, load_settings
+from serve.telemetry.logs import set_up_logging
+from serve.workers import ports
+from serve.workers.supervisor import WorkersFailed
 
 _INTERRUPTED: Final = 130  # what a shell reports of a command that Ctrl-C ended
 

@@ -11,29 +11,30 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from experts.catalog import Catalog
+from experts.catalog.spec import Catalog
 from protos import expert_pb2 as pb
 from router.decision import RouteDecision
-from router.features import RouteQuery
-from router.objective import NO_WISHES
-from router.policy import ExpertState, Wishes
-from serve.admission import Admission
-from serve.allowance import Allowance, Allowances, Headers
-from serve.canary import canaries, with_canary
-from serve.candidates import Candidates
-from serve.drain import Drain
+from router.features.featurize import RouteQuery
+from router.policy.decide import ExpertState, Wishes
+from router.policy.objective import NO_WISHES
+from serve.admission.drain import Drain
+from serve.admission.permits import Admission
+from serve.dispatch.hand_back import DecideAgain, handed_back_by
+from serve.dispatch.health import HealthMonitor
+from serve.dispatch.wasted_work import Follower
 from serve.errors import InvalidRequest, UnknownModel
-from serve.expert_stream import ExpertStream
-from serve.forms import check_form
-from serve.hand_back import DecideAgain, handed_back_by
-from serve.health import HealthMonitor
-from serve.losses import Follower
-from serve.request import ChatRequest, validate
-from serve.route_query import last_speaker, route_query, words_query
-from serve.settings import RouterSettings
+from serve.expert_client.stream import ExpertStream
+from serve.limits.quota import Allowance, Allowances, Headers
+from serve.request import ChatRequest
+from serve.routing.canary import canaries, with_canary
+from serve.routing.expert_states import Candidates
+from serve.routing.preferences import PREVIOUS_EXPERT_HEADER
+from serve.routing.query import last_speaker, route_query, words_query
+from serve.settings.tree import RouterSettings
 from serve.steps.step import NO_STEPS, Steps
 from serve.telemetry.record import Recorder, RequestRecord
-from serve.wishes import PREVIOUS_EXPERT_HEADER
+from serve.validation.forms import check_form
+from serve.validation.rules import validate
 
 
 class Answer:
@@ -124,7 +125,7 @@ class Router(Protocol):
 
 
 class Dispatcher(Protocol):
-    """Carries a decision out; `serve.dispatch.Dispatcher` asks experts over gRPC."""
+    """Carries a decision out; `serve.dispatch.dispatcher.Dispatcher` asks experts over gRPC."""
 
     def dispatch(
         self, request: ChatRequest, decision: RouteDecision, follower: Follower, decide_again: DecideAgain

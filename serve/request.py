@@ -4,28 +4,86 @@ The conversation and the sampling are the wire's own messages (`moegate.chat.v1`
 between a door and an expert. `validate` holds every rule the two doors share; a door adds only its own syntax.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, Literal
 
-import orjson
-
-from experts.bounded_json import OutOfBounds, check_bounds
-from experts.json_schema import SchemaError, reduced_text
-from experts.request_limits import (
-    MAX_DOCUMENTS,
-    MAX_MESSAGES,
-    MAX_STOP_CHARS,
-    MAX_STOPS,
-    MAX_TOOL_CALLS,
-    MAX_TOOLS,
-)
+from experts.json_schema.reduction import reduced_text
 from protos import chat_pb2 as chat
-from serve.errors import InvalidRequest, UnsupportedParameter
-from serve.fair_queue import Priority
-from serve.keys import ANYONE, Caller
-from serve.wishes import CallerWishes
+from serve.costs.tariffs import PICO
+from serve.errors import InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class CallerWishes:
+    """What the caller said; None where nothing, and the settings' default holds.
+
+    Attributes:
+        quality_cost: 0 = quality alone, 1 = the cheapest that is not ruled out.
+        ttft_target_ms: milliseconds from receipt to first token.
+        previous_expert: who answered the conversation's last turn.
+    """
+
+    quality_cost: float | None = None
+    ttft_target_ms: float | None = None
+    previous_expert: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A key's limits; None = none.
+
+    Attributes:
+        rpm: requests a minute.
+        tpm: tokens a minute, of prompts and answers together.
+        usd: USD a period.
+        usd_period_s: the period's length, seconds.
+        hold_s: no request runs longer; what one has held for so long is nobody's, seconds.
+    """
+
+    rpm: int | None
+    tpm: int | None
+    usd: float | None
+    usd_period_s: int = 86400
+    hold_s: float = 600.0
+
+    @property
+    def is_none(self) -> bool:
+        """Whether there is nothing to count."""
+        return self.rpm is None and self.tpm is None and self.usd is None
+
+    @property
+    def pico(self) -> int | None:
+        """The budget in picodollars."""
+        return None if self.usd is None else round(self.usd * PICO)
+
+
+UNLIMITED: Final = Limit(None, None, None)
+
+
+class Priority(StrEnum):
+    """How urgent a request is; `x-moegate-priority` names one."""
+
+    INTERACTIVE = "interactive"  # somebody waits for it
+    BATCH = "batch"  # nobody does: the first to wait, and to be refused
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks.
+
+    Attributes:
+        name: the key's name, the tenant in logs and in the queue; empty where no keys are configured.
+        limit: what the key may use.
+    """
+
+    name: str
+    limit: Limit
+
+
+ANYONE: Final = Caller("", UNLIMITED)
+
 
 Door = Literal["http", "grpc"]
 
@@ -34,14 +92,7 @@ NO_WISHES: Final = CallerWishes()
 AUTO: Final = frozenset({"", "auto", "moegate"})
 """Values of `model` that leave the choice to the router."""
 
-_TOOL_NAME: Final = re.compile(r"[a-zA-Z0-9_.\-]{1,64}")
 _LEFT_TO_THE_MODEL: Final = frozenset({chat.ToolChoice.MODE_UNSPECIFIED, chat.ToolChoice.MODE_AUTO})
-_RANGES: Final = {
-    "temperature": (0.0, 2.0),
-    "top_p": (0.0, 1.0),
-    "frequency_penalty": (-2.0, 2.0),
-    "presence_penalty": (-2.0, 2.0),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +159,15 @@ class ChatRequest:
     def reduced_schema(self) -> str:
         """The form's schema as the expert is to keep to it, serialised; empty where there is none."""
         wanted = self.response_format
-        return _reduced(wanted) if wanted.type == chat.ResponseFormat.TYPE_JSON_SCHEMA else ""
+        return reduced_form(wanted) if wanted.type == chat.ResponseFormat.TYPE_JSON_SCHEMA else ""
 
 
-def _reduced(wanted: chat.ResponseFormat) -> str:
+def reduced_form(wanted: chat.ResponseFormat) -> str:
+    """Return the reduced schema of a form, serialised.
+
+    Raises:
+        SchemaError: it cannot be reduced.
+    """
     return reduced_text(wanted.schema_json, "strict" if wanted.strict else "loose")
 
 
@@ -131,126 +187,3 @@ def read_priority(header: Callable[[str], str | None]) -> Priority:
         return Priority(text)
     except ValueError:
         raise InvalidRequest(f"'{PRIORITY_HEADER}' is interactive or batch", param=PRIORITY_HEADER) from None
-
-
-def validate(request: ChatRequest, *, max_tokens_limit: int) -> None:
-    """Check every rule that both doors share.
-
-    Args:
-        request: the request, already of the right types.
-        max_tokens_limit: the largest context window it could be answered in, tokens.
-
-    Raises:
-        InvalidRequest: with `param` naming the field.
-    """
-    if isinstance(request.input, str):
-        if not request.input:
-            raise InvalidRequest("'prompt' must not be empty", param="prompt")
-    else:
-        _check_counts(request.input)
-        _check_messages(request.input)
-        _check_tools(request.input)
-        _check_documents(request.input)
-        _check_response_format(request.input)
-    _check_sampling(request.sampling, max_tokens_limit)
-
-
-def _check_counts(conversation: chat.Conversation) -> None:
-    for name, most in (("messages", MAX_MESSAGES), ("tools", MAX_TOOLS), ("documents", MAX_DOCUMENTS)):
-        if len(getattr(conversation, name)) > most:
-            raise InvalidRequest(f"'{name}' holds more than {most} entries", param=name)
-
-
-def _check_messages(conversation: chat.Conversation) -> None:
-    if not conversation.messages:
-        raise InvalidRequest("'messages' must hold at least one message", param="messages")
-    for i, message in enumerate(conversation.messages):
-        where = f"messages[{i}]"
-        if message.role == chat.ROLE_UNSPECIFIED:
-            raise InvalidRequest(f"'{where}.role' must be system, user, assistant or tool", param=f"{where}.role")
-        if message.tool_calls and message.role != chat.ROLE_ASSISTANT:
-            raise InvalidRequest(f"'{where}.tool_calls' belongs to an assistant", param=f"{where}.tool_calls")
-        if message.role == chat.ROLE_TOOL and not message.tool_call_id:
-            raise InvalidRequest(f"'{where}.tool_call_id' is required", param=f"{where}.tool_call_id")
-        if message.tool_calls:
-            _check_calls(message, f"{where}.tool_calls")
-    if not any(message.content or message.tool_calls for message in conversation.messages):
-        where = f"messages[{len(conversation.messages) - 1}].content"
-        raise InvalidRequest(f"'{where}' must not be empty: no message says anything", param=where)
-
-
-def _check_calls(message: chat.Message, where: str) -> None:
-    """Check the calls that an assistant made before: what it wrote need not be JSON, but has its bounds."""
-    if len(message.tool_calls) > MAX_TOOL_CALLS:
-        raise InvalidRequest(f"'{where}' holds more than {MAX_TOOL_CALLS} entries", param=where)
-    for i, call in enumerate(message.tool_calls):
-        _check_text(call.arguments, f"{where}[{i}].function.arguments")
-
-
-def _check_text(text: str, param: str) -> None:
-    """Check the bounds of JSON, or what may be JSON, in a field of its own."""
-    try:
-        check_bounds(text)
-    except OutOfBounds as error:
-        raise InvalidRequest(f"'{param}' {error}", param=param) from None
-
-
-def _check_tools(conversation: chat.Conversation) -> None:
-    for i, tool in enumerate(conversation.tools):
-        where = f"tools[{i}].function"
-        if not _TOOL_NAME.fullmatch(tool.name):
-            raise InvalidRequest(f"'{where}.name' must match {_TOOL_NAME.pattern}", param=f"{where}.name")
-        _check_text(tool.parameters_json, f"{where}.parameters")
-        if tool.parameters_json and not _is_json_object(tool.parameters_json):
-            raise InvalidRequest(f"'{where}.parameters' must be a JSON object", param=f"{where}.parameters")
-    choice = conversation.tool_choice
-    if choice.mode in (chat.ToolChoice.MODE_REQUIRED, chat.ToolChoice.MODE_NAMED) and not conversation.tools:
-        raise InvalidRequest("'tool_choice' asks for a tool and 'tools' is empty", param="tool_choice")
-    if choice.mode == chat.ToolChoice.MODE_NAMED and all(tool.name != choice.name for tool in conversation.tools):
-        raise InvalidRequest("'tool_choice' names a tool that is not in 'tools'", param="tool_choice")
-
-
-def _check_documents(conversation: chat.Conversation) -> None:
-    for i, document in enumerate(conversation.documents):
-        if not document.text.strip():
-            raise InvalidRequest(f"'documents[{i}].text' must not be empty", param=f"documents[{i}].text")
-    if conversation.documents and all(message.role != chat.ROLE_USER for message in conversation.messages):
-        raise InvalidRequest("'documents' need a user message", param="documents")
-
-
-def _check_response_format(conversation: chat.Conversation) -> None:
-    wanted = conversation.response_format
-    if wanted.type == chat.ResponseFormat.TYPE_TEXT:
-        return
-    if wanted.type not in (chat.ResponseFormat.TYPE_JSON_OBJECT, chat.ResponseFormat.TYPE_JSON_SCHEMA):
-        raise InvalidRequest("'response_format.type' is unknown", param="response_format.type")
-    if conversation.tools and conversation.tool_choice.mode != chat.ToolChoice.MODE_NONE:
-        raise UnsupportedParameter("'response_format' cannot be combined with tools", param="response_format")
-    if wanted.type == chat.ResponseFormat.TYPE_JSON_SCHEMA:
-        _check_text(wanted.schema_json, "response_format")
-        try:
-            _reduced(wanted)
-        except SchemaError as error:
-            raise InvalidRequest(f"'response_format': {error}", param="response_format") from None
-
-
-def _is_json_object(text: str) -> bool:
-    try:
-        return isinstance(orjson.loads(text), dict)
-    except orjson.JSONDecodeError:
-        return False
-
-
-def _check_sampling(sampling: chat.Sampling, max_tokens_limit: int) -> None:
-    for name, (low, high) in _RANGES.items():
-        value = getattr(sampling, name)
-        if sampling.HasField(name) and not low <= value <= high:  # type: ignore[arg-type]  # the four names above
-            raise InvalidRequest(f"'{name}' must be between {low:g} and {high:g}", param=name)
-    if sampling.HasField("max_tokens") and not 1 <= sampling.max_tokens <= max_tokens_limit:
-        raise InvalidRequest(f"'max_tokens' must be between 1 and {max_tokens_limit}", param="max_tokens")
-    if len(sampling.stop) > MAX_STOPS:
-        raise InvalidRequest(f"'stop' holds more than {MAX_STOPS} strings", param="stop")
-    if any(not stop for stop in sampling.stop):
-        raise InvalidRequest("'stop' must not hold an empty string", param="stop")
-    if any(len(stop) > MAX_STOP_CHARS for stop in sampling.stop):
-        raise InvalidRequest(f"'stop' holds a string of more than {MAX_STOP_CHARS} characters", param="stop")

@@ -8,7 +8,7 @@ from typing import Any
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from router.decision import Candidate, Reason, RouteDecision
-from serve.cost import Work
+from serve.costs.tariffs import Work
 from serve.request import ChatRequest
 from serve.telemetry.record import Observer, Recorder, RequestRecord
 

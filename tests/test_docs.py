@@ -5,9 +5,9 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from experts import request_limits
+from experts.conversation import request_limits
 from serve.errors import MoegateError
-from serve.metrics import Metrics
+from serve.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()

@@ -15,7 +15,7 @@ shift
 python="${PYTHON:-python3}"
 folder="deploy/k8s/overlays/$overlay"
 
-"$python" -m experts.manifests --overlay "$overlay" "$@"
+"$python" -m experts.cluster.manifests --overlay "$overlay" "$@"
 kubectl diff -k "$folder" || [ $? -eq 1 ] # 1: there are differences; more: kubectl failed
 kubectl apply -k "$folder"
 kubectl -n moegate wait rayservice/moegate-experts --for=condition=Ready --timeout=30m

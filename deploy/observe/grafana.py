@@ -17,8 +17,8 @@ from grafana_foundation_sdk.models.dashboard import DataSourceRef, GridPos
 
 from deploy.observe.boards import DASHBOARDS
 from deploy.observe.panels import Dashboard, Panel, Query
-from experts.messages import complain
-from experts.outputs import IsOurs, NotOurs, claim, write
+from experts.commands.messages import complain
+from experts.commands.outputs import IsOurs, NotOurs, claim, write
 
 FOLDER: Final = Path(__file__).parents[1] / "grafana" / "dashboards"
 _SOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One node of a fine-tuning run on Trainium: the same script under Kubernetes and under Slurm (experts.neuron.training_job
+# One node of a fine-tuning run on Trainium: the same script under Kubernetes and under Slurm (experts.training.trainium_job
 # renders both). Graphs are compiled first, by a run that only extracts them; checkpoints go to S3 while it trains, and come
 # back from there when a node is replaced. Node 0's first process leaves the adapter and its ledger in $BUCKET/adapter.
 #

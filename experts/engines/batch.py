@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-from experts.detokenizer import Detokenizer
 from experts.engine import (
     Completion,
     ContextLengthExceeded,
@@ -22,6 +21,7 @@ from experts.engine import (
     Sampling,
     Turn,
 )
+from experts.engines.detokenizer import Detokenizer
 from experts.engines.sequence import Sequence
 from experts.engines.wire import Abort, Event, Released, Started, Submit
 from experts.failures import describe_failure

@@ -15,13 +15,13 @@ import socket
 import sys
 import time
 
-from experts.catalog import ExpertSpec
+from experts.catalog.engine_limits import NOT_HONOURED
+from experts.catalog.spec import ExpertSpec
 from experts.engine import HEARTBEAT_S, Capabilities, EngineDead, EngineError, GenerationInput, Sampling
 from experts.engines.batch import Batch, Pipeline
 from experts.engines.factory import honoured_sampling, load_pipeline
 from experts.engines.wire import Abort, Command, Launch, Ready, Report, Submit, Unpacker, pack
 from experts.failures import describe_failure
-from experts.limits import NOT_HONOURED
 
 _log = logging.getLogger("moegate.engine")
 

@@ -16,8 +16,7 @@ from itertools import chain, count
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from experts.catalog import ExpertSpec
-from experts.detokenizer import Detokenizer
+from experts.catalog.spec import ExpertSpec
 from experts.engine import (
     HEARTBEAT,
     HEARTBEAT_S,
@@ -33,6 +32,7 @@ from experts.engine import (
     QueueFull,
     TokenDelta,
 )
+from experts.engines.detokenizer import Detokenizer
 from experts.engines.sequence import Sequence
 
 

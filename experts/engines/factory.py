@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from experts.catalog import EngineName, ExpertSpec
+from experts.catalog.spec import EngineName, ExpertSpec
 from experts.engine import Engine, Sampling
 from experts.engines.batch import Pipeline
 from experts.engines.wire import Weights

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from experts.control_tokens import neutralise
-from experts.detokenizer import Detokenizer
 from experts.engine import InvalidRequest, Turn
+from experts.engines.control_tokens import neutralise
+from experts.engines.detokenizer import Detokenizer
 
 _BYTE_FALLBACK = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 

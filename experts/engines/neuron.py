@@ -13,8 +13,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
-from experts.detokenizer import Detokenizer
 from experts.engine import ContextLengthExceeded, FinishReason, InvalidRequest, Sampling, Turn
+from experts.engines.detokenizer import Detokenizer
 from experts.neuron.shapes import Shapes
 
 SHORTEST_ENCODED = 3  # tokens; below, the context graph takes the padding's output for the prompt's

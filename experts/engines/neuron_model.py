@@ -12,8 +12,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from experts.artifacts import ArtifactStore, default_root
-from experts.catalog import ExpertSpec
+from experts.artifacts.store import ArtifactStore, default_root
+from experts.catalog.spec import ExpertSpec
 from experts.engines.hf_tokenizer import HFTokenizer
 from experts.engines.neuron import Draw, NeuronPipeline
 from experts.neuron.cores import claim_cores

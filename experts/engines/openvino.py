@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from experts.catalog import ExpertSpec
-from experts.control_tokens import neutralise
-from experts.detokenizer import Detokenizer, byte_table
+from experts.catalog.spec import ExpertSpec
 from experts.engine import FinishReason, InvalidRequest, Sampling, Turn
+from experts.engines.control_tokens import neutralise
+from experts.engines.detokenizer import Detokenizer, byte_table
 from experts.engines.openvino_grammar import structured_output
 
 _DECODE_CHUNK = 1024

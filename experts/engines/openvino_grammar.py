@@ -1,8 +1,8 @@
 """A constraint in OpenVINO GenAI's words: what its sampler lets a sequence say, token by token (XGrammar underneath).
 
 Used by `experts.engines.openvino` alone. A grammar that does not compile fails inside the step that serves every
-sequence, and the pipeline cannot be used afterwards (measured with 2026.4); `experts.json_grammar` writes every grammar
-itself, out of schemas that `experts.json_schema` has reduced.
+sequence, and the pipeline cannot be used afterwards (measured with 2026.4); `experts.json_schema.grammar` writes every
+grammar itself, out of schemas that `experts.json_schema.reduction` has reduced.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import json
 from functools import lru_cache
 from typing import Any
 
+from experts.conversation.tool_calls import CLOSE, OPEN
 from experts.engine import Constraint, JsonAnswer, ToolAnswer
-from experts.json_grammar import grammar_of
-from experts.tool_calls import CLOSE, OPEN
+from experts.json_schema.grammar import grammar_of
 
 
 def structured_output(genai: Any, constraint: Constraint) -> Any:  # noqa: ANN401  # the library ships no types

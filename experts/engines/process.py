@@ -18,7 +18,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
-from experts.catalog import ExpertSpec
+from experts.catalog.spec import ExpertSpec
 from experts.engine import (
     HEARTBEAT,
     HEARTBEAT_S,

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from experts.detokenizer import Detokenizer
 from experts.engine import Completion, FinishReason, Sampling, TokenDelta
-from experts.stop_strings import stop_matcher
+from experts.engines.detokenizer import Detokenizer
+from experts.engines.stop_strings import stop_matcher
 
 
 class Sequence:

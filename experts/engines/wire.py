@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from experts.catalog import ExpertSpec
+from experts.catalog.spec import ExpertSpec
 from experts.engine import Capabilities, Completion, EngineError, GenerationInput, TokenDelta
 
 _LENGTH = struct.Struct("!I")

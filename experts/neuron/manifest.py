@@ -1,8 +1,9 @@
 """The page that travels with a compiled model: what it was made from, with, and for; and whether it may be loaded here.
 
-`experts.neuron.export` writes it last, the engine checks it first. An artefact is a folder with `manifest.json` and
-`model/`, the latter as `NeuronModelForCausalLM.save_pretrained` leaves it. Every refusal names both sides and what to
-do, because the library's own words ("The model was compiled for trn1...") come minutes later or not at all.
+`experts.compilation.neuron.export` writes it last, the engine checks it first. An artefact is a folder with
+`manifest.json` and `model/`, the latter as `NeuronModelForCausalLM.save_pretrained` leaves it. Every refusal names both
+sides and what to do, because the library's own words ("The model was compiled for trn1...") come minutes later or not
+at all.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Manifest:
     expert: str
     base: str
     weights_sha256: str  # of the merged folder it was compiled from
-    model_sha256: str  # of model/, as experts.artifacts.hash_content counts it
+    model_sha256: str  # of model/, as experts.artifacts.store.hash_content counts it
     target: str  # what the compiler was told: trn1 stands for inf2, trn1 and trn1n; trn2
     shapes: Shapes
     stack: Stack

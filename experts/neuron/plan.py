@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from experts.messages import complain
+from experts.commands.messages import complain
 from experts.neuron.instances import GIB, Architecture, InstanceData, InstancesError, load_instances
 from experts.neuron.memory import RESERVED, Fit, Memory, fit, memory_per_core
 from experts.neuron.shapes import Shapes

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from experts.catalog import ExpertSpec
+from experts.catalog.spec import ExpertSpec
 
 Dtype = Literal["bfloat16", "float16", "float32"]
 CORES = "neuron_cores"  # Ray's name of the resource

@@ -9,19 +9,19 @@ import torch
 from rich.console import Console
 from transformers import AutoTokenizer
 
-from experts.artifacts import ArtifactStore, default_root
-from experts.ledger import Ledger, Prices
+from experts.artifacts.store import ArtifactStore, default_root
+from experts.artifacts.transformers_base import unpacked_base
 from experts.training.adapter_file import save_adapter
-from experts.training.base import unpacked_base
 from experts.training.encode import Encoder
 from experts.training.progress import ShowProgress
 from experts.training.run_folder import ADAPTER, LOSSES, Stopped, last_checkpoint
 from experts.training.spent import Spent, read_spent
 from experts.training.stopping import StopAtRequest
 from experts.training.trainer import load_model, make_trainer
+from experts.training.training_cost import Ledger, Prices
 
 if TYPE_CHECKING:
-    from experts.finetune import Run
+    from experts.training.run import Run
 
 
 def train(run: Run, prices: Prices, console: Console) -> Ledger:
@@ -44,7 +44,7 @@ def train(run: Run, prices: Prices, console: Console) -> Ledger:
     show = ShowProgress(console, tokens, run.folder / LOSSES, read_spent(checkpoint) + Spent(load_s=loaded - began))
     trainer = make_trainer(model, samples, run.wishes, run.folder, [show, stop := StopAtRequest(console)])
     if checkpoint:
-        console.print(f"going on from {checkpoint.name}")
+        console.print(f"going on from {checkpoint.name}", highlight=False)
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     finally:

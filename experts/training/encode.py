@@ -1,7 +1,7 @@
 """Samples to token ids: the prompt exactly as serving makes it, then the answer up to the end of the turn.
 
-Called by `experts.finetune`. The turns come from `experts.prompts.render_turns`, the template from the base model, so
-that what is learnt is what will be asked.
+Called by `experts.finetune`. The turns come from `experts.conversation.prompts.render_turns`, the template from the
+base model, so that what is learnt is what will be asked.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from experts.prompts import render_turns
-from experts.recipes.sample import Sample
+from experts.conversation.prompts import render_turns
+from experts.training.recipes.sample import Sample
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from experts.artifacts import ArtifactStore, default_root
-from experts.bases import BaseUnavailable
-from experts.ledger import Ledger, Prices
-from experts.training.base import unpacked_base
+from experts.artifacts.bases import BaseUnavailable
+from experts.artifacts.store import ArtifactStore, default_root
+from experts.artifacts.transformers_base import unpacked_base
 from experts.training.encode import Encoded, Encoder
+from experts.training.training_cost import Ledger, Prices
 
 if TYPE_CHECKING:
-    from experts.finetune import Run
+    from experts.training.run import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal
 
-from experts.recipes import advisor, coder, researcher, tool_caller
-from experts.recipes.sample import Sample
+from experts.training.recipes import advisor, coder, researcher, tool_caller
+from experts.training.recipes.sample import Sample
 
 Method = Literal["sft", "orpo"]
 

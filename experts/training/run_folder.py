@@ -11,17 +11,18 @@ import re
 from pathlib import Path
 from typing import Final
 
-from experts.outputs import NotOurs, claim_folder, write
+from experts.commands.outputs import NotOurs, claim_folder, write
 
 STAMP: Final = "run.txt"
 LOSSES: Final = "losses.jsonl"
 ADAPTER: Final = "adapter"
 ADAPTER_FILES: Final = ("adapter_model.safetensors", "adapter_config.json", "ledger.json")
+_CARD: Final = "README.md"  # peft writes one into each checkpoint
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}\s*")
 _STATE: Final = (  # of a checkpoint or of shards, as transformers, peft and optimum-neuron write them
     "adapter_*.safetensors",
     "adapter_config.json",
-    "README.md",
+    _CARD,
     "optimizer*.pt",
     "scheduler*.pt",
     "rng_state*.pth",
@@ -61,8 +62,8 @@ def claim_run(folder: Path, digest: str, *, fresh: bool) -> None:
 
 def last_checkpoint(folder: Path) -> Path | None:
     """Find the last checkpoint that is whole: its state is written after all the rest of it."""
-    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
-    steps = {int(path.name.rpartition("-")[2]): path for path in found if path.name.rpartition("-")[2].isdigit()}
+    found = [path for path in _checkpoints(folder) if (path / "trainer_state.json").is_file()]
+    steps = {int(path.name.rpartition("-")[2]): path for path in found}
     return steps[max(steps)] if steps else None
 
 
@@ -82,11 +83,22 @@ def _holds_work(folder: Path) -> bool:
     return last_checkpoint(folder) is not None or (folder / ADAPTER).exists()
 
 
+def keep_only(folder: Path, step: int) -> None:
+    """Drop every checkpoint but one; what its user put into it stays."""
+    for checkpoint in _checkpoints(folder):
+        if checkpoint.name != f"checkpoint-{step}":
+            _empty(checkpoint, _STATE)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
+
+
 def _forget(folder: Path) -> None:
     """Remove what runs write, file by file; whatever else lies there stays, and so does a folder that it lies in."""
-    for checkpoint in (*folder.glob("checkpoint-*"), folder / "sharded"):
+    for checkpoint in (*_checkpoints(folder), folder / "sharded"):
         _empty(checkpoint, _STATE)
-    _empty(folder / ADAPTER, (*ADAPTER_FILES, "README.md"))
+    _empty(folder / ADAPTER, (*ADAPTER_FILES, _CARD))
     for name in (LOSSES, STAMP):
         (folder / name).unlink(missing_ok=True)
 
@@ -96,7 +108,7 @@ def _empty(folder: Path, patterns: tuple[str, ...]) -> None:
         return
     for pattern in patterns:
         for file in folder.glob(pattern):
-            if file.is_file():
+            if file.is_file() and (file.name != _CARD or b"library_name: peft" in file.read_bytes()):
                 file.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # not empty
         folder.rmdir()

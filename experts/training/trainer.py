@@ -22,6 +22,7 @@ from experts.training.batch import collate
 from experts.training.encode import Encoded
 from experts.training.losses import answer_log_probs, orpo_loss, sft_loss
 from experts.training.recipe import Hyperparameters
+from experts.training.run_folder import keep_only
 
 CHECKPOINT_STEPS = 50
 
@@ -60,7 +61,6 @@ def make_trainer(
         use_cpu=True,
         seed=wishes.seed,
         save_steps=CHECKPOINT_STEPS,
-        save_total_limit=1,
         logging_steps=5,
         disable_tqdm=True,
         report_to=[],
@@ -73,11 +73,19 @@ def make_trainer(
         args=arguments,
         train_dataset=list(samples),
         data_collator=collate,
-        callbacks=list(callbacks),
+        callbacks=[*callbacks, KeepLast()],
         wishes=wishes,
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+class KeepLast(TrainerCallback):  # type: ignore[misc]  # transformers ships no types here
+    """Keeps one checkpoint. The Trainer's own limit removes whole folders, whoever's files are in them."""
+
+    def on_save(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # Trainer's
+        """Drop the ones before."""
+        keep_only(Path(args.output_dir), state.global_step)
 
 
 class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers ships no types here

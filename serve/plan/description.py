@@ -12,8 +12,8 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from experts.catalog.yaml_file import YamlError, read_yaml
 from experts.neuron.instances import load_instances
-from experts.yaml_file import YamlError, read_yaml
 
 
 class PlanError(Exception):

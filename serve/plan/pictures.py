@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experts.outputs import SIGNATURE, NotOurs, claim_all, signed_picture
+from experts.commands.outputs import SIGNATURE, NotOurs, claim_all, signed_picture
 from serve.plan.description import PlanError
 from serve.plan.report import Result
 

@@ -16,13 +16,13 @@ from typing import Any, Final, Protocol, Self
 
 from protos import expert_pb2 as pb
 from router.decision import RouteDecision
-from serve.cost import Work, usd
+from serve.costs.ledger import Waste
+from serve.costs.tariffs import Work, usd
 from serve.errors import InternalError, MoegateError
-from serve.ledger import Waste
-from serve.limits import Amount
-from serve.metrics import NO_EXPERT
+from serve.limits.bucket import Amount
 from serve.request import ChatRequest
-from serve.tracing import NO_TRACER, Trace, Tracer
+from serve.telemetry.metrics import NO_EXPERT
+from serve.telemetry.tracing import NO_TRACER, Trace, Tracer
 
 OK: Final = "ok"
 CANCELLED: Final = "cancelled"
@@ -92,7 +92,7 @@ class Observer:
 
 
 class Pricing(Protocol):
-    """What work costs; `serve.ledger.Ledger` knows."""
+    """What work costs; `serve.costs.ledger.Ledger` knows."""
 
     def price(self, expert: str, work: Work) -> int:
         """Picodollars."""

@@ -13,12 +13,12 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from experts.catalog import CatalogError, ExpertSpec, load_catalog
+from experts.catalog.spec import CatalogError, ExpertSpec, load_catalog
+from experts.cluster.manifests import OVERLAYS, add_canary, main, serve_config
 from experts.engines.factory import check_engine
-from experts.manifests import OVERLAYS, add_canary, main, serve_config
 from experts.secret import VARIABLE
-from serve.metrics import Metrics
-from serve.settings import load_settings
+from serve.settings.tree import load_settings
+from serve.telemetry.metrics import Metrics
 from tests.deploy import crd, kustomize
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -19,8 +19,8 @@ from deploy.observe.prometheus import CONFIG, PrometheusError, find_binary, runn
 from deploy.observe.queries import RULES, panel_queries, rule_queries
 from deploy.observe.traffic import drive
 from serve.app import App
-from serve.metrics import Metrics
-from serve.settings import load_settings
+from serve.settings.tree import load_settings
+from serve.telemetry.metrics import Metrics
 from tests.fakes.expert_server import FakeExperts
 
 ROOT = Path(__file__).parents[2]

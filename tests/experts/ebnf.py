@@ -1,4 +1,4 @@
-"""Reads the part of XGrammar's EBNF that `experts.json_grammar` writes, and says whether a text follows a grammar.
+"""Reads the part of XGrammar's EBNF that our grammars are written in, and says whether a text follows one.
 
 An independent reader: the tests ask it, without an engine, whether a grammar lets a text through. All ends that a
 prefix can have are followed at once, so ambiguity costs nothing but time.

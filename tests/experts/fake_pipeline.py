@@ -12,8 +12,8 @@ import re
 import sys
 import time
 
-from experts.detokenizer import Detokenizer, byte_table
 from experts.engine import FinishReason, InvalidRequest, Sampling, Turn
+from experts.engines.detokenizer import Detokenizer, byte_table
 
 END = 26  # the end-of-turn token
 _TABLE = byte_table({**{bytes([97 + k]): k for k in range(26)}, b"<end>": END}, frozenset({END}))

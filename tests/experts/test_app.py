@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from experts.app import Events, choose_experts, deployment_options
-from experts.catalog import CatalogError, Resources, Scaling, load_catalog
+from experts.app import Events, choose_experts
+from experts.catalog.spec import CatalogError, Resources, Scaling, load_catalog
+from experts.cluster.deployment_options import deployment_options
 from experts.engines.factory import UnsupportedEngine
 
 

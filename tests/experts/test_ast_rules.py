@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from experts.suites.ast_rules import Call, Wanted, agrees, exactly, fits
+from experts.evaluation.suites.ast_rules import Call, Wanted, agrees, exactly, fits
 
 SCHEMA = {
     "type": "object",

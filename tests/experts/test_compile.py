@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experts.artifacts import ArtifactCorrupt, ArtifactStore, hash_content
-from experts.catalog import ExpertSpec, Price, UsdPerMillion
+from experts.artifacts.store import ArtifactCorrupt, ArtifactStore, hash_content
+from experts.catalog.spec import ExpertSpec, Price, UsdPerMillion
 from experts.compile import CannotCompile, main, prepare_expert
 from tests.experts.tiny_model import lora, write_adapter, write_base
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from experts.recipes.unknown import UNKNOWN
-from experts.suites.abstention import abstains
-from experts.suites.grounded_qa import GroundedQASuite
-from experts.suites.rows import RowError
-from experts.suites.sentences import cited_numbers, split_sentences
-from experts.suites.suite import Reply
+from experts.evaluation.suites.abstention import abstains
+from experts.evaluation.suites.abstention_sentences import UNKNOWN
+from experts.evaluation.suites.grounded_qa import GroundedQASuite
+from experts.evaluation.suites.rows import RowError
+from experts.evaluation.suites.sentences import cited_numbers, split_sentences
+from experts.evaluation.suites.suite import Reply
 
 ROW: dict[str, Any] = {
     "question": "Who built it?",

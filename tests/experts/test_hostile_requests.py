@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experts.catalog import ExpertSpec, Price, UsdPerMillion
-from experts.deployment import ExpertDeployment, InternalError
+from experts.catalog.spec import ExpertSpec, Price, UsdPerMillion
+from experts.cluster.deployment import ExpertDeployment, InternalError
 from experts.engine import Capabilities, EngineError
 from experts.engines.echo import EchoEngine
 from protos import chat_pb2 as chat
@@ -135,6 +135,6 @@ async def test_what_nobody_foresaw_about_a_request_is_the_requests(
         def fail(*_: object, failure: Exception = failure) -> None:
             raise failure
 
-        monkeypatch.setattr("experts.deployment.render_turns", fail)
+        monkeypatch.setattr("experts.cluster.deployment.render_turns", fail)
         assert await ask(history("{}")) is grpc.StatusCode.INVALID_ARGUMENT
     assert "secret" not in caplog.text

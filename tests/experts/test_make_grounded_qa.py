@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from experts.suites.grounded_qa import GroundedQASuite
-from experts.suites.make_grounded_qa import Plan, main, make_rows, read_questions
-from experts.suites.qa_text import matches
-from experts.suites.rows import RowError, read_rows, sample
+from experts.evaluation.suites.grounded_qa import GroundedQASuite
+from experts.evaluation.suites.make_grounded_qa import Plan, main, make_rows, read_questions
+from experts.evaluation.suites.qa_text import matches
+from experts.evaluation.suites.rows import RowError, read_rows, sample
 
 
 def squad(articles: int, paragraphs: int = 2, language: str = "en") -> list[dict[str, Any]]:

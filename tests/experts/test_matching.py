@@ -5,7 +5,7 @@ from itertools import permutations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experts.suites.matching import can_pair
+from experts.evaluation.suites.matching import can_pair
 
 
 def test_a_made_call_that_fits_two_is_left_for_the_one_that_needs_it() -> None:

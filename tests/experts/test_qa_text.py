@@ -2,7 +2,7 @@
 
 import pytest
 
-from experts.suites.qa_text import exact, f1, matches, matches_words, normalise
+from experts.evaluation.suites.qa_text import exact, f1, matches, matches_words, normalise
 
 
 def test_normalisation_is_squads_on_english() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experts.suites.rows import RowError, read_rows, sample
+from experts.evaluation.suites.rows import RowError, read_rows, sample
 
 
 def test_plain_and_gzipped(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from experts.commands.outputs import NotOurs
 from experts.finetune import main
-from experts.outputs import NotOurs
 from experts.training.run_folder import OtherRun, claim_run, last_checkpoint
 
 ONE, TWO = "1" * 64, "2" * 64
@@ -64,6 +64,21 @@ def test_the_command_says_so_on_one_line(tmp_path: Path, fresh: list[str], capsy
     assert snapshot(tmp_path) == {"thesis.tex": b"years of work"}
 
 
+@pytest.mark.parametrize(
+    "nonsense",
+    ["--epochs=0", "--epochs=nan", "--batch-size=0", "--batch-size=-4", "--learning-rate=-1", "--learning-rate=inf",
+     "--rank=0", "--instances=0", "--usd-per-hour=-1", "--usd-per-hour=nan"],
+)  # fmt: skip
+def test_nonsense_is_refused_before_a_folder_is_touched(
+    tmp_path: Path, nonsense: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["coder", "--run", str(tmp_path / "run"), nonsense])
+    assert caught.value.code == 2
+    assert nonsense.partition("=")[0] in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_same_run_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "run"
     claim_run(folder, ONE, fresh=False)
@@ -87,6 +102,9 @@ def test_fresh_removes_what_runs_write_and_nothing_else(tmp_path: Path) -> None:
     (checkpoint(tmp_path, 100) / "mine.txt").write_text("mine")
     (tmp_path / "checkpoint-photos").mkdir()
     (tmp_path / "checkpoint-photos" / "cat.png").write_text("cat")
+    (tmp_path / "checkpoint-photos" / "README.md").write_text("cats")
+    (tmp_path / "checkpoint-50" / "README.md").write_text("---\nlibrary_name: peft\n---\n")
+    (tmp_path / "checkpoint-100" / "README.md").write_text("mine")
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
     (tmp_path / "adapter" / "mine.md").write_text("mine")
@@ -102,6 +120,8 @@ def test_fresh_removes_what_runs_write_and_nothing_else(tmp_path: Path) -> None:
         "notes.txt",
         "adapter/mine.md",
         "checkpoint-100/mine.txt",
+        "checkpoint-100/README.md",
+        "checkpoint-photos/README.md",
         "checkpoint-photos/cat.png",
     }
     assert (elsewhere / "trainer_state.json").exists()

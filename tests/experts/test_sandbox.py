@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from experts.suites import sandbox
-from experts.suites.sandbox import Limits, Outcome, run_tests
+from experts.evaluation.suites import sandbox
+from experts.evaluation.suites.sandbox import Limits, Outcome, run_tests
 
 LIMITS = Limits(cpu_s=1)
 

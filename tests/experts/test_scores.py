@@ -2,7 +2,7 @@
 
 import pytest
 
-from experts.suites.scores import mean, share, summarise
+from experts.evaluation.suites.scores import mean, share, summarise
 
 
 @pytest.mark.parametrize(

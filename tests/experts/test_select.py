@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from experts.catalog import ExpertSpec, Price, UsdPerMillion
-from experts.options import Option, ResultError, lift, pareto, read_option
+from experts.catalog.spec import ExpertSpec, Price, UsdPerMillion
+from experts.evaluation.options import Option, ResultError, lift, pareto, read_option
 from experts.select import main, with_timings
 
 SPEC = ExpertSpec(

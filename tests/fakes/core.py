@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 
 from protos import expert_pb2 as pb
 from router.decision import RouteDecision
-from router.features import RouteQuery
-from router.objective import NO_WISHES
-from router.policy import ExpertState, Wishes
+from router.features.featurize import RouteQuery
+from router.policy.decide import ExpertState, Wishes
+from router.policy.objective import NO_WISHES
+from serve.dispatch.hand_back import DecideAgain
+from serve.dispatch.wasted_work import Follower
 from serve.errors import MoegateError
-from serve.hand_back import DecideAgain
-from serve.losses import Follower
 from serve.request import ChatRequest
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from experts.answer import AnswerReader
+from experts.conversation.answer import AnswerReader
 from experts.engine import FinishReason
 from experts.secret import Guard, Unauthenticated
 from protos import chat_pb2 as chat

@@ -20,7 +20,7 @@ class Gateway(Running):
         self.http, self.grpc = match[1], match[2]
 
     def workers(self) -> list[int]:
-        return [pid for pid, command in self.left().items() if "serve.worker " in command]
+        return [pid for pid, command in self.left().items() if "serve.commands.worker " in command]
 
 
 class Upstream:

@@ -69,6 +69,32 @@ async def test_json_goes_to_the_expert_that_can_keep_to_it(sdk: openai.AsyncOpen
     assert caught.value.param == "response_format"
 
 
+async def test_a_value_within_its_bounds_comes_back_and_the_verdict_is_told(sdk: openai.AsyncOpenAI) -> None:
+    price = {"type": "object", "properties": {"v": {"type": "number", "minimum": 0, "maximum": 10}}, "required": ["v"]}
+    wanted = {"type": "json_schema", "json_schema": {"name": "price", "strict": True, "schema": price}}
+    told = await sdk.chat.completions.with_raw_response.create(
+        model="coder",
+        messages=[{"role": "user", "content": 'Repeat exactly this JSON: {"v": 0.75}'}],
+        response_format=wanted,  # type: ignore[arg-type]  # a dict, as users send
+        temperature=0,
+        max_tokens=ROOM,
+        stop=["5", "\n"],
+    )
+    answer = told.parse()
+    assert json.loads(answer.choices[0].message.content or "") == {"v": 0.75}
+    assert (told.headers["x-moegate-form"], answer.choices[0].finish_reason) == ("ok", "stop")
+
+
+async def test_a_stop_string_does_not_cut_a_call(sdk: openai.AsyncOpenAI) -> None:
+    asked = {"tools": [TOOL], "tool_choice": "required", "parallel_tool_calls": False, "max_tokens": ROOM}
+    for stop in ("\n", '"', "{", "Oslo"):
+        [choice] = (await ask(sdk, "coder", "Time in Rome?", stop=[stop], **asked)).choices
+        assert choice.finish_reason == "tool_calls", choice
+        assert json.loads(choice.message.tool_calls[0].function.arguments) in ({"city": "Oslo"}, {"city": "Rome"})
+    [cut] = (await ask(sdk, "coder", "Time in Rome?", **{**asked, "max_tokens": 3})).choices
+    assert (cut.finish_reason, cut.message.content) == ("length", None) or "<tool" not in (cut.message.content or "")
+
+
 async def test_an_expert_that_declines_hands_the_request_back(sdk: openai.AsyncOpenAI) -> None:
     """An echo begins as it is asked to, so this one declines; whom the words want begins alike, and has to answer."""
     text = "None of the tools, I fear: what time is it in Oslo now, and in Rome? END"

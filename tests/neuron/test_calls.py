@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from experts.compilation.neuron.export import configure
 from experts.neuron.cores import VISIBLE_CORES, claim_cores
-from experts.neuron.export import configure
 from experts.neuron.instances import load_instances
 from experts.neuron.manifest import ManifestMismatch, check_neuron_config
 from experts.neuron.memory import FLASH_FROM, sharded_heads
@@ -21,7 +21,7 @@ from experts.neuron.shapes import Shapes
 from tests.neuron.installed import bind, definition, our_calls, run_definition, signature
 
 SHAPES = Shapes(batch_size=4, sequence_length=4096, prompt_bucket=3072, cores=2)
-MODEL, EXPORT = "experts/engines/neuron_model.py", "experts/neuron/export.py"
+MODEL, EXPORT = "experts/engines/neuron_model.py", "experts/compilation/neuron/export.py"
 
 
 @pytest.fixture

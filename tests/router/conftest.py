@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from router.artifact import save
-from router.dataset import Row
-from router.features import query_from_openai
-from router.policy import ExpertState
+from router.features.featurize import query_from_openai
+from router.model.artifact import save
+from router.policy.decide import ExpertState
 from router.train import Recipe, Trained, train
+from router.training.dataset import Row
 
 TOPICS = ["rivers", "bread", "planets", "tax", "birds", "chess", "steel", "opera", "bees", "glaciers", "tides", "maps"]
 SHAPES = {

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import numpy as np
 
-from router.artifact import load
 from router.calibrate import ABSTAIN_SHARE, expected_calibration_error, fit_calibration, main
-from router.crossval import HeldOut
-from router.dataset import source_weights
+from router.model.artifact import load
+from router.training.crossval import HeldOut
+from router.training.dataset import source_weights
 
 
 def overconfident(seed: int, count: int = 4_000) -> HeldOut:

@@ -2,10 +2,10 @@ import json
 
 from rich.console import Console
 
-from router.artifact import DEFAULT_PATH
 from router.explain import explain
-from router.features import query_from_openai
-from router.policy import ExpertState
+from router.features.featurize import query_from_openai
+from router.model.artifact import DEFAULT_PATH
+from router.policy.decide import ExpertState
 from router.router import Router
 
 

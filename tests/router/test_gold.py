@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from router.dataset import Row, read_rows
-from router.gate import TOOL_CALLER
-from router.policy import ExpertState
+from router.model.gate import TOOL_CALLER
+from router.policy.decide import ExpertState
 from router.router import Router
+from router.training.dataset import Row, read_rows
 
 GOLD = Path(__file__).parents[1] / "data" / "router_gold.jsonl"
 

@@ -10,13 +10,13 @@ from subprocess import run
 
 import pytest
 
-from router.artifact import DEFAULT_PATH, save
 from router.decision import Reason
 from router.errors import ArtifactError
-from router.explore import Exploration
-from router.features import RouteQuery, Turn, query_from_openai
-from router.gate import Gate
-from router.policy import ExpertState, Wishes
+from router.features.featurize import RouteQuery, Turn, query_from_openai
+from router.model.artifact import DEFAULT_PATH, save
+from router.model.gate import Gate
+from router.policy.decide import ExpertState, Wishes
+from router.policy.explore import Exploration
 from router.router import Router
 from router.train import Trained
 

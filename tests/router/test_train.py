@@ -2,10 +2,10 @@ from pathlib import Path
 
 import numpy as np
 
-from router.artifact import load
-from router.dataset import Row
 from router.evaluate import main as evaluate_main
+from router.model.artifact import load
 from router.train import Recipe, Trained, main, train
+from router.training.dataset import Row
 
 
 def test_training_is_deterministic(trained: Trained, rows: list[Row]) -> None:

@@ -12,7 +12,7 @@ import yaml
 
 from protos.gateway_pb2_grpc import GatewayStub
 from serve.app import App
-from serve.settings import Settings, load_settings
+from serve.settings.tree import Settings, load_settings
 from tests.fakes.expert_server import FakeExperts
 
 NAMES = ("researcher", "coder", "advisor", "tool-caller", "generalist")

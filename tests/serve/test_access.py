@@ -19,10 +19,10 @@ import yaml
 from protos import chat_pb2 as chat
 from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayStub
+from serve.access.exposure import check_exposure, is_loopback
 from serve.app import App
 from serve.cli import main
-from serve.exposure import check_exposure, is_loopback
-from serve.settings import Settings, SettingsError, load_settings
+from serve.settings.tree import Settings, SettingsError, load_settings
 from tests.fakes.expert_server import FakeExperts
 
 CHAT = "/v1/chat/completions"

@@ -12,8 +12,8 @@ import pytest
 from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayStub
 from serve.app import App, run
-from serve.listening import Listening, address, listen, reserve
-from serve.settings import Settings, load_settings
+from serve.settings.tree import Settings, load_settings
+from serve.workers.sockets import Listening, address, listen, reserve
 from tests.fakes.expert_server import FakeExperts
 
 

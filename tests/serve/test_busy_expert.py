@@ -7,8 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from experts.catalog import ExpertSpec, Price, UsdPerMillion
-from experts.deployment import ExpertDeployment
+from experts.catalog.spec import ExpertSpec, Price, UsdPerMillion
+from experts.cluster.deployment import ExpertDeployment
 from experts.engines.echo import EchoEngine
 from protos import expert_pb2 as pb
 from serve.app import App

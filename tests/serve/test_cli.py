@@ -7,9 +7,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from serve import __version__, up
+from serve import __version__
 from serve.cli import main
-from serve.settings import load_settings
+from serve.commands import up
+from serve.settings.tree import load_settings
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import grpc
 import orjson
 
-from serve.asgi import error_headers
 from serve.errors import MoegateError
-from serve.openai_response import error_body
+from serve.http_api.asgi import error_headers
+from serve.openai_api.responses import error_body
 
 
 def tree(kind: type[MoegateError]) -> Iterator[type[MoegateError]]:

@@ -13,9 +13,8 @@ from deploy.observe.traffic import drive
 from serve.app import App
 from tests.fakes.expert_server import FakeExperts
 
-TESTS: Final = Path(__file__).parent
 ASK: Final = {"model": "coder", "messages": [{"role": "user", "content": "Fix this function: def f(x) return x"}]}
-# What this file's traffic cannot bring about, and the test that does.
+# What this file's traffic cannot bring about, and the test file that does.
 SHOWN_BY: Final = {
     "moegate_co2e_grams": "test_ledger.py",  # the experts here have a listed price, and no machine behind it
     "moegate_energy_joules": "test_ledger.py",
@@ -42,11 +41,6 @@ async def test_all_have_samples(app: App, http: httpx2.AsyncClient, experts: Fak
     families = text_string_to_metric_families((await http.get("/metrics")).text)
     empty = {family.name for family in families if family.name.startswith("moegate_") and not family.samples}
     assert empty <= SHOWN_BY.keys()
-
-
-@pytest.mark.parametrize("name", SHOWN_BY)
-def test_the_others_are_shown_elsewhere(name: str) -> None:
-    assert name in (TESTS / SHOWN_BY[name]).read_text()
 
 
 async def test_the_wait_inside_an_expert_is_told(

@@ -24,7 +24,7 @@ from protos import chat_pb2 as chat
 from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayStub
 from serve.app import App
-from serve.settings import Settings
+from serve.settings.tree import Settings
 from tests.fakes.expert_server import FakeExperts
 from tests.fakes.processes import Gateway, Upstream
 

@@ -7,25 +7,24 @@ from typing import Any, cast
 
 import pytest
 
-from experts.catalog import load_catalog
-from experts.prices import load_prices
+from experts.catalog.prices import load_prices
+from experts.catalog.spec import load_catalog
 from protos import chat_pb2 as chat
 from router.decision import Reason
-from router.policy import ExpertState
-from serve.admission import Admission
-from serve.allowance import Allowances
-from serve.candidates import Candidates
-from serve.cost import tariffs
-from serve.drain import Drain
+from router.policy.decide import ExpertState
+from serve.admission.drain import Drain
+from serve.admission.permits import Admission
+from serve.costs.tariffs import tariffs
+from serve.dispatch.health import HealthMonitor
 from serve.errors import ExpertFailed, ExpertUnavailable, InvalidRequest, Overloaded, ShuttingDown, UnknownModel
 from serve.gateway import Gateway
-from serve.health import HealthMonitor
-from serve.limit_stores import LocalStore
-from serve.request import ChatRequest
-from serve.reservation import Reservations
-from serve.settings import AdmissionSettings, RouterSettings
+from serve.limits.quota import Allowances
+from serve.limits.reservation import Reservations
+from serve.limits.stores import LocalStore
+from serve.request import CallerWishes, ChatRequest
+from serve.routing.expert_states import Candidates
+from serve.settings.tree import AdmissionSettings, RouterSettings
 from serve.telemetry.record import Recorder
-from serve.wishes import CallerWishes
 from tests.fakes.core import FakeDispatcher, FakeRouter
 from tests.helpers import Diary, FlatPrices, chat_request, chunk, last_chunk, route_decision, until
 

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experts.request_limits import BODY
+from experts.conversation.request_limits import BODY
 from protos import chat_pb2 as chat
 from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayStub
 from serve.errors import InvalidRequest, MoegateError
-from serve.openai_schema import ChatCompletionBody, parse
-from serve.request import ChatRequest, validate
+from serve.openai_api.bodies import ChatCompletionBody, parse
+from serve.request import ChatRequest
+from serve.validation.rules import validate
 from tests.fakes.expert_server import FakeExperts
 
 CHAT = "/v1/chat/completions"

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import hashlib
 import zlib
 from collections.abc import Iterable
 from typing import Any
@@ -14,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve.app import App
-from serve.content_coding import gunzip
 from serve.errors import MalformedBody, PayloadTooLarge
-from serve.http_transports import Unchunked
-from serve.openai_response import one_line
+from serve.http_api.content_coding import gunzip
+from serve.http_api.transports import Unchunked
+from serve.openai_api.responses import one_line
 from tests.fakes.expert_server import FakeExperts
 from tests.serve.raw_http import CHAT, chat, connected, post, receive, send
 
@@ -114,6 +115,22 @@ async def test_a_trailing_slash_of_a_post(http: httpx2.AsyncClient, path: str) -
 async def test_no_redirect_ever(http: httpx2.AsyncClient) -> None:
     for path in ("/v1/models//", "/v1/", "/nothing/", "/health//"):
         assert (await http.get(path)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "overrides", [{}, {"access": {"keys": [{"name": "a", "sha256": hashlib.sha256(b"mg-a").hexdigest()}]}}]
+)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/v1/models"), ("GET", "/v1/nothing"), ("PUT", CHAT), ("POST", CHAT), ("POST", "/v1/feedback")],
+)
+async def test_every_answer_names_its_request(http: httpx2.AsyncClient, method: str, path: str) -> None:
+    theirs = await http.request(method, path, headers={"x-request-id": "trace-7"})
+    ours = await http.request(method, path)
+    assert theirs.headers.get_list("x-request-id") == ["trace-7"]
+    assert len(ours.headers.get_list("x-request-id")) == 1
+    if theirs.status_code == 401:
+        assert theirs.headers["www-authenticate"] == "Bearer"
 
 
 class TestEncodings:

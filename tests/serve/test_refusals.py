@@ -14,8 +14,8 @@ from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayStub
 from serve.app import App
 from tests.fakes.expert_server import FakeExperts
+from tests.serve.limits.test_quota import LONG, METADATA, post
 from tests.serve.test_access import KEY, bearer, entry, keyed
-from tests.serve.test_allowance import LONG, METADATA, post
 
 
 @keyed(entry(KEY, "alpha", tpm=100))

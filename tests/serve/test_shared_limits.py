@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from serve.app import App
-from serve.settings import Settings
+from serve.settings.tree import Settings
 from tests.fakes.expert_server import FakeExperts
 from tests.fakes.redis_server import MISSING, redis_server
 from tests.serve.test_access import BODY, CHAT, KEY, bearer, entry

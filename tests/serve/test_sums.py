@@ -17,8 +17,8 @@ from prometheus_client import generate_latest
 from protos import chat_pb2 as chat
 from serve.app import App
 from serve.errors import MoegateError
-from serve.metrics.page import page
 from serve.request import ChatRequest
+from serve.telemetry.metrics.page import page
 from tests.fakes.expert_server import FakeExperts
 
 MICRO = Decimal("0.000001")
@@ -195,9 +195,9 @@ def test_the_worst_case_is_bounded() -> None:  # noqa: C901 -- one loop a label
     from prometheus_client import CollectorRegistry
 
     from router.decision import Reason
-    from serve.language import LANGUAGES
-    from serve.ledger import Waste
-    from serve.metrics import NO_EXPERT, Metrics
+    from serve.costs.ledger import Waste
+    from serve.telemetry.language import LANGUAGES
+    from serve.telemetry.metrics import NO_EXPERT, Metrics
     from tests.serve.conftest import NAMES
 
     metrics = Metrics(CollectorRegistry())

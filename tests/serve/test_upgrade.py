@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serve.app import App
-from serve.http_upgrade import head_without_offer
+from serve.http_api.upgrade import head_without_offer
 from tests.fakes.expert_server import FakeExperts
 from tests.serve.raw_http import chat, connected, cut, post, receive, send, silent
 
@@ -139,6 +139,34 @@ async def test_a_broken_chunk_behind_its_own_answer_is_not_answered_again(app: A
         assert (await receive(reader)).status == 200
         await send(writer, [b"zz\r\n"])
         assert await reader.read() == b""
+
+
+async def test_trailers_are_no_headers(app: App) -> None:
+    """What comes behind a body in chunks could otherwise say what a proxy in front has taken out of the head."""
+    trailers = b"X-Request-Id: smuggled\r\nX-Moegate-Priority: urgent\r\nHost: other\r\n"
+    raw = post(chat(), chunks=[9])
+    for packets in ([raw[:-2] + trailers + b"\r\n"], [raw[:-2], trailers + b"\r\n"]):
+        async with connected(app) as (reader, writer):
+            await send(writer, packets)
+            answer = await receive(reader)
+            assert answer.status == 200
+            assert answer.headers["x-request-id"] == answer.json["id"]
+
+
+@pytest.mark.parametrize("ending", [b"0\r\nx-a: ", b"1;", b"1;a=", b"0\r\n" + b"x-a: b\r\n" * 9])
+async def test_what_follows_a_body_has_an_end(app: App, ending: bytes) -> None:
+    head = post(b"{}", chunks=[1]).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    async with connected(app) as (reader, writer):
+        await send(writer, [head + b"1\r\n{\r\n" + ending, *[b"a" * 4096] * 12])
+        assert (await receive(reader)).status in (400, 431)
+        assert await reader.read() == b""
+
+
+async def test_many_small_chunks_and_a_long_body_are_no_long_head(app: App) -> None:
+    for raw in (post(chat("x" * 20_000), chunks=range(20_100)), post(chat("x" * 200_000))):
+        async with connected(app) as (reader, writer):
+            await send(writer, cut(raw, range(0, len(raw), 5000)))
+            assert (await receive(reader)).status == 200
 
 
 async def test_connect_is_refused(app: App) -> None:

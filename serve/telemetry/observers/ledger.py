@@ -1,7 +1,7 @@
 """A request's entries in the ledger: its answer, its lost attempts, and the decision itself."""
 
-from serve.ledger import Ledger, Waste
-from serve.metrics import NO_EXPERT
+from serve.costs.ledger import Ledger, Waste
+from serve.telemetry.metrics import NO_EXPERT
 from serve.telemetry.record import CANCELLED, OK, Loss, Observer, RequestRecord
 
 

@@ -2,9 +2,9 @@
 
 import logging
 
-from serve.cost import usd
-from serve.forms import FORM_NAMES
+from serve.costs.tariffs import usd
 from serve.telemetry.record import OK, Loss, Observer, RequestRecord
+from serve.validation.forms import FORM_NAMES
 
 log = logging.getLogger("moegate.request")
 

@@ -5,9 +5,9 @@ from typing import Final
 
 from protos import expert_pb2 as pb
 from router.decision import Reason
-from serve.forms import FORM_NAMES
-from serve.metrics import NO_EXPERT, Metrics
+from serve.telemetry.metrics import NO_EXPERT, Metrics
 from serve.telemetry.record import CANCELLED, OK, Loss, Observer, RequestRecord
+from serve.validation.forms import FORM_NAMES
 
 _CHOSEN_BY_ROUTER: Final = frozenset({Reason.CLASSIFIED, Reason.ABSTAINED})
 

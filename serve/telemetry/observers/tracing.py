@@ -13,7 +13,7 @@ FINISH_NAMES: Final = {
 
 
 class TraceObserver(Observer):
-    """Tells `record.trace`, which the tracer has made (`serve.tracing`)."""
+    """Tells `record.trace`, which the tracer has made (`serve.telemetry.tracing`)."""
 
     def admitted(self, record: RequestRecord) -> None:
         """End `admit`, begin `route`."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from experts.catalog import ExpertSpec
+from experts.catalog.spec import ExpertSpec
 
 
 def neuron_spec(**fields: Any) -> ExpertSpec:

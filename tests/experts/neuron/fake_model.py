@@ -8,8 +8,8 @@ says depends on exactly the tokens before it, whoever else is in the batch.
 
 from __future__ import annotations
 
-from experts.detokenizer import Detokenizer
 from experts.engine import Turn
+from experts.engines.detokenizer import Detokenizer
 from experts.engines.neuron import SHORTEST_ENCODED, Draw
 from experts.neuron.shapes import Shapes
 

@@ -1,6 +1,6 @@
-from experts.recipes.sample import Sample, ask
 from experts.training.batch import IGNORED, collate
 from experts.training.encode import Encoded, Encoder
+from experts.training.recipes.sample import Sample, ask
 from tests.experts.training.conftest import LetterTokenizer
 
 

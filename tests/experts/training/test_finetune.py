@@ -13,11 +13,11 @@ import pytest
 from transformers import TrainerCallback
 
 from experts import finetune
-from experts.artifacts import Artifact
-from experts.messages import INTERRUPTED
-from experts.recipes.sample import Sample, ask
+from experts.artifacts.store import Artifact
+from experts.commands.messages import INTERRUPTED
 from experts.training import cpu
 from experts.training.recipe import Hyperparameters, Recipe
+from experts.training.recipes.sample import Sample, ask
 from experts.training.run_folder import last_checkpoint
 from experts.training.spent import read_spent
 from tests.experts.training.conftest import LetterTokenizer

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 
-from experts.merge import read_adapter
+from experts.compilation.merge import read_adapter
 from experts.training import trainer as training
 from experts.training.adapter_file import save_adapter
 from experts.training.encode import Encoded

@@ -204,7 +204,7 @@ def test_a_recorded_log_is_played(tmp_path: Path) -> None:
 
 
 def test_a_gateways_own_log_is_played(tmp_path: Path) -> None:
-    """As `serve.logs` writes it and `serve.meter` fills it; each request came its duration before its line."""
+    """As `serve.telemetry.logs` writes it and `LogObserver` fills it: a request came its duration before its line."""
     sent = {"event": "request", "expert": "only", "prompt_tokens": 50, "completion_tokens": 20, "outcome": "ok"}
     lines = [
         {"event": "started", "time": "2026-11-21T12:00:00.000000Z", "level": "info"},

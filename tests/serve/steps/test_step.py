@@ -13,7 +13,7 @@ from protos import expert_pb2 as pb
 from serve.app import App
 from serve.errors import InvalidRequest
 from serve.request import ChatRequest
-from serve.settings import Settings
+from serve.settings.tree import Settings
 from serve.steps.step import NO_STEPS, Step, Steps
 from serve.telemetry.record import RequestRecord
 from tests.fakes.expert_server import FakeExperts

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.decision import Reason
-from serve.cost import Work
+from serve.costs.ledger import Waste
+from serve.costs.tariffs import Work
 from serve.errors import ExpertFailed
-from serve.ledger import Waste
-from serve.limits import Amount
-from serve.metrics import NO_EXPERT
+from serve.limits.bucket import Amount
+from serve.telemetry.metrics import NO_EXPERT
 from serve.telemetry.record import _EVENTS, CANCELLED, OK, Observer, Recorder, RequestRecord
 from tests.helpers import Diary, FlatPrices, chat_request, chunk, last_chunk, route_decision
 

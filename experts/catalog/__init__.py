@@ -1,0 +1,1 @@
+"""Who the experts are: the catalogue, its prices and the limits of its engines."""

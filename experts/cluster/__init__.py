@@ -1,0 +1,1 @@
+"""Experts as Ray Serve applications. With `experts.app` the only code that imports Ray."""

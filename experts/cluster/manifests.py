@@ -1,0 +1,173 @@
+"""Kubernetes manifests from the catalogue: `python -m experts.cluster.manifests` writes them, `--check` compares.
+
+For each overlay of deploy/k8s: RayService's `serveConfigV2` (one application an expert) and the catalogue that the
+gateway mounts; and the list of dashboards. A canary is one more expert, made here from the one it may replace.
+`kubectl apply -k` takes it from there; deploy/k8s/rollout.sh does both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from experts.catalog.spec import Catalog, CatalogError, ExpertSpec, load_catalog
+from experts.cluster.deployment_options import DEPLOYMENT, SERVICER, deployment_options
+from experts.commands.messages import complain
+from experts.commands.outputs import NotOurs, claim, text_with, write
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+OVERLAYS: Mapping[str, str] = {"cpu": "experts.yaml", "neuron": "experts.neuron.yaml"}
+RAY_SERVICE = "moegate-experts"
+HEADER = "# Made by `python -m experts.cluster.manifests`; do not edit.\n"
+_CANARY = re.compile(r"(?P<expert>[a-z][a-z0-9-]*)=(?P<artifact>[^@]+)@(?P<share>0?\.\d+)")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes long text as blocks."""
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write or check; return 1 when a file is out of date or a catalogue cannot be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experts.cluster.manifests", description="Manifests from the catalogue."
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a file is out of date")
+    parser.add_argument("--overlay", choices=list(OVERLAYS), action="append", help="only this one (default: all)")
+    parser.add_argument(
+        "--canary", metavar="EXPERT=ARTIFACT@SHARE", help="one expert's successor for a share, 0.05 say"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        files = render(DEPLOY, options.overlay or list(OVERLAYS), options.canary)
+    except CatalogError as error:
+        complain(error)
+        return 1
+    stale = [path for path, text in files.items() if not path.is_file() or path.read_text("utf-8") != text]
+    if options.check:
+        for path in stale:
+            print(
+                f"out of date: {path.relative_to(DEPLOY.parent)}; run python -m experts.cluster.manifests",
+                file=sys.stderr,
+            )
+        return 1 if stale else 0
+    try:
+        for path in stale:
+            claim(path, text_with(HEADER.strip()))
+        for path in stale:
+            write(path, files[path])
+    except (NotOurs, OSError) as error:
+        complain(error)
+        return 1
+    return 0
+
+
+def render(deploy: Path, overlays: Sequence[str], canary: str | None = None) -> dict[Path, str]:
+    """Make every generated file.
+
+    Raises:
+        CatalogError: a catalogue, or the canary, cannot be used.
+    """
+    files = {deploy / "grafana" / "kustomization.yaml": HEADER + _dump(_dashboards(deploy / "grafana"))}
+    for overlay in overlays:
+        catalog = load_catalog(deploy / OVERLAYS[overlay])
+        if canary is not None:
+            catalog = add_canary(catalog, canary)
+        folder = deploy / "k8s" / "overlays" / overlay / "generated"
+        files[folder / "serve-config.yaml"] = HEADER + _dump(ray_service_patch(catalog))
+        files[folder / "experts.yaml"] = HEADER + _dump(_plain(catalog))
+    return files
+
+
+def add_canary(catalog: Catalog, text: str) -> Catalog:
+    """Add the canary that `EXPERT=ARTIFACT@SHARE` asks for: the same entry with another artefact, one replica.
+
+    Raises:
+        CatalogError: the text is no such thing, or the expert is unknown.
+    """
+    match = _CANARY.fullmatch(text)
+    expert = catalog.get(match["expert"]) if match else None
+    if match is None or expert is None:
+        raise CatalogError(f"--canary {text!r}: say EXPERT=ARTIFACT@SHARE, EXPERT one of {', '.join(catalog.names)}")
+    is_neuron = expert.engine == "neuron"
+    entry = _plain(expert) | {
+        "name": f"{expert.name}-canary",
+        "canary_of": expert.name,
+        "canary_share": float(match["share"]),
+        "scaling": {"min_replicas": 1, "max_replicas": 1},
+    }
+    entry |= {"engine_options": {**expert.engine_options, "artifact": match["artifact"]}} if is_neuron else {}
+    entry |= {} if is_neuron else {"adapter": match["artifact"]}
+    return Catalog.model_validate({**_plain(catalog), "experts": [*_plain(catalog)["experts"], entry]})
+
+
+def ray_service_patch(catalog: Catalog) -> dict[str, Any]:
+    """Make the patch that fills in RayService's `serveConfigV2`."""
+    return {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayService",
+        "metadata": {"name": RAY_SERVICE},
+        "spec": {"serveConfigV2": _dump(serve_config(catalog))},
+    }
+
+
+def serve_config(catalog: Catalog) -> dict[str, Any]:
+    """Make Ray Serve's configuration: HTTP for health checks, gRPC for the gateway, one application an expert."""
+    return {
+        "proxy_location": "EveryNode",
+        "http_options": {"host": "0.0.0.0", "port": 8000},
+        "grpc_options": {"port": 9000, "grpc_servicer_functions": [SERVICER], "enable_reflection": False},
+        "logging_config": {"log_level": "WARNING", "enable_access_log": False},
+        "applications": [_application(spec) for spec in catalog.experts],
+    }
+
+
+def _application(spec: ExpertSpec) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "route_prefix": f"/{spec.name}",  # without one it could not be reached over gRPC either
+        "import_path": "experts.cluster.import_path:build",
+        "args": {"spec": _plain(spec)},
+        "deployments": [{"name": DEPLOYMENT, **deployment_options(spec)}],
+    }
+
+
+def _dashboards(folder: Path) -> dict[str, Any]:
+    """Make the ConfigMap of every dashboard in the folder; Grafana's sidecar finds it by its label."""
+    return {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "configMapGenerator": [
+            {
+                "name": "moegate-dashboards",
+                "files": sorted(path.name for path in folder.glob("*.json")),
+                "options": {"labels": {"grafana_dashboard": "1"}, "disableNameSuffixHash": True},
+            }
+        ],
+    }
+
+
+def _plain(model: Catalog | ExpertSpec) -> dict[str, Any]:
+    """Return what a model says beyond its defaults, as YAML types."""
+    content: dict[str, Any] = json.loads(model.model_dump_json(exclude_defaults=True))
+    return content
+
+
+def _dump(content: object) -> str:
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

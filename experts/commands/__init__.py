@@ -1,0 +1,1 @@
+"""What all commands share: how they complain, and how they write files."""

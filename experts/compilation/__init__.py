@@ -1,0 +1,1 @@
+"""From a base and an adapter to the file that an engine loads."""

@@ -1,0 +1,138 @@
+"""Merge a LoRA adapter into its base: GGUF and safetensors in, one GGUF out, by numpy alone.
+
+Called by `experts.compile` for the `cpu` target. Each changed matrix is dequantised, gets scale * B A added, and is
+stored as Q8_0; the rest goes through `experts.compilation.requantise` as it is. llama.cpp keeps the rows of the query
+and key matrices in another order than transformers (its rotary embedding pairs neighbours, not halves): the change is
+put into that order first.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from experts.compilation.requantise import Change, requantise
+
+Matrix = npt.NDArray[np.float32]
+
+_NAMES: Final = {
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+_KEY: Final = re.compile(r"^base_model\.model\.model\.layers\.(\d+)\.([\w.]+)\.lora_([AB])\.weight$")
+
+
+class AdapterError(ValueError):
+    """An adapter cannot be merged; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """LoRA matrices by the GGUF name of what they change: `a` (rank, in), `b` (out, rank); both times `scale`."""
+
+    pairs: Mapping[str, tuple[Matrix, Matrix]]
+    scale: float
+
+    def delta(self, name: str) -> Matrix:
+        """Return what is to be added to a matrix (out, in), rows in transformers' order."""
+        a, b = self.pairs[name]
+        return self.scale * (b @ a)
+
+
+def read_adapter(folder: Path) -> Adapter:
+    """Read an adapter in PEFT's format.
+
+    Raises:
+        AdapterError: a file is missing or damaged, or the adapter is of a kind that cannot be merged here.
+    """
+    try:
+        config = json.loads((folder / "adapter_config.json").read_text())
+        tensors = _read_tensors(folder / "adapter_model.safetensors")
+    except (OSError, ValueError) as error:
+        raise AdapterError(f"adapter {folder}: cannot be read: {error}") from None
+    if config.get("peft_type") != "LORA" or config.get("use_dora") or config.get("bias", "none") != "none":
+        raise AdapterError(f"adapter {folder}: only plain LoRA without biases can be merged")
+    rank, alpha = config["r"], config["lora_alpha"]
+    scale = alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
+    return Adapter(_pair(tensors, folder), scale)
+
+
+def merge(base: Path, adapter: Adapter, target: Path) -> None:
+    """Write `base` with `adapter` merged into it to `target`.
+
+    Raises:
+        ValueError: the base is no GGUF file.
+        AdapterError: the adapter is not for this base.
+    """
+    left = set(adapter.pairs)
+
+    def change(name: str, weights: Matrix, heads: Mapping[str, int]) -> Matrix:
+        delta = adapter.delta(name)
+        if delta.shape != weights.shape:
+            raise AdapterError(f"{name} is {weights.shape} in the base and {delta.shape} in the adapter")
+        left.discard(name)
+        kind = name.split(".")[2]
+        return weights + (interleave(delta, heads[kind]) if kind in heads else delta)
+
+    requantise(base, target, Change(frozenset(adapter.pairs), change))
+    if left:
+        raise AdapterError(f"the base has no {sorted(left)[0]}, which the adapter changes")
+
+
+def interleave(rows: Matrix, heads: int) -> Matrix:
+    """Put the rows of a query or key matrix into llama.cpp's order: of each head, (half, pair) becomes (pair, half)."""
+    out, width = rows.shape
+    return rows.reshape(heads, 2, out // heads // 2, width).swapaxes(1, 2).reshape(out, width)
+
+
+def _pair(tensors: Mapping[str, Matrix], folder: Path) -> dict[str, tuple[Matrix, Matrix]]:
+    found: dict[str, dict[str, Matrix]] = {}
+    for key, tensor in tensors.items():
+        match = _KEY.match(key)
+        if match is None or match[2] not in _NAMES:
+            raise AdapterError(f"adapter {folder}: {key} is not a part of a Llama that can be merged")
+        found.setdefault(f"blk.{match[1]}.{_NAMES[match[2]]}.weight", {})[match[3]] = tensor
+    if not all(set(pair) == {"A", "B"} for pair in found.values()):
+        raise AdapterError(f"adapter {folder}: a matrix has only one of its halves")
+    return {name: (pair["A"], pair["B"]) for name, pair in found.items()}
+
+
+def _read_tensors(path: Path) -> dict[str, Matrix]:
+    """Read a safetensors file (https://github.com/huggingface/safetensors#format) as float32.
+
+    The format's own library has no bfloat16 for numpy; the header is all there is to it.
+    """
+    raw = path.read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    if length > len(raw) - 8:
+        raise ValueError("the file is shorter than its header says")
+    header: dict[str, Any] = json.loads(raw[8 : 8 + length])
+    header.pop("__metadata__", None)
+    body = memoryview(raw)[8 + length :]
+    return {name: _tensor(entry, body) for name, entry in header.items()}
+
+
+def _tensor(entry: Mapping[str, Any], body: memoryview) -> Matrix:
+    start, end = entry["data_offsets"]
+    match entry["dtype"]:
+        case "BF16":
+            bits = np.frombuffer(body[start:end], np.uint16).astype(np.uint32) << 16
+            values = bits.view(np.float32)
+        case "F16" | "F32" as kind:
+            values = np.frombuffer(body[start:end], np.float16 if kind == "F16" else np.float32).astype(np.float32)
+        case other:
+            raise ValueError(f"tensors of type {other} are not read")
+    return values.reshape(entry["shape"])

@@ -1,0 +1,1 @@
+"""Compilation for Inferentia2 and Trainium."""

@@ -1,0 +1,86 @@
+"""An answer as the client gets it, out of the text an engine makes: tool calls and citations read, the rest untouched.
+
+`experts.cluster.deployment` makes one `AnswerReader` a request and sends every piece of text through it. Without tools
+and without documents text passes as it is; with them, only what may still become a call or a citation waits, and the
+tokens it was made of are told all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from experts.conversation.citations import CitationReader
+from experts.conversation.constraints import tool_offer
+from experts.conversation.structured import FormReader
+from experts.conversation.tool_call import Outcome
+from experts.conversation.tool_calls import Piece, ToolCallReader, new_call_id
+from experts.engine import FinishReason
+from experts.json_schema.conformance import Schema
+from protos import chat_pb2, expert_pb2
+
+_FINISH = {
+    FinishReason.STOP: chat_pb2.FINISH_REASON_STOP,
+    FinishReason.LENGTH: chat_pb2.FINISH_REASON_LENGTH,
+}
+
+
+class AnswerReader:
+    """Reads one answer to `conversation`; None stands for raw text, in which there is nothing to read.
+
+    `form` is the reduced schema that the whole answer is to follow, if there is one.
+    """
+
+    def __init__(
+        self, conversation: chat_pb2.Conversation | None, *, is_constrained: bool, form: Schema | None = None
+    ) -> None:
+        offer = None if conversation is None else tool_offer(conversation, is_constrained=is_constrained)
+        self._calls = ToolCallReader(offer, new_call_id) if offer is not None else None
+        self._form = FormReader(form) if form is not None else None
+        # In JSON, "[1]" is a list: what is to have a form is not searched for citations.
+        documents = conversation.documents if conversation is not None and form is None else ()
+        self._citations = CitationReader(documents) if documents else None
+
+    def push(self, text: str) -> expert_pb2.GenerateChunk:
+        """Read more text; return what may leave."""
+        pieces: Sequence[Piece] = self._calls.push(text) if self._calls else (text,)
+        return self._chunk(pieces, is_last=False)
+
+    def close(self, text: str, finish: FinishReason, attempts: int = 1) -> expert_pb2.GenerateChunk:
+        """Read the last text; return what is left, with a completion that tells how the answer ended."""
+        pieces: Sequence[Piece] = (text,)
+        if self._calls:
+            pieces = self._calls.push(text) + self._calls.close(is_cut=finish is FinishReason.LENGTH)
+        chunk = self._chunk(pieces, is_last=True)
+        chunk.completion.finish_reason = _FINISH[finish]
+        if self._calls:
+            self._tell_calls(self._calls, finish, chunk.completion)
+        if self._form:
+            chunk.completion.form = self._form.close(finish, attempts)
+        if self._citations:
+            chunk.completion.annotations.extend(self._citations.annotations)
+            chunk.completion.dropped_citations = self._citations.dropped
+        return chunk
+
+    def _chunk(self, pieces: Sequence[Piece], *, is_last: bool) -> expert_pb2.GenerateChunk:
+        text = "".join(piece for piece in pieces if isinstance(piece, str))
+        if self._form:
+            self._form.push(text)
+        if self._citations:
+            text = self._citations.push(text) + (self._citations.close() if is_last else "")
+        calls = [piece for piece in pieces if not isinstance(piece, str)]
+        return expert_pb2.GenerateChunk(text=text, tool_calls=calls)
+
+    def _tell_calls(self, calls: ToolCallReader, finish: FinishReason, completion: expert_pb2.Completion) -> None:
+        if calls.is_cut:
+            completion.finish_reason = chat_pb2.FINISH_REASON_LENGTH
+        elif calls.made and finish is FinishReason.STOP:
+            completion.finish_reason = chat_pb2.FINISH_REASON_TOOL_CALLS
+        counts = calls.counts
+        completion.tool_calls.CopyFrom(
+            expert_pb2.ToolCallCounts(
+                ok=counts[Outcome.OK],
+                repaired=counts[Outcome.REPAIRED],
+                text=counts[Outcome.TEXT],
+                invalid_arguments=counts[Outcome.INVALID_ARGUMENTS],
+            )
+        )

@@ -1,0 +1,164 @@
+"""What an answer is held to: the form a request asks for, as a constraint that an engine can keep token by token.
+
+`experts.cluster.deployment` asks for it before the engine. A `response_format` is a promise: an engine that cannot keep
+it refuses the request. Tools are kept to where the engine can (each call follows its tool's schema, and a call that is
+asked for comes), and read as well as they go where it cannot.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from typing import Final
+
+from experts.conversation.prompts import callable_tools
+from experts.conversation.tool_calls import CLOSE, OPEN, ToolOffer
+from experts.engine import (
+    Capabilities,
+    Constraint,
+    InvalidRequest,
+    JsonAnswer,
+    Markup,
+    Sampling,
+    ToolAnswer,
+    UnsupportedFormat,
+)
+from experts.json_schema.reduction import Schema, SchemaError, parse_schema, reduce_schema, reduced_text
+from protos import chat_pb2
+
+_Format = chat_pb2.ResponseFormat
+_Mode = chat_pb2.ToolChoice.Mode
+_ANY_OBJECT: Schema = {"type": "object"}
+_NOTHING: Schema = {"type": "object", "additionalProperties": False}
+_LENGTHS = frozenset({"minLength", "maxLength", "minItems", "maxItems"})
+MAX_TOOLS_CHARS = 10_000  # of all tools' schemas: beyond it, arguments are held to be an object and no more
+
+
+def constrained(
+    sampling: Sampling, conversation: chat_pb2.Conversation, capabilities: Capabilities, reduced_schema: str = ""
+) -> Sampling:
+    """Complete the sampling with what the conversation holds the answer to; raises as `constraint_of` does.
+
+    Stop strings are for words: they do not count inside a call, nor at all where the answer is JSON or calls alone.
+    """
+    constraint = constraint_of(conversation, capabilities, reduced_schema)
+    if isinstance(constraint, JsonAnswer) or (constraint is not None and constraint.must_call):
+        return replace(sampling, constraint=constraint, stop=())
+    if not callable_tools(conversation):
+        return sampling
+    is_last = constraint is None and _at_most_one(conversation)  # the first call is the last word
+    markup = Markup(OPEN, CLOSE, is_last) if sampling.stop or is_last else None
+    return replace(sampling, constraint=constraint, markup=markup)
+
+
+def constraint_of(
+    conversation: chat_pb2.Conversation, capabilities: Capabilities, reduced_schema: str = ""
+) -> Constraint | None:
+    """Say what the answer must keep to; None where anything goes.
+
+    Args:
+        conversation: what is asked.
+        capabilities: what the engine can keep to.
+        reduced_schema: the schema of the response format as the gateway has reduced it; empty: it is reduced here.
+
+    Raises:
+        UnsupportedFormat: a form is asked for and the engine keeps to none.
+        InvalidRequest: the form's schema cannot be used, or is asked for beside tools.
+    """
+    wanted = conversation.response_format
+    tools = callable_tools(conversation)
+    can_keep = "constraint" in capabilities.sampling
+    if wanted.type == _Format.TYPE_TEXT:
+        return _tool_answer(conversation, tools) if tools and can_keep else None
+    if not can_keep:
+        raise UnsupportedFormat("this expert's engine keeps to no response_format")
+    if tools:
+        raise InvalidRequest("response_format and tools that may be called exclude each other")
+    return JsonAnswer(reduced_schema or answer_schema(wanted))
+
+
+def answer_schema(wanted: chat_pb2.ResponseFormat) -> str:
+    """Reduce the schema of a `response_format`; return it serialised.
+
+    Raises:
+        InvalidRequest: it cannot be used.
+    """
+    if wanted.type == _Format.TYPE_JSON_OBJECT:
+        return json.dumps(_ANY_OBJECT)
+    try:
+        return reduced_text(wanted.schema_json, "strict" if wanted.strict else "loose")
+    except SchemaError as error:
+        raise InvalidRequest(f"response_format: {error}") from None
+
+
+def tool_offer(conversation: chat_pb2.Conversation, *, is_constrained: bool) -> ToolOffer | None:
+    """Say what the answer may call; None where it may call nothing, and a tag is a word like any other."""
+    tools = callable_tools(conversation)
+    if not tools:
+        return None
+    schemas = {tool.name: _arguments_schema(tool.parameters_json) for tool in tools}
+    return ToolOffer(schemas, at_most_one=_at_most_one(conversation), is_constrained=is_constrained)
+
+
+def _tool_answer(conversation: chat_pb2.Conversation, tools: list[chat_pb2.Tool]) -> ToolAnswer:
+    must_call = conversation.tool_choice.mode in (_Mode.MODE_REQUIRED, _Mode.MODE_NAMED)
+    return ToolAnswer(tuple(_affordable(tools)), must_call=must_call, at_most_one=_at_most_one(conversation))
+
+
+def _affordable(tools: list[chat_pb2.Tool]) -> Iterator[tuple[str, str]]:
+    """Pair names with serialised schemas, as long as the engine can compile them in a moment."""
+    left = MAX_TOOLS_CHARS
+    for tool in tools:
+        schema = json.dumps(_without_lengths(_arguments_schema(tool.parameters_json)))
+        left -= len(schema)
+        yield tool.name, schema if left >= 0 else json.dumps(_ANY_OBJECT)
+
+
+@lru_cache(maxsize=512)
+def _arguments_schema(parameters_json: str) -> Schema:
+    """Reduce a tool's parameters; where they say something that is no schema, anything may stand.
+
+    Empty parameters, and an object whose list of properties is empty, are those of a function without any; an object
+    of which nothing more is said may be any object.
+    """
+    try:
+        schema = parse_schema(parameters_json or "{}")
+    except SchemaError:
+        return _ANY_OBJECT
+    if schema == {} or (isinstance(schema, dict) and schema.get("properties") == {} and _says_no_more(schema)):
+        return _NOTHING
+    reduced = reduce_schema(schema, "forgiving")
+    return reduced if reduced.get("type") == "object" or _is_choice_of_objects(reduced) else _ANY_OBJECT
+
+
+def _says_no_more(schema: Schema) -> bool:
+    """Say whether an object without declared properties leaves no other way to have some."""
+    return not schema.get("required") and not schema.keys() & {"additionalProperties", "patternProperties", *_BESIDE}
+
+
+_BESIDE: Final = ("$ref", "allOf", "anyOf", "oneOf")
+
+
+def _is_choice_of_objects(schema: Schema) -> bool:
+    parts = schema.get("anyOf") or schema.get("oneOf") or ()
+    return bool(parts) and all(part.get("type") == "object" for part in parts)
+
+
+def _without_lengths(schema: Schema) -> Schema:
+    """Leave the lengths of strings and lists to the check of whole calls: with many tools they are too many rules."""
+    parts = {name: part for name, part in schema.items() if name not in _LENGTHS}
+    for name in ("items", "additionalProperties"):
+        if isinstance(parts.get(name), dict):
+            parts[name] = _without_lengths(parts[name])
+    for name in ("anyOf", "oneOf", "prefixItems"):
+        if name in parts:
+            parts[name] = [_without_lengths(part) for part in parts[name]]
+    if "properties" in parts:
+        parts["properties"] = {name: _without_lengths(part) for name, part in parts["properties"].items()}
+    return parts
+
+
+def _at_most_one(conversation: chat_pb2.Conversation) -> bool:
+    return conversation.HasField("parallel_tool_calls") and not conversation.parallel_tool_calls

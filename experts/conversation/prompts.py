@@ -1,0 +1,159 @@
+"""A conversation off the wire to the turns that a model's chat template takes.
+
+Called by `experts.cluster.deployment` before the engine. Every model gets tools, calls and results as plain text in the
+three roles that all templates know (system, user, assistant), in the mark-up that the fine-tuned experts learn from.
+Documents stand, numbered, before the words of the last user message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from experts.conversation.bounded_json import OutOfBounds, read_bounded
+from experts.conversation.tool_call import serialise
+from experts.conversation.tool_signatures import signature
+from experts.engine import InvalidRequest, Turn
+from protos import chat_pb2
+
+_ToolMode = chat_pb2.ToolChoice.Mode
+_ROLES = {chat_pb2.ROLE_SYSTEM: "system", chat_pb2.ROLE_USER: "user", chat_pb2.ROLE_ASSISTANT: "assistant"}
+
+
+def render_turns(conversation: chat_pb2.Conversation, system_prompt: str) -> tuple[Turn, ...]:
+    """Render a conversation; `system_prompt` is used where the client sent no system message.
+
+    Raises:
+        InvalidRequest: there is no message, a role is unset, a tool's parameters are not JSON, JSON is beyond its
+            bounds, or documents come without a user message.
+    """
+    if not conversation.messages:
+        raise InvalidRequest("the conversation has no message")
+    turns = _merge_tool_results(_with_documents(conversation))
+    client_system = turns[0].content if turns[0].role == "system" else None
+    body = turns if client_system is None else turns[1:]
+    instruction = client_system or system_prompt  # front ends send an empty one where nothing is set
+    system = "\n\n".join(filter(None, [instruction, _tools(conversation), _form(conversation.response_format)]))
+    return (Turn("system", system), *body) if system else tuple(body)
+
+
+def callable_tools(conversation: chat_pb2.Conversation) -> list[chat_pb2.Tool]:
+    """List the tools that the model may call: none, all, or the one that is named."""
+    choice = conversation.tool_choice
+    if choice.mode == _ToolMode.MODE_NONE:
+        return []
+    return [tool for tool in conversation.tools if choice.mode != _ToolMode.MODE_NAMED or tool.name == choice.name]
+
+
+def numbered(documents: Iterable[chat_pb2.Document]) -> str:
+    """Number documents from 1, a line each, as ALCE shows passages to a model that is to cite them."""
+    return "\n".join(_document(number, document) for number, document in enumerate(documents, start=1))
+
+
+def _document(number: int, document: chat_pb2.Document) -> str:
+    title = f"(Title: {_one_line(document.title)})" if document.title.strip() else ""
+    return f"Document [{number}]{title}: {_one_line(document.text)}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(filter(None, map(str.strip, text.splitlines())))
+
+
+def _with_documents(conversation: chat_pb2.Conversation) -> Sequence[chat_pb2.Message]:
+    """Put the documents before the words of the last user message."""
+    messages = list(conversation.messages)
+    if not conversation.documents:
+        return messages
+    last = max((at for at, message in enumerate(messages) if message.role == chat_pb2.ROLE_USER), default=None)
+    if last is None:
+        raise InvalidRequest("documents need a user message")
+    asked = chat_pb2.Message()
+    asked.CopyFrom(messages[last])
+    asked.content = f"{numbered(conversation.documents)}\n\n{_spoken(asked).content}"
+    asked.name = ""
+    messages[last] = asked
+    return messages
+
+
+def _merge_tool_results(messages: Iterable[chat_pb2.Message]) -> list[Turn]:
+    """Render each message; results that answer parallel calls share one user turn."""
+    turns: list[Turn] = []
+    tool_names: dict[str, str] = {}
+    after_tool = False
+    for message in messages:
+        tool_names.update((call.id, call.name) for call in message.tool_calls)
+        is_tool = message.role == chat_pb2.ROLE_TOOL
+        turn = _tool_result(message, tool_names) if is_tool else _spoken(message)
+        if is_tool and after_tool:
+            turn = Turn("user", f"{turns.pop().content}\n{turn.content}")
+        turns.append(turn)
+        after_tool = is_tool
+    return turns
+
+
+def _spoken(message: chat_pb2.Message) -> Turn:
+    role = _ROLES.get(message.role)
+    if role is None:
+        raise InvalidRequest("a message has no role")
+    calls = [call_text(call.name, _arguments(call.arguments)) for call in message.tool_calls]
+    content = f"{message.name}: {message.content}" if message.name and role == "user" else message.content
+    return Turn(role, "\n".join(filter(None, [content, *calls])))
+
+
+def call_text(name: str, arguments: object) -> str:
+    """Write a tool call as the model writes it."""
+    return _marked("tool_call", {"name": name, "arguments": arguments})
+
+
+def _tool_result(message: chat_pb2.Message, tool_names: dict[str, str]) -> Turn:
+    name = message.name or tool_names.get(message.tool_call_id, "")
+    return Turn("user", _marked("tool_response", {"name": name, "content": message.content}))
+
+
+def _tools(conversation: chat_pb2.Conversation) -> str:
+    """Describe the tools the model may call, and how; empty when it may call none."""
+    tools, choice = callable_tools(conversation), conversation.tool_choice
+    if not tools:
+        return ""
+    lines = ["You can call these tools:", *map(_describe, tools)]
+    lines.append('To call one, answer with <tool_call>{"name": ..., "arguments": {...}}</tool_call>, one line a call.')
+    if choice.mode in (_ToolMode.MODE_REQUIRED, _ToolMode.MODE_NAMED):
+        lines.append(f"You must call {tools[0].name if len(tools) == 1 else 'at least one of them'}.")
+    return "\n".join(lines)
+
+
+def _form(wanted: chat_pb2.ResponseFormat) -> str:
+    """Tell the model the form that its answer is held to, lest it fights it."""
+    match wanted.type:
+        case chat_pb2.ResponseFormat.TYPE_JSON_OBJECT:
+            return "Answer with a JSON object."
+        case chat_pb2.ResponseFormat.TYPE_JSON_SCHEMA:
+            return f"Answer with JSON that follows this schema:\n{wanted.schema_json}"
+        case _:
+            return ""
+
+
+def _describe(tool: chat_pb2.Tool) -> str:
+    try:
+        parameters = read_bounded(tool.parameters_json or "{}")
+    except ValueError as error:
+        raise InvalidRequest(f"the parameters of a tool are not JSON: {type(error).__name__}") from None
+    return f"<tool>\n{_encodable(signature(tool.name, tool.description, parameters))}\n</tool>"
+
+
+def _arguments(text: str) -> object:
+    """Parse a call's arguments; what a model once wrote wrongly is quoted back as it was."""
+    try:
+        return read_bounded(text or "{}")
+    except OutOfBounds as error:
+        raise InvalidRequest(f"the arguments of a tool call: JSON that {error}") from None
+    except ValueError:
+        return text
+
+
+def _marked(tag: str, content: object) -> str:
+    return f"<{tag}>{serialise(content)}</{tag}>"
+
+
+def _encodable(text: str) -> str:
+    """Write half a surrogate pair, which UTF-8 has no bytes for, as JSON escapes it."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,39 @@
+"""How much of anything one request may hold: every limit on its lists and on JSON inside it, by name.
+
+Both doors (`serve.openai_api.bodies`, `serve.request`) and the replica (`experts.conversation.prompts`,
+`experts.conversation.sampling`) refuse by these. What a schema may hold is `experts.json_schema.reduction`'s, how long
+a body may be is a setting (`http.max_body_bytes`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+MAX_MESSAGES: Final = 2048
+MAX_TOOL_CALLS: Final = 128  # of one message
+MAX_TOOLS: Final = 128
+MAX_DOCUMENTS: Final = 64
+MAX_STOPS: Final = 4
+MAX_STOP_CHARS: Final = 1024  # of one stop string
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a piece of JSON may be.
+
+    Attributes:
+        depth: objects and lists inside one another.
+        parts: objects, lists and commas between values, all together.
+        size: bytes in UTF-8; None where something else bounds it.
+    """
+
+    depth: int
+    parts: int
+    size: int | None = None
+
+
+BODY: Final = Bounds(depth=256, parts=100_000)
+"""A request's whole body. orjson writes 254 levels; any one field of a body lies below three others at least."""
+TEXT: Final = Bounds(depth=250, parts=50_000, size=2**20)
+"""JSON in a field of its own: a call's arguments, a tool's parameters, a schema. Python reads some 990 levels."""

@@ -1,0 +1,67 @@
+"""A request's sampling settings, checked and completed with the expert's defaults.
+
+Called by `experts.cluster.deployment` for every request. The gateway has checked the same ranges before; an expert may
+be called without it, and an engine must never see a value it cannot use.
+"""
+
+from __future__ import annotations
+
+import math
+
+from experts.catalog.engine_limits import NOT_HONOURED
+from experts.catalog.spec import ExpertSpec
+from experts.conversation.request_limits import MAX_STOP_CHARS, MAX_STOPS
+from experts.engine import InvalidRequest, Sampling
+from protos import chat_pb2
+
+
+def resolve_sampling(asked: chat_pb2.Sampling, spec: ExpertSpec) -> Sampling:
+    """Complete and check what the client asked for.
+
+    Raises:
+        InvalidRequest: a value is out of its range.
+    """
+    defaults = spec.sampling
+    max_tokens = asked.max_tokens if asked.HasField("max_tokens") else defaults.max_tokens
+    if max_tokens < 1:
+        raise InvalidRequest("max_tokens must be at least 1")
+    return Sampling(
+        max_tokens=min(max_tokens, spec.max_tokens_cap or max_tokens),
+        temperature=_in_range(asked, "temperature", defaults.temperature, 0, 2),
+        top_p=_top_p(asked, defaults.top_p),
+        seed=asked.seed if asked.HasField("seed") else None,
+        stop=_stops(asked),
+        frequency_penalty=_in_range(asked, "frequency_penalty", _frequency_penalty(spec), -2, 2),
+        presence_penalty=_in_range(asked, "presence_penalty", 0.0, -2, 2),
+    )
+
+
+def _frequency_penalty(spec: ExpertSpec) -> float:
+    """Return the expert's own, unless its engine honours none."""
+    return 0.0 if "frequency_penalty" in NOT_HONOURED[spec.engine] else spec.sampling.frequency_penalty
+
+
+def _in_range(asked: chat_pb2.Sampling, field: str, default: float, low: float, high: float) -> float:
+    if not asked.HasField(field):  # type: ignore[arg-type]  # the stub lists the names as literals
+        return default
+    value: float = getattr(asked, field)
+    if not (math.isfinite(value) and low <= value <= high):
+        raise InvalidRequest(f"{field} must be between {low} and {high}")
+    return value
+
+
+def _top_p(asked: chat_pb2.Sampling, default: float) -> float:
+    value = _in_range(asked, "top_p", default, 0, 1)
+    if value == 0:
+        raise InvalidRequest("top_p must be above 0")
+    return value
+
+
+def _stops(asked: chat_pb2.Sampling) -> tuple[str, ...]:
+    if len(asked.stop) > MAX_STOPS:
+        raise InvalidRequest(f"at most {MAX_STOPS} stop strings are allowed")
+    if not all(asked.stop):
+        raise InvalidRequest("a stop string must not be empty")
+    if any(len(stop) > MAX_STOP_CHARS for stop in asked.stop):
+        raise InvalidRequest(f"a stop string has at most {MAX_STOP_CHARS} characters")
+    return tuple(asked.stop)

@@ -1,0 +1,1 @@
+"""How good an expert's answers are."""

@@ -1,0 +1,54 @@
+"""One answer as a suite judges it: the text as it was written, and the tool calls that a client gets of it.
+
+`experts.evaluation.engine_client` pushes an engine's pieces through the `AnswerReader` that serves, and joins the
+deltas of each call as a client does.
+"""
+
+from __future__ import annotations
+
+from experts.conversation.answer import AnswerReader
+from experts.conversation.json_repair import read_json
+from experts.engine import FinishReason
+from experts.evaluation.suites.ast_rules import Call
+from experts.evaluation.suites.suite import Reply
+from protos import chat_pb2, expert_pb2
+
+
+class ReplyListener:
+    """Listens to one answer."""
+
+    def __init__(self, conversation: chat_pb2.Conversation, *, is_constrained: bool) -> None:
+        self._reader = AnswerReader(conversation, is_constrained=is_constrained)
+        self._text = ""
+        self._names: list[str] = []
+        self._arguments: list[str] = []
+
+    def push(self, text: str) -> None:
+        """Take more text."""
+        self._text += text
+        self._take(self._reader.push(text))
+
+    def close(self, text: str, finish: FinishReason) -> Reply:
+        """Take the last text; return the whole."""
+        self._text += text
+        chunk = self._reader.close(text, finish)
+        self._take(chunk)
+        calls = [_call(name, arguments) for name, arguments in zip(self._names, self._arguments, strict=True)]
+        read = tuple(call for call in calls if call is not None)
+        return Reply(self._text, read, chunk.completion.tool_calls.text + len(calls) - len(read))
+
+    def _take(self, chunk: expert_pb2.GenerateChunk) -> None:
+        for delta in chunk.tool_calls:
+            if delta.index == len(self._names):
+                self._names.append(delta.name)
+                self._arguments.append("")
+            self._arguments[delta.index] += delta.arguments
+
+
+def _call(name: str, arguments: str) -> Call | None:
+    """Read a call as its client would; None where its arguments were cut off."""
+    try:
+        read = read_json(arguments)
+    except ValueError:
+        return None
+    return Call(name, read) if isinstance(read, dict) else None

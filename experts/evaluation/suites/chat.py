@@ -1,0 +1,46 @@
+"""The `chat` suite: advice and writing, measured by overlap with a reference, by structure and by length.
+
+Reads rows `{messages, answer}`. No judge model stands behind it: it says whether answers are laid out as the advisor is
+taught to, not whether they are wise or kind.
+
+Scores: `target`, all checks of `structure` at once; `structure`, the share of the checks that hold, averaged; each
+check alone; `rouge_l` (0..1) and `bleu` (0..100); `words` of an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from experts.evaluation.suites import overlap, structure
+from experts.evaluation.suites.rows import Row
+from experts.evaluation.suites.scores import Score, Verdict
+from experts.evaluation.suites.suite import Case, Reply, field, read_messages
+from protos import chat_pb2
+
+
+class ChatSuite:
+    """Implements `experts.evaluation.suites.suite.Suite`."""
+
+    def read(self, row: Row, index: int) -> Case:
+        """See `Suite.read`."""
+        name = str(row.get("id", index))
+        field(row, "answer", str, name)
+        return Case(name, chat_pb2.Conversation(messages=read_messages(row, name)), row)
+
+    def judge(self, case: Case, reply: Reply) -> Verdict:
+        """See `Suite.judge`."""
+        answer = reply.text
+        checks = structure.check(case.conversation.messages[-1].content, answer, case.row["answer"])
+        return {
+            "target": all(checks.values()),
+            "structure": sum(checks.values()) / len(checks),
+            **checks,
+            "rouge_l": overlap.rouge_l(answer, case.row["answer"]),
+            "words": float(structure.word_count(answer)),
+        }
+
+    def overall(self, cases: Sequence[Case], replies: Sequence[Reply], seed: int) -> dict[str, Score]:
+        """See `Suite.overall`."""
+        return {
+            "bleu": overlap.corpus_bleu([reply.text for reply in replies], [case.row["answer"] for case in cases], seed)
+        }

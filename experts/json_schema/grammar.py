@@ -1,0 +1,224 @@
+"""A reduced schema as a grammar: which texts an engine may write, in the EBNF that XGrammar reads.
+
+Used by `experts.engines.openvino_grammar`. The library's own converter is not: its ranges are unsound (XGrammar issues
+640, 642, 661, 662), the blanks it allows have no end, and it lets a named key come twice. What a grammar says cheaply
+and exactly is here; what it cannot say is left to the check of the whole answer (`experts.conversation.structured`):
+the last digits of bounds, `multipleOf`, "exactly one of", lengths of formats, unnamed keys that come twice.
+
+An answer stands on one line, with at most one space behind a colon or a comma, as `json.dumps` writes it. An object's
+named properties come in the schema's order; others come only where the schema has a word on them
+(`additionalProperties`, `patternProperties`) or names none: who lists properties means these, and a small model that
+may add more does not end. Syntax:
+https://github.com/mlc-ai/xgrammar/blob/main/docs/defining_structures/ebnf_grammar.md
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from experts.json_schema.conformance import Schema
+from experts.json_schema.integer_ranges import MAX_DIGITS, integer_patterns, whole_bounds
+from experts.json_schema.keywords import serialised
+from experts.json_schema.merge import ANYTHING, NOTHING, extra_of
+from experts.json_schema.number_ranges import number_patterns
+from experts.json_schema.string_formats import FORMATS
+
+MAX_REPEATS = 2_000
+"""Lengths of strings and lists together that become rules of a grammar; longer ones are only checked."""
+_MAX_KEY_CHARS = 1_000  # of an object's names: beyond it a name may be written twice, and the check finds it
+_BOUNDS: Final = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
+_MAX_LISTED = 500  # whole numbers between two bounds that are listed one by one
+
+_BASE: Final = rf"""
+sp ::= " "?
+hex ::= [0-9a-fA-F]
+char ::= [^"\\\x00-\x1f] | "\\" escape
+escape ::= ["\\/bfnrt] | "u" code
+code ::= [0-9a-ce-fA-CE-F] hex hex hex | [dD] [0-7] hex hex | [dD] [89abAB] hex hex "\\u" [dD] [c-fC-F] hex hex
+string ::= "\"" char* "\""
+integer ::= "-"? whole
+whole ::= "0" | [1-9] [0-9]{{0,{MAX_DIGITS - 1}}}
+number ::= "-"? whole ("." [0-9]{{1,{MAX_DIGITS}}})? ([eE] [+\-]? [0-9]{{1,3}})?
+value ::= object | array | string | number | "true" | "false" | "null"
+object ::= "{{" (string ":" sp value ("," sp string ":" sp value)*)? "}}"
+array ::= "[" (value ("," sp value)*)? "]"
+"""
+
+
+def grammar_of(schema: Schema) -> str:
+    """Write the grammar of a reduced schema; its rule `root` accepts every value that follows the schema."""
+    writer = _Writer()
+    root = writer.rule(schema)
+    return "\n".join([f"root ::= {root}", *writer.rules]) + _BASE
+
+
+class _Writer:
+    """The rules of one grammar; equal schemas share one."""
+
+    def __init__(self) -> None:
+        self.rules: list[str] = []
+        self._names: dict[str, str] = {}
+        self._chains: dict[str, list[str]] = {}
+        self._repeats = MAX_REPEATS
+
+    def rule(self, schema: Schema) -> str:
+        """Return the name of the rule for a schema."""
+        key = json.dumps(schema)
+        if key not in self._names:
+            self._names[key] = self._rule(self._body(schema))
+        return self._names[key]
+
+    def _rule(self, body: str) -> str:
+        name = f"r{len(self.rules)}"
+        self.rules.append(f"{name} ::= {body}")
+        return name
+
+    def _body(self, schema: Schema) -> str:
+        if schema == ANYTHING:
+            return "value"
+        if "enum" in schema:
+            return " | ".join(_literal(serialised(value)) for value in schema["enum"])
+        parts = schema.get("anyOf") or schema.get("oneOf")
+        if parts is not None:
+            return " | ".join(map(self.rule, parts))
+        write: Mapping[str, Callable[[Schema], str]] = {
+            "object": self._object,
+            "array": self._array,
+            "string": self._string,
+            "integer": _integer,
+            "number": _number,
+            "boolean": lambda _: '"true" | "false"',
+            "null": lambda _: '"null"',
+        }
+        return write[schema["type"]](schema)
+
+    def _string(self, schema: Schema) -> str:
+        if "format" in schema:
+            return f'"\\"" {FORMATS[schema["format"]].grammar} "\\""'
+        low, high = self._affordable(schema, "minLength", "maxLength")
+        return f'"\\"" {self._repeated("char", low, high)} "\\""'
+
+    def _array(self, schema: Schema) -> str:
+        """First items, then further ones; a list may end before any that `minItems` does not ask for."""
+        low, high = self._affordable(schema, "minItems", "maxItems")
+        first = [self.rule(item) for item in schema.get("prefixItems", ())[:high]]
+        tail = self._further_items(
+            schema["items"], low - len(first), None if high is None else high - len(first), is_first=not first
+        )
+        for at in reversed(range(len(first))):
+            comma, end = '"," sp ' if at else "", "" if at < low else ' | ""'
+            tail = self._rule(f"{comma}{first[at]} {tail}{end}")
+        return f'"[" {tail} "]"'
+
+    def _further_items(self, items: Schema, low: int, high: int | None, *, is_first: bool) -> str:
+        if items == NOTHING or high == 0:
+            return '""'
+        item, low = self.rule(items), max(low, 0)
+        following = f'("," sp {item})'
+        if not is_first:
+            return self._repeated(following, low, high)
+        more = self._repeated(following, max(low - 1, 0), None if high is None else high - 1)
+        return f"({item} {more})" if low else f"({item} {more})?"
+
+    def _repeated(self, unit: str, low: int, high: int | None) -> str:
+        """Repeat: up to `high` by a chain of rules, because a wide `{m,n}` costs XGrammar 0.3 s a token (measured)."""
+        least = f"{unit}{{{low}}} " if low else ""
+        return f"{least}{unit}*" if high is None else f"{least}{self._at_most(unit, high - low)}"
+
+    def _at_most(self, unit: str, count: int) -> str:
+        chain = self._chains.setdefault(unit, ['""'])
+        while len(chain) <= count:
+            chain.append(self._rule(f'{unit} {chain[-1]} | ""'))
+        return chain[count]
+
+    def _affordable(self, schema: Schema, low: str, high: str) -> tuple[int, int | None]:
+        """Return the lengths that the grammar keeps to."""
+        least, most = schema.get(low, 0), schema.get(high)
+        cost = least if most is None else most
+        if cost > self._repeats:
+            return 0, None
+        self._repeats -= cost
+        return least, most
+
+    def _object(self, schema: Schema) -> str:
+        """Named properties in their order, then unnamed ones: two chains of rules, before and behind a first comma."""
+        named = {name: part for name, part in schema.get("properties", {}).items() if part != NOTHING}
+        required = set(schema.get("required", ()))
+        pair = self._unnamed_pair(schema)
+        first = "" if pair is None else f'({pair} ("," sp {pair})*)?'
+        later = "" if pair is None else f'("," sp {pair})*'
+        first, later = first or '""', later or '""'
+        for name in reversed(named):
+            written = self._rule(f"{_literal(serialised(name) + ':')} sp {self.rule(named[name])}")
+            skip_first, skip_later = ("", "") if name in required else (f" | {first}", f" | {later}")
+            first, later = (
+                self._rule(f"{written} {later}{skip_first}"),
+                self._rule(f'"," sp {written} {later}{skip_later}'),
+            )
+        return f'"{{" {first} "}}"'
+
+    def _unnamed_pair(self, schema: Schema) -> str | None:
+        extra = extra_of(schema)
+        if extra == NOTHING or (schema.get("properties") and "additionalProperties" not in schema):
+            return None
+        spelt = [serialised(name)[1:-1] for name in schema.get("properties", {})]
+        names = [name for name in spelt if "\\" not in name]  # one that has an escape may be spelt in several ways
+        is_small = sum(map(len, names)) <= _MAX_KEY_CHARS
+        key = f'"\\"" {self._other_than(names)} "\\""' if names and is_small else "string"
+        return self._rule(f'{key} ":" sp {self.rule(extra)}')
+
+    def _other_than(self, names: Iterable[str]) -> str:
+        """Return a rule for the inside of any string but these; what is written with an escape counts as another."""
+        branches: dict[str, list[str]] = {}
+        for name in names:
+            branches.setdefault(name[:1], []).append(name[1:])
+        end = [] if branches.pop("", None) else ['""']
+        others = [f"{_but(branches)} char*", '"\\\\" escape char*']
+        return self._rule(
+            " | ".join([*others, *(f"{_literal(at)} {self._other_than(rest)}" for at, rest in branches.items()), *end])
+        )
+
+
+def _but(characters: Mapping[str, Any]) -> str:
+    """Write the class of a string's plain characters without these."""
+    excluded = sorted({ord(character) for character in characters} | {0x22, 0x5C})
+    ranges, start = [], 0x20
+    for code in [*excluded, 0x110000]:
+        if start < code:
+            ranges.append((start, code - 1))
+        start = code + 1
+    return "[" + "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in ranges) + "]"
+
+
+def _integer(schema: Schema) -> str:
+    low, high = whole_bounds(schema)
+    step = schema.get("multipleOf", 1)
+    if low is None and high is None:
+        return "integer"
+    if (
+        low is not None
+        and high is not None
+        and isinstance(step, int)
+        and high - low <= _MAX_LISTED * step > _MAX_LISTED
+    ):
+        return " | ".join(_literal(str(value)) for value in range(-(-low // step) * step, high + 1, step))
+    return " | ".join(integer_patterns(low, high)) or "integer"
+
+
+def _number(schema: Schema) -> str:
+    return " | ".join(number_patterns(schema)) if _BOUNDS & schema.keys() else "number"
+
+
+def _literal(text: str) -> str:
+    """Write a text as terminals. A character beyond ASCII is one of its own: XGrammar would read on behind it."""
+    pieces = [piece for piece in re.split("([^ -~])", text) if piece]
+    return " ".join(f'"{_spelt(piece)}"' for piece in pieces) or '""'
+
+
+def _spelt(piece: str) -> str:
+    if " " <= piece[0] <= "~":
+        return piece.replace("\\", "\\\\").replace('"', '\\"')
+    return f"\\U{ord(piece):08x}"

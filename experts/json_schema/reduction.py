@@ -1,0 +1,301 @@
+"""JSON Schemas, reduced to a small finite tree of known keywords with checked values.
+
+A schema comes from a client and goes into an engine's grammar compiler, which fails inside the step that serves all
+sequences (measured: one unknown type ends OpenVINO GenAI's whole batch), stalls on large ones, and follows cycles. So
+none goes there as it came: `reduce_schema` builds a new one out of what it understands. The gateway refuses early with
+it, `experts.conversation.constraints` holds answers to it, and `experts.json_schema.conformance` checks whole answers
+against it.
+
+A value that follows the schema follows the reduced one. In strict mode the reverse is true as well, because what cannot
+be said in a reduced schema is refused by name; otherwise it is left out. There is one liberty: a part without a type
+that has `properties`, `required` or `additionalProperties` describes an object, as everybody who writes one means.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Final, Literal
+
+from experts.json_schema.keywords import (
+    SchemaError,
+    is_name,
+    read_bounds,
+    read_lengths,
+    read_values,
+    short,
+)
+from experts.json_schema.merge import (
+    ANYTHING,
+    NOTHING,
+    Merger,
+    MergeTooLarge,
+    TwoFormats,
+    checked,
+    choice,
+    object_parts,
+)
+from experts.json_schema.pointer import resolve
+from experts.json_schema.string_formats import FORMATS
+
+__all__ = ["Mode", "Schema", "SchemaError", "parse_schema", "reduce_schema", "reduced_text"]
+
+Schema = dict[str, Any]
+Mode = Literal["strict", "loose", "forgiving"]
+"""strict refuses what cannot be held; loose leaves it out; forgiving lets anything stand where a part is wrong."""
+
+MAX_BYTES = 65_536
+MAX_DEPTH = 16
+MAX_NODES = 500
+MAX_PROPERTIES = 64  # of one object
+MAX_ENUM_CHARS = 20_000  # of all enumerations together
+
+_SILENT: Final = frozenset(
+    {"title", "description", "default", "examples", "example", "$schema", "$id", "$comment", "$defs", "definitions"}
+    | {"$anchor", "deprecated", "readOnly", "writeOnly", "strict", "contentMediaType", "contentEncoding"}
+)
+_OBJECT: Final = frozenset({"properties", "required", "additionalProperties"})
+_OF_TYPE: Final[dict[str, frozenset[str]]] = {
+    "object": _OBJECT,
+    "array": frozenset({"items", "prefixItems", "additionalItems", "minItems", "maxItems"}),
+    "string": frozenset({"minLength", "maxLength", "format"}),
+    "number": frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}),
+    "boolean": frozenset(),
+    "null": frozenset(),
+}
+_ABOUT_TYPES: Final = frozenset[str]().union(*_OF_TYPE.values())
+_TYPES: Final = (*_OF_TYPE, "integer")
+_CHOICES: Final = ("allOf", "anyOf", "oneOf")
+_KNOWN: Final = _SILENT.union(_ABOUT_TYPES, _CHOICES, ("type", "$ref", "enum", "const"))
+
+_Place = tuple[str, int, tuple[str, ...]]
+"""Where a node stands: its path, its depth, and the references that led to it."""
+
+
+def parse_schema(text: str) -> object:
+    """Read a serialised schema.
+
+    Raises:
+        SchemaError: it is too long, nested too deeply, or not JSON.
+    """
+    if len(text.encode("utf-8", "replace")) > MAX_BYTES:
+        raise SchemaError(f"the schema is longer than {MAX_BYTES} bytes")
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise SchemaError("the schema is not JSON") from None
+
+
+@lru_cache(maxsize=128)
+def reduced_text(text: str, mode: Mode) -> str:
+    """Read and reduce a serialised schema; return it serialised. Clients send the same few again and again.
+
+    Raises:
+        SchemaError: as `parse_schema` and `reduce_schema` raise it.
+    """
+    return json.dumps(reduce_schema(parse_schema(text), mode))
+
+
+def reduce_schema(schema: object, mode: Mode) -> Schema:
+    """Reduce a schema: `$ref`s are put in place, parts beside each other merged, what steers nothing is left out.
+
+    The result is `{}` (anything) or has exactly one of `enum`, `anyOf`, `oneOf`, `not` (with `{}`: nothing, only below
+    the root) and `type`, the last with that type's keywords.
+
+    Raises:
+        SchemaError: it is wrong, cyclic or too large, nothing follows it, or (strict) it says what cannot be held;
+            never when forgiving.
+    """
+    reduced = _Reducer(schema, mode).whole(schema, ("#", 0, ()))
+    if reduced == NOTHING and mode != "forgiving":
+        raise SchemaError("no value follows the schema")
+    return ANYTHING if reduced == NOTHING else reduced
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(name)
+
+
+class _Reducer:
+    """One reduction: the document that `$ref` points into, and what is left of the budget."""
+
+    def __init__(self, root: object, mode: Mode) -> None:
+        self._root = root
+        self._mode = mode
+        self._nodes = MAX_NODES
+        self._enum_chars = MAX_ENUM_CHARS
+        self._merger = Merger()
+        self._left_out = 0  # what the schema says and the result does not
+
+    def whole(self, schema: object, place: _Place) -> Schema:
+        """Reduce what describes a value on its own; there, properties without a type mean an object."""
+        reduced = self.reduce(schema, place)
+        if not _means_object(schema) or reduced == ANYTHING:
+            return reduced
+        return self._merger.both(reduced, {"type": "object"})
+
+    def reduce(self, schema: object, place: _Place) -> Schema:
+        """Reduce one node."""
+        try:
+            return self._reduce(schema, place)
+        except MergeTooLarge:
+            failure = SchemaError(f"{short(place[0])}: schemas beside each other have too many combinations")
+        except TwoFormats:
+            failure = SchemaError(f"{short(place[0])}: a string cannot have two formats at once")
+        except SchemaError as error:
+            failure = error
+        if self._mode != "forgiving":
+            raise failure
+        self._left_out += 1
+        return ANYTHING
+
+    def _reduce(self, schema: object, place: _Place) -> Schema:
+        self._nodes -= 1
+        if self._nodes < 0 or place[1] > MAX_DEPTH:
+            raise SchemaError(f"the schema has more than {MAX_NODES} parts or {MAX_DEPTH} levels")
+        if isinstance(schema, bool):
+            return ANYTHING if schema else NOTHING
+        if not isinstance(schema, dict):
+            raise SchemaError(f"{short(place[0])} is not a schema")
+        if _is_anything(schema.get("not", False)):
+            return NOTHING
+        self._leave_out(schema, place[0])
+        merged = self._typed(schema, place)
+        for part in self._beside(schema, place):
+            merged = self._merger.both(merged, part)
+        return merged
+
+    def _leave_out(self, schema: Mapping[str, Any], at: str) -> None:
+        """Name what is not known, if that matters."""
+        unknown = [keyword for keyword in schema if keyword not in _KNOWN]
+        self._left_out += len(unknown)
+        if unknown and self._mode == "strict":
+            raise SchemaError(f"{short(at)}: the keyword {short(unknown[0])!r} is not supported here in strict mode")
+
+    def _beside(self, schema: Mapping[str, Any], place: _Place) -> list[Schema]:
+        """Reduce what else a node asks for beside its type's keywords."""
+        below = self.reduce if "type" in schema else self.whole
+        parts = [self._follow(schema["$ref"], place, below)] if "$ref" in schema else []
+        if "enum" in schema:
+            parts.append(self._values(schema["enum"], place[0]))
+        if "const" in schema:
+            parts.append(self._values([schema["const"]], place[0]))
+        return parts + [
+            self._choice(keyword, schema[keyword], place, below) for keyword in _CHOICES if keyword in schema
+        ]
+
+    def _follow(self, ref: object, place: _Place, below: Callable[[object, _Place], Schema]) -> Schema:
+        at, depth, open_refs = place
+        if not isinstance(ref, str) or not (ref == "#" or ref.startswith("#/")):
+            raise SchemaError(f"{short(at)}: a $ref must point into the schema itself")
+        if ref in open_refs or ref == "#":
+            raise SchemaError(f"{short(at)}: the schema is cyclic")
+        try:
+            target = resolve(self._root, ref)
+        except LookupError:
+            raise SchemaError(f"{short(at)}: a $ref points nowhere") from None
+        return below(target, (ref, depth + 1, (*open_refs, ref)))
+
+    def _values(self, values: object, at: str) -> Schema:
+        read, size = read_values(values, at)
+        self._enum_chars -= size
+        if self._enum_chars < 0:
+            raise SchemaError(f"{short(at)}: the schema's enums are longer than {MAX_ENUM_CHARS} characters")
+        return {"enum": read}
+
+    def _choice(self, keyword: str, parts: object, place: _Place, below: Callable[[object, _Place], Schema]) -> Schema:
+        """All, one or exactly one of several."""
+        if not isinstance(parts, list) or not parts:
+            raise SchemaError(f"{short(place[0])}: {keyword} holds at least one schema")
+        left_out = self._left_out
+        reduced = [below(part, _below(place, f"{keyword}/{i}")) for i, part in enumerate(parts)]
+        if keyword == "allOf":
+            merged = ANYTHING
+            for part in reduced:
+                merged = self._merger.both(merged, part)
+            return merged
+        # Two parts may differ only in what was left out: then both may hold, and "exactly one" would refuse everything.
+        return choice("oneOf" if keyword == "oneOf" and left_out == self._left_out else "anyOf", reduced)
+
+    def _typed(self, schema: Mapping[str, Any], place: _Place) -> Schema:
+        """Reduce a node's type and that type's keywords; without a type they bind only values that are of it."""
+        named = schema.get("type")
+        if named is None:
+            if not _ABOUT_TYPES & schema.keys():
+                return ANYTHING
+            named = list(_OF_TYPE)
+        types = named if isinstance(named, list) else [named]
+        if not types or not all(_is_text(name) and name in _TYPES for name in types):
+            raise SchemaError(f"{short(place[0])}: a type is one of {', '.join(_TYPES)}")
+        return choice("anyOf", [checked(self._of_type(name, schema, place)) for name in dict.fromkeys(types)])
+
+    def _of_type(self, name: str, schema: Mapping[str, Any], place: _Place) -> Schema:
+        match name:
+            case "object":
+                return {"type": name} | self._object(schema, place)
+            case "array":
+                return {"type": name} | self._array(schema, place)
+            case "string":
+                lengths = read_lengths(schema, "minLength", "maxLength", place[0])
+                return {"type": name} | lengths | self._format(schema, place[0])
+            case "integer" | "number":
+                return {"type": name} | read_bounds(schema, place[0])
+            case _:
+                return {"type": name}
+
+    def _object(self, schema: Mapping[str, Any], place: _Place) -> Schema:
+        properties, required = schema.get("properties", {}), schema.get("required", [])
+        if not isinstance(properties, dict) or not isinstance(required, list) or not all(map(_is_text, required)):
+            raise SchemaError(f"{short(place[0])}: properties is an object of schemas, required a list of names")
+        # What `patternProperties` lets in must not be kept out, even where it is not understood.
+        extra = True if "patternProperties" in schema else schema.get("additionalProperties", True)
+        named = {**properties, **{name: extra for name in required if name not in properties}}
+        if len(named) > MAX_PROPERTIES or not all(map(is_name, named)):
+            raise SchemaError(f"{short(place[0])}: an object has at most {MAX_PROPERTIES} properties, with short names")
+        reduced = {name: self.whole(part, _below(place, f"properties/{name}")) for name, part in named.items()}
+        rest = self.whole(extra, _below(place, "additionalProperties"))
+        says_rest = bool({"additionalProperties", "patternProperties"} & schema.keys())
+        return object_parts(reduced, list(dict.fromkeys(required)), rest, says_rest=says_rest)
+
+    def _array(self, schema: Mapping[str, Any], place: _Place) -> Schema:
+        items, first = schema.get("items", True), schema.get("prefixItems", [])
+        if isinstance(items, list):  # a list is what `prefixItems` was called before draft 2020-12
+            items, first = schema.get("additionalItems", True), items
+        if not isinstance(first, list):
+            raise SchemaError(f"{short(place[0])}: prefixItems is a list of schemas")
+        lengths = read_lengths(schema, "minItems", "maxItems", place[0])
+        parts: Schema = {"items": self.whole(items, _below(place, "items"))}
+        if first:
+            parts["prefixItems"] = [self.whole(part, _below(place, f"prefixItems/{i}")) for i, part in enumerate(first)]
+        return parts | lengths
+
+    def _format(self, schema: Mapping[str, Any], at: str) -> Schema:
+        name = schema.get("format")
+        if name is None or (isinstance(name, str) and name in FORMATS):
+            return {} if name is None else {"format": name}
+        if self._mode == "strict":
+            raise SchemaError(f"{short(at)}: a format is one of {', '.join(sorted(FORMATS))}")
+        self._left_out += 1
+        return {}
+
+
+def _below(place: _Place, step: str) -> _Place:
+    at, depth, open_refs = place
+    return f"{at}/{step}", depth + 1, open_refs
+
+
+def _means_object(schema: object) -> bool:
+    """Say whether a node has an object's keywords and no word of what type it is."""
+    if not isinstance(schema, dict) or {"type", "enum", "const"} & schema.keys():
+        return False
+    parts = schema.get("allOf")
+    return bool(_OBJECT & schema.keys()) or (isinstance(parts, list) and any(map(_means_object, parts)))
+
+
+def _is_anything(schema: object) -> bool:
+    return schema is True or schema == ANYTHING
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)

@@ -1,0 +1,94 @@
+"""One thing to learn: a conversation as a client sends it, and what the expert should say next.
+
+Recipes make samples, `experts.training` encodes them through the prompts that serving uses. A row that does not hold
+together is refused here, once, for every recipe.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from experts.conversation.prompts import call_text
+from protos import chat_pb2
+
+Json = Mapping[str, Any]
+
+_ROLES: Final = {
+    "system": chat_pb2.ROLE_SYSTEM,
+    "user": chat_pb2.ROLE_USER,
+    "assistant": chat_pb2.ROLE_ASSISTANT,
+    "tool": chat_pb2.ROLE_TOOL,
+}
+
+
+class BadSample(ValueError):
+    """A row cannot be learnt from; the message says what is wrong, without the row's text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What to learn. `rejected` is what not to say, for methods that learn from pairs."""
+
+    conversation: chat_pb2.Conversation
+    answer: str
+    rejected: str = ""
+
+
+def read_seed(row: Json) -> Sample:
+    """Read a row in OpenAI's shape: `messages`, `tools`, `documents`, then `calls` or `answer`, and maybe `rejected`.
+
+    Raises:
+        BadSample: a part is missing or has another shape.
+    """
+    try:
+        conversation = chat_pb2.Conversation(
+            messages=[_message(message) for message in row["messages"]],
+            tools=read_tools(row.get("tools") or ()),
+            documents=[
+                chat_pb2.Document(title=document.get("title") or "", text=document["text"])
+                for document in row.get("documents") or ()
+            ],
+        )
+        answer = calls_answer(row["calls"]) if "calls" in row else str(row["answer"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadSample(f"a row has another shape: {type(error).__name__}: {error}") from None
+    if not conversation.messages or not answer.strip():
+        raise BadSample("a row has no message or no answer")
+    return Sample(conversation, answer, str(row.get("rejected") or ""))
+
+
+def calls_answer(calls: Iterable[Json]) -> str:
+    """Write calls as the expert is to write them."""
+    return "\n".join(call_text(call["name"], call["arguments"]) for call in calls)
+
+
+def read_tools(tools: Sequence[Json]) -> list[chat_pb2.Tool]:
+    """Read OpenAI's `tools`."""
+    return [_tool(tool["function"]) for tool in tools]
+
+
+def ask(text: str, **parts: Any) -> chat_pb2.Conversation:  # fields of the message
+    """Make the conversation in which a user says one thing."""
+    return chat_pb2.Conversation(messages=[chat_pb2.Message(role=chat_pb2.ROLE_USER, content=text)], **parts)
+
+
+def _tool(function: Json) -> chat_pb2.Tool:
+    schema = json.dumps(function.get("parameters") or {}, ensure_ascii=False)
+    return chat_pb2.Tool(name=function["name"], description=function.get("description") or "", parameters_json=schema)
+
+
+def _message(message: Json) -> chat_pb2.Message:
+    calls = [
+        chat_pb2.ToolCall(id=call["id"], name=call["function"]["name"], arguments=call["function"]["arguments"])
+        for call in message.get("tool_calls") or ()
+    ]
+    return chat_pb2.Message(
+        role=_ROLES[message["role"]],
+        content=message.get("content") or "",
+        name=message.get("name") or "",
+        tool_calls=calls,
+        tool_call_id=message.get("tool_call_id") or "",
+    )

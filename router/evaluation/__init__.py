@@ -1,0 +1,1 @@
+"""How good decisions are, how fast, and what moves them."""

@@ -1,0 +1,92 @@
+"""What the learned router must beat: choosers that know nothing, or next to nothing.
+
+`evaluate` puts them beside the router in its table. `random`, `majority`, `keywords` and `length` need no training;
+`TfidfBaseline` is the text-book classifier and needs rows and scikit-learn.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from router.features.featurize import RouteQuery, window_of
+from router.model.gate import TOOL_CALLER
+from router.training.dataset import Row
+
+Choose = Callable[[RouteQuery], str]
+
+_KEYWORDS = (
+    (
+        "coder",
+        re.compile(r"```|\b(code|function|python|javascript|java|sql|regex|bash|script|bug|compile)\b|[{};]\s*$", re.I),
+    ),
+    (
+        "advisor",
+        re.compile(r"\b(write|rewrite|draft|story|poem|e-?mail|essay|plan|advice|recommend|suggest|imagine)\b", re.I),
+    ),
+    ("generalist", re.compile(r"\bhow (many|much)\b|\d\s*[-+*/=]\s*\d|\b(hello|joke|riddle|puzzle)\b", re.I)),
+    ("researcher", re.compile(r"\b(who|what|when|where|which|why|how|explain|according)\b|\?", re.I)),
+)
+
+
+def random_choice(experts: Sequence[str], seed: int) -> Choose:
+    """Draw an expert for each query, by `seed`."""
+    generator = np.random.default_rng(seed)
+    return lambda query: experts[int(generator.integers(len(experts)))]
+
+
+def majority(rows: Sequence[Row]) -> Choose:
+    """Always answer with the most frequent label of `rows`; on the evaluated rows themselves this is its best case."""
+    best = Counter(row.labels[0] for row in rows).most_common(1)[0][0]
+    return lambda query: best
+
+
+def keywords(query: RouteQuery) -> str:
+    """Apply the rules that people write first: tools, then word lists in a fixed order."""
+    if query.has_tools:
+        return TOOL_CALLER
+    text = window_of(query).raw
+    return next((name for name, pattern in _KEYWORDS if pattern.search(text)), "generalist")
+
+
+def prompt_length(query: RouteQuery) -> str:
+    """Guess from the length alone: short is a question, middling a task, long is code."""
+    if query.has_tools:
+        return TOOL_CALLER
+    length = window_of(query).length
+    return "researcher" if length < 90 else "generalist" if length < 400 else "coder"
+
+
+@dataclass(frozen=True, slots=True)
+class TfidfBaseline:
+    """Word 1-2-gram TF-IDF and logistic regression, with the rule that tools mean the tool-caller."""
+
+    pipeline: Any  # a fitted scikit-learn pipeline, which ships no types
+
+    @classmethod
+    def fit(cls, rows: Sequence[Row], seed: int) -> "TfidfBaseline":
+        """Train on the best label of each row that is no tool request."""
+        from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 - training only
+        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - training only
+        from sklearn.pipeline import make_pipeline  # noqa: PLC0415 - training only
+
+        worded = [row for row in rows if TOOL_CALLER not in row.labels]
+        vectorise = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=200_000)
+        pipeline = make_pipeline(vectorise, LogisticRegression(C=4.0, max_iter=300, random_state=seed))
+        pipeline.fit([window_of(row.query).raw for row in worded], [row.labels[0] for row in worded])
+        return cls(pipeline)
+
+    def __call__(self, query: RouteQuery) -> str:
+        """Choose for one query."""
+        return TOOL_CALLER if query.has_tools else str(self.pipeline.predict([window_of(query).raw])[0])
+
+
+def accuracy_by_source(choose: Choose, rows: Sequence[Row]) -> dict[str, float]:
+    """Score a chooser: the share of each source's rows for which its choice is among the labels."""
+    hits: dict[str, list[bool]] = {}
+    for row in rows:
+        hits.setdefault(row.source, []).append(choose(row.query) in row.labels)
+    return {source: sum(found) / len(found) for source, found in sorted(hits.items())}

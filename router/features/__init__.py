@@ -1,0 +1,1 @@
+"""What the router reads in a request, as numbers."""

@@ -1,0 +1,22 @@
+"""Two numbers of -7..7 in a byte: how `router/features/word_vectors.npz` and the network's n-grams are stored."""
+
+from typing import Any
+
+import numpy as np
+
+LEVELS = 7  # of each sign
+
+Int8s = np.ndarray[Any, np.dtype[np.int8]]
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+def pack(numbers: Int8s) -> Bytes:
+    """Put (N, M) numbers into (N, M / 2) bytes; M is even."""
+    shifted = (numbers + 8).astype(np.uint8)
+    return np.asarray(shifted[:, ::2] << 4 | shifted[:, 1::2], dtype=np.uint8)
+
+
+def unpack(packed: Bytes) -> Int8s:
+    """Take them out again."""
+    both = np.stack([packed >> 4, packed & 15], axis=2).reshape(len(packed), -1)
+    return both.astype(np.int8) - 8

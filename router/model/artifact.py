@@ -1,0 +1,202 @@
+"""The trained router as one file: weights, calibration, thresholds and where they came from.
+
+`train` saves it, `router.Router` loads it and follows the file when it is replaced. The version is a hash of the
+content; a file of another format or feature version is refused, never guessed at.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from router.errors import ArtifactError
+from router.features.featurize import BUCKETS, DENSE_NAMES, FEATURE_VERSION
+from router.features.int4 import pack, unpack
+from router.features.tool_fit import FIT_NAMES
+from router.model.network import Network
+from router.outputs import arrays_with, write
+
+FORMAT_VERSION = 3
+MAX_BYTES = 4_000_000
+DEFAULT_PATH = Path(__file__).parents[1] / "artifacts" / "router.npz"
+
+IS_ARTIFACT = arrays_with("header", "hashed", "slope")
+"""Recognises a file that `save` wrote, of whatever version."""
+
+_NETWORK = ("known", "hashed", "scale", "dense", "bias", "out", "out_bias")
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One more head beside the classes: hashed (BUCKETS,) float32, dense (D,) float32, bias."""
+
+    hashed: Floats
+    dense: Floats
+    bias: float
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A trained gate.
+
+    Attributes:
+        classes: the experts that words alone may choose, C of them.
+        network: what the words say.
+        slope: calibration of the raw logit, (C,) float32: calibrated = raw * slope + intercept.
+        intercept: (C,) float32.
+        tool_probability: share of fitting tools among training rows with tools, in (0, 1); used without `fits`.
+        default_expert: who answers when the gate abstains.
+        abstain_below: the highest probability under which it abstains, in [0, 1].
+        leans: tells follow-ups, D = S; without it only the last user turn is read.
+        fits: says whether offered tools fit, D = S, `FIT_NAMES` and what each class says of the words.
+        training: data digests, command, figures: for people and the model card.
+        policy: settings of the decision beside the threshold, as `policy_file` writes them; {} = its defaults.
+        version: short content hash; set by `save` and `load`.
+    """
+
+    classes: tuple[str, ...]
+    network: Network
+    slope: Floats
+    intercept: Floats
+    tool_probability: float
+    default_expert: str
+    abstain_below: float
+    training: dict[str, Any] = field(default_factory=dict)
+    policy: dict[str, Any] = field(default_factory=dict)
+    leans: Side | None = None
+    fits: Side | None = None
+    version: str = "unsaved"
+
+
+def save(artifact: Artifact, path: Path) -> str:
+    """Write the file in one step (a reader never sees half of it) and return its version.
+
+    The n-gram weights of the heads beside the network are rounded to int8, with one scale a head: a quarter of the
+    size for a rounding error below half a percent of the largest weight.
+    """
+    sides = {name: side for name, side in (("leans", artifact.leans), ("fits", artifact.fits)) if side}
+    header = {
+        "format_version": FORMAT_VERSION,
+        "feature_version": FEATURE_VERSION,
+        "dense_names": list(DENSE_NAMES),
+        "fit_names": list(FIT_NAMES),
+        "classes": list(artifact.classes),
+        "tool_probability": artifact.tool_probability,
+        "default_expert": artifact.default_expert,
+        "abstain_below": artifact.abstain_below,
+        "training": artifact.training,
+        "policy": artifact.policy,
+        "sides": {name: side.bias for name, side in sides.items()},
+    }
+    arrays: dict[str, Any] = {
+        "header": np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8),
+        **{name: getattr(artifact.network, name) for name in _NETWORK},
+        "hashed": pack(artifact.network.hashed),
+        **{name: getattr(artifact, name).astype(np.float32) for name in ("slope", "intercept")},
+    }
+    for name, side in sides.items():
+        arrays |= _packed(name, side.hashed) | {f"{name}_dense": side.dense.astype(np.float32)}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    raw = buffer.getvalue()
+    if len(raw) > MAX_BYTES:
+        raise ArtifactError(f"artefact of {len(raw)} bytes is over {MAX_BYTES}")
+    write(path, raw)
+    return _version(raw)
+
+
+def _packed(name: str, weights: Floats) -> dict[str, Any]:
+    """Round weights to int8 with one scale a column."""
+    scale = np.maximum(np.abs(weights).max(axis=0), 1e-9) / 127.0
+    return {name: np.rint(weights / scale).astype(np.int8), f"{name}_scale": np.asarray(scale, dtype=np.float32)}
+
+
+def load(path: Path = DEFAULT_PATH) -> Artifact:
+    """Read and check the file.
+
+    Raises:
+        ArtifactError: it is missing, torn, too large, or made for another format, feature set or shape.
+    """
+    try:
+        raw = path.read_bytes()
+        if len(raw) > MAX_BYTES:
+            raise ArtifactError(f"artefact of {len(raw)} bytes is over {MAX_BYTES}")
+        with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
+            header = json.loads(arrays["header"].tobytes())
+            _check_header(header)
+            return _assemble(header, {name: arrays[name] for name in arrays.files}, _version(raw))
+    except OSError as error:
+        raise ArtifactError(f"{path}: artefact cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ArtifactError(f"{path}: artefact is damaged ({type(error).__name__})") from error
+
+
+def _check_header(header: dict[str, Any]) -> None:
+    """Refuse another format or another feature set."""
+    expected = {
+        "format_version": FORMAT_VERSION,
+        "feature_version": FEATURE_VERSION,
+        "dense_names": list(DENSE_NAMES),
+        "fit_names": list(FIT_NAMES),
+    }
+    for name, value in expected.items():
+        if header.get(name) != value:
+            raise ArtifactError(f"artefact's {name} does not match this code's")
+
+
+def _assemble(header: dict[str, Any], arrays: dict[str, Any], version: str) -> Artifact:
+    """Put the parts together, refusing wrong shapes."""
+    classes = tuple(str(name) for name in header["classes"])
+    known, units = len(arrays["known"]), len(arrays["bias"])
+    arrays["hashed"] = unpack(arrays["hashed"])
+    shapes: dict[str, tuple[int, ...]] = {
+        "known": (known,),
+        "hashed": (known + 1, units),
+        "scale": (units,),
+        "dense": (len(DENSE_NAMES), units),
+        "bias": (units,),
+        "out": (units, len(classes)),
+    }
+    shapes |= {name: (len(classes),) for name in ("out_bias", "slope", "intercept")}
+    sides = {str(name): float(bias) for name, bias in header["sides"].items()}
+    for name in sides:
+        extra = len(FIT_NAMES) + len(classes) if name == "fits" else 0
+        shapes |= {name: (BUCKETS,), f"{name}_scale": (), f"{name}_dense": (len(DENSE_NAMES) + extra,)}
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
+            raise ArtifactError(f"artefact's {name} is not finite numbers of shape {shape}")
+    if known and not 0 <= arrays["known"].min() <= arrays["known"].max() < BUCKETS:
+        raise ArtifactError("artefact's known n-grams are no buckets")
+    return Artifact(
+        classes=classes,
+        network=Network.of(**{name: arrays[name] for name in _NETWORK}),
+        slope=arrays["slope"],
+        intercept=arrays["intercept"],
+        tool_probability=float(header["tool_probability"]),
+        default_expert=str(header["default_expert"]),
+        abstain_below=float(header["abstain_below"]),
+        training=dict(header["training"]),
+        policy=dict(header.get("policy") or {}),  # files from before the knob have none
+        leans=_side("leans", arrays, sides),
+        fits=_side("fits", arrays, sides),
+        version=version,
+    )
+
+
+def _side(name: str, arrays: dict[str, Any], biases: dict[str, float]) -> Side | None:
+    """Read a head beside the classes, if the file has it."""
+    if name not in biases:
+        return None
+    return Side(arrays[name].astype(np.float32) * arrays[f"{name}_scale"], arrays[f"{name}_dense"], biases[name])
+
+
+def _version(raw: bytes) -> str:
+    """Shorten the content's SHA-256 to twelve hex digits."""
+    return hashlib.sha256(raw).hexdigest()[:12]

@@ -1,0 +1,91 @@
+"""The gate: calibrated probabilities of each expert for one query, by a small network in numpy.
+
+`router.Router` owns one, built from an `Artifact`. Without tools the tool-caller is never a candidate; with tools its
+probability is that they fit the request, which a head of its own answers, leaning towards yes.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from router.features.featurize import Features, RouteQuery, featurize, fit_of
+from router.features.structure import Floats
+from router.features.tool_fit import opinions
+from router.model.artifact import Artifact, Side
+
+TOOL_CALLER = "tool-caller"
+TOOLS_FROM = 0.5  # tools at least this likely to fit come before any words
+
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
+
+_NOT_OFFERED = np.zeros(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A network with a sigmoid a class, and heads for tools and follow-ups beside it.
+
+    Attributes:
+        artifact: the weights; `artifact.classes` names the network's answers, the tool-caller not among them.
+    """
+
+    artifact: Artifact
+
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """Name the experts in the order of `probabilities`."""
+        return (*self.artifact.classes, TOOL_CALLER)
+
+    def probabilities(self, query: RouteQuery) -> Doubles:
+        """Return (E,) calibrated probabilities in [0, 1], each on its own: they need not sum to 1."""
+        features = self.features(query)
+        heads = sigmoid(self.logits(features))
+        if not query.has_tools:
+            return np.concatenate((heads, _NOT_OFFERED))
+        fit = self.fit(query, features)
+        if fit >= min(TOOLS_FROM, float(heads.max())):
+            return np.append(np.minimum(heads, 1.0 - fit), fit)
+        return np.append(heads, fit)  # plainly not for the tools: judged by the words alone
+
+    def features(self, query: RouteQuery) -> Features:
+        """Read a query, earlier turns included as far as the newest leans on them."""
+        return featurize(query, self._leaning if self.artifact.leans else None)
+
+    def fit(self, query: RouteQuery, features: Features) -> float:
+        """Say how likely the offered tools are what the request needs."""
+        side = self.artifact.fits
+        if query.must_call:
+            return 1.0
+        if side is None:
+            return self.artifact.tool_probability
+        dense = np.concatenate([features.dense, fit_of(query, features), opinions(self.raw(features))])
+        return _answer(side, features, dense)
+
+    def _leaning(self, features: Features) -> float:
+        """Say how likely a turn, read alone, needs the turns before it."""
+        side = self.artifact.leans
+        return _answer(side, features, features.dense) if side else 0.0
+
+    def by_expert(self, query: RouteQuery) -> dict[str, float]:
+        """Return the same by name."""
+        return dict(zip(self.experts, self.probabilities(query).tolist(), strict=True))
+
+    def logits(self, features: Features) -> Doubles:
+        """Return the calibrated log-odds of each class, (C,)."""
+        return np.asarray(self.raw(features) * self.artifact.slope + self.artifact.intercept, dtype=np.float64)
+
+    def raw(self, features: Features) -> Floats:
+        """Return the log-odds of each class before calibration, (C,)."""
+        return self.artifact.network.logits(features)
+
+
+def _answer(side: Side, features: Features, dense: Floats) -> float:
+    """Ask a head beside the classes; a probability."""
+    logit = features.values @ side.hashed.take(features.indices) + dense @ side.dense + side.bias
+    return float(sigmoid(np.asarray(logit, dtype=np.float64)))
+
+
+def sigmoid(logits: Doubles) -> Doubles:
+    """Map log-odds to probabilities without overflow."""
+    return 1.0 / (1.0 + np.exp(-np.minimum(np.maximum(logits, -30.0), 30.0)))

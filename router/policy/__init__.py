@@ -1,0 +1,1 @@
+"""From probabilities, prices and load to a decision."""

@@ -1,0 +1,1 @@
+"""How the artefact is made; needs scikit-learn, serving does not."""

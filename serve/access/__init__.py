@@ -1,0 +1,1 @@
+"""Who may come in: API keys, TLS, and what may listen without either."""

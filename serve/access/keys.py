@@ -1,0 +1,117 @@
+"""API keys: who a caller is. Both doors ask here first.
+
+A key is 256 random bits, shown once when `moegate key NAME` makes it; what is configured is its SHA-256, which needs no
+salt and no slow hash because nothing so long can be guessed. Without any key configured everybody may come in, and
+`serve.access.exposure` sees to it that this is wanted.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from experts.catalog.yaml_file import YamlError, explain, read_yaml
+from serve.errors import Unauthorized
+from serve.request import ANYONE, UNLIMITED, Caller, Limit
+from serve.settings.tree import AccessSettings, KeySettings, SettingsError
+
+_PREFIX: Final = "mg-"
+_SCHEME: Final = "bearer "
+
+
+class KeyRing:
+    """The keys that open the doors.
+
+    A key is found by its digest, in one look-up however many there are. How long that takes tells nothing: whoever
+    tries keys does not choose their digests, and the start of a digest that is right leads to no key.
+    """
+
+    def __init__(self, keys: Iterable[KeySettings], *, hold_s: float = UNLIMITED.hold_s) -> None:
+        """`hold_s`: no request runs longer; see `limits.Limit`."""
+        self._callers = {key.sha256: Caller(key.name, _limit(key, hold_s)) for key in keys}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anybody may come in."""
+        return not self._callers
+
+    @property
+    def callers(self) -> tuple[Caller, ...]:
+        """Everybody who has a key."""
+        return tuple(self._callers.values())
+
+    def identify(self, authorization: str | None) -> Caller:
+        """Tell who asks, from the header `authorization: Bearer KEY`.
+
+        Raises:
+            Unauthorized: there is no key, or a wrong one.
+        """
+        if self.is_open:
+            return ANYONE
+        if authorization is None or authorization[: len(_SCHEME)].lower() != _SCHEME:
+            raise Unauthorized("an API key is required: 'authorization: Bearer KEY'")
+        found = self._callers.get(_digest(authorization[len(_SCHEME) :].strip()))
+        if found is None:
+            raise Unauthorized("the API key is not valid")
+        return found
+
+
+def load_keys(settings: AccessSettings) -> tuple[KeySettings, ...]:
+    """Gather the keys of the settings and of the keys' file.
+
+    Raises:
+        SettingsError: the file cannot be used, or a name or a key is there twice.
+    """
+    keys = (*settings.keys, *_read(settings))
+    for what, values in (("name", [key.name for key in keys]), ("key", [key.sha256 for key in keys])):
+        if len(set(values)) < len(values):
+            raise SettingsError(f"access: a {what} is there twice")
+    return keys
+
+
+def new_key() -> tuple[str, str]:
+    """Make a key; returns it and its digest, which alone is to be kept."""
+    key = _PREFIX + secrets.token_urlsafe(32)
+    return key, _digest(key)
+
+
+class _KeysFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keys: tuple[KeySettings, ...]
+
+
+def _read(settings: AccessSettings) -> tuple[KeySettings, ...]:
+    """Read the file: a mapping with `keys`, or the list alone, as `moegate key NAME >> FILE` makes it."""
+    if settings.keys_file is None:
+        return ()
+    try:
+        document = read_yaml(settings.keys_file)
+    except YamlError as error:
+        raise SettingsError(f"access.keys_file: {error}") from None
+    content = document.content
+    if not isinstance(content, dict | list):
+        raise SettingsError(
+            f"access.keys_file: {document.path}: it must hold 'keys', each with 'name' and 'sha256': see 'moegate key'"
+        )
+    try:
+        return _KeysFile.model_validate({"keys": content} if isinstance(content, list) else content).keys
+    except ValidationError as error:
+        skip = 1 if isinstance(content, list) else 0
+        raise SettingsError(
+            "\n".join(
+                f"access.keys_file: {document.where(m['loc'][skip:])}: {'.'.join(map(str, m['loc']))}: "
+                f"{explain(m, _KeysFile)}"
+                for m in error.errors(include_url=False, include_input=False)
+            )
+        ) from None
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _limit(key: KeySettings, hold_s: float) -> Limit:
+    return Limit(key.rpm, key.tpm, key.usd, 86400 if key.usd_per == "day" else 30 * 86400, hold_s)

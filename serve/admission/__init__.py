@@ -1,0 +1,1 @@
+"""Who may enter now: permits, the fair queue before them, and the drain at the end."""

@@ -1,0 +1,21 @@
+"""The end of a gateway's service: open requests finish within the grace; what is left then ends with a clear error.
+
+`serve.gateway` holds every request in a `watch`; `serve.app` calls `happen` when the grace has passed. Both doors then
+render `ShuttingDown`: as a status before the first token, as the stream's last event after it.
+"""
+
+from serve.admission.interruption import Interruption
+from serve.errors import ShuttingDown
+
+
+class Drain(Interruption):
+    """The requests in progress; once the grace has passed they are interrupted, and none is taken on any more."""
+
+    def __init__(self) -> None:
+        super().__init__(_shutting_down)
+
+
+def _shutting_down(has_begun: bool) -> ShuttingDown:
+    if has_begun:
+        return ShuttingDown("the gateway shut down before the answer was complete")
+    return ShuttingDown("the gateway is shutting down")

@@ -1,0 +1,72 @@
+"""The order in which waiting requests come in: by class of priority, and within one by turns among tenants.
+
+`serve.admission.permits` keeps one. A tenant that sends a thousand requests delays itself: another's first is next but
+one. Interactive requests go before batch ones, except that every eighth turn is a batch request's, so that none
+starves.
+"""
+
+from collections import OrderedDict, deque
+from typing import Final, Generic, TypeVar
+
+from serve.request import Priority
+
+_BATCH_EVERY: Final = 8
+
+T = TypeVar("T")
+
+
+class FairQueue(Generic[T]):
+    """Items in waiting. Putting in and taking out cost the same however many wait."""
+
+    def __init__(self) -> None:
+        self._classes: dict[Priority, OrderedDict[str, deque[T]]] = {kind: OrderedDict() for kind in Priority}
+        self._turn = 0
+        self._len = 0
+
+    def __len__(self) -> int:
+        return self._len
+
+    def push(self, item: T, priority: Priority, tenant: str) -> None:
+        """Put an item at the end of its tenant's line."""
+        self._classes[priority].setdefault(tenant, deque()).append(item)
+        self._len += 1
+
+    def pop(self) -> T:
+        """Take the next item.
+
+        Raises:
+            IndexError: nobody waits.
+        """
+        self._turn += 1
+        lines = self._next_class()
+        if not lines:
+            raise IndexError("the queue is empty")
+        tenant, line = next(iter(lines.items()))
+        item = line.popleft()
+        del lines[tenant]
+        if line:
+            lines[tenant] = line  # at the end: the others' turn
+        self._len -= 1
+        return item
+
+    def remove(self, item: T, priority: Priority, tenant: str) -> bool:
+        """Take out an item that gives up; False if it is no longer there."""
+        lines = self._classes[priority]
+        line = lines.get(tenant)
+        if line is None or item not in line:
+            return False
+        line.remove(item)
+        if not line:
+            del lines[tenant]
+        self._len -= 1
+        return True
+
+    def newest(self, priority: Priority) -> T | None:
+        """The item that came last of those whose tenant has most of them waiting in a class."""
+        longest = max(self._classes[priority].values(), key=len, default=None)
+        return longest[-1] if longest else None
+
+    def _next_class(self) -> OrderedDict[str, deque[T]]:
+        interactive, batch = self._classes[Priority.INTERACTIVE], self._classes[Priority.BATCH]
+        is_batchs_turn = self._turn % _BATCH_EVERY == 0
+        return batch if batch and (is_batchs_turn or not interactive) else interactive

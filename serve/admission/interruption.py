@@ -1,0 +1,62 @@
+"""Work that others may interrupt: cancelled where it stands, and then ended with an error that says why.
+
+`serve.http_api.asgi.Departure` interrupts one answer when its client leaves, `serve.admission.drain.Drain` all of them
+when the grace has passed. Both are asyncio's own way for it
+(https://docs.python.org/3/library/asyncio-task.html#asyncio.Task.uncancel): cancel the task, and take the cancellation
+back where it turns into an error, so that nobody further out takes the task for cancelled.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class Interruption:
+    """Something that may happen to the tasks that `watch` for it.
+
+    Attributes:
+        has_happened: it has; whoever comes to watch now is refused.
+    """
+
+    def __init__(self, error: Callable[[bool], Exception]) -> None:
+        """`error` makes what a task ends with; it is told whether the work had begun."""
+        self.has_happened = False
+        self._error = error
+        self._watching: dict[asyncio.Task[object], int] = {}  # with the cancellations that each brought along
+        self._interrupted: set[asyncio.Task[object]] = set()
+
+    def happen(self) -> None:
+        """Interrupt those who watch; whom somebody else cancels as well stays cancelled."""
+        self.has_happened = True
+        for task in self._watching.keys() - self._interrupted:
+            self._interrupted.add(task)
+            task.cancel()
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Hold the current task's work: the body of the `with` ends when the interruption happens.
+
+        Raises:
+            Exception: the interruption's error: it has happened, before or meanwhile.
+        """
+        if self.has_happened:
+            raise self._error(False)
+        task = asyncio.current_task()
+        assert task is not None  # both doors serve each request in a task
+        self._watching[task] = task.cancelling()
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._take_back(task):
+                raise self._error(True) from None
+            raise
+        finally:
+            self._take_back(task)
+            del self._watching[task]
+
+    def _take_back(self, task: asyncio.Task[object]) -> bool:
+        """Take our cancellation back, once; says whether it was ours alone."""
+        if task not in self._interrupted:
+            return False
+        self._interrupted.discard(task)
+        return task.uncancel() <= self._watching[task]

@@ -1,0 +1,150 @@
+"""May a request come in? A bounded number inside, a bounded number waiting in fair order, nobody in vain.
+
+A permit is held until the stream ends, not until its first byte: capacity is taken exactly as long as tokens flow. From
+the times that permits were held for, admission knows how long a newcomer would wait and take; one that cannot finish
+before its deadline is refused at once, and one for which it becomes too late while it waits is not let in. So what is
+offered beyond capacity costs next to nothing, and what is let in finishes.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from serve.admission.fair_queue import FairQueue
+from serve.errors import DeadlineExceeded, MoegateError, Overloaded
+from serve.request import Priority
+from serve.settings.tree import AdmissionSettings
+
+_SMOOTHING: Final = 0.1  # weight of the newest holding time in the average
+_RETRY_AFTER_S: Final = (1.0, 60.0)  # bounds of what a refused client is told to wait
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """A request in the queue; `entered` ends with a permit or with an error."""
+
+    priority: Priority
+    tenant: str
+    deadline: float
+    entered: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def refuse(self, error: MoegateError) -> None:
+        """End the wait without a permit."""
+        if not self.entered.done():
+            self.entered.set_exception(error)
+
+
+class Admission:
+    """Hands out permits.
+
+    Attributes:
+        in_flight: permits held.
+        held_s: how long a permit is held, seconds, smoothed; 0 until one has been returned.
+    """
+
+    def __init__(self, settings: AdmissionSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._queue: FairQueue[_Waiter] = FairQueue()
+        self.in_flight = 0
+        self.held_s = 0.0
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return len(self._queue)
+
+    @asynccontextmanager
+    async def permit(
+        self, *, deadline: float, priority: Priority = Priority.INTERACTIVE, tenant: str = ""
+    ) -> AsyncIterator[float]:
+        """Hold a permit for the body of the `with`, which is told how many seconds it waited.
+
+        Args:
+            deadline: of the request, on admission's clock.
+            priority: its class.
+            tenant: whom it belongs to; tenants take turns.
+
+        Raises:
+            Overloaded: the queue is full, or the wait would be, or was, too long.
+            DeadlineExceeded: the request's own deadline passed while it waited.
+        """
+        asked_at = entered_at = self._clock()
+        if self.in_flight < self._settings.max_in_flight and not self._queue:
+            self.in_flight += 1
+        else:
+            await self._wait(_Waiter(priority, tenant, deadline))
+            entered_at = self._clock()
+        try:
+            yield entered_at - asked_at
+        finally:
+            held_s = self._clock() - entered_at
+            self.held_s += _SMOOTHING * (held_s - self.held_s) if self.held_s else held_s
+            self._leave()
+
+    async def _wait(self, waiter: _Waiter) -> None:
+        self._check_room(waiter)
+        self._queue.push(waiter, waiter.priority, waiter.tenant)
+        left_s = waiter.deadline - self._clock()
+        patience_s = min(left_s, self._settings.queue_timeout_s)
+        timer = asyncio.get_running_loop().call_later(patience_s, self._give_up, waiter, left_s <= patience_s)
+        try:
+            await waiter.entered
+        except asyncio.CancelledError:
+            if waiter.entered.done() and not waiter.entered.cancelled() and waiter.entered.exception() is None:
+                self._leave()  # the permit came in the moment in which its owner left
+            raise
+        finally:
+            timer.cancel()
+            self._queue.remove(waiter, waiter.priority, waiter.tenant)
+
+    def _check_room(self, waiter: _Waiter) -> None:
+        """Refuse whom waiting would not help.
+
+        Raises:
+            Overloaded: see there.
+            DeadlineExceeded: the deadline has passed already.
+        """
+        now = self._clock()
+        if waiter.deadline <= now:
+            raise DeadlineExceeded("the deadline passed before the request was admitted")
+        wait_s = (self.waiting + 1) * self.held_s / self._settings.max_in_flight
+        if now + wait_s + self.held_s > waiter.deadline:
+            raise self._overloaded("the gateway is at capacity and could not answer before the deadline")
+        if self.waiting >= self._settings.max_queue_len and not self._make_room(waiter.priority):
+            raise self._overloaded("the gateway is at capacity; retry later")
+
+    def _make_room(self, priority: Priority) -> bool:
+        """Let an interactive request have a batch one's place."""
+        other = self._queue.newest(Priority.BATCH) if priority is Priority.INTERACTIVE else None
+        if other is None:
+            return False
+        self._queue.remove(other, other.priority, other.tenant)
+        other.refuse(self._overloaded("the gateway is at capacity; retry later"))
+        return True
+
+    def _give_up(self, waiter: _Waiter, is_deadline: bool) -> None:
+        error = DeadlineExceeded("the deadline passed while the request waited to be admitted")
+        waiter.refuse(error if is_deadline else self._overloaded("the gateway stayed at capacity; retry later"))
+
+    def _leave(self) -> None:
+        """Return a permit, and give it to the first who can still make use of it."""
+        self.in_flight -= 1
+        while self.in_flight < self._settings.max_in_flight and self._queue:
+            waiter = self._queue.pop()
+            if waiter.entered.done():
+                continue
+            if self._clock() + self.held_s > waiter.deadline:
+                waiter.refuse(self._overloaded("the gateway could no longer answer before the deadline"))
+                continue
+            self.in_flight += 1
+            waiter.entered.set_result(None)
+
+    def _overloaded(self, message: str) -> Overloaded:
+        """Say when it makes sense to come back: when those who wait now will have been answered."""
+        low, high = _RETRY_AFTER_S
+        drained_s = (self.waiting + 1) * self.held_s / self._settings.max_in_flight
+        return Overloaded(message, retry_after_s=min(high, max(low, drained_s)))

@@ -1,0 +1,1 @@
+"""What `moegate` runs: everything on this machine, and one worker of several."""

@@ -1,0 +1,1 @@
+"""What work costs, and the ledger that adds it up."""

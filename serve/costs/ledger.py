@@ -1,0 +1,137 @@
+"""The books: what was spent, on what, what it would have cost elsewhere; in whole picodollars.
+
+`LedgerObserver` writes one entry a request and one for each attempt that came to nothing;
+`serve.telemetry.metrics.money` shows the sums. Idle money is what the fleet cost since start beyond what requests used.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+
+from experts.catalog.prices import PriceList, PricesError
+from experts.catalog.spec import Catalog
+from serve.costs.tariffs import PICO, Tariff, Work, baseline_tariffs, tariffs
+from serve.settings.tree import CostSettings
+
+
+class Waste(StrEnum):
+    """Why money was spent on nothing: a closed set, safe as a metric label."""
+
+    CANCELLED = "cancelled"  # the client left
+    FAILED = "failed"  # the expert broke, or the deadline passed
+    FELL_BACK = "fell_back"  # another expert answered instead
+    HANDED_BACK = "handed_back"  # none of the tools fitted; another expert answered
+    RETRIED = "retried"  # the same expert was asked again
+    HEDGED = "hedged"  # the other one of two was quicker
+
+
+class Ledger:
+    """One process's books.
+
+    Attributes:
+        tariffs: by expert.
+        baselines: by name; what the same tokens would cost there.
+        spent: picodollars by expert, waste included.
+        wasted: picodollars by expert and cause.
+        elsewhere: picodollars by baseline.
+        router: picodollars of the router's own compute.
+        joules: by expert.
+    """
+
+    def __init__(
+        self,
+        tariffs: Mapping[str, Tariff],
+        baselines: Mapping[str, Tariff],
+        *,
+        fleet_usd_per_hour: float = 0.0,
+        router_usd_per_hour: float = 0.0,
+        gco2e_per_kwh: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.tariffs = tariffs
+        self.baselines = baselines
+        self.gco2e_per_kwh = gco2e_per_kwh
+        self.spent: Counter[str] = Counter(dict.fromkeys(tariffs, 0))
+        self.wasted: Counter[tuple[str, Waste]] = Counter({(name, cause): 0 for name in tariffs for cause in Waste})
+        self.elsewhere: Counter[str] = Counter(dict.fromkeys(baselines, 0))
+        self.joules: dict[str, float] = {name: 0.0 for name, tariff in tariffs.items() if tariff.joules_per_usd}
+        self.router = 0
+        self._fleet = fleet_usd_per_hour * PICO / 3600
+        self._router_second = router_usd_per_hour * PICO / 3600
+        self._clock = clock
+        self._opened_at = clock()
+        self._idle = 0
+
+    def price(self, expert: str, work: Work) -> int:
+        """What a piece of work costs, in picodollars; 0 for an expert that is in no catalogue."""
+        tariff = self.tariffs.get(expert)
+        return 0 if tariff is None else tariff.pico_usd(work)
+
+    def spend(self, expert: str, work: Work, waste: Waste | None = None) -> int:
+        """Enter a piece of work that is over; returns picodollars."""
+        tariff = self.tariffs.get(expert)
+        if tariff is None:
+            return 0
+        pico = tariff.pico_usd(work)
+        self.spent[expert] += pico
+        if waste is not None:
+            self.wasted[expert, waste] += pico
+        if tariff.joules_per_usd:
+            self.joules[expert] += pico / PICO * tariff.joules_per_usd
+        return pico
+
+    def compare(self, work: Work) -> None:
+        """Enter what a request's work would have cost elsewhere. Attempts that came to nothing are not compared."""
+        for name, tariff in self.baselines.items():
+            self.elsewhere[name] += tariff.pico_usd(work)
+
+    def routed(self, seconds: float) -> None:
+        """Enter the router's compute."""
+        self.router += round(seconds * self._router_second)
+
+    @property
+    def provisioned(self) -> int:
+        """Picodollars that the fleet has cost since start."""
+        return round((self._clock() - self._opened_at) * self._fleet)
+
+    @property
+    def idle(self) -> int:
+        """Picodollars provisioned and not used, since start; never less than it was."""
+        self._idle = max(self._idle, self.provisioned - self.spent.total())
+        return self._idle
+
+
+def open_books(catalog: Catalog, prices: PriceList, settings: CostSettings, *, workers: int = 1) -> Ledger:
+    """Open them.
+
+    Args:
+        catalog: the experts.
+        prices: the price list.
+        settings: the fleet and the baselines.
+        workers: gateway processes that share the fleet; each enters its part, so that their sum is the fleet's.
+
+    Raises:
+        PricesError: the settings name an instance or an expert that there is not.
+    """
+    rates = tariffs(catalog, prices)
+    baseline = settings.baseline_expert or catalog.default
+    if baseline not in rates:
+        raise PricesError(f"cost.baseline_expert: {baseline!r} is no expert of the catalogue")
+    fleet = settings.fleet if settings.fleet is not None else _one_of_each(catalog)
+    for name in (*fleet, *((settings.gateway_instance,) if settings.gateway_instance else ())):
+        if name not in prices.instances:
+            raise PricesError(f"cost: {name!r} is not in the price list")
+    gateway = prices.instances.get(settings.gateway_instance or next(iter(fleet), ""))
+    return Ledger(
+        rates,
+        baseline_tariffs(prices, rates[baseline]),
+        fleet_usd_per_hour=sum(prices.instances[name].usd_per_hour * count for name, count in fleet.items()) / workers,
+        router_usd_per_hour=gateway.usd_per_hour / gateway.vcpus if gateway else 0.0,
+        gco2e_per_kwh=prices.grid.gco2e_per_kwh,
+    )
+
+
+def _one_of_each(catalog: Catalog) -> dict[str, float]:
+    """One instance of each type that the catalogue names: everything on one machine, as `moegate up` runs it."""
+    return {expert.price.instance: 1.0 for expert in catalog.experts if expert.price.instance is not None}

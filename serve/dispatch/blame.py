@@ -1,0 +1,39 @@
+"""Who is to blame for a failure that a replica itself has told: the request, or the expert.
+
+A replica that says INTERNAL may have met a request that no replica can serve, or be ill. The next attempt tells: where
+somebody else answers, the one that failed is to blame; where a second one fails on the same request, the request is,
+and no circuit hears of it. So what one client sends neither opens circuits nor walks through all experts.
+"""
+
+from serve.dispatch.circuit_breaker import Circuit
+
+
+class Blame:
+    """The failures that replicas have told of one request."""
+
+    def __init__(self, tenant: str) -> None:
+        """`tenant` sent the request; it is a circuit's witness."""
+        self._tenant = tenant
+        self._failed: list[tuple[Circuit, float]] = []
+
+    @property
+    def is_the_requests(self) -> bool:
+        """Whether a second replica or expert has failed on it."""
+        return len(self._failed) > 1
+
+    def add(self, circuit: Circuit, began_at: float) -> None:
+        """A replica has said that it failed; the attempt began at that second of our clock."""
+        circuit.abandoned()
+        self._failed.append((circuit, began_at))
+
+    def is_the_experts(self) -> None:
+        """Somebody else has answered, or nobody else could be asked: tell the circuits, with the tenant as witness."""
+        for circuit, began_at in self._failed:
+            circuit.failed(began_at=began_at, witness=self._tenant)
+        self._failed.clear()
+
+    def is_proven(self) -> None:
+        """A probe of our own has found the last of them ill as well."""
+        circuit, _ = self._failed[-1]
+        circuit.probed(is_well=False)
+        self._failed.clear()

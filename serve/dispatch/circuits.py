@@ -1,0 +1,92 @@
+"""Every expert's circuit, and the probes that settle what requests leave open.
+
+A probe is the expert's own `Describe`. It is made when a circuit has been open for its time, so that it closes without
+waiting for a request that dares, and when failures raise a suspicion that only one tenant speaks for.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from serve.dispatch.circuit_breaker import Circuit
+from serve.dispatch.wake_up import Describe
+from serve.errors import MoegateError
+from serve.settings.tree import CircuitSettings
+from serve.telemetry.metrics.dispatch import CircuitState
+
+log = logging.getLogger("moegate.circuit")
+
+
+class Circuits:
+    """The circuits of one process, by expert."""
+
+    def __init__(
+        self,
+        experts: Iterable[str],
+        settings: CircuitSettings,
+        describe: Describe,
+        *,
+        probe_timeout_s: float,
+        clock: Callable[[], float],
+        on_change: Callable[[str, CircuitState], None],
+    ) -> None:
+        self._describe = describe
+        self._probe_timeout_s = probe_timeout_s
+        self._on_change = on_change
+        self._probes: dict[str, asyncio.Task[None]] = {}
+        self._is_closed = False
+        self._circuits = {
+            name: Circuit(
+                settings,
+                clock=clock,
+                on_change=partial(self._changed, name),
+                on_suspicion=partial(self._start, name),
+            )
+            for name in experts
+        }
+        for name in self._circuits:
+            on_change(name, CircuitState.CLOSED)
+
+    def __getitem__(self, expert: str) -> Circuit:
+        return self._circuits[expert]
+
+    async def is_well(self, expert: str) -> bool:
+        """Ask an expert how it is."""
+        try:
+            await self._describe(expert, timeout_s=self._probe_timeout_s)
+        except MoegateError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """End the probes, and make no more."""
+        self._is_closed = True
+        probes = list(self._probes.values())
+        for task in probes:
+            task.cancel()
+        await asyncio.gather(*probes, return_exceptions=True)
+
+    def _changed(self, expert: str, state: CircuitState) -> None:
+        log.warning("circuit", extra={"expert": expert, "state": state.value})
+        self._on_change(expert, state)
+        if state is CircuitState.OPEN:
+            self._start(expert)
+
+    def _start(self, expert: str) -> None:
+        """See to it that the expert is probed until its circuit is closed; one task an expert."""
+        if expert in self._probes or self._is_closed:
+            return
+        task = self._probes[expert] = asyncio.create_task(self._probe(expert))
+        task.add_done_callback(lambda _: self._probes.pop(expert, None))
+
+    async def _probe(self, expert: str) -> None:
+        circuit = self._circuits[expert]
+        while True:
+            await asyncio.sleep(circuit.retry_after_s)
+            was_closed = circuit.state is CircuitState.CLOSED
+            is_well = await self.is_well(expert)
+            if was_closed or circuit.state is not CircuitState.CLOSED:  # else a request has been answered meanwhile
+                circuit.probed(is_well=is_well)
+            if circuit.state is CircuitState.CLOSED:
+                return

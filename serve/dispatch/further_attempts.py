@@ -1,0 +1,66 @@
+"""When a request is sent once more: again to the same expert, to the next one, or to two at once.
+
+`serve.dispatch.dispatcher` asks before each attempt beyond the first. Each is paid from a budget that all requests pay
+into. What replicas say they failed on has a budget of its own, so that requests nobody can serve leave the others
+theirs.
+"""
+
+from experts.catalog.spec import Catalog
+from serve.dispatch.attempt import FailedAttempt, Why
+from serve.dispatch.retry_budget import RetryBudget
+from serve.errors import ContextLengthExceeded, ExpertUnavailable, Overloaded
+from serve.settings.tree import DispatchSettings
+from serve.telemetry.metrics.dispatch import DispatchMetrics
+
+
+class FurtherAttempts:
+    """The rules, and the budgets."""
+
+    def __init__(self, catalog: Catalog, settings: DispatchSettings, metrics: DispatchMetrics) -> None:
+        self._catalog = catalog
+        self._retries = settings.retries
+        self._metrics = metrics
+        self._budget = RetryBudget(ratio=settings.retry_ratio, burst=settings.retry_burst)
+        self._second_looks = RetryBudget(ratio=settings.retry_ratio, burst=settings.retry_burst)
+
+    def earn(self) -> None:
+        """A request has come."""
+        self._budget.earn()
+        self._second_looks.earn()
+
+    def may_retry(self, failed: FailedAttempt, rest: list[str], retries: int) -> bool:
+        """Whether the same expert is asked again: it broke without a word, or nobody else can say whose fault it is."""
+        if retries >= self._retries:
+            return False
+        if failed.why is Why.FAILED:
+            return not rest and self._spend(self._second_looks)
+        return failed.why is Why.BROKE and self._spend(self._budget)
+
+    def may_fall_back(self, failed: FailedAttempt, expert: str, rest: list[str]) -> bool:
+        """Whether the next expert is asked."""
+        if not rest:
+            return False
+        if failed.why is Why.NOT_ASKED:
+            return True  # it has cost nothing
+        if isinstance(failed.error, ContextLengthExceeded):
+            return self._window(rest[0]) > self._window(expert)
+        if failed.why is Why.FAILED:
+            return self._spend(self._second_looks)
+        return isinstance(failed.error, Overloaded | ExpertUnavailable) and self._spend(self._budget)
+
+    def may_hedge(self, expert: str, to: str) -> bool:
+        """Whether the budget allows for a second expert beside a slow first one."""
+        if not self._spend(self._budget):
+            return False
+        self._metrics.hedges.labels(expert, to).inc()
+        return True
+
+    def _spend(self, budget: RetryBudget) -> bool:
+        if budget.spend():
+            return True
+        self._metrics.refused_attempts.inc()
+        return False
+
+    def _window(self, expert: str) -> int:
+        spec = self._catalog.get(expert)
+        return spec.prompt_limit if spec else 0

@@ -1,0 +1,100 @@
+"""Wakes experts that have no replica: one call to each is held open until it is answered.
+
+Ray Serve starts a replica for calls that wait; one that was given up, because the next expert answers meanwhile, leaves
+it nothing to scale on. `serve.dispatch.dispatcher` asks for a waking call when an attempt at an expert with
+`min_replicas` 0 ended before a replica took it on. The call is a `Describe`, which no engine has work with. Once it is
+answered nothing is asked any more: the replica goes when Ray Serve finds that nobody needs it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Final, Protocol
+
+from protos import expert_pb2 as pb
+from serve.errors import MoegateError
+
+log = logging.getLogger("moegate.waker")
+
+ANSWERED: Final = "answered"
+GIVEN_UP: Final = "given_up"
+_PAUSE_S: Final = 1.0  # before a call that was lost on the way is made again
+
+OnAwake = Callable[[str, pb.DescribeResponse], None]
+
+
+class Describe(Protocol):
+    """A way to ask an expert how it is."""
+
+    def __call__(self, expert: str, *, timeout_s: float) -> Coroutine[object, object, pb.DescribeResponse]:
+        """Ask; raises `MoegateError` when it does not say."""
+        ...
+
+
+class Waker:
+    """Holds the waking calls of one process, at most one an expert.
+
+    Attributes:
+        on_awake: told who has answered, and what.
+    """
+
+    def __init__(
+        self, experts: Iterable[str], describe: Describe, *, limit_s: float, on_end: Callable[[str, str], None]
+    ) -> None:
+        """`experts` may be without a replica; `on_end` is told how each wake ended: `answered` or `given_up`."""
+        self._experts = frozenset(experts)
+        self._describe = describe
+        self._limit_s = limit_s
+        self._on_end = on_end
+        self._wakes: dict[str, asyncio.Task[None]] = {}
+        self._held: set[str] = set()
+        self._is_closed = False
+        self.on_awake: list[OnAwake] = []
+
+    def is_waiting(self, expert: str) -> bool:
+        """Whether a call is held open by now: who asks this expert waits until it is awake."""
+        return expert in self._held
+
+    def wake(self, expert: str) -> None:
+        """See to it that the expert gets a replica, unless that is being done or it always has one."""
+        if expert not in self._experts or expert in self._wakes or self._is_closed:
+            return
+        log.info("waking an expert", extra={"expert": expert})
+        task = self._wakes[expert] = asyncio.create_task(self._wake(expert))
+        task.add_done_callback(lambda _: self._wakes.pop(expert, None))
+
+    def answered(self, expert: str) -> None:
+        """It has answered somebody else: nobody need wait, whatever has become of the call."""
+        self._held.discard(expert)
+
+    async def close(self) -> None:
+        """Give up what is still held, and hold no more."""
+        self._is_closed = True
+        wakes = list(self._wakes.values())
+        for task in wakes:
+            task.cancel()
+        await asyncio.gather(*wakes, return_exceptions=True)
+
+    async def _wake(self, expert: str) -> None:
+        try:
+            async with asyncio.timeout(self._limit_s):
+                answer = await self._hold(expert)
+        except TimeoutError:
+            log.warning("an expert did not wake", extra={"expert": expert})
+            self._on_end(expert, GIVEN_UP)
+            return
+        self._on_end(expert, ANSWERED)
+        for tell in self.on_awake:
+            tell(expert, answer)
+
+    async def _hold(self, expert: str) -> pb.DescribeResponse:
+        """Call until an answer comes."""
+        while True:
+            self._held.add(expert)
+            try:
+                return await self._describe(expert, timeout_s=self._limit_s)
+            except MoegateError:
+                pass
+            finally:
+                self._held.discard(expert)
+            await asyncio.sleep(_PAUSE_S)

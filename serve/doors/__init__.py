@@ -1,0 +1,1 @@
+"""What both doors share: how a request is built, how routing is told, how an answer is collected."""

@@ -1,0 +1,159 @@
+"""A `ChatRequest` out of what a door was given. Headers (HTTP) and metadata (gRPC) of one name mean one thing.
+
+A door looks its headers up and parses its own wire into `Parts`; everything else about a request is decided here, once:
+its names, its deadline, its priority, what it asks of routing. What a request must hold is checked later, by
+`serve.gateway`, where a refusal is counted and logged like any other end of a request.
+"""
+
+import math
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from protos import chat_pb2 as chat
+from serve.errors import InvalidRequest
+from serve.request import Caller, ChatRequest, Door, read_priority
+from serve.routing.preferences import read_wishes
+from serve.telemetry.tracing import read_traceparent
+
+Headers = Callable[[str], str | None]
+"""Looks a header up by its lower-case name; the first, where there are several."""
+
+REQUEST_ID_HEADER: Final = "x-request-id"
+TIMEOUT_HEADER: Final = "x-request-timeout-ms"
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")  # what may go into a log and a header
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a door's own wire says of a request.
+
+    Attributes:
+        model: see `ChatRequest`; so are `input`, `sampling` and `is_stream`.
+        quality_cost: the field; None where the request has none, and the header counts.
+        ttft_target_ms: likewise, milliseconds.
+        previous_expert: likewise.
+        remaining_s: seconds that the transport itself gives the request; gRPC's deadline.
+    """
+
+    model: str
+    input: chat.Conversation | str
+    sampling: chat.Sampling
+    is_stream: bool
+    quality_cost: float | None = None
+    ttft_target_ms: float | None = None
+    previous_expert: str | None = None
+    remaining_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that any request may have.
+
+    Attributes:
+        timeout_s: seconds until its answer is complete.
+        max_tokens: tokens of an answer; the largest context window.
+    """
+
+    timeout_s: float
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request of which the headers are here; its names are known before anything can fail.
+
+    Attributes:
+        id: our name for it, unique.
+        request_id: the caller's name for it (`x-request-id`) where that may go into a log, else `id`.
+        door: where it came in.
+        received_at: gateway's monotonic clock, seconds.
+        headers: its headers.
+        limits: the most that any request may have.
+    """
+
+    id: str
+    request_id: str
+    door: Door
+    received_at: float
+    headers: Headers
+    limits: Limits
+
+    def request(self, parts: Parts, caller: Caller) -> ChatRequest:
+        """Build the request.
+
+        Raises:
+            InvalidRequest: a header or a field is no number or out of its range; `param` names it.
+        """
+        return ChatRequest(
+            id=self.id,
+            request_id=self.request_id,
+            door=self.door,
+            model=parts.model,
+            input=parts.input,
+            sampling=_within(parts.sampling, self.limits.max_tokens),
+            is_stream=parts.is_stream,
+            received_at=self.received_at,
+            deadline=self.received_at + self._timeout_s(parts.remaining_s),
+            wishes=read_wishes(
+                self.headers,
+                quality_cost=parts.quality_cost,
+                ttft_target_ms=parts.ttft_target_ms,
+                previous_expert=parts.previous_expert,
+            ),
+            priority=read_priority(self.headers),
+            caller=caller,
+            traceparent=read_traceparent(self.headers),
+        )
+
+    def _timeout_s(self, remaining_s: float | None) -> float:
+        """Seconds that the request may take: the least of the header's, the transport's and the gateway's own."""
+        limit_s = self.limits.timeout_s if remaining_s is None else min(remaining_s, self.limits.timeout_s)
+        text = self.headers(TIMEOUT_HEADER)
+        if text is None:
+            return limit_s
+        try:
+            asked_ms = float(text)
+        except ValueError:
+            asked_ms = math.nan
+        if not asked_ms > 0:
+            raise InvalidRequest(f"'{TIMEOUT_HEADER}' must be a positive number", param=TIMEOUT_HEADER)
+        return min(asked_ms / 1000, limit_s)
+
+
+class RequestBuilder:
+    """What all requests of one door have in common."""
+
+    def __init__(self, door: Door, limits: Limits, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._door: Door = door
+        self._limits = limits
+        self._clock = clock
+
+    def arrive(self, headers: Headers, *, id_prefix: str) -> Arrival:
+        """Take a request on, now."""
+        own_id = f"{id_prefix}-{secrets.token_hex(16)}"
+        theirs = headers(REQUEST_ID_HEADER)
+        request_id = theirs if theirs is not None and _REQUEST_ID.fullmatch(theirs) else own_id
+        return Arrival(own_id, request_id, self._door, self._clock(), headers, self._limits)
+
+
+def _within(sampling: chat.Sampling, max_tokens: int) -> chat.Sampling:
+    """Bring sampling into the ranges that engines know, where it is plain what was meant.
+
+    `top_p: 0` leaves the likeliest token alone: greedy decoding, which engines know as `temperature: 0`. More tokens
+    than the largest window holds are as many as there is room for.
+    """
+    is_greedy = sampling.HasField("top_p") and sampling.top_p == 0
+    if not is_greedy and sampling.max_tokens <= max_tokens:
+        return sampling
+    within = chat.Sampling()
+    within.CopyFrom(sampling)
+    if is_greedy:
+        within.ClearField("top_p")
+        within.temperature = 0
+    if sampling.max_tokens > max_tokens:
+        within.max_tokens = max_tokens
+    return within

@@ -1,0 +1,1 @@
+"""The gRPC door: its service, its messages, its errors."""

@@ -1,0 +1,182 @@
+"""The HTTP door put together: the generating endpoints, the lists, the operators' endpoints, errors in one form."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import orjson
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
+
+from serve.access.keys import KeyRing
+from serve.doors.request_builder import Limits, RequestBuilder
+from serve.errors import InternalError, MethodNotAllowed, MoegateError, NotFound, UnknownModel
+from serve.feedback.store import FeedbackBook
+from serve.gateway import Gateway
+from serve.http_api.asgi import HeaderLookup, Reply, error_headers, text_header
+from serve.http_api.console import console_page
+from serve.http_api.cross_origin import OriginGuard
+from serve.http_api.feedback import FeedbackEndpoint
+from serve.http_api.generate import GenerateEndpoint
+from serve.http_api.openapi import openai_document
+from serve.openai_api.bodies import ChatCompletionBody, CompletionBody
+from serve.openai_api.responses import ChatDialect, CompletionDialect, error_body
+from serve.settings.tree import Settings
+from serve.telemetry.logs import log_fault
+from serve.telemetry.metrics.page import Page
+
+log = logging.getLogger("moegate.http")
+
+_AUTO: Final = "auto"
+
+
+class HttpApp:
+    """The ASGI application."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        metrics_page: Callable[[], Awaitable[Page]],
+        feedback: FeedbackBook,
+        keys: KeyRing,
+        settings: Settings,
+    ) -> None:
+        self._gateway = gateway
+        self._page = metrics_page
+        self._keys = keys
+        self._builder = RequestBuilder("http", Limits(settings.timeout_s, gateway.max_tokens_limit))
+        self._origins = OriginGuard(settings.http, has_keys=not keys.is_open)
+        self._started_at = int(time.time())
+        self._document = orjson.dumps(openai_document())
+        self._console_page = console_page()
+        self.is_draining = False
+        self._generating = {
+            "/v1/chat/completions": GenerateEndpoint(gateway, settings, ChatCompletionBody, ChatDialect()),
+            "/v1/completions": GenerateEndpoint(gateway, settings, CompletionBody, CompletionDialect()),
+        }
+        self._app = Starlette(
+            routes=[
+                *(Route(path, endpoint, methods=["POST"]) for path, endpoint in self._generating.items()),
+                Route("/v1/feedback", FeedbackEndpoint(feedback, settings), methods=["POST"]),
+                Route("/v1/models", self._models),
+                Route("/v1/models/{name}", self._model),
+                Route("/", self._console),
+                Route("/health", self._health),
+                Route("/ready", self._ready),
+                Route("/metrics", self._metrics_page),
+                Route("/openapi.json", self._openapi),
+            ],
+            exception_handlers={
+                MoegateError: _on_moegate_error,
+                HTTPException: _on_http_exception,
+                Exception: _on_moegate_error,
+            },
+        )
+        self._app.router.redirect_slashes = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection's next request; the last place where a fault can be caught.
+
+        What generates goes straight to its endpoint: Starlette's layers would see every token of a stream pass.
+        """
+        path: str = scope["path"]
+        if (
+            path.endswith("/") and path != "/"
+        ):  # a redirect would name a host, and clients drop a POST's body on its way
+            path = scope["path"] = path[:-1]
+        endpoint = self._generating.get(path) if scope["method"] == "POST" else None
+        try:
+            if path.startswith("/v1/") and scope["method"] != "OPTIONS":
+                self._origins.check(scope)
+                scope["state"]["caller"] = self._keys.identify(text_header(scope, "authorization"))
+            if endpoint is not None:
+                await endpoint(scope, receive, send)
+            else:
+                await self._app(scope, receive, self._naming(scope, send))
+        except MoegateError as error:
+            await Reply(self._naming(scope, send)).fail(error)
+        except Exception as error:  # the door's edge; Starlette has already answered 500
+            log_fault(log, error)
+
+    def _naming(self, scope: Scope, send: Send) -> Send:
+        """Name the request in the headers of its answer, as the generating endpoints do themselves."""
+        request_id = self._builder.arrive(HeaderLookup(scope), id_prefix="req").request_id
+
+        async def send_named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        return send_named
+
+    async def _models(self, request: Request) -> Response:
+        names = (_AUTO, *self._gateway.catalog.names)
+        return _json({"object": "list", "data": [self._model_entry(name) for name in names]})
+
+    async def _model(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in (_AUTO, *self._gateway.catalog.names):
+            raise UnknownModel("no such model", param="model")
+        return _json(self._model_entry(name))
+
+    def _model_entry(self, name: str) -> dict[str, Any]:
+        entry: dict[str, Any] = {"id": name, "object": "model", "created": self._started_at, "owned_by": "moegate"}
+        spec = self._gateway.catalog.get(name)
+        if spec is not None:
+            entry |= {"description": spec.description, "context_window": spec.context_window, "base": spec.base}
+        return entry
+
+    async def _health(self, request: Request) -> Response:
+        """Liveness: this process answers."""
+        return _json({"status": "ok"})
+
+    async def _ready(self, request: Request) -> Response:
+        """Readiness: somebody can answer, and we are not on our way out."""
+        health = self._gateway.health
+        is_ready = health.is_ready and not self.is_draining
+        reasons = {name: health.why_not(name) for name in health.experts}
+        body = {
+            "status": "ready" if is_ready else "not ready",
+            "draining": self.is_draining,
+            "experts": {name: reason is None for name, reason in reasons.items()},
+            "reasons": {name: reason for name, reason in reasons.items() if reason is not None},
+        }
+        return _json(body, 200 if is_ready else 503)
+
+    async def _metrics_page(self, request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(await self._page()), media_type=content_type)
+
+    async def _console(self, request: Request) -> Response:
+        return self._console_page
+
+    async def _openapi(self, request: Request) -> Response:
+        return Response(self._document, media_type="application/json")
+
+
+def _json(content: Mapping[str, Any], status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+def _error(error: MoegateError, status: int | None = None) -> Response:
+    headers = {key.decode(): value.decode() for key, value in error_headers(error)}
+    return Response(error_body(error), status or error.http_status, headers)
+
+
+async def _on_moegate_error(request: Request, error: Exception) -> Response:
+    return _error(error if isinstance(error, MoegateError) else InternalError("internal error"))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """Starlette's own refusals: no such path, no such method."""
+    assert isinstance(error, HTTPException)  # it is registered for those
+    if error.status_code == 405:
+        allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+        return _error(MethodNotAllowed("the path does not take this method", headers=(("allow", allowed),)))
+    return _error(NotFound("no such path"), error.status_code)

@@ -1,0 +1,161 @@
+"""The OpenAPI 3.1 document of the HTTP door, built from the very models that check its bodies."""
+
+from typing import Any, Final
+
+from pydantic.json_schema import models_json_schema
+
+from router.decision import Reason
+from serve import __version__
+from serve.http_api.feedback import FeedbackBody
+from serve.openai_api.bodies import ChatCompletionBody, CompletionBody
+from serve.request import PRIORITY_HEADER
+from serve.routing.preferences import PREVIOUS_EXPERT_HEADER, QUALITY_COST_HEADER, TTFT_TARGET_HEADER
+
+_REF: Final = "#/components/schemas/{model}"
+_STATUSES: Final = {
+    "400": "The request is malformed, out of range, or longer than the context window",
+    "401": "No API key, or a wrong one",
+    "403": "A web page of another origin asks, and http.cors.allow_origins does not list it",
+    "404": "No such model",
+    "408": "The deadline passed",
+    "413": "The body is too large",
+    "415": "The body is not JSON",
+    "429": "At capacity, or the key's limits are reached; see Retry-After",
+    "431": "The request's head is too large",
+    "500": "A fault of the gateway",
+    "502": "The expert broke after its first token, of an answer that was asked for whole",
+    "504": "Or fell silent",
+    "503": "No expert can answer; see Retry-After",
+}
+_ERROR_SCHEMA: Final = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": "string"},
+            },
+        }
+    },
+}
+_ROUTING_HEADERS: Final = {
+    "x-moegate-expert": "The expert that answered",
+    "x-moegate-reason": f"Why it did: one of {', '.join(Reason)}",
+    "x-moegate-confidence": "Its probability, 0..1",
+    "x-moegate-ranking": "Every expert and its probability, best first: name=p,name=p",
+    "x-moegate-overhead-ms": "Milliseconds the gateway itself took before dispatch",
+    "x-moegate-form": "Only with a response_format, on whole answers: ok, second_attempt, invalid or cut",
+    "x-moegate-router": "Content hash of the router's artefact",
+    "x-request-id": "The caller's x-request-id, or ours",
+}
+
+_REQUEST_HEADERS: Final = {
+    "x-request-id": "The caller's own name for the request",
+    "x-request-timeout-ms": "Milliseconds the caller gives it",
+    QUALITY_COST_HEADER: "As the field quality_cost, which wins",
+    TTFT_TARGET_HEADER: "As the field ttft_target_ms, which wins",
+    PRIORITY_HEADER: "interactive (the default) or batch: who goes first when there is a queue",
+    PREVIOUS_EXPERT_HEADER: "The expert that answered the conversation's last turn",
+}
+_NUMBERS: Final = frozenset(
+    {
+        "x-request-timeout-ms",
+        QUALITY_COST_HEADER,
+        TTFT_TARGET_HEADER,
+        "x-moegate-confidence",
+        "x-moegate-overhead-ms",
+    }
+)
+"""Headers whose values are numbers."""
+
+
+def openai_document() -> dict[str, Any]:
+    """Build the document."""
+    models = (ChatCompletionBody, CompletionBody, FeedbackBody)
+    refs, schemas = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "moegate", "version": __version__},
+        "paths": {
+            "/v1/chat/completions": {"post": _generate("Answer a conversation", refs[models[0], "validation"])},
+            "/v1/completions": {"post": _generate("Continue a text", refs[models[1], "validation"])},
+            "/v1/feedback": {"post": _feedback(refs[FeedbackBody, "validation"])},
+            "/v1/models": {"get": _get("auto, and the experts of the catalogue")},
+            "/v1/models/{name}": {"get": _get("One model", missing="No such model") | {"parameters": [_path("name")]}},
+            "/": {"get": _text("The console, a page for people", "text/html")},
+            "/health": {"get": _get("The process answers")},
+            "/ready": {"get": _get("An expert can answer", unready="None can, or the gateway is draining")},
+            "/metrics": {"get": _text("Prometheus metrics")},
+            "/openapi.json": {"get": _get("This document")},
+        },
+        "components": {"schemas": schemas["$defs"] | {"Error": _ERROR_SCHEMA}},
+    }
+
+
+def _generate(summary: str, body: dict[str, Any]) -> dict[str, Any]:
+    """An operation that generates: a JSON answer, or server-sent events when `stream` is true."""
+    answer = {
+        "description": "The answer",
+        "headers": {
+            name: {"description": text, "schema": _header_schema(name)} for name, text in _ROUTING_HEADERS.items()
+        },
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "text/event-stream": {},  # OpenAPI 3.1 has no words for the schema of one event
+        },
+    }
+    return {
+        "summary": summary,
+        "parameters": [_header(name, text) for name, text in _REQUEST_HEADERS.items()],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {"200": answer} | {status: _failure(text) for status, text in _STATUSES.items()},
+    }
+
+
+def _feedback(body: dict[str, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"type": "object", "properties": {"known": {"type": "boolean"}}}}}
+    failures = {status: _failure(_STATUSES[status]) for status in ("400", "401", "403", "413", "415", "500")}
+    return {
+        "summary": "Say what you think of an answer",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {"200": {"description": "It is on disk", "content": content}}
+        | failures
+        | {"503": _failure("It could not be written; see Retry-After")},
+    }
+
+
+def _get(summary: str, *, missing: str | None = None, unready: str | None = None) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"type": "object"}}}
+    responses: dict[str, Any] = {"200": {"description": summary, "content": content}}
+    if missing:
+        responses["404"] = _failure(missing)
+    if unready:
+        responses["503"] = {"description": unready, "content": content}
+    return {"summary": summary, "responses": responses}
+
+
+def _text(summary: str, media_type: str = "text/plain") -> dict[str, Any]:
+    content = {media_type: {"schema": {"type": "string"}}}
+    return {"summary": summary, "responses": {"200": {"description": summary, "content": content}}}
+
+
+def _path(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _header(name: str, text: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "description": text, "schema": _header_schema(name)}
+
+
+def _header_schema(name: str) -> dict[str, str]:
+    return {"type": "number" if name in _NUMBERS else "string"}
+
+
+def _failure(text: str) -> dict[str, Any]:
+    schema = {"$ref": _REF.format(model="Error")}
+    return {"description": text, "content": {"application/json": {"schema": schema}}}

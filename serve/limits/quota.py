@@ -1,0 +1,178 @@
+"""A request's allowance: reserved in its key's account before it is let in, settled when its answer has ended.
+
+`serve.gateway` holds one for every request, whichever door it came through. What is left goes out as OpenAI's
+`x-ratelimit-*` headers and as `x-moegate-budget-*`: of an answer that is sent whole, after it was settled; of a
+streamed one, whose headers leave with its first token, as reserved.
+"""
+
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Final, Protocol
+
+from serve.costs.tariffs import PICO
+from serve.errors import BudgetExhausted, RateLimited, RequestExceedsLimit
+from serve.limits.bucket import Amount, Short, Standing
+from serve.limits.reservation import Reservations, asked_tokens
+from serve.limits.stores import LimitStore
+from serve.request import ChatRequest, Limit
+
+Headers = tuple[tuple[str, str], ...]
+
+_NO_RETRY: Final = ("x-should-retry", "false")  # OpenAI's clients ask for it before they retry a 429
+
+
+class Spending(Protocol):
+    """What a request has used so far; its record knows."""
+
+    def spent(self) -> Amount:
+        """Tokens, prompt and completion together, and picodollars; attempts beside the answer included."""
+        ...
+
+
+class Allowance:
+    """One request's. This one is of a request that nobody limits."""
+
+    @property
+    def headers(self) -> Headers:
+        """What is left of the key's limits, as both doors tell it."""
+        return ()
+
+    async def settle(self) -> None:
+        """Set the account right: nothing more will be used."""
+
+
+class HeldAllowance(Allowance):
+    """One request's, out of an account."""
+
+    def __init__(
+        self, store: LimitStore, name: str, standing: Standing, spending: Spending, clock: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._name = name
+        self._standing = standing
+        self._spending = spending
+        self._clock = clock
+        self._is_settled = False
+
+    @property
+    def headers(self) -> Headers:
+        """See `Allowance.headers`."""
+        return tuple(limit_headers(self._standing))
+
+    async def settle(self) -> None:
+        """See `Allowance.settle`; once."""
+        if not self._is_settled:
+            self._is_settled = True
+            used = self._spending.spent()
+            self._standing = await self._store.settle(self._name, self._standing, used, self._clock())
+
+
+_UNLIMITED: Final = nullcontext(Allowance())
+
+
+class Allowances:
+    """Gives them out."""
+
+    def __init__(
+        self,
+        store: LimitStore,
+        reservations: Reservations,
+        *,
+        on_refusal: Callable[[Short], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._reservations = reservations
+        self._on_refusal = on_refusal
+        self._clock = clock
+
+    def hold(self, request: ChatRequest, spending: Spending) -> AbstractAsyncContextManager[Allowance]:
+        """Hold an allowance for the body of the `with`.
+
+        Raises:
+            RateLimited: the key has used up its requests or its tokens for now, or requests that run hold the rest.
+            BudgetExhausted: it has used up its USD.
+            RequestExceedsLimit: the request can never fit into the key's minute.
+        """
+        return _UNLIMITED if request.caller.limit.is_none else self._hold(request, spending)
+
+    @asynccontextmanager
+    async def _hold(self, request: ChatRequest, spending: Spending) -> AsyncIterator[Allowance]:
+        caller, wanted = request.caller, self._wanted(request)
+        standing = await self._store.take(caller.name, caller.limit, wanted, self._clock())
+        if standing.short is not None:
+            self._on_refusal(standing.short)
+            raise refusal(standing)
+        allowance = HeldAllowance(self._store, caller.name, standing, spending, self._clock)
+        try:
+            yield allowance
+        finally:
+            await allowance.settle()
+
+    def _wanted(self, request: ChatRequest) -> Amount:
+        limit = request.caller.limit
+        if limit.tpm is None and limit.usd is None:
+            return Amount()
+        wanted = self._reservations.at_most(request)
+        if limit.tpm is not None and wanted.tokens > limit.tpm:
+            least = self._reservations.at_least(request)
+            if least > limit.tpm:
+                self._on_refusal(Short.TOKENS)
+                raise _too_large(request, limit.tpm, least)
+        return wanted
+
+
+def refusal(standing: Standing) -> RateLimited | BudgetExhausted:
+    """Say what there is too little of, and when there will be enough."""
+    headers, wait_s = tuple(limit_headers(standing)), math.ceil(standing.retry_after_s)
+    if standing.short is not Short.USD:
+        message = f"the key's {standing.short} per minute are used up; retry later"
+    elif standing.is_budget_spent:
+        message = "the key's budget is used up"
+        return BudgetExhausted(message, retry_after_s=wait_s, headers=(*headers, _NO_RETRY))
+    else:
+        message = "requests that are still running hold the rest of the key's budget; retry when they have ended"
+    return RateLimited(message, retry_after_s=wait_s, headers=headers)
+
+
+def _too_large(request: ChatRequest, tpm: int, least: int) -> RequestExceedsLimit:
+    """OpenAI answers such a request with 429, too ("Request too large"): waiting does not help."""
+    what = f"the request asks for {least} tokens or more, and the key's limit is {tpm} a minute"
+    if asked_tokens(request) is not None:
+        return RequestExceedsLimit(f"{what}; lower 'max_tokens'", param="max_tokens", headers=(_NO_RETRY,))
+    param = "prompt" if isinstance(request.input, str) else "messages"
+    return RequestExceedsLimit(f"{what}; shorten '{param}'", param=param, headers=(_NO_RETRY,))
+
+
+def limit_headers(standing: Standing) -> Iterator[tuple[str, str]]:
+    """OpenAI's rate limit headers (https://platform.openai.com/docs/guides/rate-limits), and the budget's."""
+    limit: Limit = standing.limit
+    kinds = (("requests", limit.rpm, standing.requests), ("tokens", limit.tpm, standing.tokens))
+    for kind, per_minute, bucket in kinds:
+        if per_minute is not None:
+            left = max(0.0, bucket)
+            yield f"x-ratelimit-limit-{kind}", str(per_minute)
+            yield f"x-ratelimit-remaining-{kind}", str(int(left))
+            yield f"x-ratelimit-reset-{kind}", _span((per_minute - left) * 60 / per_minute)
+    if limit.pico is not None:
+        yield "x-moegate-budget-limit-usd", _usd(limit.pico)
+        yield "x-moegate-budget-remaining-usd", _usd(max(0.0, limit.pico - standing.spent - standing.held))
+        yield "x-moegate-budget-reset", _span(standing.period_left_s)
+
+
+def _usd(pico: float) -> str:
+    """Picodollars as USD, to the last one and without an exponent."""
+    return f"{pico / PICO:.12f}".rstrip("0").rstrip(".")
+
+
+def _span(seconds: float) -> str:
+    """A time span as OpenAI writes it: 120ms, 1s, 6m0s, 13h0m5s."""
+    if seconds < 1:
+        return f"{max(0, round(seconds * 1000))}ms"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -1,0 +1,44 @@
+"""Where accounts are kept: the protocol, and the accounts of one process.
+
+Workers of one gateway share theirs through `serve.limits.file_store`, gateways on several machines through
+`serve.limits.redis_store`; all do the arithmetic of `serve.limits.bucket`.
+"""
+
+from typing import Protocol
+
+from serve.limits.bucket import Account, Amount, Standing, settle, take
+from serve.request import Limit
+
+
+class LimitStore(Protocol):
+    """Keeps accounts by the keys' names. Each call is atomic, whoever else makes one."""
+
+    async def take(self, name: str, limit: Limit, wanted: Amount, now: float) -> Standing:
+        """See `limits.take`."""
+        ...
+
+    async def settle(self, name: str, taken: Standing, used: Amount, now: float) -> Standing:
+        """See `limits.settle`."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what it holds."""
+        ...
+
+
+class LocalStore:
+    """Accounts of this process alone."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, Account] = {}
+
+    async def take(self, name: str, limit: Limit, wanted: Amount, now: float) -> Standing:
+        """See `LimitStore.take`."""
+        return take(self._accounts.setdefault(name, Account()), limit, wanted, now)
+
+    async def settle(self, name: str, taken: Standing, used: Amount, now: float) -> Standing:
+        """See `LimitStore.settle`."""
+        return settle(self._accounts.setdefault(name, Account()), taken, used, now)
+
+    async def close(self) -> None:
+        """See `LimitStore.close`."""

@@ -1,0 +1,1 @@
+"""OpenAI's wire forms: request bodies read, answers written."""

@@ -1,0 +1,227 @@
+"""OpenAI's request bodies: their types (checked here), their translation into the core's request.
+
+Sources: https://platform.openai.com/docs/api-reference/chat/create and .../completions/create. Unknown fields are
+accepted and ignored, as OpenAI does; known ones that moegate does not offer are refused by name. Ranges and
+everything else both doors share is `serve.request.validate`'s.
+"""
+
+import re
+from typing import Annotated, TypeVar
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from experts.conversation.bounded_json import crossing, field_at_fault
+from experts.conversation.request_limits import BODY, MAX_DOCUMENTS, MAX_MESSAGES, MAX_TOOLS
+from protos import chat_pb2 as chat
+from serve.errors import InvalidRequest, MalformedBody, UnsupportedParameter
+from serve.openai_api.not_offered import UNSUPPORTED, NotOffered
+from serve.openai_api.parts import (
+    Body,
+    Document,
+    MessageBody,
+    ResponseFormat,
+    ToolBody,
+    ToolChoice,
+    to_message,
+    to_response_format,
+    to_tool_choice,
+    to_tools,
+)
+
+_UINT32_MAX = 2**32 - 1
+_INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
+
+
+def _as_list(value: object) -> object:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else value
+
+
+def _one_prompt(value: object) -> object:
+    """A list of one text is that text; several prompts would have several answers, and token ids need a tokeniser."""
+    if not isinstance(value, list):
+        return value
+    if len(value) != 1 or not isinstance(value[0], str):
+        raise PydanticCustomError(UNSUPPORTED, "only one prompt, as text, is supported")
+    return value[0]
+
+
+_ONE_TEXT = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 1}
+Prompt = Annotated[str, BeforeValidator(_one_prompt), WithJsonSchema({"anyOf": [{"type": "string"}, _ONE_TEXT]})]
+Stop = Annotated[
+    list[str],
+    BeforeValidator(_as_list),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": 4}]}),
+]
+
+
+class StreamOptions(Body):
+    """What a stream carries besides the answer."""
+
+    include_usage: bool | None = None
+
+
+class _SamplingBody(Body):
+    """What the chat and the completions endpoint share."""
+
+    model: str | None = Field("auto", description="auto (or moegate) lets the router decide; an expert's name pins it")
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(None, ge=1, le=_UINT32_MAX)
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = Field(None, ge=_INT64_MIN, le=_UINT64_MAX)
+    stop: Stop = Field(default_factory=list)  # pydantic would copy a default deeply for each request
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    n: int | None = None
+    logit_bias: Annotated[object, NotOffered({})] = None
+    quality_cost: float | None = Field(
+        None, description="moegate's knob, 0..1: 0 is quality alone, towards 1 quality is given up for price"
+    )
+    ttft_target_ms: float | None = Field(
+        None, description="milliseconds from receipt to first token that the caller would like"
+    )
+
+    def refuse_unsupported(self) -> None:
+        """Refuse what moegate understands and does not offer.
+
+        Raises:
+            UnsupportedParameter: with `param` naming it.
+        """
+        if self.n not in (None, 1):
+            raise UnsupportedParameter("'n' other than 1 is not supported", param="n")
+
+    def sampling(self, max_tokens: int | None) -> chat.Sampling:
+        """The sampling as the core's message; what is None stays unset."""
+        return chat.Sampling(
+            max_tokens=max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            seed=None if self.seed is None else self.seed % 2**64,
+            stop=self.stop,
+            frequency_penalty=self.frequency_penalty,
+            presence_penalty=self.presence_penalty,
+        )
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream ends with a usage chunk."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+
+class ChatCompletionBody(_SamplingBody):
+    """POST /v1/chat/completions."""
+
+    messages: list[MessageBody] = Field(max_length=MAX_MESSAGES)
+    tools: list[ToolBody] | None = Field(None, max_length=MAX_TOOLS)
+    tool_choice: ToolChoice | None = None
+    documents: list[Document] | None = Field(None, max_length=MAX_DOCUMENTS)
+    parallel_tool_calls: bool | None = None
+    max_completion_tokens: int | None = Field(None, ge=1, le=_UINT32_MAX)
+    logprobs: bool | None = None
+    top_logprobs: Annotated[object, NotOffered(0)] = None
+    functions: Annotated[object, NotOffered([])] = None
+    function_call: Annotated[object, NotOffered("none", "auto")] = None
+    modalities: Annotated[object, NotOffered(["text"])] = None
+    audio: Annotated[object, NotOffered()] = None
+    prediction: Annotated[object, NotOffered()] = None
+    web_search_options: Annotated[object, NotOffered()] = None
+    response_format: ResponseFormat | None = None
+
+    def refuse_unsupported(self) -> None:
+        """Refuse what moegate understands and does not offer."""
+        super().refuse_unsupported()
+        if self.logprobs:
+            raise UnsupportedParameter("'logprobs' is not supported", param="logprobs")
+
+    def to_sampling(self) -> chat.Sampling:
+        """The sampling; `max_completion_tokens` is the newer name of `max_tokens` and wins."""
+        return self.sampling(self.max_completion_tokens or self.max_tokens)
+
+    def to_input(self) -> chat.Conversation:
+        """The conversation as the core's message."""
+        return chat.Conversation(
+            messages=[to_message(message, f"messages[{i}]") for i, message in enumerate(self.messages)],
+            tools=to_tools(self.tools or (), self.tool_choice),
+            tool_choice=to_tool_choice(self.tool_choice),
+            documents=[chat.Document(title=d.title or "", text=d.text, url=d.url or "") for d in self.documents or ()],
+            parallel_tool_calls=self.parallel_tool_calls,
+            response_format=to_response_format(self.response_format),
+        )
+
+
+class CompletionBody(_SamplingBody):
+    """POST /v1/completions: raw text to continue, no chat template."""
+
+    prompt: Prompt
+    logprobs: int | None = None
+    echo: bool | None = None
+    best_of: int | None = None
+    suffix: str | None = None
+
+    def refuse_unsupported(self) -> None:
+        """Refuse what moegate understands and does not offer."""
+        super().refuse_unsupported()
+        if self.logprobs is not None:  # 0 asks for the chosen token's own
+            raise UnsupportedParameter("'logprobs' is not supported", param="logprobs")
+        for name in ("echo", "suffix"):
+            if getattr(self, name):
+                raise UnsupportedParameter(f"'{name}' is not supported", param=name)
+        if self.best_of not in (None, 1):
+            raise UnsupportedParameter("'best_of' other than 1 is not supported", param="best_of")
+
+    def to_sampling(self) -> chat.Sampling:
+        """The sampling."""
+        return self.sampling(self.max_tokens)
+
+    def to_input(self) -> str:
+        """The prompt."""
+        return self.prompt
+
+
+B = TypeVar("B", bound=BaseModel)
+
+
+def parse(kind: type[B], raw: bytes) -> B:
+    """Read a body.
+
+    Raises:
+        MalformedBody: it is not a JSON object.
+        InvalidRequest: a field is missing, of the wrong type or beyond its bounds; `param` names it.
+    """
+    crossed = crossing(raw, BODY)
+    if crossed is not None:
+        raise _beyond(crossed, field_at_fault(raw, BODY), kind)
+    try:
+        content = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise MalformedBody("the body is not valid JSON") from None
+    if not isinstance(content, dict):
+        raise MalformedBody("the body must be a JSON object")
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise _invalid(error) from None
+
+
+def _beyond(crossed: str, field: str, kind: type[BaseModel]) -> InvalidRequest:
+    """Name the field that is too deep or has too many parts; where it is none of ours, the body itself is at fault."""
+    is_ours = re.split(r"\W", field, maxsplit=1)[0] in kind.model_fields
+    return (InvalidRequest if is_ours else MalformedBody)(f"'{field or 'body'}' {crossed}", param=field or None)
+
+
+def _invalid(error: ValidationError) -> InvalidRequest:
+    """Name the first field at fault as the client wrote it. The value itself is never repeated."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    param = ""
+    for part in first["loc"]:
+        if isinstance(part, int):
+            param += f"[{part}]"
+        elif part.isidentifier() and not part[0].isupper():  # pydantic puts the names of union members in, too
+            param += f".{part}" if param else part
+    kind = UnsupportedParameter if first["type"] == UNSUPPORTED else InvalidRequest
+    return kind(f"'{param}': {first['msg']}", param=param or None)

@@ -1,0 +1,214 @@
+"""OpenAI's answers: whole ones, and the frames of a stream. One dialect for each of the two endpoints.
+
+A stream's frames differ only in a few bytes, so each is built once per stream around a gap for the text
+(https://platform.openai.com/docs/api-reference/chat-streaming).
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import orjson
+
+from protos import chat_pb2 as chat
+from protos import expert_pb2 as pb
+from serve.doors.collect import Whole
+from serve.errors import MoegateError
+
+FINISH_NAMES: Final = {
+    chat.FINISH_REASON_STOP: "stop",
+    chat.FINISH_REASON_LENGTH: "length",
+    chat.FINISH_REASON_TOOL_CALLS: "tool_calls",
+}
+DONE: Final = b"data: [DONE]\n\n"
+_LINE_ENDS: Final = tuple((char.encode(), b"\\u%04x" % ord(char)) for char in "\x85\u2028\u2029")
+
+
+class Dialect(Protocol):
+    """What differs between the chat and the completions endpoint."""
+
+    id_prefix: str
+    object: str
+    chunk_object: str
+
+    def choice(self, answer: Whole, finish: str | None) -> dict[str, Any]:
+        """The one choice of a whole answer."""
+        ...
+
+    def delta(self, text: str, finish: str | None) -> dict[str, Any]:
+        """The one choice of a frame."""
+        ...
+
+    def opening(self, content: str | None) -> dict[str, Any] | None:
+        """The choice of the frame that precedes the answer, if there is one; without content where calls come."""
+        ...
+
+
+class ChatDialect:
+    """/v1/chat/completions."""
+
+    id_prefix = "chatcmpl"
+    object = "chat.completion"
+    chunk_object = "chat.completion.chunk"
+
+    def choice(self, answer: Whole, finish: str | None) -> dict[str, Any]:
+        """A message."""
+        message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+        if answer.tool_calls:
+            calls = [call_object(call.id, call.name, call.arguments) for call in answer.tool_calls]
+            message |= {"content": answer.text or None, "tool_calls": calls}
+        if answer.annotations is not None:
+            message["annotations"] = [annotation_object(annotation) for annotation in answer.annotations]
+        return {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+
+    def delta(self, text: str, finish: str | None) -> dict[str, Any]:
+        """A delta; the last one is empty."""
+        return {"index": 0, "delta": {} if finish else {"content": text}, "logprobs": None, "finish_reason": finish}
+
+    def opening(self, content: str | None) -> dict[str, Any] | None:
+        """The role comes first."""
+        delta = {"role": "assistant", "content": content, "refusal": None}
+        return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}
+
+
+class CompletionDialect:
+    """/v1/completions."""
+
+    id_prefix = "cmpl"
+    object = "text_completion"
+    chunk_object = "text_completion"
+
+    def choice(self, answer: Whole, finish: str | None) -> dict[str, Any]:
+        """A text."""
+        return self.delta(answer.text, finish)
+
+    def delta(self, text: str, finish: str | None) -> dict[str, Any]:
+        """A piece of text."""
+        return {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
+
+    def opening(self, content: str | None) -> dict[str, Any] | None:
+        """Nothing precedes the text."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What all parts of one answer share."""
+
+    id: str
+    model: str
+    dialect: Dialect
+    created: int
+
+    @classmethod
+    def begin(cls, request_id: str, expert: str, dialect: Dialect) -> "Envelope":
+        """Start an answer now."""
+        return cls(request_id, expert, dialect, int(time.time()))
+
+    def whole(self, answer: Whole, end: pb.Completion, cost_usd: float) -> bytes:
+        """A whole answer."""
+        choice = self.dialect.choice(answer, FINISH_NAMES[end.finish_reason])
+        return orjson.dumps(
+            self._head(self.dialect.object) | {"choices": [choice], "usage": usage(end.usage, cost_usd)}
+        )
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+
+    def frame(self, choices: list[dict[str, Any]], extra: dict[str, Any]) -> bytes:
+        """One server-sent event."""
+        content = self._head(self.dialect.chunk_object) | {"choices": choices} | extra
+        return b"data: " + one_line(orjson.dumps(content)) + b"\n\n"
+
+
+class Frames:
+    """The server-sent events of one stream."""
+
+    _GAP: Final = "\x00"  # where the text goes; orjson writes it as \u0000, which no envelope holds otherwise
+
+    def __init__(self, envelope: Envelope, *, include_usage: bool) -> None:
+        self._envelope = envelope
+        self._include_usage = include_usage
+        self._extra: dict[str, Any] = {"usage": None} if include_usage else {}
+        template = envelope.frame([envelope.dialect.delta(self._GAP, None)], self._extra)
+        self._before, self._after = template.split(orjson.dumps(self._GAP))
+
+    def opening(self, content: str | None) -> bytes:
+        """What precedes the answer; may be empty."""
+        choice = self._envelope.dialect.opening(content)
+        return b"" if choice is None else self._envelope.frame([choice], self._extra)
+
+    def piece(self, chunk: pb.GenerateChunk) -> bytes:
+        """The frames of one of the expert's messages: its text, its pieces of tool calls."""
+        text = self.text(chunk.text) if chunk.text else b""
+        return text + b"".join(map(self._call, chunk.tool_calls))
+
+    def _call(self, call: chat.ToolCallDelta) -> bytes:
+        delta = {"tool_calls": [call_delta(call)]}
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}
+        return self._envelope.frame([choice], self._extra)
+
+    def text(self, text: str) -> bytes:
+        """The frame of a piece of text."""
+        raw = orjson.dumps(text)
+        return self._before + (raw if text.isascii() else one_line(raw)) + self._after
+
+    def closing(self, end: pb.Completion, cost_usd: float) -> bytes:
+        """The frame with the finish reason and the citations, the usage if it was asked for, and the end mark."""
+        last = self._envelope.dialect.delta("", FINISH_NAMES[end.finish_reason])
+        if end.annotations:
+            last["delta"]["annotations"] = [annotation_object(annotation) for annotation in end.annotations]
+        frames = self._envelope.frame([last], self._extra)
+        if self._include_usage:
+            frames += self._envelope.frame([], {"usage": usage(end.usage, cost_usd)})
+        return frames + DONE
+
+
+def call_object(call_id: str, name: str, arguments: str) -> dict[str, Any]:
+    """OpenAI's tool call."""
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def call_delta(call: chat.ToolCallDelta) -> dict[str, Any]:
+    """A piece of a tool call: the first has id and name, later ones more arguments."""
+    if call.id:
+        return {"index": call.index, **call_object(call.id, call.name, call.arguments)}
+    return {"index": call.index, "function": {"arguments": call.arguments}}
+
+
+def annotation_object(annotation: chat.Annotation) -> dict[str, Any]:
+    """OpenAI's annotation of a citation."""
+    cited = {"start_index": annotation.start_index, "end_index": annotation.end_index}
+    return {"type": "url_citation", "url_citation": {**cited, "title": annotation.title, "url": annotation.url}}
+
+
+def usage(tokens: chat.Usage, cost_usd: float) -> dict[str, int | float]:
+    """OpenAI's usage object, and what the answer cost."""
+    return {
+        "prompt_tokens": tokens.prompt_tokens,
+        "completion_tokens": tokens.completion_tokens,
+        "total_tokens": tokens.prompt_tokens + tokens.completion_tokens,
+        "cost_usd": cost_usd,
+    }
+
+
+def error_body(error: MoegateError) -> bytes:
+    """OpenAI's error object."""
+    fields = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    return orjson.dumps({"error": fields})
+
+
+def error_frame(error: MoegateError) -> bytes:
+    """An error inside a stream. No end mark follows: the answer is not complete."""
+    return b"data: " + one_line(error_body(error)) + b"\n\n"
+
+
+def one_line(raw: bytes) -> bytes:
+    """Escape what Unicode counts as the end of a line: some clients split a stream there (Python's `splitlines`).
+
+    In UTF-8 JSON these bytes stand inside strings alone. orjson has escaped everything below U+0020 already.
+    """
+    for line_end, escaped in _LINE_ENDS:
+        if line_end in raw:
+            raw = raw.replace(line_end, escaped)
+    return raw

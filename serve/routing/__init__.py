@@ -1,0 +1,1 @@
+"""Between a request and the router: the query, the experts' states, canaries, preferences, reloads."""

@@ -1,0 +1,35 @@
+"""A share of one expert's requests for its successor on trial, decided after routing and before dispatch.
+
+A canary is an expert of its own in the catalogue (`canary_of`, `canary_share`), so every metric, price and log line
+tells the two apart by name. The expert it stands in for comes right after it in the ranking: a canary that fails
+before its first token costs its clients nothing but time. Whoever names an expert gets that expert.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from zlib import crc32
+
+from experts.catalog.spec import Catalog, ExpertSpec
+from router.decision import Candidate, Reason, RouteDecision
+
+
+def canaries(catalog: Catalog) -> dict[str, ExpertSpec]:
+    """Return each expert's canary, by the expert's name."""
+    return {spec.canary_of: spec for spec in catalog.experts if spec.canary_of is not None}
+
+
+def with_canary(decision: RouteDecision, on_trial: Mapping[str, ExpertSpec], request_id: str) -> RouteDecision:
+    """Put the chosen expert's canary before it, for the share of requests that its catalogue entry says.
+
+    The same request id always goes the same way.
+    """
+    canary = on_trial.get(decision.expert)
+    if canary is None or decision.reason is Reason.PINNED or _draw(request_id) >= canary.canary_share:
+        return decision
+    others = tuple(candidate for candidate in decision.ranking if candidate.expert != canary.name)
+    return replace(decision, ranking=(Candidate(canary.name, decision.confidence), *others))
+
+
+def _draw(request_id: str) -> float:
+    """Map a request id to [0, 1), evenly."""
+    return crc32(request_id.encode()) / 2**32

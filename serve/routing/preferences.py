@@ -1,0 +1,61 @@
+"""What a caller may ask of routing beside the words: the knob, a latency target, who answered before.
+
+Each is a field of the request or a header (HTTP) or metadata (gRPC) of one name in both doors; the field wins. Ranges
+are checked here, so that an error names what the caller wrote.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+from serve.errors import InvalidRequest
+from serve.request import CallerWishes
+
+QUALITY_COST_HEADER: Final = "x-moegate-quality-cost"
+TTFT_TARGET_HEADER: Final = "x-moegate-ttft-target-ms"
+PREVIOUS_EXPERT_HEADER: Final = "x-moegate-previous-expert"
+
+
+def read_wishes(
+    header: Callable[[str], str | None],
+    *,
+    quality_cost: float | None,
+    ttft_target_ms: float | None,
+    previous_expert: str | None = None,
+) -> CallerWishes:
+    """Gather the wishes of a request: its fields, and where they are None its headers.
+
+    Args:
+        header: looks a header up by its lower-case name.
+        quality_cost: the field of that name.
+        ttft_target_ms: likewise.
+        previous_expert: likewise; HTTP has the header alone.
+
+    Raises:
+        InvalidRequest: a value is no number or out of its range; `param` names the field or the header.
+    """
+    return CallerWishes(
+        _number(header, "quality_cost", QUALITY_COST_HEADER, quality_cost, lowest=0.0, highest=1.0),
+        _number(header, "ttft_target_ms", TTFT_TARGET_HEADER, ttft_target_ms, lowest=1.0, highest=math.inf),
+        previous_expert or header(PREVIOUS_EXPERT_HEADER) or None,
+    )
+
+
+def _number(
+    header: Callable[[str], str | None], field: str, name: str, value: float | None, *, lowest: float, highest: float
+) -> float | None:
+    """Read one number and check its range."""
+    param, found = field, value
+    if found is None:
+        text = header(name)
+        if text is None:
+            return None
+        param = name
+        try:
+            found = float(text)
+        except ValueError:
+            found = math.nan
+    if not (lowest <= found <= highest and math.isfinite(found)):
+        bound = f"between {lowest:g} and {highest:g}" if math.isfinite(highest) else f"at least {lowest:g}"
+        raise InvalidRequest(f"'{param}' must be a number {bound}", param=param)
+    return found

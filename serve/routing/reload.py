@@ -1,0 +1,55 @@
+"""Takes up a replaced router artefact while serving, and keeps the last good one when the new one cannot be used.
+
+`serve.app` runs one beside the health monitor. The file is read in a thread and put to use on the event loop, so that
+no decision sees half of it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from router.errors import ArtifactError
+from router.router import Router
+from serve.telemetry.metrics import Metrics
+
+log = logging.getLogger("moegate.router")
+
+
+class RouterReloader:
+    """Looks at the artefact's file every so often, until stopped; `on_reload` is told a new one's training mix."""
+
+    def __init__(
+        self,
+        router: Router,
+        metrics: Metrics,
+        interval_s: float,
+        *,
+        on_reload: Callable[[Mapping[str, float]], None] | None = None,
+    ) -> None:
+        self._router = router
+        self._metrics = metrics
+        self._interval_s = interval_s
+        self._on_reload = on_reload
+
+    async def run(self) -> None:
+        """Sleep, look; for ever."""
+        while True:
+            await asyncio.sleep(self._interval_s)
+            await self.look()
+
+    async def look(self) -> None:
+        """Look once."""
+        try:
+            artifact = await asyncio.to_thread(self._router.changed_artifact)
+            if artifact is None:
+                return
+            self._router.take_up(artifact)
+        except ArtifactError as error:
+            self._metrics.routing.reloads.labels("refused").inc()
+            log.warning("router artefact refused", extra={"error": str(error), "router": self._router.version})
+        else:
+            self._metrics.routing.reloads.labels("taken").inc()
+            self._metrics.process.build(self._router.version)
+            if self._on_reload is not None:
+                self._on_reload(self._router.training_mix)
+            log.info("router replaced", extra={"router": self._router.version})

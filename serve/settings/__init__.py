@@ -1,0 +1,1 @@
+"""What can be set: the tree, its file, and how mistakes in it are told."""

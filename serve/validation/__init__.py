@@ -1,0 +1,1 @@
+"""The rules that a request must keep, and the form that an answer must keep."""

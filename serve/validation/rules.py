@@ -1,0 +1,156 @@
+"""The rules that every request must keep, whichever door it came through.
+
+A door has checked the types by then; `serve.gateway` asks here before it admits a request.
+"""
+
+import re
+from typing import Final
+
+import orjson
+
+from experts.conversation.bounded_json import OutOfBounds, check_bounds
+from experts.conversation.request_limits import (
+    MAX_DOCUMENTS,
+    MAX_MESSAGES,
+    MAX_STOP_CHARS,
+    MAX_STOPS,
+    MAX_TOOL_CALLS,
+    MAX_TOOLS,
+)
+from experts.json_schema.reduction import SchemaError
+from protos import chat_pb2 as chat
+from serve.errors import InvalidRequest, UnsupportedParameter
+from serve.request import ChatRequest, reduced_form
+
+_TOOL_NAME: Final = re.compile(r"[a-zA-Z0-9_.\-]{1,64}")
+
+
+_RANGES: Final = {
+    "temperature": (0.0, 2.0),
+    "top_p": (0.0, 1.0),
+    "frequency_penalty": (-2.0, 2.0),
+    "presence_penalty": (-2.0, 2.0),
+}
+
+
+def validate(request: ChatRequest, *, max_tokens_limit: int) -> None:
+    """Check every rule that both doors share.
+
+    Args:
+        request: the request, already of the right types.
+        max_tokens_limit: the largest context window it could be answered in, tokens.
+
+    Raises:
+        InvalidRequest: with `param` naming the field.
+    """
+    if isinstance(request.input, str):
+        if not request.input:
+            raise InvalidRequest("'prompt' must not be empty", param="prompt")
+    else:
+        _check_counts(request.input)
+        _check_messages(request.input)
+        _check_tools(request.input)
+        _check_documents(request.input)
+        _check_response_format(request.input)
+    _check_sampling(request.sampling, max_tokens_limit)
+
+
+def _check_counts(conversation: chat.Conversation) -> None:
+    for name, most in (("messages", MAX_MESSAGES), ("tools", MAX_TOOLS), ("documents", MAX_DOCUMENTS)):
+        if len(getattr(conversation, name)) > most:
+            raise InvalidRequest(f"'{name}' holds more than {most} entries", param=name)
+
+
+def _check_messages(conversation: chat.Conversation) -> None:
+    if not conversation.messages:
+        raise InvalidRequest("'messages' must hold at least one message", param="messages")
+    for i, message in enumerate(conversation.messages):
+        where = f"messages[{i}]"
+        if message.role == chat.ROLE_UNSPECIFIED:
+            raise InvalidRequest(f"'{where}.role' must be system, user, assistant or tool", param=f"{where}.role")
+        if message.tool_calls and message.role != chat.ROLE_ASSISTANT:
+            raise InvalidRequest(f"'{where}.tool_calls' belongs to an assistant", param=f"{where}.tool_calls")
+        if message.role == chat.ROLE_TOOL and not message.tool_call_id:
+            raise InvalidRequest(f"'{where}.tool_call_id' is required", param=f"{where}.tool_call_id")
+        if message.tool_calls:
+            _check_calls(message, f"{where}.tool_calls")
+    if not any(message.content or message.tool_calls for message in conversation.messages):
+        where = f"messages[{len(conversation.messages) - 1}].content"
+        raise InvalidRequest(f"'{where}' must not be empty: no message says anything", param=where)
+
+
+def _check_calls(message: chat.Message, where: str) -> None:
+    """Check the calls that an assistant made before: what it wrote need not be JSON, but has its bounds."""
+    if len(message.tool_calls) > MAX_TOOL_CALLS:
+        raise InvalidRequest(f"'{where}' holds more than {MAX_TOOL_CALLS} entries", param=where)
+    for i, call in enumerate(message.tool_calls):
+        _check_text(call.arguments, f"{where}[{i}].function.arguments")
+
+
+def _check_text(text: str, param: str) -> None:
+    """Check the bounds of JSON, or what may be JSON, in a field of its own."""
+    try:
+        check_bounds(text)
+    except OutOfBounds as error:
+        raise InvalidRequest(f"'{param}' {error}", param=param) from None
+
+
+def _check_tools(conversation: chat.Conversation) -> None:
+    for i, tool in enumerate(conversation.tools):
+        where = f"tools[{i}].function"
+        if not _TOOL_NAME.fullmatch(tool.name):
+            raise InvalidRequest(f"'{where}.name' must match {_TOOL_NAME.pattern}", param=f"{where}.name")
+        _check_text(tool.parameters_json, f"{where}.parameters")
+        if tool.parameters_json and not _is_json_object(tool.parameters_json):
+            raise InvalidRequest(f"'{where}.parameters' must be a JSON object", param=f"{where}.parameters")
+    choice = conversation.tool_choice
+    if choice.mode in (chat.ToolChoice.MODE_REQUIRED, chat.ToolChoice.MODE_NAMED) and not conversation.tools:
+        raise InvalidRequest("'tool_choice' asks for a tool and 'tools' is empty", param="tool_choice")
+    if choice.mode == chat.ToolChoice.MODE_NAMED and all(tool.name != choice.name for tool in conversation.tools):
+        raise InvalidRequest("'tool_choice' names a tool that is not in 'tools'", param="tool_choice")
+
+
+def _check_documents(conversation: chat.Conversation) -> None:
+    for i, document in enumerate(conversation.documents):
+        if not document.text.strip():
+            raise InvalidRequest(f"'documents[{i}].text' must not be empty", param=f"documents[{i}].text")
+    if conversation.documents and all(message.role != chat.ROLE_USER for message in conversation.messages):
+        raise InvalidRequest("'documents' need a user message", param="documents")
+
+
+def _check_response_format(conversation: chat.Conversation) -> None:
+    wanted = conversation.response_format
+    if wanted.type == chat.ResponseFormat.TYPE_TEXT:
+        return
+    if wanted.type not in (chat.ResponseFormat.TYPE_JSON_OBJECT, chat.ResponseFormat.TYPE_JSON_SCHEMA):
+        raise InvalidRequest("'response_format.type' is unknown", param="response_format.type")
+    if conversation.tools and conversation.tool_choice.mode != chat.ToolChoice.MODE_NONE:
+        raise UnsupportedParameter("'response_format' cannot be combined with tools", param="response_format")
+    if wanted.type == chat.ResponseFormat.TYPE_JSON_SCHEMA:
+        _check_text(wanted.schema_json, "response_format")
+        try:
+            reduced_form(wanted)
+        except SchemaError as error:
+            raise InvalidRequest(f"'response_format': {error}", param="response_format") from None
+
+
+def _is_json_object(text: str) -> bool:
+    try:
+        return isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _check_sampling(sampling: chat.Sampling, max_tokens_limit: int) -> None:
+    for name, (low, high) in _RANGES.items():
+        value = getattr(sampling, name)
+        if sampling.HasField(name) and not low <= value <= high:  # type: ignore[arg-type]  # the four names above
+            raise InvalidRequest(f"'{name}' must be between {low:g} and {high:g}", param=name)
+    if sampling.HasField("max_tokens") and not 1 <= sampling.max_tokens <= max_tokens_limit:
+        raise InvalidRequest(f"'max_tokens' must be between 1 and {max_tokens_limit}", param="max_tokens")
+    if len(sampling.stop) > MAX_STOPS:
+        raise InvalidRequest(f"'stop' holds more than {MAX_STOPS} strings", param="stop")
+    if any(not stop for stop in sampling.stop):
+        raise InvalidRequest("'stop' must not hold an empty string", param="stop")
+    if any(len(stop) > MAX_STOP_CHARS for stop in sampling.stop):
+        raise InvalidRequest(f"'stop' holds a string of more than {MAX_STOP_CHARS} characters", param="stop")

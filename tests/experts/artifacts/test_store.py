@@ -1,0 +1,84 @@
+"""The artefact cache: made once, whole or not at all, noticed when it changes."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from experts.artifacts.store import ArtifactCorrupt, ArtifactStore, default_root, hash_content
+
+
+def test_made_once(tmp_path: Path) -> None:
+    calls = []
+
+    def make(target: Path) -> None:
+        calls.append(target)
+        target.write_bytes(b"weights")
+
+    first, second = (ArtifactStore(tmp_path).get_or_make("key", "model", make) for _ in range(2))
+    assert first == second
+    assert first.path.read_bytes() == b"weights"
+    assert (len(calls), first.sha256) == (1, hash_content(first.path))
+
+
+def test_a_failed_making_leaves_nothing(tmp_path: Path) -> None:
+    def fail(target: Path) -> None:
+        target.write_bytes(b"half")
+        raise RuntimeError
+
+    store = ArtifactStore(tmp_path)
+    with pytest.raises(RuntimeError):
+        store.get_or_make("key", "model", fail)
+    assert [path.name for path in (tmp_path / "key").iterdir()] == [".lock"]
+    assert store.get_or_make("key", "model", lambda target: target.write_text("whole") and None).path.exists()
+
+
+def test_a_changed_size_is_made_anew(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    store.get_or_make("key", "model", lambda target: target.write_text("one") and None).path.write_text("longer")
+    assert store.get_or_make("key", "model", lambda target: target.write_text("two") and None).path.read_text() == "two"
+
+
+def test_verify_reads_the_content(tmp_path: Path) -> None:
+    import os
+
+    artifact = ArtifactStore(tmp_path).get_or_make("key", "model", lambda target: target.write_text("one") and None)
+    stamp = artifact.path.stat().st_mtime_ns
+    artifact.path.write_text("eno")
+    os.utime(artifact.path, ns=(stamp, stamp))
+    ArtifactStore(tmp_path).get_or_make("key", "model", lambda target: None)
+    with pytest.raises(ArtifactCorrupt, match="not what it was"):
+        ArtifactStore(tmp_path, verify=True).get_or_make("key", "model", lambda target: None)
+
+
+def test_two_at_once_make_one(tmp_path: Path) -> None:
+    made = []
+
+    def make(target: Path) -> None:
+        made.append(1)
+        threading.Event().wait(0.05)
+        target.write_text("x")
+
+    threads = [
+        threading.Thread(target=lambda: ArtifactStore(tmp_path).get_or_make("key", "model", make)) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made == [1]
+
+
+def test_adopted_files_and_folders_are_known_by_content(tmp_path: Path) -> None:
+    store, folder = ArtifactStore(tmp_path / "cache"), tmp_path / "model"
+    folder.mkdir()
+    (folder / "a").write_text("1")
+    before = store.adopt(folder)
+    assert store.adopt(folder) == before
+    (folder / "b").write_text("2")
+    assert store.adopt(folder).sha256 != before.sha256
+
+
+def test_the_cache_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_root() == tmp_path / "moegate"

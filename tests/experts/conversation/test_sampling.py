@@ -1,0 +1,65 @@
+"""Sampling settings: defaults filled in, caps applied, every bad value refused."""
+
+import math
+
+import pytest
+
+from experts.catalog.spec import ExpertSpec, Price, SamplingDefaults, UsdPerMillion
+from experts.conversation.sampling import resolve_sampling
+from experts.engine import InvalidRequest, Sampling
+from protos.chat_pb2 import Sampling as Asked
+
+SPEC = ExpertSpec(
+    name="e",
+    description="d",
+    base="pypi:x",
+    context_window=100,
+    licence="MIT",
+    price=Price(usd_per_million=UsdPerMillion(prompt=1, completion=1)),
+    sampling=SamplingDefaults(max_tokens=40, temperature=0.5, top_p=0.75),
+    max_tokens_cap=50,
+)
+
+
+def test_unset_fields_take_the_experts_defaults() -> None:
+    assert resolve_sampling(Asked(), SPEC) == Sampling(max_tokens=40, temperature=0.5, top_p=0.75)
+
+
+def test_set_fields_win_even_when_they_are_zero() -> None:
+    asked = Asked(max_tokens=7, temperature=0, top_p=1, seed=0, stop=["x"], frequency_penalty=-2, presence_penalty=2)
+    assert resolve_sampling(asked, SPEC) == Sampling(7, 0.0, 1.0, 0, ("x",), -2.0, 2.0)
+
+
+def test_an_experts_own_penalty_holds_unless_the_request_says_otherwise() -> None:
+    spec = SPEC.model_copy(update={"sampling": SamplingDefaults(frequency_penalty=0.1)})
+    assert resolve_sampling(Asked(), spec).frequency_penalty == 0.1
+    assert resolve_sampling(Asked(frequency_penalty=0), spec).frequency_penalty == 0
+
+
+def test_an_engine_that_honours_no_penalty_gets_none() -> None:
+    changes = {"sampling": SamplingDefaults(frequency_penalty=0.1), "engine": "neuron"}
+    assert resolve_sampling(Asked(), SPEC.model_copy(update=changes)).frequency_penalty == 0
+
+
+def test_the_cap_holds() -> None:
+    assert resolve_sampling(Asked(max_tokens=99), SPEC).max_tokens == 50
+    assert resolve_sampling(Asked(max_tokens=99), SPEC.model_copy(update={"max_tokens_cap": None})).max_tokens == 99
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        (Asked(max_tokens=0), "max_tokens"),
+        (Asked(temperature=2.5), "temperature"),
+        (Asked(temperature=math.nan), "temperature"),
+        (Asked(top_p=0), "top_p"),
+        (Asked(top_p=1.5), "top_p"),
+        (Asked(frequency_penalty=-3), "frequency_penalty"),
+        (Asked(presence_penalty=math.inf), "presence_penalty"),
+        (Asked(stop=["a"] * 5), "stop"),
+        (Asked(stop=["a", ""]), "stop"),
+    ],
+)
+def test_bad_values_are_refused_by_name(asked: Asked, field: str) -> None:
+    with pytest.raises(InvalidRequest, match=field):
+        resolve_sampling(asked, SPEC)

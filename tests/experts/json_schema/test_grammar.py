@@ -1,0 +1,211 @@
+"""A grammar lets through every value that follows its schema, spelt as `json.dumps` spells it, and no other form."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from experts.json_schema.conformance import conforms, is_same
+from experts.json_schema.grammar import grammar_of
+from experts.json_schema.integer_ranges import integer_patterns
+from experts.json_schema.number_ranges import number_patterns
+from experts.json_schema.reduction import SchemaError, reduce_schema
+from experts.json_schema.string_formats import FORMATS
+from tests.experts.ebnf import accepts
+from tests.experts.schemas import SCHEMAS, VALUES, following, validator
+
+SLOW = settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow], deadline=None)
+
+
+def grammar(schema: object) -> str:
+    return grammar_of(reduce_schema(schema, "strict"))
+
+
+@SLOW
+@given(st.data())
+def test_every_value_that_follows_the_schema_can_be_written(data: st.DataObject) -> None:
+    schema = data.draw(SCHEMAS)
+    value = data.draw(following(schema))
+    try:
+        reduced = reduce_schema(schema, "strict")
+    except SchemaError:
+        assume(False)
+    assume(validator(schema).is_valid(value))
+    written = spelling(value, reduced)
+    assert accepts(grammar_of(opened(reduced)), written), (written, reduced)
+
+
+def opened(reduced: Any) -> Any:
+    """The same schema, with a word on unnamed properties wherever there is none: only then a grammar lets them come."""
+    if isinstance(reduced, list):
+        return [opened(part) for part in reduced]
+    if not isinstance(reduced, dict) or "enum" in reduced:
+        return reduced
+    parts = {name: opened(part) for name, part in reduced.items() if name != "properties"}
+    if "properties" not in reduced:
+        return parts
+    named = {name: opened(part) for name, part in reduced["properties"].items()}
+    return {"additionalProperties": {}, **parts, "properties": named}
+
+
+def spelling(value: Any, reduced: Any) -> str:
+    """Spell a value as an answer does, its properties in the order of the alternative that it follows."""
+    return json.dumps(_arranged(value, reduced), ensure_ascii=False)
+
+
+def _arranged(value: Any, schema: Any) -> Any:
+    for keyword in ("anyOf", "oneOf"):
+        if keyword in schema:
+            return _arranged(value, next(part for part in schema[keyword] if conforms(value, part)))
+    if "enum" in schema:
+        return next(allowed for allowed in schema["enum"] if is_same(value, allowed))
+    if isinstance(value, dict):
+        named, extra = schema.get("properties", {}), schema.get("additionalProperties", {})
+        names = [*(name for name in named if name in value), *(name for name in value if name not in named)]
+        return {name: _arranged(value[name], named.get(name, extra)) for name in names}
+    if isinstance(value, list):
+        first, rest = schema.get("prefixItems", []), schema.get("items", {})
+        return [_arranged(item, first[at] if at < len(first) else rest) for at, item in enumerate(value)]
+    is_whole = isinstance(value, float) and value.is_integer() and schema.get("type") == "integer"
+    return int(value) if is_whole else value
+
+
+@pytest.mark.parametrize(
+    ("schema", "good", "bad"),
+    [
+        ({"type": "number"}, ["0.75", "-5", "1.5e-07", "-0.05", "1e+22"], ["01", "+1", ".5", "1.", "0:5", "- 5", ""]),
+        ({"type": "number", "minimum": 0}, ["0.75", "0", "1e-09", "12e3"[1:]], ["-1", "-0.5"]),
+        ({"type": "number", "minimum": 0, "maximum": 0.5}, ["0.5", "0.25", "5e-05"], ["1.5", "1", "3"]),
+        ({"type": "number", "maximum": -2.5}, ["-2.5", "-3", "-1e+30", "-100.25"], ["-1.05", "0", "2.5"]),
+        ({"type": "integer", "minimum": -50}, ["-12", "-50", "0", "99999"], ["-51", "-", "1.5", "- 1"]),
+        ({"type": "integer", "minimum": -9}, ["-5", "-9", "3"], ["-10", "-  "]),
+        ({"type": "integer", "minimum": 0, "maximum": 20, "multipleOf": 5}, ["0", "15"], ["3", "25"]),
+        ({"type": "string"}, ['"x"', '"\\ud83d\\ude00"', '"😀\\n"', '""'], ['"\\ud83d"', '"\n"', "x", '"\\x"']),
+        ({"type": "string", "maxLength": 2}, ['"ab"', '"日本"', '"\\n\\""'], ['"abc"', '"\\n\\na"']),
+        ({"type": "string", "minLength": 2}, ['"ab"'], ['"a"', '""']),
+        ({"type": "array", "items": False}, ["[]"], ["[1]"]),
+        (
+            {"type": "array", "items": {"type": "null"}, "maxItems": 2},
+            ["[]", "[null]", "[null, null]"],
+            ["[null,null,null]"],
+        ),
+        (
+            {"items": [{"const": 1}, {"const": 2}], "type": "array", "minItems": 1},
+            ["[1]", "[1, 2]", "[1,2,3]"],
+            ["[]", "[2]"],
+        ),
+        (
+            {"type": "object"},
+            ["{}", '{"a": {"b": [1, "x", null]}}'],
+            ["[]", '{"a" :1}', '{"a":  1}', '{ "a":1}', "{}}"],
+        ),
+        ({"type": "object", "additionalProperties": False}, ["{}"], ['{"a": 1}']),
+        (
+            {"type": "object", "properties": {"a": {}, "ab": {}}, "additionalProperties": {"type": "string"}},
+            ['{"a": 1}', '{"a": 1, "ab": 2, "abc": "x"}', '{"b": "x", "": "y"}', '{"A": "x"}'],
+            ['{"a": 1, "a": "x"}', '{"ab": 1, "a": "x"}', '{"ab": "x", "ab": "x"}', '{"b": 1}'],
+        ),
+        (
+            {
+                "type": "object",
+                "properties": {"a": {}, "b": {}, "c": {}},
+                "required": ["b"],
+                "additionalProperties": False,
+            },
+            ['{"b": 1}', '{"a": 1, "b": 2}', '{"b": 1, "c": 2}', '{"a":1,"b":2,"c":3}'],
+            ["{}", '{"a": 1}', '{"c": 1}', '{"b": 1, "a": 2}', '{"b": 1,}', '{,"b": 1}'],
+        ),
+        (
+            {"enum": ["a\u00a0b", 1, None, [1, {"x": "y"}]]},
+            ['"a\u00a0b"', "1", "null", '[1, {"x": "y"}]'],
+            ['"a b"', "2"],
+        ),
+    ],
+)
+def test_the_form(schema: object, good: list[str], bad: list[str]) -> None:
+    written = grammar(schema)
+    assert [text for text in good if not accepts(written, text)] == []
+    assert [text for text in bad if accepts(written, text)] == []
+
+
+def test_unnamed_properties_come_where_the_schema_has_a_word_on_them() -> None:
+    named = {"type": "object", "properties": {"a": {"type": "null"}}}
+    open_ones = [{"type": "object"}, {**named, "additionalProperties": True}, {**named, "additionalProperties": {}}]
+    open_ones.append({"allOf": [named, {"additionalProperties": {"const": 1}}]})
+    assert all(accepts(grammar(schema), '{"b": 1}') for schema in open_ones)
+    assert not accepts(grammar(named), '{"b": 1}')
+    assert accepts(grammar({"allOf": [named, {"properties": {"b": {}}}]}), '{"a": null, "b": 1}')
+
+
+def test_blanks_are_bounded() -> None:
+    written = grammar(
+        {"type": "object", "properties": {"a": {"type": "array", "items": {}}}, "additionalProperties": {}}
+    )
+    assert accepts(written, '{"a": [1, 2], "b": {"c": 1}}')
+    assert not any(accepts(written, text) for text in ('{"a":  []}', '{"a":\n[]}', '{"a": [ ]}', ' {"a": []}', "{ }"))
+
+
+def _matches(patterns: list[str], text: str) -> bool:
+    return accepts("root ::= " + " | ".join(patterns or ['"x" "y"']), text)
+
+
+@given(st.none() | st.integers(-1_500, 1_500), st.none() | st.integers(-1_500, 1_500), st.integers(-2_000, 2_000))
+def test_whole_numbers_are_kept_exactly_between_their_bounds(low: int | None, high: int | None, number: int) -> None:
+    is_between = (low is None or low <= number) and (high is None or number <= high)
+    assert _matches(integer_patterns(low, high), str(number)) == is_between
+
+
+@given(st.integers(-(10**30), 10**30), st.integers(0, 10**30), st.integers(-2, 2))
+def test_and_large_ones_too(low: int, width: int, step: int) -> None:
+    patterns = integer_patterns(low, low + width)
+    for number in (low + step, low + width + step, low + width // 2):
+        assert _matches(patterns, str(number)) == (low <= number <= low + width)
+    assert all(re.fullmatch(r'[\[\]{},0-9" \-]+', pattern) for pattern in patterns)
+
+
+@given(st.floats(-1e20, 1e20), st.floats(-1e20, 1e20), st.floats(allow_nan=False, allow_infinity=False))
+def test_every_number_between_its_bounds_can_be_written(one: float, other: float, number: float) -> None:
+    low, high = sorted((one, other))
+    for bounds in ({"minimum": low, "maximum": high}, {"minimum": low}, {"maximum": high}, {"exclusiveMaximum": high}):
+        for value in (low, high, number, (low + high) / 2):
+            is_within = (
+                bounds.get("minimum", value) <= value <= bounds.get("maximum", bounds.get("exclusiveMaximum", value))
+            )
+            if is_within:
+                assert _matches(number_patterns(bounds), json.dumps(value + 0.0)), (bounds, value)
+
+
+EXAMPLES = {
+    "date": ("2024-02-29", "2023-02-29"),
+    "time": ("23:59:60Z", "25:00:00Z"),
+    "date-time": ("2024-02-29T12:00:00.5+01:00", "2024-02-30T12:00:00Z"),
+    "duration": ("P1Y2M3DT4H5M6S", "P1D2Y"),
+    "email": ("o'neil+x@mail.example", "a..b@x"),
+    "uuid": ("00000000-0000-4000-8000-00000000000A", "00000000"),
+    "ipv4": ("192.168.0.1", "256.1.1.1"),
+    "ipv6": ("2001:db8::1", "2001:::1"),
+}
+
+
+def test_every_format_has_an_example() -> None:
+    assert EXAMPLES.keys() == FORMATS.keys()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_formats(name: str) -> None:
+    good, bad = EXAMPLES[name]
+    assert accepts(grammar({"type": "string", "format": name}), json.dumps(good))
+    assert FORMATS[name].accepts(good)
+    assert not FORMATS[name].accepts(bad)
+    assert not accepts(grammar({"type": "string", "format": name}), '"hello there"')
+
+
+@SLOW
+@given(VALUES)
+def test_anything_is_any_value(value: object) -> None:
+    assert accepts(grammar_of({}), json.dumps(value, ensure_ascii=False))

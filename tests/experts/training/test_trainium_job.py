@@ -1,0 +1,88 @@
+"""Training jobs: rendered, valid for their scheduler, priced before they run."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from experts.training.trainium_job import Job, estimate, main
+
+ROOT = Path(__file__).resolve().parents[3]
+ASK = ["coder", "--nodes", "4", "--bucket", "s3://bucket/runs/coder/"]
+
+
+def rendered(capsys: pytest.CaptureFixture[str], *more: str) -> str:
+    assert main([*ASK, *more]) == 0
+    return capsys.readouterr().out
+
+
+def test_the_kubernetes_job_is_valid_and_takes_whole_nodes(capsys: pytest.CaptureFixture[str]) -> None:
+    service, job = yaml.safe_load_all(rendered(capsys))
+    for document in (service, job):
+        kubernetes_validate.validate(document, "1.34", strict=True)
+    spec: dict[str, Any] = job["spec"]
+    pod = spec["template"]["spec"]
+    [container] = pod["containers"]
+    assert (spec["completions"], spec["parallelism"], spec["completionMode"]) == (4, 4, "Indexed")
+    assert container["resources"]["limits"]["aws.amazon.com/neuroncore"] == "32"
+    assert container["resources"]["limits"] == container["resources"]["requests"]
+    given = {entry["name"]: entry.get("value") for entry in container["env"]}
+    assert given["MASTER_ADDR"] == f"{job['metadata']['name']}-0.{service['metadata']['name']}"
+    assert pod["subdomain"] == service["metadata"]["name"]
+    assert service["spec"]["selector"].items() <= spec["template"]["metadata"]["labels"].items()
+
+
+def test_the_slurm_script_parses_and_gives_the_node_script_all_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    script = rendered(capsys, "--scheduler", "slurm", "--price-source", "it's ours; $(not run)")
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    assert "#SBATCH --nodes=4" in script
+    assert "export BUCKET=s3://bucket/runs/coder\n" in script
+    node = (ROOT / "deploy" / "training" / "train.sh").read_text()
+    for name in ("EXPERT", "BUCKET", "NODES", "NODE_RANK", "MASTER_ADDR", "USD_PER_HOUR", "PRICE_SOURCE"):
+        assert f"{name}" in script
+        assert f"${name}" in node or f'"${name}' in node
+
+
+def test_the_node_script_runs_its_steps_in_order(tmp_path: Path) -> None:
+    """With every tool replaced by one that writes down its call: compile, then train, checkpoints to S3, adapter
+    last."""
+    for tool in ("aws", "torchrun", "neuron_parallel_compile"):
+        (tmp_path / tool).write_text(f'#!/bin/sh\nprintf "%s\\n" "{tool} $*" >> {tmp_path}/calls\n')
+        (tmp_path / tool).chmod(0o755)
+    environment = {
+        "PATH": f"{tmp_path}:/usr/bin:/bin", "EXPERT": "coder", "BUCKET": "s3://b/c", "NODES": "2", "NODE_RANK": "0",
+        "MASTER_ADDR": "first", "USD_PER_HOUR": "21.5", "PRICE_SOURCE": "on demand", "RUN_DIR": f"{tmp_path}/run",
+        "NEURON_COMPILE_CACHE": f"{tmp_path}/cache",
+    }  # fmt: skip
+    script = ROOT / "deploy" / "training" / "train.sh"
+    subprocess.run(["bash", str(script)], env=environment, check=True, capture_output=True)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    kinds = [call.split()[0] for call in calls]
+    assert kinds == ["aws", "aws", "neuron_parallel_compile", "aws", "torchrun", "aws", "aws"]
+    assert calls[2].removeprefix("neuron_parallel_compile ") == calls[4]
+    assert "--node_rank 0" in calls[4]
+    assert "-m experts.finetune coder --method sft --device neuron" in calls[4]
+    assert calls[-1].startswith(f"aws s3 sync {tmp_path}/run/out s3://b/c/adapter")
+
+
+def test_the_estimate_is_tokens_over_throughput_at_the_price() -> None:
+    job = Job("coder", 32, "i:1", "s3://b", 21.50, "on demand")
+    ledger = estimate(job, tokens=20_000_000, tokens_per_s=20_000_000 / 3600, source="made up")
+    assert (ledger.basis, ledger.instance_hours) == ("estimated", pytest.approx(32))
+    assert ledger.usd == pytest.approx(32 * 21.50)
+
+
+def test_the_estimate_comes_before_the_job(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*ASK, "--tokens", "3600000", "--tokens-per-s", "1000", "--throughput-source", "a guess"]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "USD 86.0000" in told
+    assert "a guess" in told
+
+
+@pytest.mark.parametrize("more", [["--nodes", "0"], ["--image", "x:latest"], ["--bucket", "/tmp/x"]])
+def test_what_cannot_be_is_refused(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*ASK, *more]) == 1
+    assert capsys.readouterr().err.startswith("error: ")

@@ -1,0 +1,71 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import router.model.artifact as artifact_module
+from router.errors import ArtifactError
+from router.features.featurize import BUCKETS
+from router.model.artifact import MAX_BYTES, load, save
+from router.train import Trained
+
+
+def test_what_was_saved_comes_back(trained: Trained, tmp_path: Path) -> None:
+    path = tmp_path / "router.npz"
+    version = save(trained.artifact, path)
+    loaded = load(path)
+    assert loaded.version == version and len(version) == 12
+    assert loaded.classes == trained.artifact.classes
+    assert loaded.training["rows"] == trained.artifact.training["rows"]
+    for name in ("known", "hashed", "scale", "dense", "bias", "out", "out_bias", "places"):
+        assert np.array_equal(getattr(loaded.network, name), getattr(trained.artifact.network, name))
+    assert path.stat().st_size < MAX_BYTES
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_same_content_has_the_same_version_and_another_has_not(trained: Trained, tmp_path: Path) -> None:
+    first = save(trained.artifact, tmp_path / "a.npz")
+    assert save(trained.artifact, tmp_path / "b.npz") == first
+    assert save(replace(trained.artifact, abstain_below=0.123), tmp_path / "c.npz") != first
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        load(tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize("kept", [0, 10, 5_000, -40])
+def test_a_torn_file_is_refused(artifact_file: Path, tmp_path: Path, kept: int) -> None:
+    torn = tmp_path / "torn.npz"
+    torn.write_bytes(artifact_file.read_bytes()[:kept])
+    with pytest.raises(ArtifactError):
+        load(torn)
+
+
+@pytest.mark.parametrize("name", ["FORMAT_VERSION", "FEATURE_VERSION"])
+def test_another_version_is_refused(artifact_file: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(artifact_module, name, 999)
+    with pytest.raises(ArtifactError, match=name.lower()):
+        load(artifact_file)
+
+
+def test_wrong_shapes_and_numbers_are_refused(trained: Trained, tmp_path: Path) -> None:
+    path = tmp_path / "bad.npz"
+    network = trained.artifact.network
+    spoiled = {
+        "bias": replace(network, bias=np.full_like(network.bias, np.nan)),
+        "dense": replace(network, dense=network.dense[:-1]),
+        "known": replace(network, known=network.known + BUCKETS),
+    }
+    for name, bad in spoiled.items():
+        save(replace(trained.artifact, network=bad), path)
+        with pytest.raises(ArtifactError, match=name):
+            load(path)
+
+
+def test_an_oversized_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "huge.npz"
+    path.write_bytes(b"\0" * (MAX_BYTES + 1))
+    with pytest.raises(ArtifactError, match="bytes"):
+        load(path)

@@ -1,0 +1,72 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from router.features.featurize import BUCKETS, DENSE_NAMES, RouteQuery, Turn, query_from_openai
+from router.features.tool_fit import FIT_NAMES
+from router.model.artifact import Artifact, Side
+from router.model.gate import TOOL_CALLER, Gate
+from router.model.network import Network
+from router.train import Trained
+
+
+def loud_gate() -> Gate:
+    """A gate whose every word shouts for every class: the hardest case for the structure rule."""
+    ones = np.ones(2, dtype=np.float32)
+    network = Network.of(
+        known=np.arange(BUCKETS, dtype=np.int32),
+        hashed=np.full((BUCKETS + 1, 2), 7, dtype=np.int8),
+        scale=8 * ones,
+        dense=np.zeros((len(DENSE_NAMES), 2), dtype=np.float32),
+        bias=ones,
+        out=np.eye(2, dtype=np.float32),
+        out_bias=ones,
+    )
+    return Gate(Artifact(("coder", "generalist"), network, ones, ones, 0.9, "generalist", 0.3))
+
+
+@settings(max_examples=50)
+@given(st.text(max_size=200))
+def test_tools_are_never_lost_to_wording(text: str) -> None:
+    gate = loud_gate()
+    offered = gate.probabilities(RouteQuery((Turn("user", text),), ("f",), "f: x", has_tools=True))
+    assert gate.experts[int(np.argmax(offered))] == TOOL_CALLER
+    without = gate.probabilities(RouteQuery((Turn("user", text),)))
+    assert without[gate.experts.index(TOOL_CALLER)] == 0.0
+    assert ((offered >= 0) & (offered <= 1) & (without >= 0) & (without <= 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "expert"),
+    [
+        ("what is known about the history of cheese?", "researcher"),
+        ("write a python function that parses dates", "coder"),
+        ("plan a weekend around wine for two friends", "advisor"),
+        ("Ann has 30 marbles and gives 4 away, how many are left?", "generalist"),
+    ],
+)
+def test_a_trained_gate_reads_words_it_has_not_seen_together(trained: Trained, text: str, expert: str) -> None:
+    gate = Gate(trained.artifact)
+    found = gate.probabilities(query_from_openai([{"role": "user", "content": text}]))
+    assert gate.experts[int(np.argmax(found))] == expert
+
+
+def test_tools_that_do_not_fit_leave_the_words_as_they_are() -> None:
+    gate = loud_gate()
+    hashed, dense = np.zeros(BUCKETS, dtype=np.float32), np.zeros(len(DENSE_NAMES) + len(FIT_NAMES) + 2, np.float32)
+    unfit = Gate(replace(gate.artifact, fits=Side(hashed, dense, -5.0)))
+    query = RouteQuery((Turn("user", "paint"),), ("f",), "f: x", has_tools=True)
+    offered, without = unfit.probabilities(query), unfit.probabilities(RouteQuery((Turn("user", "paint"),)))
+    assert np.array_equal(offered[:2], without[:2]) and 0 < offered[2] < offered[:2].max()
+
+
+def test_a_follow_up_is_read_with_the_turn_it_leans_on(trained: Trained) -> None:
+    sure = Side(np.zeros(BUCKETS, dtype=np.float32), np.zeros(len(DENSE_NAMES), dtype=np.float32), 8.0)
+    gate = Gate(replace(trained.artifact, leans=sure))
+    first = {"role": "user", "content": "write a python function that parses dates"}
+    follow = [first, {"role": "assistant", "content": "```python\n```"}, {"role": "user", "content": "shorter"}]
+    found = gate.probabilities(query_from_openai(follow))
+    assert gate.experts[int(np.argmax(found))] == "coder"

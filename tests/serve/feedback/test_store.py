@@ -1,0 +1,185 @@
+"""Feedback: through both doors, on disk before its 200, bounded, and never a comment where it does not belong."""
+
+import contextlib
+import math
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx2
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from protos import gateway_pb2 as pb
+from protos.gateway_pb2_grpc import GatewayStub
+from serve.app import App
+from serve.errors import InvalidRequest, StorageUnavailable
+from serve.feedback.store import Feedback, FeedbackBook, default_path
+from serve.settings.tree import FeedbackSettings
+from serve.telemetry.metrics import Metrics
+from serve.telemetry.recent_decisions import Recent
+
+SECRET = "my diagnosis is none of your business"
+
+
+def rows(path: Path) -> list[tuple[Any, ...]]:
+    with sqlite3.connect(path) as database:
+        return database.execute(
+            "SELECT response_id, rating, better_expert, comment, expert, reason FROM feedback ORDER BY id"
+        ).fetchall()
+
+
+@pytest.fixture
+def overrides(tmp_path: Path) -> dict[str, Any]:
+    return {"feedback": {"path": str(tmp_path / "feedback.sqlite3")}}
+
+
+async def test_over_both_doors(
+    http: httpx2.AsyncClient,
+    stub: GatewayStub,
+    app: App,
+    sample: Callable[..., float],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    body = {"model": "auto", "messages": [{"role": "user", "content": "Fix this Python function: def f(x) return x"}]}
+    answer = (await http.post("/v1/chat/completions", json=body)).json()
+    opinion = {"response_id": answer["id"], "rating": 1, "better_expert": "advisor", "comment": SECRET}
+    response = await http.post("/v1/feedback", json=opinion)
+    assert (response.status_code, response.json()) == (200, {"object": "feedback", "known": True})
+    known = await stub.Feedback(pb.FeedbackRequest(response_id=answer["id"], rating=-0.5))
+    assert known.known
+    assert not (await stub.Feedback(pb.FeedbackRequest(response_id="long-gone", rating=0))).known
+    expert = answer["model"]
+    reason = rows(tmp_path / "feedback.sqlite3")[0][5]
+    assert rows(tmp_path / "feedback.sqlite3") == [
+        (answer["id"], 1.0, "advisor", SECRET, expert, reason),
+        (answer["id"], -0.5, None, None, expert, reason),
+        ("long-gone", 0.0, None, None, None, None),
+    ]
+    assert sample("moegate_feedback_total", expert=expert, verdict="good") == 1
+    assert sample("moegate_feedback_total", expert=expert, verdict="bad") == 1
+    assert sample("moegate_feedback_total", expert="unknown", verdict="neutral") == 1
+    assert sample("moegate_feedback_better_total", expert=expert, better="advisor") == 1
+    assert sample("moegate_calibration_ece") >= 0
+    assert SECRET not in generate_latest(app.metrics.registry).decode()
+    assert all(SECRET not in str(vars(record)) for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"rating": 1.01}, "rating"),
+        ({"rating": "1"}, "rating"),
+        ({"rating": None}, "rating"),
+        ({"response_id": "no spaces"}, "response_id"),
+        ({"response_id": "x" * 129}, "response_id"),
+        ({"better_expert": "nobody"}, "better_expert"),
+        ({"comment": "x" * 4001}, "comment"),
+        ({"colour": "blue"}, "colour"),
+    ],
+)
+async def test_bad_feedback_is_named(
+    http: httpx2.AsyncClient, tmp_path: Path, change: dict[str, Any], param: str
+) -> None:
+    response = await http.post("/v1/feedback", json={"response_id": "a", "rating": 1, **change})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+    assert not (tmp_path / "feedback.sqlite3").exists()  # nothing was worth a file
+
+
+async def test_bad_feedback_over_grpc(stub: GatewayStub) -> None:
+    for request in (pb.FeedbackRequest(rating=1), pb.FeedbackRequest(response_id="a", rating=math.nan)):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Feedback(request)
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def book(path: Path, max_rows: int = 1000) -> tuple[FeedbackBook, Metrics]:
+    metrics = Metrics(CollectorRegistry())
+    settings = FeedbackSettings(path=path, max_rows=max_rows)
+    return FeedbackBook(settings, Recent(), metrics.feedback, ("coder",), clock=lambda: 0.0), metrics
+
+
+async def test_the_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve.feedback.store._PRUNE_EVERY", 10)
+    taking, _ = book(tmp_path / "f.sqlite3", max_rows=5)
+    for i in range(41):
+        await taking.take(Feedback(f"r{i}", 1.0))
+    taking.close()
+    kept = [row[0] for row in rows(tmp_path / "f.sqlite3")]
+    assert len(kept) <= 5 + 10
+    assert kept[-1] == "r40"
+
+
+async def test_a_disk_that_refuses_is_a_typed_error_and_counts_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    taking, metrics = book(tmp_path / "file" / "f.sqlite3")
+    with pytest.raises(StorageUnavailable):
+        await taking.take(Feedback("r", 1.0))
+    assert metrics.registry.get_sample_value("moegate_feedback_total", {"expert": "unknown", "verdict": "good"}) is None
+    with pytest.raises(InvalidRequest):
+        await taking.take(Feedback("r", 2.0))
+    taking.close()
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        "CREATE TABLE photos (id INTEGER PRIMARY KEY, name TEXT)",
+        "CREATE TABLE feedback (id INTEGER PRIMARY KEY, mine TEXT)",
+        "CREATE TABLE feedback (id INTEGER PRIMARY KEY); CREATE TABLE other (a)",
+        None,
+    ],
+)
+async def test_a_database_of_somebody_elses_is_left_alone(tmp_path: Path, schema: str | None) -> None:
+    path = tmp_path / "mine.sqlite3"
+    if schema is None:
+        path.write_text("years of work\n" * 100)
+    else:
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.executescript(schema)
+            database.executemany(f"INSERT INTO {schema.split()[2]} (id) VALUES (?)", [(n,) for n in range(1, 40)])
+            database.commit()
+    before = path.read_bytes()
+    taking, _ = book(path, max_rows=2)
+    with pytest.raises(StorageUnavailable):
+        await taking.take(Feedback("r", 1.0))
+    taking.close()
+    assert path.read_bytes() == before
+
+
+def test_it_survives_a_kill_right_after_it_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "f.sqlite3"
+    program = f"""
+        import asyncio, os, signal
+        from pathlib import Path
+        from prometheus_client import CollectorRegistry
+        from serve.feedback.store import Feedback, FeedbackBook
+        from serve.telemetry.metrics import Metrics
+        from serve.telemetry.recent_decisions import Recent
+        from serve.settings.tree import FeedbackSettings
+        async def main():
+            settings = FeedbackSettings(path=Path({str(path)!r}))
+            book = FeedbackBook(settings, Recent(), Metrics(CollectorRegistry()).feedback, ())
+            for i in range(3):
+                await book.take(Feedback(f"r{{i}}", 1.0))
+            os.kill(os.getpid(), signal.SIGKILL)
+        asyncio.run(main())
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False, cwd=Path(__file__).parents[3])
+    assert ended.returncode == -signal.SIGKILL
+    assert [row[0] for row in rows(path)] == ["r0", "r1", "r2"]
+
+
+def test_where_it_is_kept_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert default_path() == tmp_path / "moegate" / "feedback.sqlite3"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    assert str(default_path()).endswith(os.path.join(".local", "state", "moegate", "feedback.sqlite3"))
