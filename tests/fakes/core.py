@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from protos import expert_pb2 as pb
-from router.decision import RouteDecision
+from router.decision import Coverage, RouteDecision
 from router.features.featurize import RouteQuery
 from router.policy.decide import ExpertState, Wishes
 from router.policy.objective import NO_WISHES
@@ -30,6 +30,9 @@ class FakeRouter:
     ) -> RouteDecision:
         self.asked.append((query, pinned, wishes))
         return self.decision
+
+    def coverage(self, experts: Sequence[str]) -> Coverage:
+        return Coverage((), ())
 
 
 class FakeStream:
