@@ -30,6 +30,24 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Coverage:
+    """How the catalogue's experts and those that a router was trained on match.
+
+    Attributes:
+        unknown_experts: the router does not know them; their probability is always 0.
+        classes_without_expert: it knows them, and the catalogue does not; their requests go to the next best expert.
+    """
+
+    unknown_experts: tuple[str, ...] = ()
+    classes_without_expert: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Say whether they match."""
+        return not (self.unknown_experts or self.classes_without_expert)
+
+
+@dataclass(frozen=True, slots=True)
 class RouteDecision:
     """Every expert exactly once, best first.
 

@@ -27,7 +27,7 @@ from router.router import Router
 from router.training.calibrate_knob import halves
 from router.training.dataset import Row, read_rows, source_weights
 from router.training.heads import Bools, Doubles
-from router.training.tradeoff import REFERENCE_PRICES, curve_of, field_of, fit_table, read_prices, states_of
+from router.training.tradeoff import curve_of, field_of, fit_table, read_prices, reference_prices, states_of
 
 REPORT: dict[str, IsOurs] = dict.fromkeys(
     ("reliability.png", "confusion.png", "risk_coverage.png", "cost_quality.png"), signed_picture
@@ -155,8 +155,9 @@ def _draw(router: Router, rows: Sequence[Row], options: argparse.Namespace, cons
     """Write the report's diagrams."""
     from router.evaluation import figures  # noqa: PLC0415 - needs matplotlib
 
-    prices = read_prices(options.prices) if options.prices else REFERENCE_PRICES
-    named = options.prices.name if options.prices else "an example, generalist 1, every other expert 4"
+    default = router.gate.artifact.default_expert
+    prices = read_prices(options.prices) if options.prices else reference_prices(router.gate.experts, default)
+    named = options.prices.name if options.prices else f"an example, {default} 1, every other expert 4"
     states = states_of(router.gate.experts, prices)
     policy = router.policy_in_force
     judged = figures.Judged(

@@ -16,7 +16,8 @@ from router.decision import RouteDecision
 from router.features.featurize import RouteQuery, name_features
 from router.features.structure import STRUCTURE_NAMES
 from router.model.gate import TOOL_CALLER
-from router.policy.decide import ExpertState
+from router.policy.decide import ExpertState, Wishes
+from router.policy.objective import NO_WISHES
 from router.router import Router
 
 TOP = 6
@@ -75,17 +76,25 @@ class Explanation:
             words = ", ".join(f"{part.feature} {part.log_odds:+.2f}" for part in parts)
             table.add_row(candidate.expert, f"{candidate.probability:.3f}", words.replace("[", r"\["))
         yield table
+        yield "Each probability stands alone: how likely that expert is to serve the request well."
+        yield "They need not sum to 1: several experts may do, or none."
         yield f"{self.microseconds:.0f} µs, router {self.decision.router_version}"
 
 
-def explain(router: Router, query: RouteQuery, states: Sequence[ExpertState], pinned: str | None = None) -> Explanation:
+def explain(
+    router: Router,
+    query: RouteQuery,
+    states: Sequence[ExpertState],
+    pinned: str | None = None,
+    wishes: Wishes = NO_WISHES,
+) -> Explanation:
     """Route a query and say why; the time is that of the routing alone.
 
     Raises:
         NoExpertsError: `states` is empty.
         UnknownExpertError: `pinned` is not among `states`.
     """
-    decision = router.route(query, states, pinned)
+    decision = router.route(query, states, pinned, wishes)
     found = _contributions(router, query)
     found[TOOL_CALLER] = (_tools(router, query),)
     return Explanation(decision, found)
@@ -103,6 +112,7 @@ def _contributions(router: Router, query: RouteQuery) -> dict[str, tuple[Contrib
     """Split each class's log-odds over the features, as the network weighs them here, and keep the `TOP` largest."""
     artifact = router.gate.artifact
     features = router.gate.features(query)
+    raw, effect = router.gate.raw(features), router.gate.effect(query, features)
     names = name_features(query)
     of_ngrams, of_dense = artifact.network.weights_at(features)
     hashed = features.values[:, None] * of_ngrams * artifact.slope
@@ -116,6 +126,9 @@ def _contributions(router: Router, query: RouteQuery) -> dict[str, tuple[Contrib
         spoken = dense[:, at].tolist()
         sums |= {f"[{name}]": value for name, value in zip(STRUCTURE_NAMES, spoken, strict=False) if value}
         sums["[what its words mean]"] = sum(spoken[len(STRUCTURE_NAMES) :])
-        top = sorted(sums.items(), key=lambda item: -abs(item[1]))[:TOP]
+        if effect is not None:
+            before = float(raw[at])
+            sums["[the system prompt]"] = float(effect.on(raw)[at] - before) * float(artifact.slope[at])
+        top = sorted(sums.items(), key=lambda item: (-abs(item[1]), item[0]))[:TOP]
         found[expert] = tuple(Contribution(name, float(np.float64(value))) for name, value in top)
     return found

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from router.decision import Reason, RouteDecision
+from router.decision import Coverage, Reason, RouteDecision
 from router.errors import ArtifactError
 from router.features.featurize import RouteQuery, featurize, is_suspected
 from router.features.tokens import estimate_tokens
@@ -35,6 +35,7 @@ class Router:
         clock: seconds, monotonic; measures `route_s`.
         exploration: draws another expert now and then; never by default.
         abstain_below: takes the place of every artefact's threshold, where given.
+        default_expert: takes the place of every artefact's default, where given.
     """
 
     gate: Gate
@@ -44,6 +45,7 @@ class Router:
     _stamp: tuple[int, int] | None = None
     exploration: Exploration | None = None
     abstain_below: float | None = None
+    default_expert: str | None = None
 
     @classmethod
     def load(
@@ -53,6 +55,7 @@ class Router:
         *,
         exploration: Exploration | None = None,
         abstain_below: float | None = None,
+        default_expert: str | None = None,
     ) -> "Router":
         """Load the artefact at `path`, or the one that ships with moegate; the rest as the attributes say.
 
@@ -63,7 +66,7 @@ class Router:
         stamp = _stamp_of(path)
         artifact = load(path)
         featurize(RouteQuery(()))  # reads the tables of words now rather than with the first request
-        return cls(Gate(artifact), policy_of(artifact), path, clock, stamp, exploration, abstain_below)
+        return cls(Gate(artifact), policy_of(artifact), path, clock, stamp, exploration, abstain_below, default_expert)
 
     @property
     def version(self) -> str:
@@ -110,8 +113,19 @@ class Router:
 
     @property
     def policy_in_force(self) -> Policy:
-        """The artefact's policy, with the operator's own threshold where there is one."""
-        return self.policy if self.abstain_below is None else replace(self.policy, abstain_below=self.abstain_below)
+        """The artefact's policy, with the operator's own threshold and default where there are any."""
+        policy = self.policy
+        if self.abstain_below is not None:
+            policy = replace(policy, abstain_below=self.abstain_below)
+        return policy if self.default_expert is None else replace(policy, default_expert=self.default_expert)
+
+    def coverage(self, experts: Sequence[str]) -> Coverage:
+        """Compare the catalogue's experts with those the artefact knows."""
+        known = self.gate.experts
+        return Coverage(
+            unknown_experts=tuple(name for name in experts if name not in known),
+            classes_without_expert=tuple(name for name in known if name not in experts),
+        )
 
     def reload_if_changed(self) -> bool:
         """Take up a replaced file; True if it was.

@@ -16,21 +16,24 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from router.calibrate import Calibration, CrossFit, crossfit, fit_calibration
 from router.commands import run_command
-from router.features.featurize import BUCKETS, DENSE_NAMES, Features, fit_of
+from router.features.featurize import BUCKETS, DENSE_NAMES, fit_of
 from router.features.tool_fit import opinions
 from router.model.artifact import DEFAULT_PATH, IS_ARTIFACT, Artifact, Side, save
 from router.model.gate import TOOL_CALLER
 from router.model.network import Network
 from router.outputs import claim
 from router.training.calibrate_knob import with_reference_knob
-from router.training.crossval import Fit, HeldOut, leave_one_source_out
+from router.training.calibration import Calibration, CrossFit, crossfit, fit_calibration
+from router.training.crossval import HeldOut, leave_one_source_out
 from router.training.dataset import Row, at_most, digest, read_rows, read_seeds, taught, without_duplicates
 from router.training.fitting import COPIES, fit_network
 from router.training.follow_up_head import fit_leaning
-from router.training.heads import Doubles, Head, design_matrix, featurize_all, fit_head
+from router.training.grow import add_experts
+from router.training.heads import Head, design_matrix, featurize_all, fit_head
+from router.training.opinions import Opinions
 from router.training.readings import read_readings
+from router.training.system_fit import fit_system, is_system_row, prompted
 from router.training.tool_rows import FOLDS, NEAR_MISS, fits, fold_of_requests, read_misfits, tool_rows, tool_weights
 from router.training.typos import slipped
 
@@ -39,6 +42,7 @@ DEFAULT_EXPERT = "generalist"
 TOOL_STRENGTH = 0.3
 KEPT_FITS = 0.985  # of the hand-written requests whose tools fit; see CARD.md for what it costs the others
 ROWS_PER_SOURCE = 400
+TEMPLATE = "template"  # tag of rows that a front end's program writes in the user's turn; they come without tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,8 @@ def train(rows: Sequence[Row], recipe: Recipe, progress: Progress | None = None)
     """Fit, measure and calibrate; deterministic in `rows` and `recipe`."""
     stage = _stages(progress)
     stage("reading rows")
-    kept = at_most(without_duplicates(rows), recipe.rows_per_source, recipe.seed)
+    every = at_most(without_duplicates(rows), recipe.rows_per_source, recipe.seed)
+    kept = [row for row in every if not is_system_row(row)]
     leans = fit_leaning(kept, recipe.seed)
     worded = [row for row in kept if TOOL_CALLER not in row.labels and NEAR_MISS not in row.tags]
     classes = sorted({label for row in worded for label in row.labels} | {DEFAULT_EXPERT})
@@ -88,20 +93,29 @@ def train(rows: Sequence[Row], recipe: Recipe, progress: Progress | None = None)
         calibration = fit_calibration(held_out)
         crossed = crossfit(held_out, classes.index(DEFAULT_EXPERT))
     record = recipe.record | {
-        "rows": len(kept),
+        "rows": len(every),
         "mix": class_mix(kept),
         "loso": held_out.accuracy_by_source() if held_out else {},
         "loso_macro": held_out.macro_accuracy() if held_out else None,
         "crossfit": asdict(crossed) if crossed else None,
     }
     stage("fitting the tools' head")
-    tooled = tool_rows(kept, recipe.misfits, recipe.seed)
+    tooled = tool_rows([row for row in kept if TEMPLATE not in row.tags], recipe.misfits, recipe.seed)
     opinions_of = Opinions(*_taught(matrix[: len(worded)], worded), partial(fit, copies=1), calibration)
     fitting = fit_tools(tooled, leans, opinions_of, recipe.seed)
     artifact = _artifact(classes, network, calibration, _tool_probability(kept), record)
-    artifact = replace(artifact, leans=_side(leans), fits=_side(fitting))
+    stage("fitting the weights of system prompts")
+    plain = [row for row in worded if row.is_seed and _is_plain(row)]
+    asked = prompted([row for row in every if TOOL_CALLER not in row.labels], plain, recipe.seed)
+    system = fit_system(asked, classes, network, lambda said: opinions_of(said, featurize_all(said, leans.leaning)))
+    artifact = replace(artifact, leans=_side(leans), fits=_side(fitting), system=system)
     stage("measuring what the knob saves")
     return Trained(with_reference_knob(artifact, [row for row in kept if not row.is_seed]), held_out, crossed)
+
+
+def _is_plain(row: Row) -> bool:
+    """Say whether a row is one user's turn, in the user's own words, and nothing else."""
+    return len(row.query.turns) == 1 and not row.query.has_tools and TEMPLATE not in row.tags
 
 
 def _stages(progress: Progress | None) -> Callable[[str], None]:
@@ -116,33 +130,6 @@ def _taught(matrix: Any, rows: Sequence[Row]) -> tuple[Any, list[Row]]:  # noqa:
     """Pick what is learned from: (its part of the matrix, its rows)."""
     learned = taught(rows)
     return (matrix[[row.is_seed for row in rows]] if len(learned) < len(rows) else matrix), learned
-
-
-@dataclass(frozen=True, slots=True)
-class Opinions:
-    """What networks say of words they, and their copies typed in haste, were not trained on."""
-
-    matrix: Any
-    rows: Sequence[Row]
-    fit: Fit
-    calibration: Calibration
-
-    def __call__(self, rows: Sequence[Row], features: Sequence[Features]) -> Doubles:
-        """Score `rows` (n, C), in folds; a request that was learned from is scored by a network that did not see it."""
-        fold_of = {row.query.turns: at % FOLDS for at, row in enumerate(self.rows)}
-        folds = np.array(list(fold_of.values()))
-        mine = np.array([fold_of[row.query.turns] for row in self.rows])
-        asked = np.array([fold_of.get(row.query.turns, at % FOLDS) for at, row in enumerate(rows)])
-        matrix = design_matrix(features)
-        said = []
-        for at in np.unique(folds):
-            kept = [row for row, fold in zip(self.rows, mine, strict=True) if fold != at]
-            network = self.fit(self.matrix[mine != at], kept)
-            said.append((asked == at, network.logits_of(matrix[asked == at])))
-        found = np.zeros((len(rows), said[0][1].shape[1]))
-        for among, logits in said:
-            found[among] = logits
-        return found
 
 
 def fit_tools(rows: Sequence[Row], leans: Head, opinions_of: Opinions, seed: int) -> Head | None:
@@ -238,15 +225,20 @@ def report(trained: Trained, console: Console) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train the router from labelled rows and write its artefact."""
+    """Train the router from labelled rows and write its artefact, or add experts to one out of a few examples."""
     parser = argparse.ArgumentParser(prog="python -m router.train", description=main.__doc__)
-    parser.add_argument("--data", nargs="+", type=Path, required=True, help=".jsonl(.gz) files of labelled rows")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", nargs="+", type=Path, help=".jsonl(.gz) files of labelled rows: train anew")
+    what.add_argument("--add", type=Path, metavar="FILE", help="examples of new experts: add them to an artefact")
     parser.add_argument("--seeds", type=Path, default=SEEDS_PATH, help="folder of hand-written seed files")
     parser.add_argument(
         "--readings", nargs="*", type=Path, default=[], help="unlabelled files that were read (readings)"
     )
     parser.add_argument("--misfits", nargs="*", type=Path, default=[], help="requests whose tools do not fit (BFCL)")
-    parser.add_argument("--out", type=Path, default=DEFAULT_PATH)
+    parser.add_argument("--base", type=Path, default=DEFAULT_PATH, help="for --add: the artefact to start from")
+    parser.add_argument(
+        "--out", type=Path, help="where to write: the shipped artefact by default; with --add a file beside FILE"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of every random draw")
     options = parser.parse_args(arguments)
     return run_command(parser, lambda: _run(options))
@@ -254,8 +246,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     """Read, train, tell, write."""
+    if options.add:
+        return add_experts(options.add, options.base, options.seeds, options.out, options.seed)
+    return _train(options)
+
+
+def _train(options: argparse.Namespace) -> int:
+    """Train anew."""
     console = Console()
-    claim(options.out, IS_ARTIFACT)
+    out = options.out or DEFAULT_PATH
+    claim(out, IS_ARTIFACT)
     rows = read_rows(options.data) + read_seeds(options.seeds) + read_readings(options.readings)
     files = [
         *options.data,
@@ -268,10 +268,9 @@ def _run(options: argparse.Namespace) -> int:
     with Progress(*columns, console=console, transient=True) as progress:
         trained = train(rows, Recipe(seed=options.seed, misfits=read_misfits(options.misfits), record=record), progress)
     report(trained, console)
-    version = save(trained.artifact, options.out)
-    size = options.out.stat().st_size
+    version = save(trained.artifact, out)
     console.print(f"{len(rows)} rows read, {BUCKETS} buckets, {len(DENSE_NAMES)} dense features")
-    console.print(f"artefact {version}, {size / 1e6:.2f} MB")
+    console.print(f"artefact {version}, {out.stat().st_size / 1e6:.2f} MB")
     return 0
 
 

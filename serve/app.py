@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,8 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from experts.catalog.engine_limits import prompt_bucket
 from experts.catalog.prices import load_prices
-from experts.catalog.spec import load_catalog
+from experts.catalog.spec import Catalog, load_catalog
+from router.decision import Coverage
 from router.policy.explore import Exploration
 from router.router import Router
 from serve.access.exposure import check_exposure
@@ -79,7 +80,7 @@ class App:
         check_exposure(settings, has_keys=not key_ring.is_open)
         prices = load_prices(settings.cost.prices)
         self._catalog = load_catalog(settings.experts.catalog, prices)
-        self._router = load_router(settings.router)
+        self._router = load_router(settings.router, self._catalog)
         self.metrics = Metrics(_process_registry())
         self.metrics.expect(self._catalog.names, self._catalog.handing_back)
         self.metrics.process.build(self._router.version)
@@ -133,7 +134,7 @@ class App:
         self._http = HttpServer(with_cors(self._http_app, settings.http.cors), settings, is_shared=is_shared)
         self._grpc = GrpcServer(self.gateway, self._feedback, key_ring, settings, is_shared=is_shared)
         self._reloader = RouterReloader(
-            self._router, self.metrics, settings.router.reload_interval_s, on_reload=self._traffic.train_on
+            self._router, self.metrics, settings.router.reload_interval_s, on_reload=self._router_replaced
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._telling: asyncio.Task[None] | None = None
@@ -145,6 +146,7 @@ class App:
             OSError: a port is taken.
         """
         self.gateway.warm_up()
+        warn_of_gaps(self.gateway.router_coverage())
         if self._siblings is not None:
             await self._siblings.start()
         await self._health.probe_all()
@@ -188,6 +190,10 @@ class App:
                 await self._grpc.set_serving(told)
             await asyncio.sleep(_READINESS_S)
 
+    def _router_replaced(self, mix: Mapping[str, float]) -> None:
+        self._traffic.train_on(mix)
+        warn_of_gaps(self.gateway.router_coverage())
+
     async def _metrics_page(self) -> Page:
         """This process's metrics, or all workers'."""
         return page(self.metrics.registry) if self._siblings is None else await self._siblings.page()
@@ -198,14 +204,28 @@ def build_steps(settings: Settings) -> Steps:
     return Steps()
 
 
-def load_router(settings: RouterSettings) -> Router:
-    """Load the router as the settings want it.
+def load_router(settings: RouterSettings, catalog: Catalog) -> Router:
+    """Load the router as the settings and the catalogue want it.
 
     Raises:
         ArtifactError: its artefact cannot be used.
     """
     exploration = Exploration(settings.explore, random.Random(settings.explore_seed)) if settings.explore else None
-    return Router.load(settings.artifact, exploration=exploration, abstain_below=settings.abstain_below)
+    return Router.load(
+        settings.artifact,
+        exploration=exploration,
+        abstain_below=settings.abstain_below,
+        default_expert=catalog.default,
+    )
+
+
+def warn_of_gaps(coverage: Coverage) -> None:
+    """Say which experts the router cannot choose, and which of its classes nobody serves."""
+    if coverage.unknown_experts:
+        log.warning("the router does not know these experts", extra={"experts": list(coverage.unknown_experts)})
+    if coverage.classes_without_expert:
+        classes = list(coverage.classes_without_expert)
+        log.warning("the router knows classes that no expert serves", extra={"classes": classes})
 
 
 async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[Listening], None]) -> None:

@@ -20,14 +20,14 @@ from rich.console import Console
 from experts.catalog.prices import PricesError
 from experts.catalog.spec import CatalogError, load_catalog
 from router.errors import RouterError
-from router.explain import explain
-from router.features.featurize import query_from_openai
-from router.policy.decide import ExpertState
 from serve import __version__
 from serve.access.keys import new_key
 from serve.app import load_router, run, stop_on_signals
 from serve.commands import config_check
+from serve.commands.explained import explain_request
 from serve.commands.up import ExpertsFailed, UpOptions, up
+from serve.errors import MoegateError
+from serve.openai_api.bodies import ChatCompletionBody, parse
 from serve.plan import command as plan
 from serve.plan.description import PlanError
 from serve.settings.tree import KeySettings, Settings, SettingsError, load_settings
@@ -92,7 +92,11 @@ def _parser() -> argparse.ArgumentParser:
     alone.set_defaults(command=_gateway)
 
     route = commands.add_parser("route", help="say where a text would go, without any server")
-    route.add_argument("text", help="what the user says")
+    route.add_argument("text", nargs="?", help="what the user says")
+    route.add_argument("--system", metavar="TEXT", help="a system prompt before it")
+    route.add_argument(
+        "--request", type=Path, metavar="FILE", help="in place of a text: the JSON body of a chat completion"
+    )
     route.add_argument("--json", action="store_true", help="one JSON object in place of a table")
     route.add_argument("--config", type=Path, metavar="FILE", help="settings, as in deploy/gateway.yaml")
     route.set_defaults(command=_route)
@@ -129,27 +133,32 @@ def _gateway(arguments: argparse.Namespace) -> None:
 def _route(arguments: argparse.Namespace) -> None:
     settings = load_settings(arguments.config)
     catalog = load_catalog(settings.experts.catalog)
-    router = load_router(settings.router)
-    states = [
-        ExpertState(
-            name=expert.name,
-            context_window=expert.context_window,
-            healthy=True,
-            queue_len=0,
-            max_batch_size=expert.max_batch_size,
-            usd_per_million_tokens=expert.price.usd_per_completion_token * 1e6,
-            usd_per_million_prompt_tokens=expert.price.usd_per_prompt_token * 1e6,
-        )
-        for expert in catalog.experts
-    ]
-    query = query_from_openai([{"role": "user", "content": arguments.text}])
-    for _ in range(3):  # a process's first decisions pay for imports and page faults; a gateway's have been paid
-        router.route(query, states)
-    explanation = explain(router, query, states)
+    explanation = explain_request(
+        _routed_body(arguments), catalog, load_router(settings.router, catalog), settings.router
+    )
     if arguments.json:
         print(orjson.dumps(explanation.as_dict()).decode())
     else:
         Console().print(explanation)
+
+
+def _routed_body(arguments: argparse.Namespace) -> ChatCompletionBody:
+    """The request that `moegate route` is to explain.
+
+    Raises:
+        SettingsError: neither a text nor a request is given, or the request is none.
+    """
+    if (arguments.text is None) == (arguments.request is None):
+        raise SettingsError("give a text, or --request FILE with the body of a chat completion")
+    if arguments.text is not None:
+        system = [{"role": "system", "content": arguments.system}] if arguments.system else []
+        raw = orjson.dumps({"messages": [*system, {"role": "user", "content": arguments.text}]})
+    else:
+        raw = arguments.request.read_bytes()
+    try:
+        return parse(ChatCompletionBody, raw)
+    except MoegateError as error:
+        raise SettingsError(f"{arguments.request}: {error}") from None
 
 
 def _key(arguments: argparse.Namespace) -> None:

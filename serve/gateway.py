@@ -13,7 +13,7 @@ from typing import Protocol
 
 from experts.catalog.spec import Catalog
 from protos import expert_pb2 as pb
-from router.decision import RouteDecision
+from router.decision import Coverage, RouteDecision
 from router.features.featurize import RouteQuery
 from router.policy.decide import ExpertState, Wishes
 from router.policy.objective import NO_WISHES
@@ -28,7 +28,7 @@ from serve.limits.quota import Allowance, Allowances, Headers
 from serve.request import ChatRequest
 from serve.routing.canary import canaries, with_canary
 from serve.routing.expert_states import Candidates
-from serve.routing.preferences import PREVIOUS_EXPERT_HEADER
+from serve.routing.preferences import PREVIOUS_EXPERT_HEADER, router_wishes
 from serve.routing.query import last_speaker, route_query, words_query
 from serve.settings.tree import RouterSettings
 from serve.steps.step import NO_STEPS, Steps
@@ -123,6 +123,10 @@ class Router(Protocol):
         """Rank the experts."""
         ...
 
+    def coverage(self, experts: Sequence[str]) -> Coverage:
+        """Tell which of these experts it cannot choose, and which of its classes none of them serves."""
+        ...
+
 
 class Dispatcher(Protocol):
     """Carries a decision out; `serve.dispatch.dispatcher.Dispatcher` asks experts over gRPC."""
@@ -212,6 +216,10 @@ class Gateway:
         self._check(request)
         return self._decide(request, self._wishes(request))
 
+    def router_coverage(self) -> Coverage:
+        """How the router's experts and the catalogue's match; a canary is its incumbent's business."""
+        return self._router.coverage([expert.name for expert in self.catalog.experts if expert.canary_of is None])
+
     def warm_up(self) -> None:
         """Decide a few times for nobody: the first decision of a process pays for imports and page faults (15 ms)."""
         for text in ("Who wrote it?", "Write a function that adds two numbers.", "Plan a trip. " * 50):
@@ -246,12 +254,12 @@ class Gateway:
 
     def _wishes(self, request: ChatRequest) -> Wishes:
         """The caller's wishes, the settings' where there are none; a latency target counts from receipt."""
-        said, now, settings = request.wishes, self._clock(), self._router_settings
-        target_ms = settings.ttft_target_ms if said.ttft_target_ms is None else said.ttft_target_ms
-        return Wishes(
-            quality_cost=settings.quality_cost if said.quality_cost is None else said.quality_cost,
-            ttft_target_s=None if target_ms is None else target_ms / 1e3 - (now - request.received_at),
-            max_tokens=request.sampling.max_tokens if request.sampling.HasField("max_tokens") else None,
-            previous_expert=said.previous_expert or last_speaker(request.input, self.catalog.names),
+        now = self._clock()
+        return router_wishes(
+            request.wishes,
+            self._router_settings,
+            elapsed_s=now - request.received_at,
             now=now,
+            max_tokens=request.sampling.max_tokens if request.sampling.HasField("max_tokens") else None,
+            last_speaker=last_speaker(request.input, self.catalog.names),
         )

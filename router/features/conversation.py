@@ -12,6 +12,8 @@ MAX_TURNS = 16  # messages looked at, newest last
 MAX_USER_TURNS = 4
 LEAST_LEFT = 0.04  # a share smaller than this is not worth reading another turn for
 ANSWER_CHARS = 4_000
+SYSTEM_TURNS = 8  # messages at a conversation's start and at its end among which a system prompt is looked for
+SYSTEM_ROLES = frozenset({"system", "developer"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +33,14 @@ class Thread:
         answer: the head of the answer before the newest user turn; "" when there is none.
         answered_in_code: it, or another since the user turn before, holds a fenced block.
         used_tools: a tool's result stands between the newest user turn and the one before it.
+        system: the system prompts, joined; "" when there is none.
     """
 
     said: tuple[str, ...]
     answer: str
     answered_in_code: bool
     used_tools: bool
+    system: str = ""
 
 
 def thread_of(turns: Sequence[Turn]) -> Thread:
@@ -52,7 +56,14 @@ def thread_of(turns: Sequence[Turn]) -> Thread:
         answer=answers[-1] if answers else "",
         answered_in_code=any("```" in answer for answer in answers),
         used_tools=any(turn.role == "tool" for turn in between),
+        system=system_of(turns),
     )
+
+
+def system_of(turns: Sequence[Turn]) -> str:
+    """Join the system prompts among a conversation's first and last messages."""
+    seen = turns if len(turns) <= 2 * SYSTEM_TURNS else (*turns[:SYSTEM_TURNS], *turns[-SYSTEM_TURNS:])
+    return "\n".join(turn.text for turn in seen if turn.role in SYSTEM_ROLES)
 
 
 def shares(count: int, leans: Callable[[int], float]) -> list[float]:

@@ -29,6 +29,7 @@ _FLAGS: tuple[tuple[str, Callable[[Floats], bool]], ...] = (
     ("options", lambda dense: bool(dense[_AT["lettered options"]])),
     ("document", lambda dense: bool(dense[_AT["document share"]])),
     ("quotes", lambda dense: bool(dense[_AT["quotation"]])),
+    ("no code", lambda dense: bool(dense[_AT["asks for no code"]])),
     ("names", lambda dense: bool(dense[_AT["capitalised words inside"]])),
 )
 LENGTHS = 9  # steps of the logarithm of the length

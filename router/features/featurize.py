@@ -22,7 +22,7 @@ from router.features.window import PREVIOUS_CHARS, Window, normalise, own_words,
 from router.features.word_vectors import SIZE as MEANING_SIZE
 from router.features.word_vectors import shipped_vectors
 
-FEATURE_VERSION = 7  # raise whenever a prompt's features change: artefacts of another version are refused
+FEATURE_VERSION = 8  # raise whenever a prompt's features change: artefacts of another version are refused
 TOOL_TEXT_CHARS = 2_000
 DOCUMENT_WEIGHT = 0.04  # at 0.35 a document with commands moved a third of the decisions, at 0.1 a twentieth
 LEANS_FROM = 0.3
@@ -55,7 +55,6 @@ class RouteQuery:
         tool_text: their names and descriptions, capped at `TOOL_TEXT_CHARS`.
         has_tools: tools are offered and `tool_choice` is not "none".
         must_call: `tool_choice` asks for a call, so there is nothing to judge.
-        response_format: OpenAI's `response_format.type`, or None.
         documents: the size of what came beside the conversation for the answer to rest on.
         thread: what matters of `turns`, made of them.
     """
@@ -65,7 +64,6 @@ class RouteQuery:
     tool_text: str = ""
     has_tools: bool = False
     must_call: bool = False
-    response_format: str | None = None
     documents: Documents = NO_DOCUMENTS
     thread: Thread = field(init=False, repr=False, compare=False)
 
@@ -93,10 +91,10 @@ class Features:
 Leans = Callable[["Features"], float]  # how likely a turn, read alone, needs the turns before it
 
 
-def featurize_turn(text: str, response_format: str | None = None, documents: Documents = NO_DOCUMENTS) -> Features:
+def featurize_turn(text: str, documents: Documents = NO_DOCUMENTS) -> Features:
     """Read one user turn alone."""
     window = split_window(text)
-    dense = structure(window, response_format, documents.chars)
+    dense = structure(window, documents.chars)
     found = split_words(window.own)
     words = cut(found)
     concepts = concepts_among(words)
@@ -115,14 +113,14 @@ def featurize(query: RouteQuery, leans: Leans | None = None) -> Features:
         leans: the head that tells follow-ups; without it only the last user turn is read.
     """
     thread = query.thread
-    newest = featurize_turn(thread.said[0], query.response_format, query.documents)
+    newest = featurize_turn(thread.said[0], query.documents)
     if leans is None or len(thread.said) == 1:
         return newest
     parts = [newest]
 
     def part(at: int) -> Features:
         if at == len(parts):
-            parts.append(featurize_turn(thread.said[at], query.response_format))
+            parts.append(featurize_turn(thread.said[at]))
         return parts[at]
 
     split = shares(len(thread.said), lambda at: leans(part(at)))
@@ -164,7 +162,7 @@ def name_features(query: RouteQuery) -> dict[int, str]:
     for text in (thread.answer[:ANSWER_READ_CHARS], *reversed(thread.said)):
         window = split_window(text)
         concepts = concepts_of(window.own)
-        named |= name_crossed(structure(window, query.response_format), concepts) | name_concepts(concepts)
+        named |= name_crossed(structure(window), concepts) | name_concepts(concepts)
         named |= name_buckets(window.document) | name_buckets(window.own)
     return named
 
@@ -180,7 +178,6 @@ def query_from_openai(
     messages: Sequence[Mapping[str, Any]],
     tools: Sequence[Mapping[str, Any]] | None = None,
     tool_choice: object = None,
-    response_format: Mapping[str, Any] | None = None,
 ) -> RouteQuery:
     """Build a query from OpenAI-form dicts, as data files and the CLI hold them; unknown parts are left out."""
     functions = [cast(Mapping[str, Any], tool.get("function") or tool) for tool in tools or ()]
@@ -191,7 +188,6 @@ def query_from_openai(
         tool_text=tool_text(names, [str(function.get("description") or "") for function in functions]),
         has_tools=bool(names) and tool_choice != "none",
         must_call=bool(names) and tool_choice not in (None, "none", "auto"),
-        response_format=str(response_format["type"]) if response_format and "type" in response_format else None,
     )
 
 

@@ -104,7 +104,7 @@ def name_buckets(text: str) -> dict[int, str]:
     packed = f" {' '.join(split_words(text))} "
     named: dict[int, str] = {}
     for size in (3, 4):
-        for gram in {packed[at : at + size] for at in range(len(packed) - size + 1)}:
+        for gram in dict.fromkeys(packed[at : at + size] for at in range(len(packed) - size + 1)):
             if " " not in gram[1:-1]:
                 named |= dict.fromkeys(_places(_char_ngrams([gram.strip(" ")])), f"…{gram}…")
     named |= dict(zip(_places(codes), words, strict=True))

@@ -135,7 +135,7 @@ PROBES: dict[str, Probe] = {
     "capitalised words inside": _probe(_count(r"(?<=[a-z,] )[A-Z][a-z]+", 6), _CAPITALS),
     "lines": _probe(lambda text: min(1.0, text.count("\n") / 20), "\n"),
 }
-_SCALARS = ("short", "log length", "document share", "response format", "empty", "the answer before held code")
+_SCALARS = ("short", "log length", "document share", "asks for no code", "empty", "the answer before held code")
 STRUCTURE_NAMES: tuple[str, ...] = (*PROBES, *_SCALARS)
 ANSWERED_IN_CODE = len(STRUCTURE_NAMES) - 1  # set by `features`, which sees the conversation
 _NUMBERED_PASSAGES = STRUCTURE_NAMES.index("numbered passages")
@@ -153,12 +153,11 @@ def measures(text: str) -> list[float]:
     ]
 
 
-def structure(window: Window, response_format: str | None, document_chars: int = 0) -> Floats:
+def structure(window: Window, document_chars: int = 0) -> Floats:
     """Measure one window; (S,) float32 in `STRUCTURE_NAMES`' order.
 
     Args:
         window: what the user wrote.
-        response_format: OpenAI's `response_format.type`, or None.
         document_chars: characters of the documents beside the conversation. They look as if they were pasted.
     """
     text = window.raw
@@ -171,7 +170,7 @@ def structure(window: Window, response_format: str | None, document_chars: int =
         1.0 if length <= 24 else 0.0,
         min(1.0, math.log1p(length) / 9.0),
         pasted / split if split else 0.0,
-        0.0 if response_format in (None, "text") else 1.0,
+        float(window.no_code),
         0.0 if text.strip() else 1.0,
         0.0,
     )

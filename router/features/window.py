@@ -10,6 +10,7 @@ import unicodedata
 from dataclasses import dataclass, replace
 
 from router.features.jailbreak import undress
+from router.features.no_code import strike
 from router.features.politeness import unwrap
 
 HEAD_CHARS, TAIL_CHARS = 1_200, 400  # of the user's own words
@@ -37,6 +38,7 @@ class Window:
         previous: the head of the user turn before, lower case.
         raw: the scanned part of the last user turn as typed, without documents; structure is read from it.
         length: characters of the whole last user turn, uncapped.
+        no_code: the user says that no code is wanted; the phrase itself is not among their own words.
     """
 
     own: str
@@ -44,6 +46,7 @@ class Window:
     previous: str
     raw: str
     length: int
+    no_code: bool = False
 
     def with_previous(self, previous: str) -> "Window":
         """Return the same window with the user turn before it."""
@@ -58,12 +61,14 @@ def split_window(text: str) -> Window:
     own = undress(said)
     if not own.strip():
         own, document = document, ""
+    own, no_code = strike(own)
     return Window(
         own=normalise(ends(own, HEAD_CHARS, TAIL_CHARS)),
         document=normalise(document[:DOCUMENT_CHARS]),
         previous="",
         raw="\n".join([own, *_FENCED.findall(raw)]) if document or own is not said else raw,
         length=len(text),
+        no_code=no_code,
     )
 
 

@@ -18,10 +18,12 @@ from router.errors import ArtifactError
 from router.features.featurize import BUCKETS, DENSE_NAMES, FEATURE_VERSION
 from router.features.int4 import pack, unpack
 from router.features.tool_fit import FIT_NAMES
+from router.features.word_vectors import SIZE
 from router.model.network import Network
+from router.model.system_prompt import SystemHead
 from router.outputs import arrays_with, write
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 MAX_BYTES = 4_000_000
 DEFAULT_PATH = Path(__file__).parents[1] / "artifacts" / "router.npz"
 
@@ -56,6 +58,7 @@ class Artifact:
         abstain_below: the highest probability under which it abstains, in [0, 1].
         leans: tells follow-ups, D = S; without it only the last user turn is read.
         fits: says whether offered tools fit, D = S, `FIT_NAMES` and what each class says of the words.
+        system: reads system prompts; without it they say nothing.
         training: data digests, command, figures: for people and the model card.
         policy: settings of the decision beside the threshold, as `policy_file` writes them; {} = its defaults.
         version: short content hash; set by `save` and `load`.
@@ -72,6 +75,7 @@ class Artifact:
     policy: dict[str, Any] = field(default_factory=dict)
     leans: Side | None = None
     fits: Side | None = None
+    system: SystemHead | None = None
     version: str = "unsaved"
 
 
@@ -94,6 +98,7 @@ def save(artifact: Artifact, path: Path) -> str:
         "training": artifact.training,
         "policy": artifact.policy,
         "sides": {name: side.bias for name, side in sides.items()},
+        "reads_system": artifact.system is not None,
     }
     arrays: dict[str, Any] = {
         "header": np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8),
@@ -103,6 +108,8 @@ def save(artifact: Artifact, path: Path) -> str:
     }
     for name, side in sides.items():
         arrays |= _packed(name, side.hashed) | {f"{name}_dense": side.dense.astype(np.float32)}
+    if artifact.system is not None:
+        arrays |= _packed_system(artifact.system)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     raw = buffer.getvalue()
@@ -116,6 +123,19 @@ def _packed(name: str, weights: Floats) -> dict[str, Any]:
     """Round weights to int8 with one scale a column."""
     scale = np.maximum(np.abs(weights).max(axis=0), 1e-9) / 127.0
     return {name: np.rint(weights / scale).astype(np.int8), f"{name}_scale": np.asarray(scale, dtype=np.float32)}
+
+
+def _packed_system(head: SystemHead) -> dict[str, Any]:
+    """Round the weights of n-grams to int8, with one scale a column."""
+    packed = (
+        _packed("system_hashed", head.hashed)
+        if len(head.known)
+        else {
+            "system_hashed": head.hashed.astype(np.int8),
+            "system_hashed_scale": np.ones(head.hashed.shape[1], dtype=np.float32),
+        }
+    )
+    return packed | {"system_known": head.known, "system_dense": head.dense.astype(np.float32)}
 
 
 def load(path: Path = DEFAULT_PATH) -> Artifact:
@@ -169,11 +189,17 @@ def _assemble(header: dict[str, Any], arrays: dict[str, Any], version: str) -> A
     for name in sides:
         extra = len(FIT_NAMES) + len(classes) if name == "fits" else 0
         shapes |= {name: (BUCKETS,), f"{name}_scale": (), f"{name}_dense": (len(DENSE_NAMES) + extra,)}
+    if header["reads_system"]:
+        says, read = len(classes) + 1, len(arrays["system_known"])
+        shapes |= {"system_known": (read,), "system_hashed": (read, says), "system_hashed_scale": (says,)}
+        shapes["system_dense"] = (SIZE + len(classes), says)
     for name, shape in shapes.items():
         if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
             raise ArtifactError(f"artefact's {name} is not finite numbers of shape {shape}")
-    if known and not 0 <= arrays["known"].min() <= arrays["known"].max() < BUCKETS:
-        raise ArtifactError("artefact's known n-grams are no buckets")
+    for name in ("known", "system_known"):
+        found = arrays.get(name, ())
+        if len(found) and not 0 <= found.min() <= found.max() < BUCKETS:
+            raise ArtifactError(f"artefact's {name} n-grams are no buckets")
     return Artifact(
         classes=classes,
         network=Network.of(**{name: arrays[name] for name in _NETWORK}),
@@ -186,6 +212,7 @@ def _assemble(header: dict[str, Any], arrays: dict[str, Any], version: str) -> A
         policy=dict(header.get("policy") or {}),  # files from before the knob have none
         leans=_side("leans", arrays, sides),
         fits=_side("fits", arrays, sides),
+        system=_system(arrays) if header["reads_system"] else None,
         version=version,
     )
 
@@ -195,6 +222,12 @@ def _side(name: str, arrays: dict[str, Any], biases: dict[str, float]) -> Side |
     if name not in biases:
         return None
     return Side(arrays[name].astype(np.float32) * arrays[f"{name}_scale"], arrays[f"{name}_dense"], biases[name])
+
+
+def _system(arrays: dict[str, Any]) -> SystemHead:
+    """Read the weights of system prompts."""
+    hashed = arrays["system_hashed"].astype(np.float32) * arrays["system_hashed_scale"]
+    return SystemHead(arrays["system_known"], hashed, arrays["system_dense"])
 
 
 def _version(raw: bytes) -> str:

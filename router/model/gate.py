@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from router.features.featurize import Features, RouteQuery, featurize, fit_of
+from router.features.set_aside import sets_aside
 from router.features.structure import Floats
 from router.features.tool_fit import opinions
 from router.model.artifact import Artifact, Side
+from router.model.system_prompt import Effect
 
 TOOL_CALLER = "tool-caller"
+FIRM = 0.0  # log-odds from which words that put the usual task aside say themselves what is wanted
 TOOLS_FROM = 0.5  # tools at least this likely to fit come before any words
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
@@ -40,7 +43,7 @@ class Gate:
     def probabilities(self, query: RouteQuery) -> Doubles:
         """Return (E,) calibrated probabilities in [0, 1], each on its own: they need not sum to 1."""
         features = self.features(query)
-        heads = sigmoid(self.logits(features))
+        heads = sigmoid(self.logits(features, self.effect(query, features)))
         if not query.has_tools:
             return np.concatenate((heads, _NOT_OFFERED))
         fit = self.fit(query, features)
@@ -50,7 +53,7 @@ class Gate:
 
     def features(self, query: RouteQuery) -> Features:
         """Read a query, earlier turns included as far as the newest leans on them."""
-        return featurize(query, self._leaning if self.artifact.leans else None)
+        return featurize(query, self.leaning if self.artifact.leans else None)
 
     def fit(self, query: RouteQuery, features: Features) -> float:
         """Say how likely the offered tools are what the request needs."""
@@ -62,7 +65,7 @@ class Gate:
         dense = np.concatenate([features.dense, fit_of(query, features), opinions(self.raw(features))])
         return _answer(side, features, dense)
 
-    def _leaning(self, features: Features) -> float:
+    def leaning(self, features: Features) -> float:
         """Say how likely a turn, read alone, needs the turns before it."""
         side = self.artifact.leans
         return _answer(side, features, features.dense) if side else 0.0
@@ -71,9 +74,20 @@ class Gate:
         """Return the same by name."""
         return dict(zip(self.experts, self.probabilities(query).tolist(), strict=True))
 
-    def logits(self, features: Features) -> Doubles:
+    def effect(self, query: RouteQuery, features: Features) -> Effect | None:
+        """Say what the system prompt does to the words' log-odds; None where it is as if there were none."""
+        head, text = self.artifact.system, query.thread.system
+        if head is None or not text:
+            return None
+        if sets_aside(query.thread.said[0]) and float(self.raw(features).max()) >= FIRM:
+            return None
+        return head.effect(text, self.artifact.network)
+
+    def logits(self, features: Features, effect: Effect | None = None) -> Doubles:
         """Return the calibrated log-odds of each class, (C,)."""
-        return np.asarray(self.raw(features) * self.artifact.slope + self.artifact.intercept, dtype=np.float64)
+        raw = self.raw(features)
+        raw = raw if effect is None else effect.on(raw)
+        return np.asarray(raw * self.artifact.slope + self.artifact.intercept, dtype=np.float64)
 
     def raw(self, features: Features) -> Floats:
         """Return the log-odds of each class before calibration, (C,)."""

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
+from router.features.conversation import SYSTEM_ROLES, SYSTEM_TURNS
 from router.features.featurize import RouteQuery
 from router.policy.follow_ups import LEANING, LEANING_WIDE, MORE, POLITE
 
@@ -80,4 +81,5 @@ def anchor(query: RouteQuery) -> RouteQuery | None:
     if not places:
         return None
     at = next((at for at in reversed(places) if text_inertia(query.turns[at].text) < STAYS), places[0])
-    return replace(query, turns=query.turns[first : at + 1])
+    before = tuple(turn for turn in query.turns[: min(first, SYSTEM_TURNS)] if turn.role in SYSTEM_ROLES)
+    return replace(query, turns=(*before, *query.turns[first : at + 1]))

@@ -23,7 +23,6 @@ from router.policy.settings import policy_dict, policy_of
 from router.training.dataset import Row, read_rows, without_duplicates
 from router.training.tradeoff import (
     HIGHEST,
-    REFERENCE_PRICES,
     Curve,
     Field,
     Ints,
@@ -32,6 +31,7 @@ from router.training.tradeoff import (
     fit_table,
     position_for,
     read_prices,
+    reference_prices,
     states_of,
 )
 
@@ -99,7 +99,7 @@ def calibrate_knob(options: argparse.Namespace) -> int:
 
 
 def with_reference_knob(artifact: Artifact, rows: Sequence[Row]) -> Artifact:
-    """Return the artefact with a table fitted on rows it did not learn from, at `REFERENCE_PRICES`.
+    """Return the artefact with a table fitted on rows it did not learn from, at `reference_prices`.
 
     Each expert's requests count the same. Whoever knows their own prices and traffic calibrates anew; with equal prices
     no table changes anything.
@@ -107,7 +107,7 @@ def with_reference_knob(artifact: Artifact, rows: Sequence[Row]) -> Artifact:
     if not rows:
         return artifact
     policy, gate = policy_of(artifact), Gate(artifact)
-    states = states_of(gate.experts, REFERENCE_PRICES)
+    states = states_of(gate.experts, reference_prices(gate.experts, artifact.default_expert))
     field = field_of(gate, rows, states, policy.objective.knob, artifact.abstain_below)
     if field.usd_at(HIGHEST) == field.usd_at(0.0):
         return artifact

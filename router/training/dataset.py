@@ -71,13 +71,15 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def without_duplicates(rows: Sequence[Row]) -> list[Row]:
-    """Keep the first of rows whose window, turns and tools are the same after folding case and spaces."""
+    """Keep the first of rows whose window, turns, system prompt and tools are the same, case and spaces aside."""
     seen: set[bytes] = set()
     kept = []
     for row in rows:
         window = window_of(row.query)
         text = " ".join(f"{window.own}\n{window.document}\n{window.previous}".split())
-        key = hashlib.sha256(f"{text}\n{row.query.tool_names}".encode("utf-8", "replace")).digest()
+        key = hashlib.sha256(
+            f"{text}\n{row.query.tool_names}\n{row.query.thread.system}".encode("utf-8", "replace")
+        ).digest()
         if key not in seen:
             seen.add(key)
             kept.append(row)
@@ -145,7 +147,7 @@ def _read_file(path: Path) -> Iterator[Row]:
         messages = raw.get("messages")
         if not isinstance(messages, list) or not messages or not all(isinstance(turn, Mapping) for turn in messages):
             raise DatasetError(f"{path.name}:{number}: messages is not a list of objects")
-        query = query_from_openai(messages, raw.get("tools"), raw.get("tool_choice"), raw.get("response_format"))
+        query = query_from_openai(messages, raw.get("tools"), raw.get("tool_choice"))
         yield Row(str(raw.get("source") or fallback_source), query, tuple(labels), tuple(raw.get("tags") or ()))
 
 

@@ -44,7 +44,7 @@ def fit_network(
     with threadpool_limits(1):
         fitted = [_fit(inputs, rows, classes, seed * COPIES + at) for at in range(copies)]
     first = np.concatenate([one.coefs_[0] for one in fitted], axis=1)
-    hashed, scale = _rounded(first[: len(known)])
+    hashed, scale = rounded(first[: len(known)])
     out = np.concatenate([one.coefs_[1] for one in fitted])[:, : len(classes)] / copies
     return Network.of(
         known=known,
@@ -77,9 +77,9 @@ def _fit(inputs: Any, rows: Sequence[Row], classes: Sequence[str], seed: int) ->
         return model.fit(inputs, target, sample_weight=weights(rows))
 
 
-def _rounded(weights_in: Floats) -> tuple[Int8s, Floats]:
-    """Round to -7..7 with one scale a unit."""
+def rounded(weights_in: Floats, widest: float = WIDEST) -> tuple[Int8s, Floats]:
+    """Round to -7..7 with one scale a unit; the share `widest` of a unit's weights fits, the others are cut."""
     if not len(weights_in):
         return weights_in.astype(np.int8), np.ones(weights_in.shape[1], dtype=np.float32)
-    scale = np.maximum(np.quantile(np.abs(weights_in), WIDEST, axis=0), 1e-9) / LEVELS
+    scale = np.maximum(np.quantile(np.abs(weights_in), widest, axis=0), 1e-9) / LEVELS
     return np.clip(np.rint(weights_in / scale), -LEVELS, LEVELS).astype(np.int8), np.asarray(scale, dtype=np.float32)

@@ -36,10 +36,15 @@ class Prices:
     completion: float
 
 
-REFERENCE_PRICES = {
-    name: Prices(price, price)
-    for name, price in {"generalist": 1.0, "advisor": 4.0, "coder": 4.0, "researcher": 4.0, "tool-caller": 4.0}.items()
-}  # what the shipped table and the report's curve assume, where no prices are given: equal ones have no curve
+CHEAP, DEAR = Prices(1.0, 1.0), Prices(4.0, 4.0)
+
+
+def reference_prices(experts: Sequence[str], default: str) -> dict[str, Prices]:
+    """Price experts as the shipped table and the report's curve assume where no prices are given.
+
+    The default expert asks a quarter of what the others ask: equal prices have no curve.
+    """
+    return {name: CHEAP if name == default else DEAR for name in experts}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 
 from experts.catalog.prices import PricesError, load_prices
-from experts.catalog.spec import CatalogError, load_catalog
+from experts.catalog.spec import Catalog, CatalogError, load_catalog
 from router.errors import RouterError
 from serve.access.exposure import check_exposure
 from serve.access.keys import load_keys
@@ -52,13 +52,17 @@ def find(path: Path) -> list[Mistake]:
     return mistakes if settings is None else list(_beyond(settings))
 
 
+def _catalog(settings: Settings) -> Catalog:
+    return load_catalog(settings.experts.catalog, load_prices(settings.cost.prices))
+
+
 def _beyond(settings: Settings) -> Iterator[Mistake]:
     steps: dict[str, Callable[[Settings], object]] = {
         "access": lambda given: check_exposure(given, has_keys=bool(load_keys(given.access))),
         "tls": _tls,
-        "experts.catalog": lambda given: load_catalog(given.experts.catalog, load_prices(given.cost.prices)),
+        "experts.catalog": _catalog,
         "cost": _cost,
-        "router": lambda given: load_router(given.router),
+        "router": lambda given: load_router(given.router, _catalog(given)),
     }
     said = set()
     for setting, step in steps.items():

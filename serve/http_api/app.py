@@ -141,11 +141,16 @@ class HttpApp:
         health = self._gateway.health
         is_ready = health.is_ready and not self.is_draining
         reasons = {name: health.why_not(name) for name in health.experts}
+        coverage = self._gateway.router_coverage()
         body = {
             "status": "ready" if is_ready else "not ready",
             "draining": self.is_draining,
             "experts": {name: reason is None for name, reason in reasons.items()},
             "reasons": {name: reason for name, reason in reasons.items() if reason is not None},
+            "router": {
+                "unknown_experts": list(coverage.unknown_experts),
+                "classes_without_expert": list(coverage.classes_without_expert),
+            },
         }
         return _json(body, 200 if is_ready else 503)
 

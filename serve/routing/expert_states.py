@@ -1,17 +1,53 @@
 """Who may answer a request, as the router is told: the experts as they are now, and what each of them can do.
 
-`serve.gateway` asks before it routes. What is known comes from the catalogue, `serve.dispatch.health` and the
-dispatcher.
+`serve.gateway` asks before it routes; what is known comes from the catalogue, `serve.dispatch.health` and the
+dispatcher. `moegate route` asks the same of experts that nobody has started (`idle_states`).
 """
 
+from dataclasses import dataclass
+from typing import Final
+
 from experts.catalog.engine_limits import refused_settings
-from experts.catalog.spec import Catalog
+from experts.catalog.spec import Catalog, ExpertSpec
 from protos import chat_pb2 as chat
 from router.policy.decide import ExpertState
+from router.policy.estimates import ExpertEstimate
+from router.policy.objective import UNKNOWN
 from serve.dispatch.dispatcher import Dispatcher
 from serve.dispatch.health import HealthMonitor
 from serve.errors import ExpertUnavailable, UnsupportedParameter
 from serve.request import ChatRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a gateway has seen of an expert lately."""
+
+    healthy: bool = True
+    queue_len: int = 0
+    estimate: ExpertEstimate = UNKNOWN
+
+
+UNSEEN: Final = Seen()
+
+
+def state_of(expert: ExpertSpec, asked: chat.Sampling, seen: Seen = UNSEEN) -> ExpertState:
+    """Tell the router of one expert; one that does not honour what is asked for has no room for it."""
+    return ExpertState(
+        name=expert.name,
+        context_window=0 if refused_settings(expert, asked) else expert.prompt_limit + 1,
+        healthy=seen.healthy,
+        queue_len=seen.queue_len,
+        max_batch_size=expert.max_batch_size,
+        usd_per_million_tokens=expert.price.usd_per_completion_token * 1e6,
+        usd_per_million_prompt_tokens=expert.price.usd_per_prompt_token * 1e6,
+        estimate=seen.estimate,
+    )
+
+
+def idle_states(catalog: Catalog, asked: chat.Sampling) -> list[ExpertState]:
+    """Every expert of a catalogue as it would be with nothing to do."""
+    return [state_of(expert, asked) for expert in catalog.experts]
 
 
 class Candidates:
@@ -19,10 +55,6 @@ class Candidates:
 
     def __init__(self, catalog: Catalog, health: HealthMonitor, dispatcher: Dispatcher) -> None:
         self._catalog = catalog
-        self._priced = [
-            (expert, expert.price.usd_per_completion_token * 1e6, expert.price.usd_per_prompt_token * 1e6)
-            for expert in catalog.experts
-        ]
         self._health = health
         self._dispatcher = dispatcher
 
@@ -36,20 +68,12 @@ class Candidates:
     def all_states(self, asked: chat.Sampling | None = None) -> list[ExpertState]:
         """Every expert as it is now; one that does not honour what is asked for has no room for it."""
         asked = asked or chat.Sampling()
-        return [
-            ExpertState(
-                name=expert.name,
-                context_window=0 if refused_settings(expert, asked) else expert.prompt_limit + 1,
-                healthy=health.is_ready and not self._dispatcher.is_open(expert.name),
-                queue_len=self._health.queue_len(expert.name),
-                max_batch_size=expert.max_batch_size,
-                usd_per_million_tokens=usd_per_million_tokens,
-                usd_per_million_prompt_tokens=usd_per_million_prompt_tokens,
-                estimate=health.estimate,
-            )
-            for expert, usd_per_million_tokens, usd_per_million_prompt_tokens in self._priced
-            for health in (self._health.experts[expert.name],)
-        ]
+        return [state_of(expert, asked, self._seen(expert.name)) for expert in self._catalog.experts]
+
+    def _seen(self, name: str) -> Seen:
+        health = self._health.experts[name]
+        is_open = self._dispatcher.is_open(name)
+        return Seen(health.is_ready and not is_open, self._health.queue_len(name), health.estimate)
 
     def check_structure(self, request: ChatRequest) -> None:
         """Check that somebody who may answer can keep to the form which the request asks for, as far as is known.

@@ -8,8 +8,10 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+from router.policy.decide import Wishes
 from serve.errors import InvalidRequest
 from serve.request import CallerWishes
+from serve.settings.tree import RouterSettings
 
 QUALITY_COST_HEADER: Final = "x-moegate-quality-cost"
 TTFT_TARGET_HEADER: Final = "x-moegate-ttft-target-ms"
@@ -38,6 +40,35 @@ def read_wishes(
         _number(header, "quality_cost", QUALITY_COST_HEADER, quality_cost, lowest=0.0, highest=1.0),
         _number(header, "ttft_target_ms", TTFT_TARGET_HEADER, ttft_target_ms, lowest=1.0, highest=math.inf),
         previous_expert or header(PREVIOUS_EXPERT_HEADER) or None,
+    )
+
+
+def router_wishes(
+    said: CallerWishes,
+    settings: RouterSettings,
+    *,
+    elapsed_s: float,
+    now: float,
+    max_tokens: int | None,
+    last_speaker: str | None,
+) -> Wishes:
+    """What the router is told: the caller's wishes, and the settings' where there are none.
+
+    Args:
+        said: by the caller.
+        settings: of the router.
+        elapsed_s: since receipt, from which a latency target counts.
+        now: the clock by which the experts' estimates are dated, seconds.
+        max_tokens: most completion tokens that the caller will take.
+        last_speaker: who gave the conversation's last answer, as its messages say.
+    """
+    target_ms = settings.ttft_target_ms if said.ttft_target_ms is None else said.ttft_target_ms
+    return Wishes(
+        quality_cost=settings.quality_cost if said.quality_cost is None else said.quality_cost,
+        ttft_target_s=None if target_ms is None else target_ms / 1e3 - elapsed_s,
+        max_tokens=max_tokens,
+        previous_expert=said.previous_expert or last_speaker,
+        now=now,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from protos import expert_pb2 as pb
-from router.decision import RouteDecision
+from router.decision import Coverage, RouteDecision
 from router.features.featurize import RouteQuery
 from router.policy.decide import ExpertState, Wishes
 from router.policy.objective import NO_WISHES
@@ -34,6 +34,9 @@ class FakeRouter:
         self.asked.append((query, pinned, wishes))
         self.offered.append([state.name for state in states])
         return self.later.pop(0) if self.later and len(self.asked) > 1 else self.decision
+
+    def coverage(self, experts: Sequence[str]) -> Coverage:
+        return Coverage((), ())
 
 
 class FakeStream:

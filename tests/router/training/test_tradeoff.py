@@ -19,7 +19,6 @@ from router.train import Trained
 from router.training.calibrate_knob import asked_of, halves, with_reference_knob
 from router.training.dataset import Row, read_rows
 from router.training.tradeoff import (
-    REFERENCE_PRICES,
     Field,
     Prices,
     curve_of,
@@ -27,6 +26,7 @@ from router.training.tradeoff import (
     fit_table,
     position_for,
     read_prices,
+    reference_prices,
     states_of,
 )
 
@@ -38,6 +38,7 @@ PRICES = {
     "researcher": Prices(1.5, 3.0),
     "tool-caller": Prices(1.0, 2.0),
 }
+REFERENCE = reference_prices(list(PRICES), "generalist")
 
 
 def made_field(seed: int, rows: int = 2_000) -> Field:
@@ -169,7 +170,7 @@ def test_the_shipped_catalogues_prices_are_equal_so_that_no_setting_changes_a_ch
     assert np.allclose(curve.cost, 1.0) and np.allclose(curve.quality, 1.0) and curve.is_monotone
 
 
-@pytest.mark.parametrize("prices", [REFERENCE_PRICES, PRICES])
+@pytest.mark.parametrize("prices", [REFERENCE, PRICES])
 def test_the_shipped_router_realises_what_is_asked_on_rows_the_knob_was_not_fitted_on(
     prices: dict[str, Prices],
 ) -> None:
