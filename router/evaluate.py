@@ -16,7 +16,6 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from router.calibrate import expected_calibration_error
 from router.commands import run_command
 from router.decision import Reason, RouteDecision
 from router.evaluation import baselines
@@ -25,6 +24,7 @@ from router.outputs import IsOurs, claim_all, json_with, signed_picture
 from router.policy.decide import ExpertState
 from router.router import Router
 from router.training.calibrate_knob import halves
+from router.training.calibration import expected_calibration_error
 from router.training.dataset import Row, read_rows, source_weights
 from router.training.heads import Bools, Doubles
 from router.training.tradeoff import curve_of, field_of, fit_table, read_prices, reference_prices, states_of

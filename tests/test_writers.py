@@ -42,6 +42,7 @@ REASONS = {
     "router/training/distil.py": "the archive in memory",
     "router/evaluation/figures.py": "claimed by router.evaluate",
     "router/outputs.py": "this is how it is done",
+    "router/training/grow.py": "claimed there; router.artifact.save",
     "router/train.py": "claimed; router.artifact.save",
     "serve/limits/stores.py": "a temporary folder of the workers",
     "serve/plan/pictures.py": "claimed there",

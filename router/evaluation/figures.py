@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from router.calibrate import ECE_BINS, Bools, expected_calibration_error
 from router.evaluation.outcomes import OURS, TierScores
 from router.outputs import SIGNATURE, write
+from router.training.calibration import ECE_BINS, Bools, expected_calibration_error
 from router.training.heads import Doubles
 from router.training.tradeoff import Curve
 

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import numpy as np
 
-from router.calibrate import ABSTAIN_SHARE, expected_calibration_error, fit_calibration, main
+from router.calibrate import main
 from router.model.artifact import load
+from router.training.calibration import ABSTAIN_SHARE, expected_calibration_error, fit_calibration
 from router.training.crossval import HeldOut
 from router.training.dataset import source_weights
 
