@@ -18,7 +18,7 @@ from rich.console import Console
 
 from experts.artifacts.bases import BaseUnavailable
 from experts.artifacts.store import default_root
-from experts.catalog.spec import CatalogError, load_catalog
+from experts.catalog.spec import CatalogError, adapter_folder, load_catalog
 from experts.commands.messages import INTERRUPTED, complain
 from experts.commands.outputs import NotOurs, claim, claim_all, json_with, nothing, write
 from experts.evaluation.suites.rows import RowError
@@ -72,7 +72,10 @@ def _plan(options: argparse.Namespace) -> Run:
     recipe = RECIPES[options.expert]
     wishes = _wishes(recipe, options)
     samples = [s for s in recipe.samples(options.data, wishes.seed) if wishes.method == "sft" or s.rejected]
-    run = Run(spec, samples, wishes, options.run or default_root() / "finetune" / spec.name)
+    start = adapter_folder(options.start) if options.start else None
+    if start and not (start / "adapter_model.safetensors").is_file():
+        raise BaseUnavailable(f"{start} holds no adapter to start from")
+    run = Run(spec, samples, wishes, options.run or default_root() / "finetune" / spec.name, start)
     claim_run(run.folder, run.digest, fresh=options.fresh)
     return run
 
@@ -119,6 +122,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--rank", type=int, help="of the LoRA matrices")
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--from", dest="start", metavar="ADAPTER", help="go on from it: a folder, or moegate:NAME")
     parser.add_argument("--run", type=Path, help="where checkpoints are kept (default: in the user's cache)")
     parser.add_argument("--output", type=Path, help="copy the adapter and its ledger here")
     parser.add_argument("--fresh", action="store_true", help="start anew, whatever checkpoints there are")

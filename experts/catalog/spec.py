@@ -156,6 +156,7 @@ class ExpertSpec(_Model):
     max_queue_len: int = Field(default=32, ge=0)  # sequences that may wait before one replica's batch
     max_prompt_tokens: int | None = Field(default=None, ge=1)  # longest prompt the engine takes; None: what fits
     max_tokens_cap: int | None = Field(default=None, ge=1)  # most tokens one answer may have
+    max_documents: int | None = Field(default=None, ge=1)  # of a request that are shown, nearest first; None: all
     sampling: SamplingDefaults = SamplingDefaults()
     system_prompt: str = ""
     hands_back: bool = False  # where no tool fits, it says so before its first token, and another expert is asked

@@ -138,11 +138,11 @@ class ExpertDeployment:
         return until_decided(items) if may_hand_back(self._spec, request) else items
 
     def _read(self, request: expert_pb2.GenerateRequest, context: CallContext) -> GenerationInput:
-        sampling = resolve_sampling(request.sampling, self._spec)
+        sampling = resolve_sampling(request.sampling, self._spec, is_exact=_is_form(request))
         deadline_s = _deadline(context.invocation_metadata(), time.monotonic())
         match request.WhichOneof("input"):
             case "conversation":
-                turns = render_turns(request.conversation, self._spec.system_prompt)
+                turns = render_turns(request.conversation, self._spec.system_prompt, self._spec.max_documents)
                 capabilities = self._engine.capabilities
                 sampling = constrained(sampling, request.conversation, capabilities, request.reduced_schema)
                 return GenerationInput(turns, sampling, deadline_s)
@@ -167,6 +167,11 @@ class ExpertDeployment:
     def _load(self) -> expert_pb2.Load:
         load = self._engine.load()
         return expert_pb2.Load(running=load.running, waiting=load.waiting, max_batch_size=load.max_batch_size)
+
+
+def _is_form(request: expert_pb2.GenerateRequest) -> bool:
+    """Say whether the answer is to be JSON."""
+    return request.conversation.response_format.type != chat_pb2.ResponseFormat.TYPE_TEXT
 
 
 def _form(sampling: Sampling) -> Schema | None:

@@ -10,17 +10,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from experts.conversation.bounded_json import OutOfBounds, read_bounded
+from experts.conversation.ranking import best
 from experts.conversation.tool_call import serialise
-from experts.conversation.tool_signatures import signature
+from experts.conversation.tool_signatures import shape, signature
 from experts.engine import InvalidRequest, Turn
 from protos import chat_pb2
 
 _ToolMode = chat_pb2.ToolChoice.Mode
 _ROLES = {chat_pb2.ROLE_SYSTEM: "system", chat_pb2.ROLE_USER: "user", chat_pb2.ROLE_ASSISTANT: "assistant"}
 
+_FROM_THE_WORDS = "Take these values from the user's message and answer with one JSON object:"
 
-def render_turns(conversation: chat_pb2.Conversation, system_prompt: str) -> tuple[Turn, ...]:
+
+def render_turns(
+    conversation: chat_pb2.Conversation, system_prompt: str, max_documents: int | None = None
+) -> tuple[Turn, ...]:
     """Render a conversation; `system_prompt` is used where the client sent no system message.
+
+    Of more than `max_documents` documents those nearest to the question are shown, under the numbers that they had.
 
     Raises:
         InvalidRequest: there is no message, a role is unset, a tool's parameters are not JSON, JSON is beyond its
@@ -28,7 +35,7 @@ def render_turns(conversation: chat_pb2.Conversation, system_prompt: str) -> tup
     """
     if not conversation.messages:
         raise InvalidRequest("the conversation has no message")
-    turns = _merge_tool_results(_with_documents(conversation))
+    turns = _merge_tool_results(_with_documents(conversation, max_documents))
     client_system = turns[0].content if turns[0].role == "system" else None
     body = turns if client_system is None else turns[1:]
     instruction = client_system or system_prompt  # front ends send an empty one where nothing is set
@@ -44,9 +51,9 @@ def callable_tools(conversation: chat_pb2.Conversation) -> list[chat_pb2.Tool]:
     return [tool for tool in conversation.tools if choice.mode != _ToolMode.MODE_NAMED or tool.name == choice.name]
 
 
-def numbered(documents: Iterable[chat_pb2.Document]) -> str:
-    """Number documents from 1, a line each, as ALCE shows passages to a model that is to cite them."""
-    return "\n".join(_document(number, document) for number, document in enumerate(documents, start=1))
+def _numbered(documents: Sequence[chat_pb2.Document], shown: Iterable[int]) -> str:
+    """Number documents from 1, a line for each one shown, as ALCE shows passages to a model that is to cite them."""
+    return "\n".join(_document(at + 1, documents[at]) for at in shown)
 
 
 def _document(number: int, document: chat_pb2.Document) -> str:
@@ -58,7 +65,7 @@ def _one_line(text: str) -> str:
     return " ".join(filter(None, map(str.strip, text.splitlines())))
 
 
-def _with_documents(conversation: chat_pb2.Conversation) -> Sequence[chat_pb2.Message]:
+def _with_documents(conversation: chat_pb2.Conversation, most: int | None) -> Sequence[chat_pb2.Message]:
     """Put the documents before the words of the last user message."""
     messages = list(conversation.messages)
     if not conversation.documents:
@@ -68,7 +75,9 @@ def _with_documents(conversation: chat_pb2.Conversation) -> Sequence[chat_pb2.Me
         raise InvalidRequest("documents need a user message")
     asked = chat_pb2.Message()
     asked.CopyFrom(messages[last])
-    asked.content = f"{numbered(conversation.documents)}\n\n{_spoken(asked).content}"
+    documents = conversation.documents
+    shown = best(asked.content, documents, most or len(documents))
+    asked.content = f"{_numbered(documents, shown)}\n\n{_spoken(asked).content}"
     asked.name = ""
     messages[last] = asked
     return messages
@@ -127,9 +136,20 @@ def _form(wanted: chat_pb2.ResponseFormat) -> str:
         case chat_pb2.ResponseFormat.TYPE_JSON_OBJECT:
             return "Answer with a JSON object."
         case chat_pb2.ResponseFormat.TYPE_JSON_SCHEMA:
-            return f"Answer with JSON that follows this schema:\n{wanted.schema_json}"
+            return f"{_FROM_THE_WORDS}\n{_shape(wanted.schema_json)}"
         case _:
             return ""
+
+
+def _shape(schema_json: str) -> str:
+    """Write a schema in the manner of tools, in which the experts have learnt to fill in fields.
+
+    What refers to its own parts, and what cannot be read (its own check says so later), stands as it came.
+    """
+    try:
+        return schema_json if '"$ref"' in schema_json else shape(read_bounded(schema_json))
+    except ValueError:
+        return schema_json
 
 
 def _describe(tool: chat_pb2.Tool) -> str:

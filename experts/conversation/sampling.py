@@ -15,8 +15,11 @@ from experts.engine import InvalidRequest, Sampling
 from protos import chat_pb2
 
 
-def resolve_sampling(asked: chat_pb2.Sampling, spec: ExpertSpec) -> Sampling:
+def resolve_sampling(asked: chat_pb2.Sampling, spec: ExpertSpec, *, is_exact: bool = False) -> Sampling:
     """Complete and check what the client asked for.
+
+    With `is_exact` the answer is held to a form: unless the client gives a temperature, the likeliest values are taken,
+    since a value that was drawn by lot is a wrong one.
 
     Raises:
         InvalidRequest: a value is out of its range.
@@ -27,7 +30,7 @@ def resolve_sampling(asked: chat_pb2.Sampling, spec: ExpertSpec) -> Sampling:
         raise InvalidRequest("max_tokens must be at least 1")
     return Sampling(
         max_tokens=min(max_tokens, spec.max_tokens_cap or max_tokens),
-        temperature=_in_range(asked, "temperature", defaults.temperature, 0, 2),
+        temperature=_in_range(asked, "temperature", 0.0 if is_exact else defaults.temperature, 0, 2),
         top_p=_top_p(asked, defaults.top_p),
         seed=asked.seed if asked.HasField("seed") else None,
         stop=_stops(asked),

@@ -1,4 +1,4 @@
-"""A tool's JSON Schema to the few lines in which the model reads it.
+"""A JSON Schema to the few lines in which the model reads it: a tool's, or that of an answer.
 
 Called by `experts.conversation.prompts`. A signature in TypeScript's manner, as OpenAI's Harmony format shows functions
 to gpt-oss (https://github.com/openai/harmony, docs/format.md), takes 0.6 of the tokens of the schema itself: on a small
@@ -31,6 +31,12 @@ def _takes_anything(schema: object) -> bool:
     if not isinstance(schema, Mapping) or schema.get("type") != "object":
         return False
     return bool(schema.get("additionalProperties", "properties" not in schema))
+
+
+def shape(schema: object) -> str:
+    """Write the form of a value: an object with a line for each field, or the type."""
+    fields = "".join(f"\n{field}" for field in _fields(schema, _DEEPEST))
+    return f"{{{fields}\n}}" if fields else _type(schema, _DEEPEST)
 
 
 def _fields(schema: object, levels: int) -> Iterator[str]:

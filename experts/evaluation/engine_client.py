@@ -123,7 +123,7 @@ def _request(
     Raises:
         InvalidRequest: it can never be served as it is.
     """
-    turns = render_turns(conversation, spec.system_prompt)
+    turns = render_turns(conversation, spec.system_prompt, spec.max_documents)
     return GenerationInput(turns, constrained(sampling, conversation, engine.capabilities))
 
 

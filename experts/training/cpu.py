@@ -15,6 +15,7 @@ from experts.training.adapter_file import save_adapter
 from experts.training.encode import Encoder
 from experts.training.progress import ShowProgress
 from experts.training.run_folder import ADAPTER, LOSSES, Stopped, last_checkpoint
+from experts.training.share import share
 from experts.training.spent import Spent, read_spent
 from experts.training.stopping import StopAtRequest
 from experts.training.trainer import load_model, make_trainer
@@ -34,14 +35,19 @@ def train(run: Run, prices: Prices, console: Console) -> Ledger:
     began = time.monotonic()
     torch.use_deterministic_algorithms(mode=True)
     base = unpacked_base(run.spec.base, ArtifactStore(default_root())).path
-    encoder = Encoder(AutoTokenizer.from_pretrained(base), run.spec.system_prompt, run.wishes.longest)
-    samples = encoder.encode_all(run.samples)
-    tokens = sum(_tokens(sample.prompt, sample.answer, sample.rejected) for sample in samples)
-    left_out = len(run.samples) - len(samples)
-    console.print(f"{len(samples)} samples, {tokens:,} tokens an epoch; {left_out} too long and left out")
-    model, checkpoint = load_model(base, run.wishes), last_checkpoint(run.folder)
+    encoder = Encoder(AutoTokenizer.from_pretrained(base), run.spec, run.wishes.longest)
+    encoded = encoder.encode_all(run.samples)
+    samples = encoded if run.wishes.method == "orpo" else share(encoded, run.wishes.longest)
+    tokens = sum(_tokens(sample.prompt, sample.answer, sample.rejected) for sample in encoded)
+    computed = tokens if run.wishes.method == "orpo" else sum(row.length for row in samples)
+    left_out = len(run.samples) - len(encoded)
+    console.print(
+        f"{len(encoded)} samples of {tokens:,} tokens, in {len(samples)} rows {computed:,} an epoch; "
+        f"{left_out} too long and left out"
+    )
+    model, checkpoint = load_model(base, run.wishes, run.start), last_checkpoint(run.folder)
     loaded = time.monotonic()
-    show = ShowProgress(console, tokens, run.folder / LOSSES, read_spent(checkpoint) + Spent(load_s=loaded - began))
+    show = ShowProgress(console, computed, run.folder / LOSSES, read_spent(checkpoint) + Spent(load_s=loaded - began))
     trainer = make_trainer(model, samples, run.wishes, run.folder, [show, stop := StopAtRequest(console)])
     if checkpoint:
         console.print(f"going on from {checkpoint.name}", highlight=False)

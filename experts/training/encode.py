@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from experts.catalog.spec import ExpertSpec
 from experts.conversation.prompts import render_turns
 from experts.training.recipes.sample import Sample
 
@@ -29,18 +30,18 @@ class Encoded:
 
 
 class Encoder:
-    """Encodes with one tokenizer and one system prompt; what is longer than `longest` tokens is refused."""
+    """Encodes with one tokenizer as an expert of the catalogue is asked; above `longest` tokens a sample is refused."""
 
-    def __init__(self, tokenizer: Any, system_prompt: str, longest: int) -> None:  # transformers'
+    def __init__(self, tokenizer: Any, spec: ExpertSpec, longest: int) -> None:  # transformers'
         self._tokenizer = tokenizer
-        self._system_prompt = system_prompt
+        self._spec = spec
         self._longest = longest
 
     def encode(self, sample: Sample) -> Encoded | None:
         """Return the sample's tokens, or None if there are too many."""
         turns = [
             {"role": turn.role, "content": turn.content}
-            for turn in render_turns(sample.conversation, self._system_prompt)
+            for turn in render_turns(sample.conversation, self._spec.system_prompt, self._spec.max_documents)
         ]
         text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
         encoded = Encoded(self._ids(text), self._answer(sample.answer), self._answer(sample.rejected))

@@ -50,13 +50,15 @@ def train(run: Run, prices: Prices, console: Console) -> Ledger:
     """
     if run.wishes.method != "sft":
         raise BaseUnavailable("optimum-neuron 0.4.5 trains with sft only: give --method sft")
+    if run.start is not None:
+        raise BaseUnavailable("an adapter to start from is for --device cpu")
     from transformers import AutoTokenizer  # noqa: PLC0415
     from transformers.trainer_utils import get_last_checkpoint  # noqa: PLC0415
 
     began = time.monotonic()
     base = unpacked_base(run.spec.base, ArtifactStore(default_root())).path
     tokenizer = AutoTokenizer.from_pretrained(base)
-    samples = Encoder(tokenizer, run.spec.system_prompt, run.wishes.longest).encode_all(run.samples)
+    samples = Encoder(tokenizer, run.spec, run.wishes.longest).encode_all(run.samples)
     trainer = _trainer(run, base, tokenizer, samples, Shards.from_environment())
     checkpoint = get_last_checkpoint(str(run.folder))
     loaded = time.monotonic()

@@ -1,7 +1,7 @@
 """How each expert is trained: its samples, method and hyper-parameters, in one place.
 
-LoRA (Hu et al. 2021) of rank 4 on every linear layer: 1.2 M parameters of SmolLM2-135M, 2.4 MB in bfloat16. The shipped
-adapters are made with these values; the command line may override what it names.
+LoRA (Hu et al. 2021) on every linear layer: of rank 4, 1.2 M parameters of SmolLM2-135M, 2.4 MB in bfloat16; four times
+that of rank 16. The shipped adapters are made with these values; the command line may override what it names.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal
 
-from experts.training.recipes import advisor, coder, researcher, tool_caller
+from experts.training.recipes import advisor, coder, generalist, researcher, tool_caller
 from experts.training.recipes.sample import Sample
 
 Method = Literal["sft", "orpo"]
@@ -33,6 +33,7 @@ class Hyperparameters:
     dropout: float = 0.0
     longest: int = 1024  # tokens of prompt and answer; longer samples are left out
     strength: float = 0.25  # ORPO's lambda
+    frozen_layers: int = 0  # whose adapters stay as they are: the lowest ones, which no gradient has to reach
     seed: int = 0
 
 
@@ -44,12 +45,16 @@ class Recipe:
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
 
 
+_WIDER: Final = Hyperparameters(batch_size=4, learning_rate=6e-4, rank=16, alpha=32, longest=900, frozen_layers=12)
+"""For what is learnt from many sources."""
+
 RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
     {
-        "tool-caller": Recipe(tool_caller.samples),
-        "researcher": Recipe(researcher.samples),
+        "tool-caller": Recipe(tool_caller.samples, _WIDER),
+        "researcher": Recipe(researcher.samples, _WIDER),
+        "generalist": Recipe(generalist.samples, Hyperparameters(learning_rate=6e-4, rank=8, frozen_layers=12)),
         "coder": Recipe(coder.samples, Hyperparameters(epochs=3)),
         "advisor": Recipe(advisor.samples, Hyperparameters(method="orpo", batch_size=4, learning_rate=5e-4)),
     }
 )
-"""The specialists; the generalist is the untouched base and has none."""
+"""Every expert's; which adapters ship is what held-out rows say (docs/results.md)."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from experts.artifacts.store import hash_content
 from experts.catalog.spec import ExpertSpec
 from experts.training.recipe import Hyperparameters
 from experts.training.recipes.sample import Sample
@@ -19,11 +20,14 @@ class Run:
     samples: Sequence[Sample]
     wishes: Hyperparameters
     folder: Path
+    start: Path | None = None  # the adapter that training begins with; None: a fresh one
 
     @property
     def digest(self) -> str:
         """Return a hash of all that decides the outcome: a run may only go on from checkpoints of the same one."""
-        digest = hashlib.sha256(json.dumps([self.spec.base, self.spec.system_prompt, asdict(self.wishes)]).encode())
+        start = hash_content(self.start / "adapter_model.safetensors") if self.start else ""
+        asked = [self.spec.base, self.spec.system_prompt, self.spec.max_documents, asdict(self.wishes), start]
+        digest = hashlib.sha256(json.dumps(asked).encode())
         for sample in self.samples:
             digest.update(sample.conversation.SerializeToString(deterministic=True))
             digest.update(f"\0{sample.answer}\0{sample.rejected}\0".encode())

@@ -18,19 +18,28 @@ from torch.utils.data import Sampler
 from transformers import AutoModelForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from experts.training.batch import collate
+from experts.training import attention
+from experts.training.batch import collate, collate_rows
 from experts.training.encode import Encoded
 from experts.training.losses import answer_log_probs, orpo_loss, sft_loss
 from experts.training.recipe import Hyperparameters
 from experts.training.run_folder import keep_only
+from experts.training.share import Row
+from experts.training.warm_start import start_from
 
 CHECKPOINT_STEPS = 50
+AT_ONCE = 4
+"""Samples of one pass; a step adds up several. Twice as many of 1,024 tokens would take 9 GB instead of 5."""
 
 
-def load_model(folder: Path, wishes: Hyperparameters) -> Any:  # a PeftModel
-    """Load the base in bfloat16 and put a fresh float32 adapter on every linear layer of it."""
+def load_model(folder: Path, wishes: Hyperparameters, start: Path | None = None) -> Any:  # a PeftModel
+    """Load the base in bfloat16 and put a float32 adapter on every linear layer of it: a fresh one, or `start` grown.
+
+    Raises:
+        BaseUnavailable: `start` cannot be read, or is no adapter of these layers and at most that rank.
+    """
     torch.manual_seed(wishes.seed)
-    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, attn_implementation="sdpa")
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, attn_implementation=attention.register())
     config = LoraConfig(
         r=wishes.rank,
         lora_alpha=wishes.alpha,
@@ -38,12 +47,21 @@ def load_model(folder: Path, wishes: Hyperparameters) -> Any:  # a PeftModel
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(base, config)
+    model = get_peft_model(base, config)
+    if start is not None:
+        start_from(model, start)
+    _freeze(model, wishes.frozen_layers)
+    return model
+
+
+def _freeze(model: Any, layers: int) -> None:  # a PeftModel
+    for layer in model.get_base_model().model.layers[:layers]:
+        layer.requires_grad_(requires_grad=False)
 
 
 def make_trainer(
     model: Any,  # a PeftModel
-    samples: Sequence[Encoded],
+    samples: Sequence[Encoded] | Sequence[Row],
     wishes: Hyperparameters,
     folder: Path,
     callbacks: Sequence[TrainerCallback],
@@ -52,7 +70,8 @@ def make_trainer(
     arguments = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=wishes.epochs,
-        per_device_train_batch_size=wishes.batch_size,
+        per_device_train_batch_size=min(wishes.batch_size, AT_ONCE),
+        gradient_accumulation_steps=-(-wishes.batch_size // AT_ONCE),
         learning_rate=wishes.learning_rate,
         warmup_steps=wishes.warmup,
         weight_decay=wishes.weight_decay,
@@ -72,7 +91,7 @@ def make_trainer(
         model=model,
         args=arguments,
         train_dataset=list(samples),
-        data_collator=collate,
+        data_collator=collate_rows if isinstance(samples[0], Row) else collate,
         callbacks=[*callbacks, KeepLast()],
         wishes=wishes,
     )
@@ -94,26 +113,28 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers ships no typ
     def __init__(self, *, wishes: Hyperparameters, **parts: Any) -> None:  # the Trainer's
         super().__init__(**parts)
         self._wishes = wishes
+        self.model_accepts_loss_kwargs = False  # so that a step's passes are averaged
 
     def compute_loss(
         self,
         model: Any,  # a PeftModel
         inputs: dict[str, Any],
         return_outputs: bool = False,
-        num_items_in_batch: Any = None,  # unused: each step is one batch
+        num_items_in_batch: Any = None,  # unused: the passes of a step weigh the same
     ) -> Any:  # a tensor ()
         """Return the batch's loss."""
         inner = model.get_base_model()
         with torch.autocast("cpu", dtype=torch.bfloat16), disable_input_dtype_casting(model):
-            hidden = inner.model(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state
-            log_probs, rows = answer_log_probs(hidden, inputs["labels"], inner.lm_head)
+            labels = inputs.pop("labels")
+            hidden = inner.model(**inputs, use_cache=False).last_hidden_state
+            log_probs, rows = answer_log_probs(hidden, labels, inner.lm_head)
         if self._wishes.method == "orpo":
             return orpo_loss(log_probs, rows, self._wishes.strength)
         return sft_loss(log_probs)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:  # a Sampler
         lengths = [sample.length for sample in self.train_dataset]
-        return LikeLengths(lengths, self.args.per_device_train_batch_size, self.args.seed)
+        return LikeLengths(lengths, self._wishes.batch_size, self.args.seed)
 
 
 class LikeLengths(Sampler):  # type: ignore[misc]  # torch is not typed where mypy runs

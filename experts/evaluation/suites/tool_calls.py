@@ -2,12 +2,14 @@
 
 Reads BFCL rows `{messages, tools, ground_truth, category}` (each argument a list of allowed values) and rows with one
 reference answer `{messages, tools, calls}`. Tools are OpenAI's, or BFCL's own form. Calls pair off in any order, one to
-one (`matching`); with nothing wanted, an answer is right when it makes no call.
+one (`matching`); with nothing wanted, an answer is right when it makes no call. Rows with `missing` (names of required
+parameters that the request lacks) want a question: no call, and words that ask.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +20,7 @@ from experts.evaluation.suites.scores import Score, Verdict
 from experts.evaluation.suites.suite import Case, Reply, field, read_messages
 from protos import chat_pb2
 
+_ASKS = re.compile(r"[?？؟]|\bplease (tell|give|let|provide|specify|enter|say)\b", re.IGNORECASE)
 _SCHEMA_TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": "string"}
 
 
@@ -51,6 +54,8 @@ class ToolCallSuite:
         right = not is_broken and can_pair(
             wanted, made, lambda want, call: fits(want, call, schemas.get(wire_name(call.name), {}))
         )
+        if case.row.get("missing"):
+            right = right and asks(reply.text)
         verdict: dict[str, bool | float] = {"overall": right, _category(case.row, wanted): right}
         verdict["broken"] = is_broken
         if wanted:
@@ -62,6 +67,11 @@ class ToolCallSuite:
     def overall(self, cases: Sequence[Case], replies: Sequence[Reply], seed: int) -> dict[str, Score]:
         """See `Suite.overall`."""
         return {}
+
+
+def asks(answer: str) -> bool:
+    """Say whether an answer asks for something: it has a question, or tells the user to say it."""
+    return _ASKS.search(answer) is not None
 
 
 def wanted_calls(row: Row, where: str) -> list[Wanted]:

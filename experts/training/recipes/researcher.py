@@ -1,54 +1,60 @@
-"""What the researcher learns from: XQuAD in three languages, BeerQA, and hand-written seeds.
+"""What the researcher learns from: questions over documents out of many sources, and questions without documents.
 
-Each question comes with numbered documents in random order: the one (or, with BeerQA, the few) that hold the answer,
-and others that do not, half of them out of the same article where there is one. In a share of the rows the right ones
-are missing, and the answer is the one sentence that says so. A dozen of XQuAD's 48 articles are held out whole, to
-measure on (`HELD_OUT`); BeerQA's file is learnt from whole.
+Most questions come in groups: up to three passages are shown, and questions of each of them are asked, so that the
+answer stands at every position; and some of passages that are not shown, to which the one sentence that says so is the
+answer. Questions over the same documents share their beginning in training (`experts.training.share`), which makes five
+of them as cheap as one. Others come alone among up to ten documents, most of them near to the question, as a search
+would bring them: rendering shows the nearest few (`experts.conversation.ranking`), and where that loses the right one,
+the answer says so too. Questions without documents are answered plainly. `experts.training.recipes.passages` says what
+is held out.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Final
 
+from experts.conversation.ranking import best
 from experts.evaluation.suites.abstention_sentences import UNKNOWN
-from experts.evaluation.suites.make_grounded_qa import article_order
 from experts.evaluation.suites.qa_text import matches
 from experts.evaluation.suites.rows import read_rows
+from experts.training.recipes.passages import LONGEST, YES_NO, Passage, Question, read_questions
 from experts.training.recipes.sample import Sample, ask
 from experts.training.recipes.seed_files import read_seeds
 from protos import chat_pb2
 
-HELD_OUT: Final = 12
-"""XQuAD's articles that are never trained on: the first of the order that `make_grounded_qa --seed 0` draws."""
-_QUESTIONS: Final = {"en": 400, "de": 250, "es": 250}
-_BEERQA: Final = 600
-_LONGEST: Final = 1300  # characters of a document
-_UNANSWERABLE: Final = 0.2
-_YES_NO: Final = frozenset({"yes", "no"})
-_SEED_REPEATS: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A paragraph, and the article that it comes from."""
-
-    title: str
-    text: str
-    article: str
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A question, its answer, and the passages that hold it."""
-
-    text: str
-    answer: str
-    language: str
-    gold: tuple[Passage, ...]
+SHOWN: Final = 3
+"""Documents that rendering shows: the catalogue's `max_documents`."""
+_GROUPS: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "squadshifts_new_wiki": 46,
+        "squadshifts_reddit": 20,
+        "fairytaleqa": 8,
+        "qamr": 32,
+        "xquad_en": 16,
+        "xquad_de": 2,
+        "xquad_es": 2,
+        "condaqa": 6,
+    }
+)
+"""Groups of questions made of each source."""
+_ALONE: Final[Mapping[str, int]] = MappingProxyType(
+    {"squadshifts_new_wiki": 20, "squadshifts_reddit": 4, "beerqa": 20, "hotpotqa": 30, "pubmedqa": 3}
+)
+"""Questions asked alone of each source."""
+_SIZES: Final = (1, 2, 3, 3, 3)  # passages of a group, drawn at random
+_OF_EACH: Final = 3  # questions of a shown passage, at most
+_STRANGE: Final = (1, 2, 2)  # questions of passages that are not shown
+_PLAIN: Final = 90  # questions without documents
+_PLAIN_LETTERS: Final = range(2, 400)  # of such an answer
+_UNANSWERABLE: Final = 0.15  # of the questions alone; the ranking adds some
+_OTHERS: Final = (1, 2, 4, 6, 9, 9)  # documents beside the right ones, drawn at random
+_NEAR: Final = 0.7  # share of these that are the nearest of a handful
+_HANDFUL: Final = 40
+_SEEDS: Final = 30  # of the hand-written rows, where there is data
 
 
 def samples(data: Path | None, seed: int) -> list[Sample]:
@@ -59,75 +65,120 @@ def samples(data: Path | None, seed: int) -> list[Sample]:
         BadSample: a row has another shape.
     """
     rng = random.Random(f"researcher {seed}")
-    made = read_seeds("researcher") * _SEED_REPEATS
+    made = read_seeds("researcher")
     if data is not None:
-        for questions in _sources(data / "researcher", rng):
+        made = rng.sample(made, _SEEDS)
+        for source in dict.fromkeys((*_GROUPS, *_ALONE)):
+            questions = read_questions(data / "researcher", source)
+            made += _grouped(questions, _GROUPS.get(source, 0), rng)
             pool = list(dict.fromkeys(passage for question in questions for passage in question.gold))
-            made += [_sample(question, pool, rng) for question in questions]
+            made += [_alone(one, pool, rng) for one in _drawn(questions, _ALONE.get(source, 0), rng)]
+        made += _plain(data / "advisor" / "halueval_ok.jsonl.gz", rng)
     return made
 
 
-def _sources(folder: Path, rng: random.Random) -> Iterator[list[Question]]:
-    """Yield groups of questions whose passages may stand beside each other: those of one language."""
-    rows = read_rows(folder / "xquad_en_de_es.jsonl.gz")
-    learnt = set(article_order(rows, seed=0)[HELD_OUT:])
-    for language, count in _QUESTIONS.items():
-        found = [_xquad(row) for row in rows if row["lang"] == language and str(row["article"]) in learnt]
-        yield rng.sample(found, min(count, len(found)))
-    beerqa = [question for row in read_rows(folder / "beerqa_1000.jsonl.gz") if (question := _beerqa(row))]
-    yield rng.sample(beerqa, min(_BEERQA, len(beerqa)))
+def _drawn(questions: Sequence[Question], count: int, rng: random.Random) -> list[Question]:
+    return rng.sample(questions, min(count, len(questions)))
 
 
-def _xquad(row: Any) -> Question:  # JSON
-    passage = Passage(row["title"].replace("_", " "), row["context"], str(row["article"]))
-    return Question(row["question"], _first_text(row["answers"]), row["lang"], (passage,))
+def _plain(path: Path, rng: random.Random) -> list[Sample]:
+    """Draw short questions with short answers, and no documents."""
+    rows = [(row["messages"][-1]["content"], row["answer"].strip()) for row in read_rows(path)]
+    usable = [
+        (text, answer)
+        for text, answer in rows
+        if text.rstrip().endswith("?") and len(answer) in _PLAIN_LETTERS and "document" not in answer.lower()
+    ]
+    return [Sample(ask(text), answer) for text, answer in rng.sample(usable, min(_PLAIN, len(usable)))]
 
 
-def _beerqa(row: Any) -> Question | None:  # JSON
-    """Read a question whose answer is in its passages, or yes or no; others are not learnt from."""
-    merged: dict[str, str] = {}
-    for title, text in row["context"]:
-        merged[title] = f"{merged.get(title, '')} {text}".strip()
-    passages = [Passage(title, text, title) for title, text in merged.items()]
-    answer = _first_text(row["answers"])
-    gold = passages if answer in _YES_NO else [one for one in passages if matches(one.text, [answer], "en")]
-    if not gold or any(len(passage.text) > _LONGEST for passage in passages):
-        return None
-    # What leads to the answer is cited beside what holds it.
-    return Question(row["question"], answer, "en", tuple(passages))
+def _grouped(questions: Sequence[Question], count: int, rng: random.Random) -> Iterator[Sample]:
+    """Make groups, each over passages of its own."""
+    by_passage: dict[Passage, list[Question]] = {}
+    for question in questions:
+        by_passage.setdefault(question.gold[0], []).append(question)
+    left = rng.sample(list(by_passage), len(by_passage))
+    for _ in range(count):
+        if not left:
+            return
+        first = left.pop()
+        near = best(by_passage[first][0].text, [_document(one) for one in left[-_HANDFUL:]], 5)
+        handful = left[-_HANDFUL:]
+        others = [handful[at] for at in near] if rng.random() < _NEAR else handful[:5]
+        size = rng.choice(_SIZES)
+        shown, strange = [first, *others[: size - 1]], others[size - 1 :]
+        yield from _group(rng.sample(shown, len(shown)), strange, by_passage, rng)
+        left = [passage for passage in left if passage not in shown]
 
 
-def _first_text(answers: Any) -> str:  # JSON
-    first = (answers["text"] if isinstance(answers, dict) else answers)[0]
-    return str(first["text"] if isinstance(first, dict) else first)
+def _group(
+    shown: Sequence[Passage],
+    strange: Sequence[Passage],
+    questions: Mapping[Passage, Sequence[Question]],
+    rng: random.Random,
+) -> Iterator[Sample]:
+    documents = [_document(passage) for passage in shown]
+    for number, passage in enumerate(shown, start=1):
+        for question in _drawn(questions[passage], _OF_EACH, rng):
+            if not _is_told(question, [other for other in shown if other is not passage]):
+                yield Sample(ask(question.text, documents=documents), _answer(question, f"[{number}]"))
+    unanswerable = [one for passage in strange for one in questions[passage] if not _is_told(one, shown)]
+    for question in _drawn(unanswerable, rng.choice(_STRANGE), rng):
+        yield Sample(ask(question.text, documents=documents), UNKNOWN[question.language])
 
 
-def _sample(question: Question, pool: Sequence[Passage], rng: random.Random) -> Sample:
-    answerable = rng.random() >= _UNANSWERABLE
-    gold = list(question.gold) if answerable else []
-    shown = gold + _distractors(question, pool, rng.randint(1, 3) if gold else rng.randint(2, 4), rng)
+def _alone(question: Question, pool: Sequence[Passage], rng: random.Random) -> Sample:
+    gold = list(question.gold) if rng.random() >= _UNANSWERABLE else []
+    shown = gold + _others(question, pool, rng.choice(_OTHERS), rng)
     rng.shuffle(shown)
-    documents = [chat_pb2.Document(title=passage.title, text=passage.text) for passage in shown]
-    marks = "".join(f"[{n}]" for n, passage in enumerate(shown, 1) if passage in gold)
-    answer = f"{_sentence(question.answer)} {marks}." if answerable else UNKNOWN[question.language]
+    documents = [_document(passage) for passage in shown]
+    seen = {shown[at] for at in best(question.text, documents, SHOWN)}
+    marks = "".join(f"[{n}]" for n, passage in enumerate(shown, 1) if passage in gold and passage in seen)
+    is_answerable = _suffices(question, [passage for passage in gold if passage in seen])
+    answer = _answer(question, marks) if is_answerable else UNKNOWN[question.language]
     return Sample(ask(question.text, documents=documents), answer)
+
+
+def _answer(question: Question, marks: str) -> str:
+    if not question.answer:  # its passage is known to hold none
+        return UNKNOWN[question.language]
+    return f"{_sentence(question.answer)} {marks}."
+
+
+def _suffices(question: Question, seen: Sequence[Passage]) -> bool:
+    """Say whether the answer follows from those of the right passages that are seen; yes and no follow from all."""
+    if question.answer.lower() in YES_NO or len(question.gold) == 1:
+        return len(seen) == len(question.gold)
+    return any(matches(passage.text, [question.answer], question.language) for passage in seen)
 
 
 def _sentence(answer: str) -> str:
     text = answer.strip().rstrip(".")
-    return text[:1].upper() + text[1:] if text[:1].islower() and text.lower() in _YES_NO else text
+    return text[:1].upper() + text[1:] if text[:1].islower() and text.lower() in YES_NO else text
 
 
-def _distractors(question: Question, pool: Sequence[Passage], count: int, rng: random.Random) -> list[Passage]:
-    """Draw passages without the answer; near ones (of the same article) first, up to half."""
-    articles = {passage.article for passage in question.gold}
-    usable = [
-        passage
-        for passage in rng.sample(pool, len(pool))
-        if passage not in question.gold
-        and len(passage.text) <= _LONGEST
-        and not matches(passage.text, [question.answer], question.language)
-    ]
-    near = [passage for passage in usable if passage.article in articles][: (count + rng.randint(0, 1)) // 2]
-    far = [passage for passage in usable if passage.article not in articles][: count - len(near)]
-    return near + far
+def _document(passage: Passage) -> chat_pb2.Document:
+    return chat_pb2.Document(title=passage.title, text=passage.text)
+
+
+def _others(question: Question, pool: Sequence[Passage], count: int, rng: random.Random) -> list[Passage]:
+    """Choose passages without the answer: the source's own first, then near ones and far ones of the pool."""
+    own = _without_answer(question, rng.sample(question.others, len(question.others)))[:count]
+    found = _without_answer(question, rng.sample(pool, min(len(pool), _HANDFUL)))
+    left = count - len(own)
+    near = sum(rng.random() < _NEAR for _ in range(left))
+    nearest = [found[at] for at in best(question.text, [_document(one) for one in found], near)] if near else []
+    far = [passage for passage in found if passage not in nearest][: left - len(nearest)]
+    return own + nearest + far
+
+
+def _without_answer(question: Question, passages: Sequence[Passage]) -> list[Passage]:
+    usable = [one for one in passages if one not in question.gold and len(one.text) <= LONGEST]
+    return [passage for passage in usable if not _is_told(question, [passage])]
+
+
+def _is_told(question: Question, passages: Sequence[Passage]) -> bool:
+    """Say whether passages hold the answer by chance; "yes" and "no" stand everywhere and tell nothing."""
+    if not question.answer or question.answer.lower() in YES_NO:
+        return False
+    return any(matches(passage.text, [question.answer], question.language) for passage in passages)

@@ -45,7 +45,7 @@ def read_seed(row: Json) -> Sample:
     """
     try:
         conversation = chat_pb2.Conversation(
-            messages=[_message(message) for message in row["messages"]],
+            messages=read_messages(row["messages"]),
             tools=read_tools(row.get("tools") or ()),
             documents=[
                 chat_pb2.Document(title=document.get("title") or "", text=document["text"])
@@ -68,6 +68,11 @@ def calls_answer(calls: Iterable[Json]) -> str:
 def read_tools(tools: Sequence[Json]) -> list[chat_pb2.Tool]:
     """Read OpenAI's `tools`."""
     return [_tool(tool["function"]) for tool in tools]
+
+
+def read_messages(messages: Iterable[Json]) -> list[chat_pb2.Message]:
+    """Read OpenAI's `messages`."""
+    return [_message(message) for message in messages]
 
 
 def ask(text: str, **parts: Any) -> chat_pb2.Conversation:  # fields of the message

@@ -1,40 +1,43 @@
-"""What the tool-caller learns from: Seal-Tools, three categories of BFCL, and hand-written seeds.
+"""What the tool-caller learns from: collected tasks (`tool_sources`), made ones (`made_requests`), hand-written seeds.
 
-Held out whole, to measure on: BFCL's `multiple`, half of its `irrelevance` rows, and every domain of Seal-Tools'
-out-of-domain file. Tools that do not fit are negatives: other rows' tools stand beside the right ones, and in a share
-of the rows the right ones are taken away, so that plain words are the answer (TinyAgent's and BFCL's lesson).
+Three outcomes: calls; a question, where a required parameter is missing; and plain words, where no tool fits
+(TinyAgent's and BFCL's lesson). Tasks come in groups: several requests beside the same tools, among them some that
+belong to other tools, near ones at that. So which tools are there never tells the outcome, and training computes what
+the requests share once (`experts.training.share`). In some tasks a required value is taken out of the request, and the
+question for it is the answer. In a third of the groups names are written in another manner.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from experts.evaluation.suites.rows import read_rows
-from experts.training.recipes.checks import fits_schema
-from experts.training.recipes.sample import BadSample, Json, Sample, ask, calls_answer, read_tools
+from experts.training.recipes import tool_sources
+from experts.training.recipes.made_requests import made_groups
+from experts.training.recipes.sample import BadSample, Sample, calls_answer, read_messages, read_tools
 from experts.training.recipes.seed_files import read_seeds
+from experts.training.recipes.tasks import Task, holds, near_tools, restyle, split_name, styles, tool_name
+from protos import chat_pb2
 
 NO_TOOL: Final = "None of the tools can do that."
-_BFCL_LEARNT: Final = frozenset({"simple_python", "parallel", "parallel_multiple"})
-_MOST_TOOLS: Final = 6
-_SEED_REPEATS: Final = 2
-_SEAL_TASKS: Final = 700
-_TAKEN_AWAY: Final = 0.06  # share of the tasks that lose their right tools
-_ALONE: Final = 0.4  # share of the rest whose right tools stand alone
-_AMONG_STRANGERS: Final = 0.4  # share of the rest that get other rows' tools as well
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A request, the tools beside it, and the calls it needs: none where no tool fits."""
-
-    text: str
-    tools: Sequence[Json]
-    calls: Sequence[Json]
+_MADE: Final = 65  # groups
+_TASKS: Final = {"bfcl": 180, "seal": 30}  # in groups of up to three
+_GROUPS: Final = {"sgd": 13, "snips": 12, "xsid": 4}
+_TOGETHER: Final = (1, 2, 3, 3)  # tasks of a group, drawn at random
+_BESIDE: Final = (0, 0, 1, 2)  # other tools of a group
+_FOREIGN: Final = (0, 0, 1, 1)  # requests of a group that none of its tools is for
+_PLAIN: Final = 0.4  # share of these that no tool at all is for
+_MOST_CALLS: Final = 3
+_CUT: Final = 0.3  # share of the requests with one call that are asked again without a value
+_OF_SERVICES: Final = 7  # requests beside the same services or intents
+_HANDFUL: Final = 40  # tasks among which foreign ones are sought
+_NOTHING: Final = "Hello!"
+_RESTYLED: Final = 0.33
+_SEEDS: Final = 36  # of the hand-written rows, where there is data
 
 
 def samples(data: Path | None, seed: int) -> list[Sample]:
@@ -45,88 +48,131 @@ def samples(data: Path | None, seed: int) -> list[Sample]:
         BadSample: a row has another shape.
     """
     rng = random.Random(f"tool-caller {seed}")
-    made = read_seeds("tool-caller") * _SEED_REPEATS
+    made = read_seeds("tool-caller")
     if data is not None:
-        seal = list(_seal_tasks(data / "tool-caller"))
-        tasks = [*rng.sample(seal, min(_SEAL_TASKS, len(seal))), *_bfcl_tasks(data / "tool-caller")]
-        pool = [tool for task in tasks for tool in task.tools]
-        made += [_sample(task, rng) for task in _with_negatives(tasks, pool, rng) if _holds(task)]
+        made = rng.sample(made, _SEEDS)
+        for group in _groups(data, rng):
+            style = rng.choice(styles()) if rng.random() < _RESTYLED else None
+            made += [_sample(task) for task in _styled(group, style) if holds(task)]
     return made
 
 
-def _seal_tasks(folder: Path) -> Iterator[Task]:
-    for name in ("seal_tools_dev.jsonl.gz", "seal_tools_in_domain.jsonl.gz"):
-        for row in read_rows(folder / name):
-            yield Task(row["messages"][-1]["content"], row["tools"], row["calls"])
+def _groups(data: Path, rng: random.Random) -> Iterator[list[Task]]:
+    folder = data / "tool-caller"
+    collected = [
+        *_drawn(tool_sources.bfcl_tasks(folder), _TASKS["bfcl"], rng),
+        *_drawn(tool_sources.seal_tasks(folder), _TASKS["seal"], rng),
+    ]
+    plain = tool_sources.plain_requests(data, rng, len(collected))
+    yield from _joined(rng.sample(collected, len(collected)), plain, rng)
+    yield from _of_services(list(tool_sources.sgd_tasks(folder)), _GROUPS["sgd"], rng)
+    yield from _of_intents(list(tool_sources.snips_tasks(folder)), _GROUPS["snips"], rng)
+    yield from _of_intents(list(tool_sources.xsid_tasks(folder)), _GROUPS["xsid"], rng)
+    yield from made_groups(_MADE, rng)
 
 
-def _bfcl_tasks(folder: Path) -> Iterator[Task]:
-    for row in read_rows(folder / "bfcl.jsonl.gz"):
-        if row["category"] in _BFCL_LEARNT or is_learnt_irrelevance(row):
-            yield Task(
-                row["messages"][-1]["content"], row["tools"], [_first_allowed(call) for call in row["ground_truth"]]
-            )
+def _drawn(tasks: Iterable[Task], count: int, rng: random.Random) -> list[Task]:
+    found = [task for task in tasks if len(task.calls) <= _MOST_CALLS and holds(task)]
+    return rng.sample(found, min(count, len(found)))
 
 
-def is_learnt_irrelevance(row: Json) -> bool:
-    """Say whether a BFCL row is one of the irrelevant ones to learn from: those with odd numbers."""
-    return row["category"] == "irrelevance" and int(str(row["id"]).rsplit("_", 1)[1]) % 2 == 1
+def _joined(tasks: Sequence[Task], plain: list[str], rng: random.Random) -> Iterator[list[Task]]:
+    """Put tasks of several rows beside each other's tools, with requests that none of these is for."""
+    pool = tool_sources.tools_of(tasks)
+    left = list(tasks)
+    while left:
+        group = [left.pop() for _ in range(min(len(left), rng.choice(_TOGETHER)))]
+        needed = {call["name"] for task in group for call in task.calls}
+        offered = {tool_name(tool): tool for task in group for tool in task.tools}
+        right = [tool for name, tool in offered.items() if name in needed or len(offered) <= len(group)]
+        near = near_tools(group[0].text, pool, offered, rng.choice(_BESIDE) if right else 1, rng)
+        tools = rng.sample([*right, *near], len(right) + len(near))
+        names = {tool_name(tool) for tool in tools}
+        made = [replace(task, tools=tools) for task in group]
+        made += [cut for task in made if rng.random() < _CUT and (cut := without_a_value(task, rng)) is not None]
+        for _ in range(rng.choice(_FOREIGN)):
+            made.append(Task(_foreign(tasks, names, plain, rng), tools, ()))
+        yield made
 
 
-def _first_allowed(call: Json) -> dict[str, Any]:
-    """Write BFCL's allowed values as one call; what may be left out is left out."""
-    [(name, allowed)] = call.items()
-    return {
-        "name": name,
-        "arguments": {key: _settled(values[0]) for key, values in allowed.items() if "" not in values},
-    }
+def _foreign(tasks: Sequence[Task], names: set[str], plain: list[str], rng: random.Random) -> str:
+    """Draw a request that none of the tools is for: one of no tool at all, or one whose tools are not there."""
+    if plain and rng.random() < _PLAIN:
+        return plain.pop()
+    drawn = rng.sample(tasks, min(len(tasks), _HANDFUL))
+    absent = (task for task in drawn if task.calls and not {tool_name(t) for t in task.tools} & names)
+    found = next(absent, None)
+    return found.text if found else _NOTHING
 
 
-def _settled(value: Any) -> Any:  # JSON
-    """Resolve the allowed values inside an object, which BFCL lists one level down."""
-    if isinstance(value, dict):
-        return {key: inner[0] if isinstance(inner, list) and inner else inner for key, inner in value.items()}
-    return value
-
-
-def _with_negatives(tasks: Iterable[Task], pool: Sequence[Json], rng: random.Random) -> Iterator[Task]:
-    """Vary the tools beside each request.
-
-    How many there are must not tell whether one fits: the right one often stands alone, and so does a wrong one.
-    """
+def _of_services(tasks: Sequence[Task], count: int, rng: random.Random) -> Iterator[list[Task]]:
+    """Group SGD's turns by their services; first turns that ask for other services belong to no tool."""
+    by_tools: dict[tuple[str, ...], list[Task]] = {}
     for task in tasks:
-        needed = {call["name"] for call in task.calls}
-        right = [tool for tool in task.tools if tool["function"]["name"] in needed]
-        others = [tool for tool in task.tools if tool["function"]["name"] not in needed]
-        strangers = _unlike(rng.sample(pool, rng.randint(1, 3)), needed)
-        if task.calls and rng.random() < _TAKEN_AWAY:
-            yield Task(task.text, (_unlike(others, needed) or strangers)[: rng.randint(1, 4)], ())
+        by_tools.setdefault(tuple(sorted(map(tool_name, task.tools))), []).append(task)
+    openers = [task for task in tasks if not task.history and (task.calls or task.reply.endswith("?"))]
+    for names in rng.sample(list(by_tools), min(count, len(by_tools))):
+        found = by_tools[names]
+        tools = rng.sample(list(found[0].tools), len(names))
+        group = [replace(task, tools=tools) for task in rng.sample(found, min(len(found), _OF_SERVICES))]
+        kinds = {split_name(name).split()[-1] for name in names}
+        drawn = rng.sample(openers, min(len(openers), _HANDFUL))
+        strange = [one for one in drawn if not kinds & _kinds(one)][: rng.choice((0, 1, 1))]
+        yield group + [replace(one, tools=tools, calls=(), reply="") for one in strange]
+
+
+def _kinds(task: Task) -> set[str]:
+    """Return what a task's tools are about: the last words of their names, and their singulars."""
+    words = {split_name(tool_name(tool)).split()[-1] for tool in task.tools}
+    return words | {word.removesuffix("s") for word in words} | {f"{word}s" for word in words}
+
+
+def _of_intents(tasks: Sequence[Task], count: int, rng: random.Random) -> Iterator[list[Task]]:
+    """Offer a few intents, and ask for these and for some that are not offered."""
+    by_name: dict[str, list[Task]] = {}
+    for task in tasks:
+        by_name.setdefault(task.calls[0]["name"], []).append(task)
+    for _ in range(count):
+        names = rng.sample(list(by_name), min(len(by_name), rng.randint(2, 3)))
+        tools = [by_name[name][0].tools[0] for name in names]
+        inside = [task for name in names for task in rng.sample(by_name[name], min(3, len(by_name[name])))]
+        # Two names may be one intent in two data sets' words ("set_alarm", "show_alarms"): only far ones are foreign.
+        words = {word.removesuffix("s") for name in names for word in split_name(name).split()}
+        outside = [name for name in by_name if not words & {w.removesuffix("s") for w in split_name(name).split()}]
+        foreign = [rng.choice(by_name[name]) for name in rng.sample(outside, min(2, len(outside)))]
+        chosen = [replace(task, tools=tools) for task in inside]
+        yield chosen + [replace(task, tools=tools, calls=()) for task in foreign]
+
+
+def without_a_value(task: Task, rng: random.Random) -> Task | None:
+    """Take a required value out of a request with one call, and ask for it; None where that leaves no clean request."""
+    if len(task.calls) != 1 or task.history:
+        return None
+    [call] = task.calls
+    tool = next((tool for tool in task.tools if tool_name(tool) == call["name"]), None)
+    required = (tool["function"].get("parameters") or {}).get("required") or () if tool else ()
+    for name in rng.sample(list(required), len(required)):
+        value = call["arguments"].get(name)
+        words = rf"\s(?:in|for|at|to|from|of|on|by|with|near|about)\s+(?:the\s+)?{re.escape(str(value))}(?![\w'’,])"
+        found = list(re.finditer(words, task.text, re.IGNORECASE))
+        if value is None or len(str(value)) < 2 or len(found) != 1 or task.text.count(str(value)) != 1:
             continue
-        chance = rng.random()
-        if chance < _ALONE and right:
-            others = []
-        elif chance < _ALONE + _AMONG_STRANGERS:
-            others = others + strangers
-        kept = right + rng.sample(others, min(len(others), max(0, _MOST_TOOLS - len(right))))
-        yield Task(task.text, rng.sample(kept, len(kept)), task.calls)
+        text = task.text[: found[0].start()] + task.text[found[0].end() :]
+        if len(text.split()) >= 4:
+            return replace(task, text=text, calls=(), reply=f"Please tell me the {split_name(name)}.")
+    return None
 
 
-def _unlike(tools: Iterable[Json], names: set[str]) -> list[Json]:
-    """Drop tools of those names, and second tools of one name."""
-    return list({tool["function"]["name"]: tool for tool in tools if tool["function"]["name"] not in names}.values())
+def _styled(group: Sequence[Task], style: Callable[[str], str] | None) -> list[Task]:
+    """Write the names of a whole group in one manner, or of none where that would break one of its tasks."""
+    changed = [restyle(task, style) for task in group] if style else []
+    return changed if changed and all(map(holds, changed)) else list(group)
 
 
-def _holds(task: Task) -> bool:
-    """Say whether the calls are ones that the tools allow; data sets have rows where they are not."""
-    schemas = {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in task.tools}
-    if not task.tools or len(schemas) < len(task.tools):
-        return False
-    return all(call["name"] in schemas and fits_schema(call["arguments"], schemas[call["name"]]) for call in task.calls)
-
-
-def _sample(task: Task, rng: random.Random) -> Sample:
+def _sample(task: Task) -> Sample:
     try:
-        answer = calls_answer(task.calls) if task.calls else NO_TOOL
-        return Sample(ask(task.text, tools=read_tools(task.tools)), answer)
+        answer = calls_answer(task.calls) if task.calls else task.reply or NO_TOOL
+        messages = read_messages([*task.history, {"role": "user", "content": task.text}])
+        return Sample(chat_pb2.Conversation(messages=messages, tools=read_tools(task.tools)), answer)
     except (KeyError, TypeError) as error:
         raise BadSample(f"a task has another shape: {type(error).__name__}") from None

@@ -309,6 +309,7 @@ async def test_an_engine_with_structured_output_gets_the_constraint() -> None:
     engine.capabilities = Capabilities(4, 64, frozenset({"constraint"}), "hash")
     await said(deployment, request)
     assert engine.requests[0].sampling.constraint == JsonAnswer('{"type": "object"}')
+    assert engine.requests[0].sampling.temperature == 0  # a value drawn by lot is a wrong one
     assert (await deployment.Describe(expert_pb2.DescribeRequest(), Context())).structured_output
 
 

@@ -1,5 +1,7 @@
 """Conversations off the wire become the turns that a chat template knows."""
 
+import json
+
 import pytest
 
 from experts.conversation.prompts import render_turns
@@ -138,6 +140,39 @@ def test_unusable_conversations_are_refused(conversation: Conversation, words: s
 def test_the_form_of_the_answer_is_told() -> None:
     plain = Conversation(messages=[USER], response_format=ResponseFormat(type=ResponseFormat.TYPE_JSON_OBJECT))
     assert render_turns(plain, "Be brief.")[0].content == "Be brief.\n\nAnswer with a JSON object."
-    wanted = ResponseFormat(type=ResponseFormat.TYPE_JSON_SCHEMA, schema_json='{"type":"object"}')
+
+
+AGE = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer", "description": "In years"}},
+    "required": ["name"],
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "told"),
+    [
+        (json.dumps(AGE), "{\nname: string\nage?: integer // In years\n}"),
+        (json.dumps({"type": "array", "items": AGE}), "{name: string, age?: integer // In years}[]"),
+        (json.dumps({"enum": ["good", "bad"]}), '"good" | "bad"'),
+        (json.dumps({"type": "object"}), "object"),
+        (json.dumps({"properties": {"a": {"properties": {"b": {"const": 1}}}}}), "{\na?: {b?: 1}\n}"),
+        ('{"$ref": "#/$defs/A", "$defs": {"A": true}}', '{"$ref": "#/$defs/A", "$defs": {"A": true}}'),
+        ("{", "{"),
+        ("[" * 100_000, "[" * 100_000),
+    ],
+)
+def test_a_schema_is_told_in_the_manner_of_tools(schema: str, told: str) -> None:
+    wanted = ResponseFormat(type=ResponseFormat.TYPE_JSON_SCHEMA, schema_json=schema)
     system = render_turns(Conversation(messages=[USER], response_format=wanted), "")[0].content
-    assert system == 'Answer with JSON that follows this schema:\n{"type":"object"}'
+    assert system.split("\n", 1)[1] == told
+
+
+def test_of_many_documents_the_nearest_are_shown_under_their_own_numbers() -> None:
+    documents = [Document(text=f"The {thing} is here.") for thing in ("anchor", "bell", "candle", "drum")]
+    asked = Message(role=ROLE_USER, content="Where are the drum and the bell?")
+    conversation = Conversation(messages=[asked], documents=documents)
+    lines = "Document [2]: The bell is here.\nDocument [4]: The drum is here."
+    assert render_turns(conversation, "", 2) == (Turn("user", f"{lines}\n\n{asked.content}"),)
+    assert render_turns(conversation, "")[0].content.count("Document [") == 4
+    assert render_turns(conversation, "", 9)[0].content.count("Document [") == 4

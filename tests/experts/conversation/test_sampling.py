@@ -30,6 +30,13 @@ def test_set_fields_win_even_when_they_are_zero() -> None:
     assert resolve_sampling(asked, SPEC) == Sampling(7, 0.0, 1.0, 0, ("x",), -2.0, 2.0)
 
 
+def test_an_answer_held_to_a_form_takes_the_likeliest_values_unless_a_temperature_is_asked_for() -> None:
+    assert resolve_sampling(Asked(), SPEC, is_exact=True).temperature == 0
+    assert resolve_sampling(Asked(top_p=0.5, seed=3), SPEC, is_exact=True).temperature == 0
+    assert resolve_sampling(Asked(temperature=1), SPEC, is_exact=True).temperature == 1
+    assert resolve_sampling(Asked(temperature=0), SPEC, is_exact=True).temperature == 0
+
+
 def test_an_experts_own_penalty_holds_unless_the_request_says_otherwise() -> None:
     spec = SPEC.model_copy(update={"sampling": SamplingDefaults(frequency_penalty=0.1)})
     assert resolve_sampling(Asked(), spec).frequency_penalty == 0.1

@@ -84,3 +84,26 @@ def test_rows_with_reference_calls_come_in_any_order_and_are_also_held_to_the_le
 def test_rows_of_another_shape_are_refused_by_name(change: dict[str, Any]) -> None:
     with pytest.raises(RowError, match="simple_1"):
         ToolCallSuite().read(ROW | change, 0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_right"),
+    [
+        ("What is the second number?", True),
+        ("Please tell me the second number.", True),
+        ("Which one? I have 1.", True),
+        ("\u7b2c\u4e8c\u4e2a\u6570\u662f\u4ec0\u4e48\uff1f", True),
+        ("None of the tools can do that.", False),
+        ("It is 3.", False),
+        ("", False),
+    ],
+)
+def test_where_a_parameter_is_missing_a_question_is_right(answer: str, is_right: bool) -> None:
+    suite, row = ToolCallSuite(), NOTHING | {"category": "missing", "missing": ["b"]}
+    verdict = suite.judge(suite.read(row, 0), Reply(answer, (), 0))
+    assert verdict["overall"] == verdict["missing"] == is_right
+
+
+def test_where_a_parameter_is_missing_an_invented_value_is_wrong() -> None:
+    suite, row = ToolCallSuite(), NOTHING | {"category": "missing", "missing": ["b"]}
+    assert not suite.judge(suite.read(row, 0), Reply("Shall I?", (add(1, 2),), 0))["overall"]

@@ -1,0 +1,102 @@
+"""Rows of the `tool_calls` suite out of sources that nobody trains on: `python -m experts.training.make_tool_calls`.
+
+`sgd`: turns about the services of SGD's test file that its training file lacks: a call, or a required parameter is
+missing (`missing`), so that a question is right. `metatool`: requests that need no tool, beside tools that are near to
+them. `bfcl`: the `multiple` category and the even rows of `irrelevance`. Rows keep their sources' own words and calls;
+SGD's turns with values that nobody said are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from experts.evaluation.suites.rows import Row, RowError, read_rows, sample
+from experts.training.recipes.tasks import near_tools
+from experts.training.recipes.tool_sources import is_learnt_irrelevance, sgd_tasks
+
+_TOOLS: Final = 3  # beside a request that needs none
+
+
+def sgd_rows(folder: Path, rng: random.Random) -> Iterator[Row]:
+    """Yield turns about services that are only in the test file."""
+    known = {row["service"] for row in read_rows(folder / "sgd_tools_train_services.jsonl.gz")}
+    for number, task in enumerate(sgd_tasks(folder, "test", without=known)):
+        if not task.calls and not task.missing:
+            continue
+        kind = "call" if task.calls else "missing"
+        yield {
+            "id": f"sgd-{number}",
+            "category": kind,
+            "messages": [*task.history, {"role": "user", "content": task.text}],
+            "tools": task.tools,
+            "calls": task.calls,
+            "missing": task.missing,
+        }
+
+
+def metatool_rows(folder: Path, rng: random.Random) -> Iterator[Row]:
+    """Yield requests that need no tool, with tools whose descriptions share words with them."""
+    tools = [_plugin(row) for row in read_rows(folder / "metatool_tools.jsonl.gz")]
+    for number, row in enumerate(read_rows(folder / "metatool_need_tool_or_not.jsonl.gz")):
+        if not row["needs_tool"]:
+            yield {
+                "id": f"metatool-{number}",
+                "category": "irrelevance",
+                "messages": [{"role": "user", "content": row["query"]}],
+                "tools": near_tools(row["query"], tools, (), _TOOLS, rng),
+                "calls": [],
+            }
+
+
+def bfcl_rows(folder: Path, rng: random.Random) -> Iterator[Row]:
+    """Yield the rows that the recipe leaves out."""
+    for row in read_rows(folder / "bfcl.jsonl.gz"):
+        if row["category"] == "multiple" or (row["category"] == "irrelevance" and not is_learnt_irrelevance(row)):
+            yield row
+
+
+def _plugin(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a tool that has a description alone the one parameter that such tools have: what is asked."""
+    query = {"query": {"type": "string", "description": "What to ask the tool"}}
+    schema = {"type": "object", "properties": query, "required": ["query"]}
+    return {"function": {"name": row["name"], "description": row["description"], "parameters": schema}}
+
+
+SOURCES: Final[Mapping[str, Callable[[Path, random.Random], Iterator[Row]]]] = MappingProxyType(
+    {"sgd": sgd_rows, "metatool": metatool_rows, "bfcl": bfcl_rows}
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the rows; return the exit status."""
+    options = _parse(arguments)
+    try:
+        made = list(SOURCES[options.source](options.data / "tool-caller", random.Random(f"rows {options.seed}")))
+    except RowError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    kept = sample(made, options.limit, options.seed)
+    options.out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), "utf-8")
+    print(f"{len(kept)} of {len(made)} rows")
+    return 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m experts.training.make_tool_calls", description=main.__doc__)
+    parser.add_argument("--source", choices=sorted(SOURCES), required=True)
+    parser.add_argument("--data", type=Path, required=True, help="the folder that the recipes read")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--limit", type=int, help="at most so many rows")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
