@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from router.decision import Candidate, Reason, RouteDecision
@@ -21,6 +23,11 @@ async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() - began < seconds, "it did not happen"
         await asyncio.sleep(0.01)
+
+
+def sample(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
+    """One series' value, its name without our prefix; None where it has not been made."""
+    return registry.get_sample_value(f"moegate_{name}", labels)
 
 
 def chat_request(text: str = "Fix this function", **changes: Any) -> ChatRequest:
