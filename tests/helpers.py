@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -17,12 +17,15 @@ from serve.telemetry.record import Observer, Recorder, RequestRecord
 CHAT = "/v1/chat/completions"
 
 
-async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 60, *, every_s: float = 0.01) -> None:
     """Wait until `condition` holds; the bound only ends a test that would hang."""
     began = time.monotonic()
-    while not condition():
+    while True:
+        holds = condition()
+        if holds if isinstance(holds, bool) else await holds:
+            return
         assert time.monotonic() - began < seconds, "it did not happen"
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(every_s)
 
 
 def sample(registry: CollectorRegistry, name: str, **labels: str) -> float | None:

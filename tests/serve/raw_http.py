@@ -10,8 +10,7 @@ from typing import Any
 import orjson
 
 from serve.app import App
-
-CHAT = "/v1/chat/completions"
+from tests.helpers import CHAT
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import pytest
 
 from serve.app import App
 from tests.fakes.expert_server import FakeExperts
+from tests.helpers import CHAT
 
-CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "Fix this Python function: def f(x) return x"}]
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from serve.app import App
 from tests.fakes.expert_server import FakeExperts
+from tests.helpers import CHAT
 
-CHAT = "/v1/chat/completions"
 BODY = {"model": "coder", "messages": [{"role": "user", "content": "hello"}]}
 MB = 2**20
 

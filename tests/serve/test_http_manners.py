@@ -20,7 +20,8 @@ from serve.http_api.content_coding import gunzip
 from serve.http_api.transports import Unchunked
 from serve.openai_api.responses import one_line
 from tests.fakes.expert_server import FakeExperts
-from tests.serve.raw_http import CHAT, chat, connected, post, receive, send
+from tests.helpers import CHAT
+from tests.serve.raw_http import chat, connected, post, receive, send
 
 BODY = {"model": "coder", "messages": [{"role": "user", "content": "hello"}]}
 
