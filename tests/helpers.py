@@ -1,8 +1,9 @@
 """What many tests need: the chat path, small requests and decisions, and waiting for something to become true."""
 
 import asyncio
+import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -17,12 +18,12 @@ from serve.telemetry.record import Observer, Recorder, RequestRecord
 CHAT = "/v1/chat/completions"
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 60, *, every_s: float = 0.01) -> None:
-    """Wait until `condition` holds; the bound only ends a test that would hang."""
+async def until(condition: Callable[[], object], seconds: float = 60, *, every_s: float = 0.01) -> None:
+    """Wait until `condition`, or what it awaits, holds; the bound only ends a test that would hang."""
     began = time.monotonic()
     while True:
         holds = condition()
-        if holds if isinstance(holds, bool) else await holds:
+        if await holds if inspect.isawaitable(holds) else holds:
             return
         assert time.monotonic() - began < seconds, "it did not happen"
         await asyncio.sleep(every_s)

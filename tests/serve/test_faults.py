@@ -133,7 +133,9 @@ class TestOneUpstream:
             assert (response.status_code, response.json()["error"]["code"]) == (503, "expert_unavailable")
             assert int(response.headers["retry-after"]) >= 1
         assert sample("moegate_circuit_state", expert="coder") == 2
+        retries = sample("moegate_retries_total", expert="coder")
         assert (await broken_call(stub, lambda: None)) == (grpc.StatusCode.UNAVAILABLE, "expert_unavailable")
+        assert sample("moegate_retries_total", expert="coder") == retries  # the circuit is open: nobody was asked
         await until(lambda: says(http.get("/ready"), 503))
 
         back = Upstream(port=upstream.port, tokens=3)
