@@ -75,6 +75,13 @@ def test_a_value_comes_from_its_variable_or_from_one_around_it(variable: str) ->
     assert [m.source for m in found] == [f"environment variable {variable}"]
 
 
+def test_of_two_variables_the_nearer_one_is_named() -> None:
+    """It is the one whose value counts."""
+    environment = {"MOEGATE_HTTP": '{"port": 1}', "MOEGATE_HTTP__PORT": "x"}
+    found = mistakes({"http": {"port": "x"}}, environment=environment)
+    assert [m.source for m in found] == ["environment variable MOEGATE_HTTP__PORT"]
+
+
 def test_mistakes_in_a_file_stand_in_the_order_of_its_lines(tmp_path: Path) -> None:
     path = tmp_path / "gateway.yaml"
     path.write_text("workers: none\nhttp:\n  host: 1\n  prot: 2\n")
