@@ -6,18 +6,18 @@ while. Prints tables for people and one JSON line last.
 """
 
 import argparse
+import contextlib
 import json
 import os
-import re
 import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -52,11 +52,12 @@ def _run(up: list[str]) -> dict[str, Any]:
         raise SystemExit("moegate up ended before it was ready")
     ready_s = time.monotonic() - began
     time.sleep(IDLE_S)
-    members = _tree(process.pid)
-    memory = {pid: _memory_mb(pid) for pid in members}
+    gateway = psutil.Process(process.pid)
+    members = [gateway, *gateway.children(recursive=True)]
+    memory = {member: _memory_mb(member) for member in members}
     by_kind: dict[str, list[float]] = defaultdict(lambda: [0, 0.0, 0.0])
-    for pid, (rss, pss) in memory.items():
-        kind = by_kind[_kind(pid, process.pid)]
+    for member, (rss, pss) in memory.items():
+        kind = by_kind["moegate up (gateway)" if member == gateway else _kind(member)]
         kind[0] += 1
         kind[1] += rss
         kind[2] += pss
@@ -64,7 +65,7 @@ def _run(up: list[str]) -> dict[str, Any]:
     process.send_signal(signal.SIGINT)
     process.wait(timeout=30)
     stop_s = time.monotonic() - stopping
-    left = [pid for pid in members if Path(f"/proc/{pid}").exists()]
+    left = [member for member in members if member.is_running()]
     return {
         "ready_s": round(ready_s, 1),
         "rss_gb": round(sum(rss for rss, _ in memory.values()) / 1024, 2),
@@ -75,37 +76,19 @@ def _run(up: list[str]) -> dict[str, Any]:
     }
 
 
-def _tree(root: int) -> list[int]:
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        parents[int(entry.parent.name)] = int(fields[1])
-    found, frontier = [root], {root}
-    while frontier:
-        frontier = {pid for pid, parent in parents.items() if parent in frontier}
-        found += frontier
-    return found
+def _memory_mb(process: psutil.Process) -> tuple[float, float]:
+    """RSS and PSS; nothing of a process that has ended."""
+    with contextlib.suppress(psutil.Error):
+        memory = process.memory_full_info()
+        return memory.rss / 2**20, memory.pss / 2**20
+    return 0.0, 0.0
 
 
-def _memory_mb(pid: int) -> tuple[float, float]:
-    try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
-        return 0.0, 0.0
-    values = [int(match[1]) / 1024 for match in re.finditer(r"^(?:Rss|Pss): +(\d+) kB", text, re.MULTILINE)]
-    return values[0], values[1]
-
-
-def _kind(pid: int, root: int) -> str:
+def _kind(process: psutil.Process) -> str:
     """Name a process by what it does for moegate."""
-    if pid == root:
-        return "moegate up (gateway)"
     try:
-        line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
+        line = " ".join(process.cmdline())
+    except psutil.Error:
         return "ended"
     for mark, name in (
         ("experts.engines", "expert: engine"),

@@ -6,16 +6,16 @@ waited for; memory is resident set size.
 
 import contextlib
 import os
-import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TypeVar
 
-_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
-_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+import psutil
+
+T = TypeVar("T")
 
 
 class ProcessTree:
@@ -42,24 +42,22 @@ class ProcessTree:
 
     def cpu_s(self) -> float:
         """CPU seconds spent so far."""
-        return sum(sum(map(int, fields[11:15])) for fields in self._stats()) / _TICKS_PER_S
+        return sum(self._each(lambda process: sum(process.cpu_times()[:4])))  # its own and its children's
 
     def rss_bytes(self) -> int:
         """Memory held now."""
-        return sum(int(fields[21]) for fields in self._stats()) * _PAGE_BYTES
+        return sum(self._each(lambda process: process.memory_info().rss))
 
     def open_files(self) -> int:
         """Files and sockets open now."""
-        return sum(len(list((Path("/proc") / pid / "fd").iterdir())) for pid in self._pids())
+        return sum(self._each(lambda process: process.num_fds()))
 
     def stop(self) -> None:
         """End all of it; kill what does not end by itself."""
         self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(10)
-        for pid in self._pids():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
+        list(self._each(lambda process: process.kill()))
         self._process.wait()
 
     def await_line(self, mark: str, timeout_s: float) -> str:
@@ -76,22 +74,23 @@ class ProcessTree:
             time.sleep(0.05)
         raise TimeoutError(f"no {mark!r} in {self.log}: {self.log.read_text(errors='replace')[-1500:]}")
 
-    def _stats(self) -> Iterator[list[str]]:
-        """`/proc/PID/stat` from the third field on, of every process of the tree."""
-        for pid in self._pids():
-            with contextlib.suppress(OSError):
-                yield (Path("/proc") / pid / "stat").read_text().rpartition(")")[2].split()
+    def _each(self, ask: Callable[[psutil.Process], T]) -> Iterator[T]:
+        """Ask every process of the tree; one that ends meanwhile has no say.
 
-    def _pids(self) -> list[str]:
-        """The processes of the tree: those of the session it was started in, and those that inherited its mark.
-
-        Neither alone finds all: a descendant may begin a session of its own, or overwrite its environment.
+        Those are the processes of the session it was started in, and those that inherited its mark. Neither alone
+        finds all: a descendant may begin a session of its own, or overwrite its environment.
         """
-        return [folder.name for folder in Path("/proc").glob("[0-9]*") if self._is_ours(folder)]
+        for process in psutil.process_iter():
+            try:
+                if not self._is_ours(process.pid):
+                    continue
+                answer = ask(process)
+            except (OSError, psutil.Error):
+                continue
+            yield answer
 
-    def _is_ours(self, process: Path) -> bool:
-        try:
-            session = (process / "stat").read_text().rpartition(")")[2].split()[3]
-            return session == str(self._process.pid) or self._mark in (process / "environ").read_bytes()
-        except OSError:
-            return False
+    def _is_ours(self, pid: int) -> bool:
+        if os.getsid(pid) == self._process.pid:
+            return True
+        # As it stands: psutil reads an environment up to its first gap, which a process that sets its title leaves.
+        return self._mark in Path(f"/proc/{pid}/environ").read_bytes()

@@ -1,9 +1,12 @@
 """What many tests need: the chat path, small requests and decisions, and waiting for something to become true."""
 
 import asyncio
+import inspect
 import time
 from collections.abc import Callable
 from typing import Any
+
+from prometheus_client import CollectorRegistry
 
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
@@ -15,12 +18,20 @@ from serve.telemetry.record import Observer, Recorder, RequestRecord
 CHAT = "/v1/chat/completions"
 
 
-async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until `condition` holds; the bound only ends a test that would hang."""
+async def until(condition: Callable[[], object], seconds: float = 60, *, every_s: float = 0.01) -> None:
+    """Wait until `condition`, or what it awaits, holds; the bound only ends a test that would hang."""
     began = time.monotonic()
-    while not condition():
+    while True:
+        holds = condition()
+        if await holds if inspect.isawaitable(holds) else holds:
+            return
         assert time.monotonic() - began < seconds, "it did not happen"
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(every_s)
+
+
+def sample(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
+    """One series' value, its name without our prefix; None where it has not been made."""
+    return registry.get_sample_value(f"moegate_{name}", labels)
 
 
 def chat_request(text: str = "Fix this function", **changes: Any) -> ChatRequest:

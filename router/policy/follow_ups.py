@@ -16,7 +16,7 @@ gracias|grazie|obrigado|obrigada|dank|top|super|спасибо|谢谢|好|好的
 
 MORE = _phrases("""
 shorter|longer|simpler|clearer|better|warmer|funnier|again|continue|more|next|why|how|how so|yes|yep|no|nope
-sure|go on|keep going|one more|another|another one|try again|once more|go ahead|do it|do that|please do|explain
+sure|go on|keep going|one more|another|another one|try again|once more|go ahead|do it|do that|do|explain
 elaborate|expand|expand on that|rephrase|rewrite it|summarize|summarise|summarize it|summarise it|translate
 translate it|example|examples|an example|for example|like what|such as|i don't get it|a bit shorter|much shorter
 make it shorter|make it longer|make it simpler|less formal|more formal|more detail|in more detail|tell me more

@@ -41,8 +41,10 @@ class EngineModel(_Part):
     bucket: int | None = Field(default=None, ge=1)  # tokens that every prompt is padded to; None: no padding
     instance: str  # of deploy/instances.yaml, or with usd_per_hour any name
     cores: int = Field(ge=1)  # of the instance, that one replica takes
-    instance_cores: int | None = None  # default: the instance's
-    usd_per_hour: float | None = None  # of the instance; default: on demand as in deploy/instances.yaml
+    instance_cores: int | None = Field(default=None, ge=1)  # default: the instance's
+    usd_per_hour: float | None = Field(
+        default=None, ge=0
+    )  # of the instance; default: deploy/instances.yaml's, on demand
     start_s: float = Field(
         default=30.0, ge=0
     )  # from asking for a replica to its first request, on a node that is there
@@ -77,7 +79,8 @@ class EngineModel(_Part):
             raise PlanError(
                 f"instance {self.instance!r} is not in deploy/instances.yaml: say usd_per_hour, instance_cores"
             )
-        return self.usd_per_hour or known.usd_per_hour, self.instance_cores or known.cores
+        usd_per_hour = known.usd_per_hour if self.usd_per_hour is None else self.usd_per_hour  # 0: it is paid for
+        return usd_per_hour, self.instance_cores or known.cores
 
 
 class Lengths(_Part):
@@ -94,7 +97,7 @@ class ExpertPlan(_Part):
     engine: str
     share: float = Field(gt=0)  # of the traffic; shares are scaled to 1
     replicas: tuple[int, int] = (1, 1)  # fewest, most
-    target_ongoing: float | None = None  # per replica; None: its slots
+    target_ongoing: float | None = Field(default=None, gt=0)  # per replica; None: its slots
     prompt: Lengths = Lengths(median=200)
     answer: Lengths = Lengths(median=150)
 

@@ -23,8 +23,9 @@ from serve.errors import InvalidRequest, UnsupportedParameter
 from serve.request import ChatRequest, reduced_form
 
 _TOOL_NAME: Final = re.compile(r"[a-zA-Z0-9_.\-]{1,64}")
-
-
+# An enum of proto3 is open: a message may hold any number there.
+_ROLES: Final = frozenset(chat.Role.values()) - {chat.ROLE_UNSPECIFIED}
+_CHOICES: Final = frozenset(chat.ToolChoice.Mode.values())
 _RANGES: Final = {
     "temperature": (0.0, 2.0),
     "top_p": (0.0, 1.0),
@@ -66,7 +67,7 @@ def _check_messages(conversation: chat.Conversation) -> None:
         raise InvalidRequest("'messages' must hold at least one message", param="messages")
     for i, message in enumerate(conversation.messages):
         where = f"messages[{i}]"
-        if message.role == chat.ROLE_UNSPECIFIED:
+        if message.role not in _ROLES:
             raise InvalidRequest(f"'{where}.role' must be system, user, assistant or tool", param=f"{where}.role")
         if message.tool_calls and message.role != chat.ROLE_ASSISTANT:
             raise InvalidRequest(f"'{where}.tool_calls' belongs to an assistant", param=f"{where}.tool_calls")
@@ -104,6 +105,8 @@ def _check_tools(conversation: chat.Conversation) -> None:
         if tool.parameters_json and not _is_json_object(tool.parameters_json):
             raise InvalidRequest(f"'{where}.parameters' must be a JSON object", param=f"{where}.parameters")
     choice = conversation.tool_choice
+    if choice.mode not in _CHOICES:
+        raise InvalidRequest("'tool_choice.mode' is unknown", param="tool_choice.mode")
     if choice.mode in (chat.ToolChoice.MODE_REQUIRED, chat.ToolChoice.MODE_NAMED) and not conversation.tools:
         raise InvalidRequest("'tool_choice' asks for a tool and 'tools' is empty", param="tool_choice")
     if choice.mode == chat.ToolChoice.MODE_NAMED and all(tool.name != choice.name for tool in conversation.tools):

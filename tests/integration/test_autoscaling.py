@@ -6,18 +6,18 @@ A cluster of its own, with short delays; everything goes through the gateway's H
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
 import pytest_asyncio
 import yaml
 
+from tests.helpers import CHAT, until
 from tests.integration.running import STOP_S, Moegate, write_catalog
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
-CHAT = "/v1/chat/completions"
 TOKENS = 100
 ROUNDS = 3  # cold, awake, cold again
 QUICK = {"upscale_delay_s": 1, "downscale_delay_s": 3, "drain_s": 60}
@@ -81,15 +81,6 @@ class Load:
                 self.answered += 1
             else:
                 self.failed.append(f"{response.status_code}: {response.text[:200]}")
-
-
-async def until(condition: Callable[[], bool], seconds: float) -> float:
-    """Wait for a condition; returns the seconds it took."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, "it did not happen in time"
-        await asyncio.sleep(0.2)
-    return time.monotonic() - began
 
 
 async def test_one_to_three_to_one_replicas_and_no_failed_request(elastic: Moegate, http: httpx2.AsyncClient) -> None:

@@ -12,11 +12,11 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from tests.helpers import CHAT
 from tests.integration.running import STOP_S, Moegate, write_catalog
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
-CHAT = "/v1/chat/completions"
 PATIENCE_S = 5.0
 CROWD, WORDS = 12, 4_000
 EXPERTS = {

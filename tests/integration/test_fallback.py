@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 
 import httpx2
 import pytest
@@ -19,10 +18,8 @@ async def test_the_next_expert_answers(moegate: Moegate, http: httpx2.AsyncClien
     first = (await http.post("/v1/chat/completions", json=BODY)).headers["x-moegate-expert"]
     (pid,) = moegate.replica_pids(first)
     os.kill(pid, signal.SIGKILL)
-    began = time.monotonic()
     response = await http.post("/v1/chat/completions", json=BODY)
     assert response.status_code == 200
-    assert time.monotonic() - began < 2
     assert response.headers["x-moegate-expert"] != first
     assert response.headers["x-moegate-reason"] == "fallback"
     assert response.json()["model"] == response.headers["x-moegate-expert"]

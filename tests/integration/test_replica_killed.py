@@ -9,6 +9,7 @@ import signal
 import httpx2
 import pytest
 
+from tests.helpers import until
 from tests.integration.running import Moegate
 
 pytestmark = pytest.mark.ray
@@ -44,10 +45,7 @@ async def test_only_what_had_begun_on_it_fails(moegate: Moegate, http: httpx2.As
     assert 0 < len(failed) < STREAMS
     assert {(status, code) for status, _, code in failed} == {(200, "expert_failed")}, ends
     assert all(tokens > 0 for _, tokens, _ in failed)
-    for _ in range(300):
-        if len(moegate.replica_pids("twin")) == 2:
-            break
-        await asyncio.sleep(0.2)
+    await until(lambda: len(moegate.replica_pids("twin")) == 2, every_s=0.2)
     assert len(moegate.replica_pids("twin")) == 2
     again = await asyncio.gather(*(stream(http, 0.05 * i) for i in range(8)))
     assert {end[2] for end in again} == {"[DONE]"}

@@ -70,16 +70,20 @@ def test_a_prompt_too_long_for_the_best_expert_goes_to_one_that_holds_it(
     assert (made.expert, made.reason) == ("advisor", Reason.OVER_CONTEXT)
 
 
+def least_s(router: Router, query: RouteQuery, states: list[ExpertState]) -> float:
+    """The least of a few times: what others on this machine do adds to a time, and never takes away."""
+    return min(router.route(query, states).route_s for _ in range(9))
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_text_costs_no_more_than_its_window(router: Router, states: list[ExpertState], name: str) -> None:
-    query = ask(HOSTILE[name])
-    best = min(router.route(query, states).route_s for _ in range(5))
-    assert best < 0.025  # five times the promised worst case: this machine may be shared
+    # Measured, the worst costs four times as much as usual text that fills the window.
+    assert least_s(router, ask(HOSTILE[name]), states) < 20 * least_s(router, ask("about rivers " * 500), states)
 
 
 def test_long_conversations_cost_no_more_than_their_end(router: Router, states: list[ExpertState]) -> None:
     query = RouteQuery(tuple(Turn("user", "and then? " * 20) for _ in range(2_000)))
-    assert min(router.route(query, states).route_s for _ in range(5)) < 0.025
+    assert least_s(router, query, states) < 20 * least_s(router, ask("about rivers " * 500), states)
 
 
 def test_usual_prompts_take_well_under_a_millisecond(router: Router, states: list[ExpertState]) -> None:

@@ -10,8 +10,7 @@ from typing import Any
 import orjson
 
 from serve.app import App
-
-CHAT = "/v1/chat/completions"
+from tests.helpers import CHAT
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ async def connected(app: App) -> AsyncIterator[tuple[asyncio.StreamReader, async
     host, _, port = app.http_address.rpartition(":")
     reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             yield reader, writer
     finally:
         writer.close()

@@ -24,8 +24,8 @@ from serve.app import App
 from serve.cli import main
 from serve.settings.tree import Settings, SettingsError, load_settings
 from tests.fakes.expert_server import FakeExperts
+from tests.helpers import CHAT
 
-CHAT = "/v1/chat/completions"
 BODY = {"model": "coder", "messages": [{"role": "user", "content": "hello"}]}
 KEY, OTHER = "mg-alpha", "mg-beta"
 PROTO = pb.GenerateRequest(
@@ -225,7 +225,7 @@ class TestTls:
         for who, may_come_in in ((pair, True), ((None, None), not is_mutual)):
             credentials = grpc.ssl_channel_credentials(authority, *who)
             async with grpc.aio.secure_channel(app.grpc_address, credentials) as channel:
-                call = GatewayStub(channel).Complete(PROTO, timeout=5)
+                call = GatewayStub(channel).Complete(PROTO, timeout=60)
                 if may_come_in:
                     assert (await call).text
                 else:

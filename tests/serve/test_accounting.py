@@ -10,8 +10,8 @@ import pytest
 
 from serve.app import App
 from tests.fakes.expert_server import FakeExperts
+from tests.helpers import CHAT, until
 
-CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "Fix this Python function: def f(x) return x"}]
 
 
@@ -45,10 +45,7 @@ async def test_the_ledger_is_the_log(
     experts["coder"].gap_s = 0.3
     shed = Counter(await asyncio.gather(*(ask(model="coder") for _ in range(8))))
     assert shed == {200: 4, 429: 4}
-    for _ in range(100):
-        if not app.gateway._admission.in_flight:
-            break
-        await asyncio.sleep(0.02)
+    await until(lambda: not app.gateway._admission.in_flight)
 
     lines = [record.__dict__ for record in caplog.records if record.message == "request"]
     assert len(lines) == 1 + 1 + 2 + 1 + 1 + 2 + 8
@@ -122,10 +119,7 @@ async def test_lost_attempts_are_paid_for_by_cause(
     experts[first].first_s = 5
     with pytest.raises(httpx2.TimeoutException):
         await http.post(CHAT, json={"messages": MESSAGES, "model": first}, timeout=0.5)
-    for _ in range(100):
-        if not app.gateway._admission.in_flight:
-            break
-        await asyncio.sleep(0.02)
+    await until(lambda: not app.gateway._admission.in_flight)
     assert ledger(app, "wasted_cost_usd_total") == {
         (first, "retried"): pytest.approx(3 * 7e-6),
         (first, "fell_back"): PROMPT,

@@ -13,7 +13,7 @@ from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayStub
 from serve.app import App, run
 from serve.settings.tree import Settings, load_settings
-from serve.workers.sockets import Listening, address, listen, reserve
+from serve.workers.sockets import Listening
 from tests.fakes.expert_server import FakeExperts
 
 
@@ -26,14 +26,6 @@ def has_ipv6() -> bool:
 
 
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
-
-
-@pytest.mark.parametrize(
-    ("host", "port", "written"),
-    [("127.0.0.1", 1, "127.0.0.1:1"), ("::1", 80, "[::1]:80"), ("::", 0, "[::]:0"), ("localhost", 8, "localhost:8")],
-)
-def test_how_an_address_is_written(host: str, port: int, written: str) -> None:
-    assert address(host, port) == written
 
 
 @pytest.mark.parametrize(
@@ -100,14 +92,3 @@ async def test_workers(settings: Settings, experts: FakeExperts, tmp_path: Path)
     finally:
         stop.set()
         await running
-
-
-@needs_ipv6
-@pytest.mark.parametrize("host", ["::", "::1", "127.0.0.1"])
-def test_a_reserved_port_is_shared(host: str) -> None:
-    with reserve(host, 0) as held:
-        port = held.getsockname()[1]
-        with listen(host, port, is_shared=True), listen(host, port, is_shared=True):
-            pass
-        with pytest.raises(OSError, match=r"."):
-            listen(host, port, is_shared=False)

@@ -12,8 +12,8 @@ import pytest
 
 from serve.app import App
 from tests.fakes.expert_server import FakeExperts
+from tests.helpers import CHAT, until
 
-CHAT = "/v1/chat/completions"
 BODY = {"model": "coder", "messages": [{"role": "user", "content": "hello"}]}
 MB = 2**20
 
@@ -35,7 +35,7 @@ async def connected(app: App) -> AsyncIterator[tuple[asyncio.StreamReader, async
     host, _, port = app.http_address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             yield reader, writer
     finally:
         writer.close()
@@ -56,11 +56,9 @@ async def one(app: App, raw: bytes) -> tuple[int, dict[str, Any]]:
 
 async def settled(app: App, experts: FakeExperts) -> None:
     """Nothing goes on any more, no permit is held."""
-    for _ in range(100):
-        if not app.gateway._admission.in_flight and not any(script.live for script in experts.scripts.values()):
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("something is left")
+    await until(
+        lambda: not app.gateway._admission.in_flight and not any(script.live for script in experts.scripts.values())
+    )
 
 
 async def test_one_megabyte_is_read(app: App) -> None:
@@ -250,8 +248,7 @@ async def test_who_leaves_after_a_large_body(app: App, experts: FakeExperts) -> 
     experts["coder"].first_s = 10
     async with connected(app) as (_, writer):
         writer.write(request({**BODY, "messages": [{"role": "user", "content": "a " * (MB // 5)}]}))
-        while not experts["coder"].live:  # noqa: ASYNC110  # there is nothing to be told by
-            await asyncio.sleep(0.01)
+        await until(lambda: experts["coder"].live > 0)
     await settled(app, experts)
     assert experts["coder"].cancelled == 1
 
@@ -273,8 +270,7 @@ async def test_who_half_closes_has_left(app: App, experts: FakeExperts, is_strea
         if is_stream:
             await reader.readuntil(b"data: ")
         else:
-            while not experts["coder"].live:  # noqa: ASYNC110  # there is nothing to be told by
-                await asyncio.sleep(0.01)
+            await until(lambda: experts["coder"].live > 0)
         writer.write_eof()
         rest = await reader.read()  # up to the end, which the gateway makes
         assert b"[DONE]" not in rest if is_stream else rest == b""

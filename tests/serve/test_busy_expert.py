@@ -13,8 +13,8 @@ from experts.engines.echo import EchoEngine
 from protos import expert_pb2 as pb
 from serve.app import App
 from tests.fakes.expert_server import FakeExperts
+from tests.helpers import CHAT
 
-CHAT = "/v1/chat/completions"
 PINNED = {"model": "coder", "messages": [{"role": "user", "content": "hello"}]}
 Sample = Callable[..., float]
 impatient = pytest.mark.parametrize("overrides", [{"dispatch": {"patience_s": 0.5, "retries": 0}}])

@@ -9,8 +9,8 @@ from protos import chat_pb2 as chat
 from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayStub
 from tests.fakes.expert_server import FakeExperts
+from tests.helpers import CHAT
 
-CHAT = "/v1/chat/completions"
 USER = {"role": "user", "content": "hello"}
 CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
 ADD, MUL = (

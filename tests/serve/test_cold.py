@@ -1,7 +1,6 @@
 """An expert that may have no replica: it is not probed, which would wake it, counts as able to answer, and is woken."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import yaml
 
 from serve.app import App
 from tests.fakes.expert_server import FakeExperts
+from tests.helpers import CHAT, until
 
-CHAT = "/v1/chat/completions"
 ASK = {"messages": [{"role": "user", "content": "Fix this Python function: def f(x) return x"}]}
 COLD: dict[str, Any] = {"experts": {"accept_timeout_s": 1.0}}
 
@@ -25,13 +24,6 @@ def catalog_file(catalog_file: Path) -> Path:
     catalog["experts"][1]["scaling"] = {"min_replicas": 0, "max_replicas": 1}
     catalog_file.write_text(yaml.safe_dump(catalog))
     return catalog_file
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, "it did not happen in time"
-        await asyncio.sleep(0.01)
 
 
 async def test_it_is_ready_without_being_asked(

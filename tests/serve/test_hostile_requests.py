@@ -20,8 +20,8 @@ from serve.openai_api.bodies import ChatCompletionBody, parse
 from serve.request import ChatRequest
 from serve.validation.rules import validate
 from tests.fakes.expert_server import FakeExperts
+from tests.helpers import CHAT
 
-CHAT = "/v1/chat/completions"
 USER = {"role": "user", "content": "hello"}
 ARGUMENTS = "messages[1].tool_calls[0].function.arguments"
 

@@ -50,10 +50,10 @@ async def test_goodput_holds_at_four_times_what_fits(http: httpx2.AsyncClient, e
         answers = await offer(http, FITS * times)
         good[times] = sum(status == 200 for status, _ in answers)
         assert {status for status, _ in answers} <= {200, 408, 429}
-        shed_s = [seconds for status, seconds in answers if status == 429]
+        shed_s, served_s = ([seconds for status, seconds in answers if status == wanted] for wanted in (429, 200))
         if times == 4:
             assert len(shed_s) > len(answers) / 2
-            assert statistics.median(shed_s) < 0.05
+            assert statistics.median(shed_s) < statistics.median(served_s)  # at once: nobody waits to be refused
     assert good[4] >= 0.9 * good[1]
 
 

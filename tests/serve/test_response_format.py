@@ -16,8 +16,8 @@ from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayStub
 from serve.app import App
 from tests.fakes.expert_server import FakeExperts
+from tests.helpers import CHAT
 
-CHAT = "/v1/chat/completions"
 HELLO = [{"role": "user", "content": "Write a Python function that adds two numbers."}]
 OBJECT = {"type": "json_object"}
 

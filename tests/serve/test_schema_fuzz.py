@@ -46,7 +46,7 @@ async def test_openapi(app: App, experts: FakeExperts) -> None:
     )
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()[-6000:]
-    assert await asyncio.wait_for(is_well(app), 10)
+    assert await asyncio.wait_for(is_well(app), 60)
     assert all(not script.live for script in experts.scripts.values())
 
 

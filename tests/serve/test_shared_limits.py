@@ -14,6 +14,7 @@ from serve.app import App
 from serve.settings.tree import Settings
 from tests.fakes.expert_server import FakeExperts
 from tests.fakes.redis_server import MISSING, redis_server
+from tests.helpers import until
 from tests.serve.test_access import BODY, CHAT, KEY, bearer, entry
 
 ONE = 13e-6  # USD that an answer of the fakes costs
@@ -66,10 +67,9 @@ async def ask(app: App) -> httpx2.Response:
 async def test_twelve_at_once_through_two_gateways(gateways: list[App], experts: FakeExperts, answered: int) -> None:
     experts["coder"].gate.clear()
     asking = [asyncio.create_task(ask(gateways[i % 2])) for i in range(12)]
-    for _ in range(1000):
-        if sum(task.done() for task in asking) + sum(app.gateway._admission.in_flight for app in gateways) == 12:
-            break
-        await asyncio.sleep(0.01)
+    await until(
+        lambda: sum(task.done() for task in asking) + sum(app.gateway._admission.in_flight for app in gateways) == 12
+    )
     experts["coder"].gate.set()
     responses = await asyncio.gather(*asking)
     assert Counter(response.status_code for response in responses) == {200: answered, 429: 12 - answered}

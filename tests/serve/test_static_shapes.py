@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from tests.fakes.expert_server import FakeExperts
+from tests.helpers import CHAT
 
-CHAT = "/v1/chat/completions"
 CODE = "Fix this Python function: def f(x) return x"
 NEURON = {
     "engine": "neuron",

@@ -15,8 +15,8 @@ from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayStub
 from serve.app import App
 from tests.fakes.expert_server import FakeExperts
+from tests.helpers import CHAT
 
-CHAT = "/v1/chat/completions"
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOL = {"type": "function", "function": {"name": "get_time", "description": "the time", "parameters": PARAMETERS}}
 OSLO = '<tool_call>{"name": "get_time", "arguments": {"city": "Oslo"}}</tool_call>'

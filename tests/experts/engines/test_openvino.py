@@ -261,4 +261,4 @@ def test_whatever_passes_the_reduction_compiles_in_a_moment(pipeline: OpenVINOPi
     began_s = time.monotonic()
     [(_, end)] = generate(pipeline, held(constraint, max_tokens=2))
     assert end.completion_tokens >= 1
-    assert time.monotonic() - began_s < 10, "seconds at most, also on a busy machine"
+    assert time.monotonic() - began_s < 60, "a grammar that explodes takes minutes"

@@ -29,6 +29,7 @@ from experts.engine import (
 )
 from experts.engines.process import ProcessEngine
 from experts.engines.wire import Weights
+from tests.helpers import until
 
 ROOT = Path(__file__).resolve().parents[3]
 SPEC = ExpertSpec(
@@ -73,12 +74,6 @@ async def collect(engine: ProcessEngine, text: str = "hi", max_tokens: int = 5) 
     deltas = [item.tail if isinstance(item, Completion) else item for item in items]
     assert sum(delta.token_count for delta in deltas) == end.completion_tokens
     return "".join(delta.text for delta in deltas), end
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110  # there is nothing to be told by
-            await asyncio.sleep(0.005)
 
 
 async def test_streams_an_answer(start: Start) -> None:

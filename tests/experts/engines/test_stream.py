@@ -44,4 +44,4 @@ async def test_a_waiting_reader_is_woken() -> None:
     reader = asyncio.create_task(anext(stream))  # type: ignore[arg-type]
     await asyncio.sleep(0)
     stream.feed(TokenDelta("a", 1))
-    assert await asyncio.wait_for(reader, 1) == TokenDelta("a", 1)
+    assert await asyncio.wait_for(reader, 60) == TokenDelta("a", 1)

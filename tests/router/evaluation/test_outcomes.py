@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from router.errors import DatasetError
-from router.evaluation.gap import recovered
 from router.evaluation.outcomes import OURS, Outcomes, apgr, evaluate, read, transfer
 
 
@@ -74,10 +73,3 @@ def test_no_row_is_judged_by_itself() -> None:
     weak = (generator.random(600) < 0.5).astype(float)
     data = Outcomes(tuple(f"prompt number {at}" for at in range(600)), weak, np.ones(600), None)
     assert evaluate(data, seed=0).by_calls[OURS][0].value < 0.57
-
-
-def test_cost_by_tokens_is_dearer_where_long_prompts_are_sent() -> None:
-    gain, score = np.array([1.0, 1.0, 0.0]), np.array([3.0, 2.0, 1.0])
-    assert recovered(score, gain, np.array([1.0, 1.0, 8.0])).apgr > recovered(score, gain).apgr
-    assert recovered(score, gain, np.array([8.0, 1.0, 1.0])).apgr < recovered(score, gain).apgr
-    assert recovered(score, gain).cpt(0.5) == pytest.approx(1 / 3)

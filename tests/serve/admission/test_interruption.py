@@ -107,7 +107,7 @@ async def test_a_timeout_inside_and_one_outside_are_none_the_worse() -> None:
     one = make()
 
     async def work() -> str:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             try:
                 with one.watch():
                     async with asyncio.timeout(0.01):

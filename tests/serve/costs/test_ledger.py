@@ -1,14 +1,12 @@
 """Tariffs, books, and how the settings open them."""
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from experts.catalog.prices import PricesError, load_prices
 from experts.catalog.spec import load_catalog
 from serve.costs.ledger import Ledger, Waste, open_books
 from serve.costs.tariffs import PICO, Tariff, Work, tariffs
 from serve.settings.tree import CostSettings
-from serve.telemetry.metrics import Metrics
 
 LISTED = Tariff("coder", "configured", prompt=2.0, completion=3.0)
 MACHINE = Tariff("advisor", "occupancy", 1.0, 1.0, slot_second=1e6, joules_per_usd=100.0, energy_source="measured")
@@ -82,25 +80,3 @@ def test_settings_open_the_books() -> None:
 def test_settings_that_name_nothing_are_refused(settings: CostSettings) -> None:
     with pytest.raises(PricesError):
         open_books(load_catalog(), load_prices(), settings)
-
-
-def test_the_metrics_show_the_books() -> None:
-    metrics = Metrics(CollectorRegistry())
-    books = Ledger(
-        {"coder": LISTED, "advisor": MACHINE}, {"far": Tariff("far", "configured", 1e6, 1e6)}, gco2e_per_kwh=360
-    )
-    metrics.money.show(books)
-    books.spend("advisor", Work(slot_s=1e6), Waste.FAILED)
-    books.compare(Work(3_000_000, 0))
-
-    def read(name: str, **labels: str) -> float | None:
-        return metrics.registry.get_sample_value(name, labels)
-
-    assert read("moegate_cost_usd_total", expert="advisor", basis="occupancy") == 1.0
-    assert read("moegate_cost_usd_total", expert="coder", basis="configured") == 0.0
-    assert read("moegate_wasted_cost_usd_total", expert="advisor", cause="failed") == 1.0
-    assert read("moegate_baseline_cost_usd_total", baseline="far") == 3.0
-    assert read("moegate_saved_usd", baseline="far") == 2.0
-    assert read("moegate_energy_joules_total", expert="advisor", source="measured") == 100.0
-    assert read("moegate_co2e_grams_total", expert="advisor", source="measured") == pytest.approx(0.01)
-    assert read("moegate_energy_joules_total", expert="coder", source="modelled") is None  # no machine, no energy

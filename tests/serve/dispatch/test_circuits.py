@@ -1,13 +1,13 @@
 """Probes of the gateway's own: when they are made, what they decide, and that none is left."""
 
 import asyncio
-from collections.abc import Callable
 
 from protos import expert_pb2 as pb
 from serve.dispatch.circuits import Circuits
 from serve.errors import ExpertUnavailable
 from serve.settings.tree import CircuitSettings
 from serve.telemetry.metrics.dispatch import CircuitState
+from tests.helpers import until
 
 
 class Expert:
@@ -39,12 +39,6 @@ class Expert:
         for witness in witnesses:
             self.circuits["coder"].failed(began_at=asyncio.get_running_loop().time(), witness=witness)
             await asyncio.sleep(0.002)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110  # there is nothing to be told by
-            await asyncio.sleep(0.005)
 
 
 async def test_an_open_circuit_is_probed_until_it_closes() -> None:

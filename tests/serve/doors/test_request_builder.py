@@ -18,8 +18,8 @@ from serve.doors.request_builder import Limits, Parts, RequestBuilder
 from serve.errors import InvalidRequest
 from serve.gateway import Gateway
 from serve.request import ANYONE, ChatRequest, Priority
+from tests.helpers import CHAT
 
-CHAT = "/v1/chat/completions"
 NOW = 1000.0
 TALK = chat.Conversation(messages=[chat.Message(role=chat.ROLE_USER, content="hello")])
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -16,6 +16,7 @@ from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayStub
 from serve.app import App
 from tests.fakes.expert_server import FakeExperts
+from tests.helpers import until
 
 
 def request(text: str = "hi", *, model: str = "coder", **sampling: Any) -> pb.GenerateRequest:
@@ -140,10 +141,7 @@ async def test_the_callers_deadline(stub: GatewayStub, experts: FakeExperts) -> 
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.Complete(request(), timeout=0.1)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    for _ in range(100):
-        if not experts["coder"].live:
-            break
-        await asyncio.sleep(0.02)
+    await until(lambda: not experts["coder"].live)
     assert experts["coder"].live == 0
 
 
@@ -156,10 +154,7 @@ async def test_a_cancelled_call_reaches_the_expert(
     await call.read()
     await call.read()
     call.cancel()
-    for _ in range(500):
-        if experts["coder"].cancelled:
-            break
-        await asyncio.sleep(0.02)
+    await until(lambda: experts["coder"].cancelled)
     assert (experts["coder"].live, experts["coder"].cancelled) == (0, 1)
     assert sample("moegate_requests_total", expert="coder", door="grpc", outcome="cancelled") == 1
 

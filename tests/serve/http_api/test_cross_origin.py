@@ -10,8 +10,8 @@ from serve.errors import ForeignOrigin
 from serve.http_api.cross_origin import OriginGuard
 from serve.settings.tree import HttpSettings, SettingsError, load_settings
 from tests.fakes.expert_server import FakeExperts
+from tests.helpers import CHAT
 
-CHAT = "/v1/chat/completions"
 BODY = {"model": "coder", "messages": [{"role": "user", "content": "hello"}]}
 APP = "https://app.example.org"
 KEY = "mg-alpha"

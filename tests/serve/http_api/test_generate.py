@@ -13,8 +13,8 @@ import pytest
 
 from serve.app import App
 from tests.fakes.expert_server import FakeExperts
+from tests.helpers import CHAT, until
 
-CHAT = "/v1/chat/completions"
 HELLO = [{"role": "user", "content": "Fix this Python function: def f(x) return x"}]
 
 
@@ -294,10 +294,7 @@ async def test_a_client_that_leaves_is_noticed(
                     await anext(response.aiter_bytes())
                     raise httpx2.ReadTimeout("enough")
             await client.post(CHAT, json=pinned())
-    for _ in range(100):
-        if experts["coder"].cancelled:
-            break
-        await asyncio.sleep(0.02)
+    await until(lambda: experts["coder"].cancelled)
     assert (experts["coder"].live, experts["coder"].cancelled) == (0, 1)
     await asyncio.sleep(0.02)
     assert sample("moegate_requests_total", expert="coder", door="http", outcome="cancelled") == 1

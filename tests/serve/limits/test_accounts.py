@@ -8,7 +8,8 @@ import pytest
 
 from serve.app import App
 from serve.settings.tree import Settings, SettingsError
-from tests.serve.test_access import BODY, CHAT, KEY, OTHER, bearer, entry, keyed
+from tests.helpers import CHAT
+from tests.serve.test_access import BODY, KEY, OTHER, bearer, entry, keyed
 
 ACCESS = {"keys": [entry(KEY, "alpha", usd=0.00002), entry(OTHER, "beta", usd=1)]}
 

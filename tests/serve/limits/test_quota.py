@@ -19,6 +19,7 @@ from serve.costs.tariffs import PICO
 from serve.limits.bucket import Account
 from serve.limits.stores import LocalStore
 from tests.fakes.expert_server import FakeExperts
+from tests.helpers import until
 from tests.serve.test_access import BODY, CHAT, KEY, OTHER, PROTO, bearer, entry, keyed
 
 T = TypeVar("T")
@@ -65,10 +66,7 @@ async def together(app: App, experts: FakeExperts, sent: Iterable[Coroutine[Any,
     for script in experts.scripts.values():
         script.gate.clear()
     tasks = [asyncio.create_task(request) for request in sent]
-    for _ in range(1000):
-        if sum(task.done() for task in tasks) + app.gateway._admission.in_flight == len(tasks):
-            break
-        await asyncio.sleep(0.01)
+    await until(lambda: sum(task.done() for task in tasks) + app.gateway._admission.in_flight == len(tasks))
     for script in experts.scripts.values():
         script.gate.set()
     return await asyncio.gather(*tasks)
@@ -89,11 +87,7 @@ def money(app: App, name: str = "alpha") -> tuple[float, float]:
 
 
 async def all_left(app: App) -> None:
-    for _ in range(200):
-        if not app.gateway._admission.in_flight:
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("somebody is still inside")
+    await until(lambda: not app.gateway._admission.in_flight)
 
 
 @pytest.mark.parametrize(

@@ -1,72 +1,19 @@
-"""The simulation against queueing theory, published figures, and its own bookkeeping."""
+"""The simulated fleet against published figures, and its own bookkeeping."""
 
-import io
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from loadtests.engine_curve import Answered, fit_prefill, together
 from loadtests.plan_validation import carried, draw, simulated
 from serve import cli
 from serve.plan.description import Plan, PlanError, load_plan
-from serve.plan.report import Result, compare, simulate
-from serve.plan.table import table
+from serve.plan.report import Result, simulate
 from serve.plan.traffic import make_requests
-
-ROOT = Path(__file__).resolve().parents[3]
-FIXED = {"median": 50, "sigma": 0}
-ENGINE: dict[str, Any] = {
-    "slots": 4,
-    "queue": 1_000_000,
-    "step_ms": {1: 10},
-    "prefill_ms_per_token": 0,
-    "instance": "inf2.xlarge",
-    "cores": 2,
-    "source": "made up",
-}
-
-
-def plan(engine: dict[str, Any] | None = None, expert: dict[str, Any] | None = None, **more: Any) -> Plan:
-    content = {
-        "engines": {"e": ENGINE | (engine or {})},
-        "experts": {"only": {"engine": "e", "share": 1, "prompt": FIXED, "answer": FIXED} | (expert or {})},
-        "traffic": {"requests_per_s": 1, "hours": 1},
-    }
-    return Plan.model_validate(content | more)
-
-
-def test_one_request_alone_takes_what_the_curve_says() -> None:
-    quiet = plan({"prefill_ms": 20, "prefill_ms_per_token": 1}, traffic={"requests_per_s": 0.01, "hours": 2})
-    latency = simulate(quiet).latency["all"]
-    assert latency.ttft_p50 == pytest.approx(0.020 + 50 * 0.001)
-    assert latency.itl_p50 == pytest.approx(0.010)
-
-
-def test_a_bucket_is_paid_for_whatever_the_prompt() -> None:
-    padded = plan({"prefill_ms_per_token": 1, "bucket": 300}, traffic={"requests_per_s": 0.01, "hours": 2})
-    assert simulate(padded).latency["all"].ttft_p50 == pytest.approx(0.300)
-
-
-@pytest.mark.parametrize("load", [0.3, 0.6, 0.8])
-def test_a_server_of_one_slot_is_the_queue_of_the_textbook(load: float) -> None:
-    """M/D/1: the mean wait is load x service / (2 (1 - load)) (Pollaczek and Khinchine)."""
-    service_s = 49 * 0.010  # the first token comes with the prefill, which takes no time here
-    made = plan({"slots": 1}, traffic={"requests_per_s": load / service_s, "hours": 30, "seed": 3})
-    requests = make_requests(made)
-    result = simulate(made, requests=requests)
-    waits = np.array(result.outcome.first_s) - requests.at_s
-    assert waits.mean() == pytest.approx(load * service_s / (2 * (1 - load)), rel=0.06)
-
-
-def test_the_batch_slows_down_as_its_curve_says() -> None:
-    """Overloaded, a replica gives slots / step(slots) tokens a second."""
-    made = plan({"step_ms": {1: 10, 4: 25}}, traffic={"requests_per_s": 20, "hours": 0.5})
-    assert simulate(made).completion_tokens_per_s == pytest.approx(4 / 0.025 * 50 / 49, rel=0.02)
+from tests.serve.plan.plans import CURVE, ENGINE, FIXED, ROOT, plan
 
 
 def test_chunked_prefill_spares_those_who_run() -> None:
@@ -112,31 +59,6 @@ def test_every_request_ends_once_or_is_refused() -> None:
     assert ended + result.outcome.refused == len(result.requests)
     assert result.outcome.refused > 0
     assert (np.array(result.outcome.end_s) >= np.array(result.outcome.first_s))[np.isfinite(result.outcome.end_s)].all()
-
-
-def test_a_refused_request_misses_its_target() -> None:
-    made = plan({"queue": 0, "slots": 1}, traffic={"requests_per_s": 4, "hours": 0.2}, targets={"ttft_s": 60})
-    latency = simulate(made).latency["all"]
-    assert latency.missed == latency.refused > 0
-    assert latency.missed_share == pytest.approx(latency.refused / latency.requests)
-    nobody = Plan.model_validate(made.model_dump() | {"experts": {"only": made.experts["only"].model_dump()}})
-    assert simulate(nobody).latency["only"] == latency
-
-
-def test_an_expert_holds_its_share_of_the_instances() -> None:
-    half = {"engine": "e", "share": 1, "replicas": [1, 1]}
-    made = Plan.model_validate(
-        {
-            "engines": {"e": ENGINE | {"instance": "inf2.48xlarge", "cores": 8}},
-            "experts": {"a": half, "b": half | {"replicas": [2, 2]}},
-            "traffic": {"requests_per_s": 1, "hours": 1},
-        }
-    )
-    result = simulate(made)
-    assert result.instances == {"inf2.48xlarge": pytest.approx(1, rel=0.01)}
-    assert result.held["a"].instances == pytest.approx(1 / 3, rel=0.01)
-    assert result.held["b"].instances == pytest.approx(2 / 3, rel=0.01)
-    assert 0 < result.held["b"].idle < 1
 
 
 def test_replicas_follow_the_load_after_their_delays() -> None:
@@ -218,16 +140,6 @@ def test_a_gateways_own_log_is_played(tmp_path: Path) -> None:
     assert (made.prompt.tolist(), made.answer.tolist()) == ([50, 50], [20, 20])
 
 
-def test_experts_and_one_big_model_answer_the_same_requests() -> None:
-    experts, big = compare(load_plan(ROOT / "deploy" / "plan.yaml").model_copy(
-        update={"traffic": plan(traffic={"requests_per_s": 1, "hours": 1}).traffic}
-    ))  # fmt: skip
-    assert len(experts.requests) == len(big.requests)
-    assert (experts.requests.answer == big.requests.answer).all()
-    assert big.held.keys() == {"one-big"}
-    assert "not measured by us" in json.dumps(experts.as_dict())
-
-
 @pytest.mark.slow
 def test_a_million_requests_take_less_than_a_minute() -> None:
     made = plan(
@@ -237,23 +149,6 @@ def test_a_million_requests_take_less_than_a_minute() -> None:
     result = simulate(made)
     assert len(result.requests) == pytest.approx(1e6, rel=0.01)
     assert time.process_time() - began < 60
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"experts": {"a": {"engine": "x", "share": 1}}}, "engine 'x' is none of e"),
-        ({"default": "nobody"}, "default 'nobody'"),
-        ({"nonsense": 1}, "nonsense"),
-    ],
-)
-def test_a_wrong_description_is_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    file = tmp_path / "plan.yaml"
-    content = json.loads(plan().model_dump_json(exclude_none=True)) | change
-    file.write_text(json.dumps(content))
-    with pytest.raises(PlanError, match=message) as caught:
-        load_plan(file)
-    assert "\n" not in str(caught.value)
 
 
 def test_the_command_prints_a_table_or_json_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -270,39 +165,6 @@ def test_the_command_prints_a_table_or_json_and_draws(tmp_path: Path, capsys: py
     assert experts["requests"] == big["requests"]
     assert cli.main(["plan", str(tmp_path / "nothing.yaml")]) == 1
     assert "cannot be read" in capsys.readouterr().err
-
-
-def test_the_table_shows_every_name_in_80_columns() -> None:
-    described = load_plan(ROOT / "deploy" / "plan.yaml")
-    results = compare(described.model_copy(update={"traffic": plan(traffic={"requests_per_s": 4, "hours": 1}).traffic}))
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(table(results))
-    told = console.export_text()
-    assert "…" not in told
-    for name in (*described.experts, "experts", "one big model", "one-big"):
-        assert any(line.startswith(f"{name} ") for line in told.splitlines()), name
-    assert len(told.splitlines()) == 2 + 2 + len(described.experts) + 1
-
-
-KINDS = {"measured", "published", "estimated"}
-CURVE = {
-    "step_ms": {"1": 10, "16": 20},
-    "prefill_ms": 10,
-    "prefill_ms_per_token": 0.2,
-    "latency_ms": 8,
-    "chunk_tokens": 256,
-    "slots": 16,
-    "source": "made up",
-}
-
-
-@pytest.mark.parametrize("name", ["plan.yaml", "plan.cpu.yaml"])
-def test_the_shipped_plans_say_where_their_curves_come_from(name: str) -> None:
-    described = load_plan(ROOT / "deploy" / name)
-    short = plan(traffic={"requests_per_s": 2, "hours": 0.5}).traffic
-    result = simulate(described.model_copy(update={"traffic": short}))
-    assert result.usd_per_hour > 0
-    assert all(source.split()[0].rstrip(":") in KINDS for source in result.as_dict()["sources"].values())
 
 
 def test_validation_simulates_the_requests_it_sent() -> None:
@@ -336,53 +198,3 @@ def test_a_step_is_timed_while_all_run() -> None:
     late = [(0.5 + 0.01 * n, n + 1) for n in range(60)]
     answers = [Answered(0.1, 0.1, 20, len(stamps), tuple(stamps)) for stamps in (slow, late)]
     assert together(answers) == pytest.approx([10.0, 10.0])
-
-
-def test_a_plan_names_a_measured_curve(tmp_path: Path) -> None:
-    (tmp_path / "curve.json").write_text(json.dumps(CURVE))
-    content = json.loads(plan().model_dump_json(exclude_none=True))
-    content["engines"] = {"e": {"curve": "curve.json", "slots": 8, "instance": "inf2.xlarge", "cores": 2}}
-    (tmp_path / "plan.yaml").write_text(json.dumps(content))
-    engine = load_plan(tmp_path / "plan.yaml").engines["e"]
-    assert (engine.slots, engine.latency_ms, engine.source) == (8, 8, "made up")
-    (tmp_path / "curve.json").unlink()
-    with pytest.raises(PlanError, match=r"curve\.json: cannot be read: it does not exist"):
-        load_plan(tmp_path / "plan.yaml")
-
-
-@pytest.mark.parametrize("seconds", [0.5, 3.8, 5.0, 7.0, 61.0, 119.0])
-def test_the_mean_of_replicas_is_never_above_their_most(seconds: float) -> None:
-    held = simulate(plan(traffic={"requests_per_s": 4, "hours": seconds / 3600})).held["only"]
-    assert held.replicas == pytest.approx(1.0)
-    assert held.most == 1
-
-
-def test_a_recorded_log_needs_no_rate_and_lies_beside_the_plan(tmp_path: Path) -> None:
-    row = {"at_s": 1, "expert": "only", "prompt_tokens": 5, "completion_tokens": 5}
-    (tmp_path / "requests.jsonl").write_text(json.dumps(row) + "\n")
-    content = json.loads(plan().model_dump_json(exclude_none=True)) | {"traffic": {"log": "requests.jsonl"}}
-    (tmp_path / "plan.yaml").write_text(json.dumps(content))
-    assert len(make_requests(load_plan(tmp_path / "plan.yaml"))) == 1
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a: [",
-        "\tx: 1",
-        "{a: b: c}",
-        "a: 'open",
-        "- 1\n- 2",
-        "just words",
-        "a: 1\na: 2",
-        "x: !!python/object:os.system {}",
-    ],
-)
-def test_broken_yaml_is_one_line_that_names_the_file(
-    tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "plan.yaml").write_text(text)
-    assert cli.main(["plan", str(tmp_path / "plan.yaml")]) == 1
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    assert all(line.startswith(f"moegate: {tmp_path / 'plan.yaml'}") for line in said.splitlines())

@@ -16,8 +16,8 @@ from serve.errors import InvalidRequest
 from serve.request import CallerWishes
 from serve.routing.preferences import read_wishes
 from tests.fakes.expert_server import FakeExperts
+from tests.helpers import CHAT
 
-CHAT = "/v1/chat/completions"
 CODE = {"role": "user", "content": "Fix this Python function: def f(x) return x"}
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from router.model.artifact import DEFAULT_PATH, load, save
 from serve.app import App
+from tests.helpers import CHAT, until
 
-CHAT = "/v1/chat/completions"
 HELLO = {"messages": [{"role": "user", "content": "Fix this Python function: def f(x) return x"}]}
 
 
@@ -37,14 +37,6 @@ def lose(path: Path) -> None:
 
 async def version(http: httpx2.AsyncClient) -> str:
     return str((await http.post(CHAT, json=HELLO)).headers["x-moegate-router"])
-
-
-async def until(claim: Callable[[], bool]) -> None:
-    for _ in range(200):
-        if claim():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("it did not come about")
 
 
 async def test_a_new_artefact_is_taken_and_a_broken_one_refused(

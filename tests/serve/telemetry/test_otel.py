@@ -14,7 +14,6 @@ from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayStub
 from serve.app import App, make_tracer
 from serve.settings.tree import Settings, SettingsError, TracingSettings
-from serve.telemetry.tracing import read_traceparent
 from tests.fakes.expert_server import FakeExperts
 
 pytest.importorskip("opentelemetry.sdk")
@@ -148,23 +147,6 @@ async def test_metrics_point_to_traces(app: App, http: httpx2.AsyncClient) -> No
     await http.post("/v1/chat/completions", json=BODY, headers={"traceparent": SAMPLED})
     page = await http.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
     assert f'trace_id="{TRACE}"' in page.text
-
-
-@pytest.mark.parametrize(
-    ("value", "is_taken"),
-    [
-        (SAMPLED, True),
-        (None, False),
-        ("", False),
-        (f"00-{'0' * 32}-{PARENT}-01", False),
-        (f"00-{TRACE}-{'0' * 16}-01", False),
-        (SAMPLED.upper(), False),
-        (SAMPLED + "-x", False),
-        ("ff" + SAMPLED[2:], False),
-    ],
-)
-def test_only_a_valid_context_is_taken(value: str | None, is_taken: bool) -> None:
-    assert read_traceparent(lambda name: value if name == "traceparent" else None) == (value if is_taken else None)
 
 
 def test_off_means_not_even_imported() -> None:

@@ -6,9 +6,7 @@ from prometheus_client import CollectorRegistry
 from protos import chat_pb2 as chat
 from router.decision import Candidate, Reason, RouteDecision
 from serve.request import ChatRequest
-from serve.telemetry.language import LANGUAGES, language_of
 from serve.telemetry.metrics import Metrics
-from serve.telemetry.recent_decisions import Recent
 from serve.telemetry.traffic import ENOUGH, WINDOW, Traffic, last_words, stability_index
 from tests.helpers import routed_record
 
@@ -80,37 +78,3 @@ def test_the_last_user_turn_is_looked_at() -> None:
     )
     talk = ChatRequest("r", "r", "http", "auto", conversation, chat.Sampling(), False, 0.0, 1.0)
     assert last_words(talk) == "two"
-
-
-@pytest.mark.parametrize(
-    ("text", "language"),
-    [
-        ("Write a function that adds two numbers", "english"),
-        ("Schreib mir bitte ein Gedicht, das mit Regen anfängt", "german"),
-        ("¿Cuál es la capital de Francia?", "spanish"),
-        ("Écris une lettre pour mon ami", "french"),
-        ("Escreva um poema para o meu pai", "portuguese"),
-        ("напиши функцию на Python", "cyrillic"),
-        ("写一个 Python 函数", "chinese"),
-        ("東京の天気はどうですか", "japanese"),
-        ("서울의 날씨", "korean"),
-        ("ما هي عاصمة فرنسا", "arabic"),
-        ("x = 1", "latin"),
-        ("42 + 17 =", "none"),
-        ("", "none"),
-        ("😀😀", "none"),
-        ("\ud800", "none"),
-        ("ⲁⲃⲅ", "other"),
-    ],
-)
-def test_language(text: str, language: str) -> None:
-    assert language_of(text) == language
-    assert language in LANGUAGES
-
-
-def test_only_so_many_decisions_are_remembered() -> None:
-    recent = Recent(kept=2)
-    for name in ("a", "b", "c"):
-        recent.remember(name, decision("coder"))
-    assert recent.get("a") is None
-    assert recent.get("c") is not None

@@ -1,0 +1,76 @@
+import warnings
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from router.features.featurize import BUCKETS
+from router.features.int4 import LEVELS
+from router.model.network import Network
+from router.training.dataset import Row
+from router.training.fitting import LEAST_ROWS, UNITS, fit_network
+from router.training.heads import design_matrix, featurize_all
+
+CLASSES = ("advisor", "coder", "generalist", "researcher")
+
+
+@pytest.fixture(scope="module")
+def asked(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if not row.query.has_tools]
+
+
+@pytest.fixture(scope="module")
+def network(asked: list[Row]) -> Network:
+    return fit_network(design_matrix(featurize_all(asked)), asked, CLASSES, seed=1, copies=1)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_gives_others(network: Network, asked: list[Row]) -> None:
+    matrix = design_matrix(featurize_all(asked))
+    again, other = (fit_network(matrix, asked, CLASSES, seed=seed, copies=1) for seed in (1, 2))
+    assert all(np.array_equal(getattr(network, one.name), getattr(again, one.name)) for one in fields(Network))
+    assert not np.array_equal(network.hashed, other.hashed)
+
+
+def test_weights_fit_four_bits_and_what_is_unknown_adds_nothing(network: Network) -> None:
+    assert network.hashed.dtype == np.int8
+    assert np.abs(network.hashed).max() == LEVELS
+    assert not network.hashed[0].any()
+    assert network.hashed.shape == (len(network.known) + 1, UNITS)
+    assert (network.scale > 0).all()
+
+
+def test_only_n_grams_of_enough_rows_are_known(network: Network, asked: list[Row]) -> None:
+    held = np.zeros(BUCKETS, dtype=int)
+    for features in featurize_all(asked):
+        held[np.unique(features.indices)] += 1
+    assert np.array_equal(network.known, np.flatnonzero(held >= LEAST_ROWS))
+    assert (held == LEAST_ROWS - 1).sum() > 0
+
+
+def test_a_class_without_rows_is_never_likely(asked: list[Row]) -> None:
+    matrix = design_matrix(featurize_all(asked))
+    made = fit_network(matrix, asked, (*CLASSES, "poet"), seed=1, copies=1)
+    logits = made.logits_of(matrix)
+    assert logits[:, 4].max() < logits[:, :4].max(axis=1).min()
+
+
+def test_a_single_class_is_still_a_network(asked: list[Row]) -> None:
+    matrix = design_matrix(featurize_all(asked))
+    made = fit_network(matrix, asked, ("coder",), seed=1, copies=1)
+    is_coder = np.array(["coder" in row.labels for row in asked])
+    logits = made.logits_of(matrix)[:, 0]
+    assert logits[is_coder].mean() > logits[~is_coder].mean() + 1
+
+
+def test_rows_that_share_no_words_leave_structure_to_tell(asked: list[Row]) -> None:
+    """Fewer rows than an n-gram needs to be known: none is."""
+    few = asked[:1] + asked[-1:]
+    made = fit_network(design_matrix(featurize_all(few)), few, CLASSES, seed=0, copies=1)
+    assert len(made.known) == 0
+    assert np.isfinite(made.logits_of(design_matrix(featurize_all(few)))).all()
+
+
+def test_stopping_early_is_no_warning(asked: list[Row]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit_network(design_matrix(featurize_all(asked[:20])), asked[:20], CLASSES, seed=0, copies=1)

@@ -1,0 +1,30 @@
+"""What becomes of the form that was asked for: its names, and when it is an error."""
+
+import pytest
+
+from protos import chat_pb2 as chat
+from protos import expert_pb2 as pb
+from serve.errors import AnswerInvalid
+from serve.validation.forms import FORM_NAMES, check_form
+
+OUTCOMES = chat.FormOutcome.values()
+
+
+@pytest.mark.parametrize("is_strict", [True, False])
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_a_strict_form_that_was_not_kept_is_an_error_and_nothing_else_is(
+    outcome: chat.FormOutcome, is_strict: bool
+) -> None:
+    wanted = chat.ResponseFormat(type=chat.ResponseFormat.TYPE_JSON_SCHEMA, strict=is_strict)
+    end = pb.Completion(form=outcome)
+    if not (is_strict and outcome == chat.FORM_OUTCOME_INVALID):
+        check_form(wanted, end)
+        return
+    with pytest.raises(AnswerInvalid) as caught:
+        check_form(wanted, end)
+    assert ("x-should-retry", "false") in caught.value.headers
+
+
+def test_every_outcome_but_none_has_a_name_of_its_own() -> None:
+    assert FORM_NAMES.keys() == set(OUTCOMES) - {chat.FORM_OUTCOME_UNSPECIFIED}
+    assert len(set(FORM_NAMES.values())) == len(FORM_NAMES)
