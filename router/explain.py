@@ -6,7 +6,7 @@ the person who typed them and never logged.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -15,11 +15,26 @@ from rich.table import Table
 from router.decision import RouteDecision
 from router.features.featurize import RouteQuery, name_features
 from router.features.structure import STRUCTURE_NAMES
-from router.model.gate import TOOL_CALLER
-from router.policy.decide import ExpertState
-from router.router import Router
+from router.model.gate import TOOL_CALLER, Gate
+from router.policy.decide import ExpertState, Wishes
+from router.policy.objective import NO_WISHES
 
 TOP = 6
+
+
+class Explainable(Protocol):
+    """A router, and the network that it asks where it has one."""
+
+    @property
+    def gate(self) -> Gate | None:
+        """The network; None where rules decide, of which no feature can be told."""
+        ...
+
+    def route(
+        self, query: RouteQuery, states: Sequence[ExpertState], pinned: str | None = None, wishes: Wishes = NO_WISHES
+    ) -> RouteDecision:
+        """Rank all experts."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +93,9 @@ class Explanation:
         yield f"{self.microseconds:.0f} µs, router {self.decision.router_version}"
 
 
-def explain(router: Router, query: RouteQuery, states: Sequence[ExpertState], pinned: str | None = None) -> Explanation:
+def explain(
+    router: Explainable, query: RouteQuery, states: Sequence[ExpertState], pinned: str | None = None
+) -> Explanation:
     """Route a query and say why; the time is that of the routing alone.
 
     Raises:
@@ -86,23 +103,25 @@ def explain(router: Router, query: RouteQuery, states: Sequence[ExpertState], pi
         UnknownExpertError: `pinned` is not among `states`.
     """
     decision = router.route(query, states, pinned)
-    found = _contributions(router, query)
-    found[TOOL_CALLER] = (_tools(router, query),)
+    if router.gate is None:
+        return Explanation(decision, {})
+    found = _contributions(router.gate, query)
+    found[TOOL_CALLER] = (_tools(router.gate, query),)
     return Explanation(decision, found)
 
 
-def _tools(router: Router, query: RouteQuery) -> Contribution:
+def _tools(gate: Gate, query: RouteQuery) -> Contribution:
     """Say in one line what the tools did."""
     if not query.has_tools:
         return Contribution("no tools offered", 0.0)
-    fit = router.gate.fit(query, router.gate.features(query))
+    fit = gate.fit(query, gate.features(query))
     return Contribution("tools offered, fit in log-odds", float(np.log(fit / max(1e-9, 1.0 - fit))))
 
 
-def _contributions(router: Router, query: RouteQuery) -> dict[str, tuple[Contribution, ...]]:
+def _contributions(gate: Gate, query: RouteQuery) -> dict[str, tuple[Contribution, ...]]:
     """Split each class's log-odds over the features, as the network weighs them here, and keep the `TOP` largest."""
-    artifact = router.gate.artifact
-    features = router.gate.features(query)
+    artifact = gate.artifact
+    features = gate.features(query)
     names = name_features(query)
     of_ngrams, of_dense = artifact.network.weights_at(features)
     hashed = features.values[:, None] * of_ngrams * artifact.slope

@@ -6,7 +6,6 @@ and death.
 
 import asyncio
 import logging
-import random
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +16,6 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from experts.catalog.engine_limits import prompt_bucket
 from experts.catalog.prices import load_prices
 from experts.catalog.spec import load_catalog
-from router.policy.explore import Exploration
-from router.router import Router
 from serve.access.exposure import check_exposure
 from serve.access.keys import KeyRing, load_keys
 from serve.admission.drain import Drain
@@ -36,8 +33,9 @@ from serve.limits.accounts import open_accounts, warn_of_forgetting
 from serve.limits.quota import Allowances
 from serve.limits.reservation import Reservations
 from serve.routing.expert_states import Candidates
+from serve.routing.kinds import load_router
 from serve.routing.reload import RouterReloader
-from serve.settings.tree import RouterSettings, Settings, SettingsError, TracingSettings
+from serve.settings.tree import Settings, SettingsError, TracingSettings
 from serve.steps.step import Steps
 from serve.telemetry.logs import count_losses
 from serve.telemetry.metrics import Metrics
@@ -196,16 +194,6 @@ class App:
 def build_steps(settings: Settings) -> Steps:
     """Make the steps that every request goes through, outermost first (`serve.steps.step`)."""
     return Steps()
-
-
-def load_router(settings: RouterSettings) -> Router:
-    """Load the router as the settings want it.
-
-    Raises:
-        ArtifactError: its artefact cannot be used.
-    """
-    exploration = Exploration(settings.explore, random.Random(settings.explore_seed)) if settings.explore else None
-    return Router.load(settings.artifact, exploration=exploration, abstain_below=settings.abstain_below)
 
 
 async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[Listening], None]) -> None:

@@ -25,11 +25,12 @@ from router.features.featurize import query_from_openai
 from router.policy.decide import ExpertState
 from serve import __version__
 from serve.access.keys import new_key
-from serve.app import load_router, run, stop_on_signals
+from serve.app import run, stop_on_signals
 from serve.commands import config_check
 from serve.commands.up import ExpertsFailed, UpOptions, up
 from serve.plan import command as plan
 from serve.plan.description import PlanError
+from serve.routing.kinds import load_router
 from serve.settings.tree import KeySettings, Settings, SettingsError, load_settings
 from serve.telemetry.logs import set_up_logging
 from serve.workers import ports

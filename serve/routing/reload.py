@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from router.errors import ArtifactError
-from router.router import Router
+from serve.routing.kinds import ServingRouter
 from serve.telemetry.metrics import Metrics
 
 log = logging.getLogger("moegate.router")
@@ -20,7 +20,7 @@ class RouterReloader:
 
     def __init__(
         self,
-        router: Router,
+        router: ServingRouter,
         metrics: Metrics,
         interval_s: float,
         *,

@@ -1,0 +1,115 @@
+"""The routers that can serve, by the name that `router.kind` in the settings has for them.
+
+`serve.app` and `moegate route` load theirs here. A further kind is one entry in `KINDS`
+(docs/adding-a-policy.md).
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+from router.decision import RouteDecision
+from router.features.featurize import RouteQuery
+from router.model.artifact import Artifact
+from router.model.gate import Gate
+from router.policy.decide import ExpertState, Policy, Wishes
+from router.policy.explore import Exploration
+from router.policy.keywords import keywords
+from router.policy.objective import NO_WISHES
+from router.policy.rules import Judge, RuleRouter, random_router
+from router.router import Router
+from serve.settings.tree import RouterSettings, SettingsError
+
+DEFAULT_EXPERT: Final = "generalist"  # who answers when a rule is less sure than `router.abstain_below`
+
+
+class ServingRouter(Protocol):
+    """What a gateway process needs of a router."""
+
+    @property
+    def version(self) -> str:
+        """Name what decides, for headers, logs and metrics."""
+        ...
+
+    @property
+    def training_mix(self) -> dict[str, float]:
+        """Share of the training rows by expert; empty where nothing was trained."""
+        ...
+
+    @property
+    def gate(self) -> Gate | None:
+        """The network, where there is one: `moegate route` then tells what each word spoke for."""
+        ...
+
+    def route(
+        self,
+        query: RouteQuery,
+        states: Sequence[ExpertState],
+        pinned: str | None = None,
+        wishes: Wishes = NO_WISHES,
+    ) -> RouteDecision:
+        """Rank all experts for one query.
+
+        Raises:
+            NoExpertsError: `states` is empty.
+            UnknownExpertError: `pinned` is not among `states`.
+        """
+        ...
+
+    def changed_artifact(self) -> Artifact | None:
+        """Read a replaced artefact; None where nothing changed. May run in another thread.
+
+        Raises:
+            ArtifactError: the new one cannot be used.
+        """
+        ...
+
+    def take_up(self, artifact: Artifact) -> None:
+        """Decide by this artefact from now on.
+
+        Raises:
+            ArtifactError: it cannot be used.
+        """
+        ...
+
+
+def load_router(settings: RouterSettings) -> ServingRouter:
+    """Make the router that the settings name.
+
+    Raises:
+        SettingsError: `router.kind` is not in `KINDS`.
+        ArtifactError: the artefact cannot be used.
+    """
+    load = KINDS.get(settings.kind)
+    if load is None:
+        raise SettingsError(f"router.kind: {settings.kind!r} is not one of {', '.join(KINDS)}")
+    return load(settings)
+
+
+def by_rule(judge: Judge) -> Callable[[RouterSettings], ServingRouter]:
+    """Return what loads a router that ranks by `judge`, under the judge's own name."""
+
+    def load(settings: RouterSettings) -> ServingRouter:
+        policy = Policy(DEFAULT_EXPERT, settings.abstain_below or 0.0)
+        return RuleRouter(judge, judge.__name__, policy, _exploration(settings))
+
+    return load
+
+
+def _learned(settings: RouterSettings) -> ServingRouter:
+    return Router.load(settings.artifact, exploration=_exploration(settings), abstain_below=settings.abstain_below)
+
+
+def _random(settings: RouterSettings) -> ServingRouter:
+    return random_router(DEFAULT_EXPERT, random.Random(settings.explore_seed))
+
+
+def _exploration(settings: RouterSettings) -> Exploration | None:
+    return Exploration(settings.explore, random.Random(settings.explore_seed)) if settings.explore else None
+
+
+KINDS: Final[Mapping[str, Callable[[RouterSettings], ServingRouter]]] = {
+    "learned": _learned,
+    "keywords": by_rule(keywords),
+    "random": _random,
+}
