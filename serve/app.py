@@ -1,7 +1,7 @@
-"""The gateway process: its parts put together, started, drained and stopped. `moegate gateway` runs it.
+"""The gateway process: its parts are made, started, drained and stopped here. `moegate gateway` runs it.
 
-The composition root: the only place that makes the parts, hands each what it needs, and owns their order of birth
-and death.
+This is the composition root: the only place that makes the parts, gives each what it needs, and decides the order in
+which they start and stop.
 """
 
 import asyncio

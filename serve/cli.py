@@ -1,6 +1,7 @@
-"""The `moegate` command: `up` (everything), `gateway` (that alone), `route` (a decision), `plan` (a fleet), `key`.
+"""The `moegate` command: `up`, `gateway`, `route`, `plan`, `key` and `config check`.
 
-And `config check`, which names every mistake of a settings file.
+`up` runs everything on one machine, `gateway` the gateway alone. `route` shows a decision, `plan` simulates a fleet,
+`key` makes an API key, and `config check` lists every mistake of a settings file.
 """
 
 import argparse

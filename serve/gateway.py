@@ -1,7 +1,7 @@
 """The life of a request, whichever door it came through: admit, prepare, route, dispatch, present, stream back.
 
-Read this first. The doors (`http_api`, `grpc_api`) turn their wire into a `ChatRequest`, and an `Answer` into their
-wire again; everything between is here.
+Read this first. The doors (`http_api`, `grpc_api`) turn their wire into a `ChatRequest`, and an `Answer` back into
+their wire. Everything between is here.
 """
 
 import time

@@ -1,7 +1,7 @@
-"""The end of a gateway's service: open requests finish within the grace; what is left then ends with a clear error.
+"""The end of a gateway's service: open requests may finish within the grace period, then a clear error ends the rest.
 
-`serve.gateway` holds every request in a `watch`; `serve.app` calls `happen` when the grace has passed. Both doors then
-render `ShuttingDown`: as a status before the first token, as the stream's last event after it.
+`serve.gateway` holds every request in a `watch`. `serve.app` calls `happen` when the grace period is over. Both doors
+then render `ShuttingDown`: as a status before the first token, as the stream's last event after it.
 """
 
 from serve.admission.interruption import Interruption

@@ -1,8 +1,8 @@
-"""The order in which waiting requests come in: by class of priority, and within one by turns among tenants.
+"""The order in which waiting requests enter: by priority, and within a priority by turns among tenants.
 
-`serve.admission.permits` keeps one. A tenant that sends a thousand requests delays itself: another's first is next but
-one. Interactive requests go before batch ones, except that every eighth turn is a batch request's, so that none
-starves.
+`serve.admission.permits` has one. A tenant that sends a thousand requests delays only itself: another tenant's first
+request is the next but one. Interactive requests go before batch ones, but every eighth turn is a batch request's, so
+that none starves.
 """
 
 from collections import OrderedDict, deque

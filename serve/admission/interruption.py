@@ -1,9 +1,9 @@
-"""Work that others may interrupt: cancelled where it stands, and then ended with an error that says why.
+"""Work that another task may interrupt: it is cancelled, and the cancellation becomes an error that gives the reason.
 
-`serve.http_api.asgi.Departure` interrupts one answer when its client leaves, `serve.admission.drain.Drain` all of them
-when the grace has passed. Both are asyncio's own way for it
-(https://docs.python.org/3/library/asyncio-task.html#asyncio.Task.uncancel): cancel the task, and take the cancellation
-back where it turns into an error, so that nobody further out takes the task for cancelled.
+`serve.http_api.asgi.Departure` interrupts one answer when its client disconnects. `serve.admission.drain.Drain`
+interrupts all answers when the grace period is over. Both use asyncio's own way
+(https://docs.python.org/3/library/asyncio-task.html#asyncio.Task.uncancel): cancel the task, and undo the cancellation
+where it becomes an error, so that outer code does not take the task for cancelled.
 """
 
 import asyncio

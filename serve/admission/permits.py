@@ -1,9 +1,9 @@
-"""May a request come in? A bounded number inside, a bounded number waiting in fair order, nobody in vain.
+"""Admission: a bounded number of requests inside, and a bounded number that waits in fair order.
 
-A permit is held until the stream ends, not until its first byte: capacity is taken exactly as long as tokens flow. From
-the times that permits were held for, admission knows how long a newcomer would wait and take; one that cannot finish
-before its deadline is refused at once, and one for which it becomes too late while it waits is not let in. So what is
-offered beyond capacity costs next to nothing, and what is let in finishes.
+A permit is held until the stream ends, not until its first byte, so capacity is taken exactly while tokens flow.
+Admission measures how long permits are held, and predicts how long a new request would wait and run. It refuses a
+request at once that cannot finish before its deadline, and one whose deadline comes too close while it waits. So
+requests beyond the capacity cost almost nothing, and admitted requests finish.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""`moegate up`: all of it on one machine. Prepares the experts, starts them on Ray, runs the gateway, ends everything.
+"""`moegate up`: prepares the experts, starts them on Ray, runs the gateway on the same machine, and stops everything.
 
-The experts are a process of their own (`experts.app`, the only one that knows Ray), spoken to by its command line and
-by the JSON lines it prints. The gateway runs here. Whatever happens, nothing is left running.
+The experts are a separate process (`experts.app`, the only one that uses Ray). It is controlled by its command line
+and reports in JSON lines. The gateway runs in this process. Whatever happens, nothing is left running.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
-"""The books: what was spent, on what, what it would have cost elsewhere; in whole picodollars.
+"""The ledger: what was spent, on what, and what it would have cost elsewhere; in whole picodollars.
 
-`LedgerObserver` writes one entry a request and one for each attempt that came to nothing;
-`serve.telemetry.metrics.money` shows the sums. Idle money is what the fleet cost since start beyond what requests used.
+`LedgerObserver` writes one entry for each request and one for each attempt that did not become the answer.
+`serve.telemetry.metrics.money` shows the sums. Idle money is what the fleet has cost since start beyond what requests
+used.
 """
 
 import time

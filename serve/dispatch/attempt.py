@@ -1,4 +1,4 @@
-"""How an attempt at an expert can come to nothing before its first token: what the dispatcher judges by."""
+"""The ways in which an attempt at an expert can fail before its first token. The dispatcher decides by them."""
 
 from enum import StrEnum
 

@@ -1,8 +1,8 @@
-"""Who is to blame for a failure that a replica itself has told: the request, or the expert.
+"""Decides whether the request or the expert is to blame for a failure that a replica has reported.
 
-A replica that says INTERNAL may have met a request that no replica can serve, or be ill. The next attempt tells: where
-somebody else answers, the one that failed is to blame; where a second one fails on the same request, the request is,
-and no circuit hears of it. So what one client sends neither opens circuits nor walks through all experts.
+A replica that answers INTERNAL may have met a request that no replica can serve, or may be ill. The next attempt
+shows which. If another expert answers, the one that failed is to blame. If a second one fails on the same request, the
+request is to blame, and no circuit counts it. So one client's requests cannot open circuits or fail at every expert.
 """
 
 from serve.dispatch.circuit_breaker import Circuit

@@ -1,9 +1,9 @@
-"""One expert's circuit: after failures in a row it is left alone for a while, then tried.
+"""One expert's circuit: after failures in a row the expert gets no requests for a while, then a trial.
 
-`serve.dispatch.dispatcher` asks it before each attempt and tells it how the attempt ended; `serve.dispatch.circuits`
-probes the expert for it. Only failures of the expert's own count: a request that was wrong, a full queue or a client
-that left say nothing about its health. What one tenant alone has met may be due to what it sends: that raises a
-suspicion, and a probe of our own decides.
+`serve.dispatch.dispatcher` asks the circuit before each attempt and reports how the attempt ended.
+`serve.dispatch.circuits` probes the expert for it. Only the expert's own failures count: a wrong request, a full queue
+or a client that disconnected says nothing about its health. Failures that only one tenant has met may be due to what
+that tenant sends. They make the expert suspect, and a probe decides.
 """
 
 from collections import Counter

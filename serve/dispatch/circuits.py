@@ -1,7 +1,7 @@
-"""Every expert's circuit, and the probes that settle what requests leave open.
+"""Every expert's circuit, and the probes that decide what requests cannot.
 
-A probe is the expert's own `Describe`. It is made when a circuit has been open for its time, so that it closes without
-waiting for a request that dares, and when failures raise a suspicion that only one tenant speaks for.
+A probe is a call of the expert's `Describe`. It is made when a circuit has been open for its time, so that it closes
+without a risk for a request. It is also made when failures of one tenant alone make the expert suspect.
 """
 
 import asyncio

@@ -1,11 +1,11 @@
-"""Carries a decision out: asks the experts of the ranking until one gives a first token.
+"""Carries a decision out: calls the experts of the ranking until one gives a first token.
 
-Until then a failure that is not the caller's leads to one more attempt at the same expert (a retry), then to the next
-one (a fallback), as far as `serve.dispatch.further_attempts` allows; after the first token, never. What a replica says
-it failed on is sent once more, to the next expert if there is one: who is to blame is `serve.dispatch.blame`'s. An
-expert whose circuit is open, or who holds as many requests as it can, is passed over; so is one that is being woken
-(`serve.dispatch.wake_up`), unless nobody else is left. What is said to an expert and how is
-`serve.expert_client.channel`'s.
+Before the first token, a failure that is not the caller's leads to one more attempt at the same expert (a retry), then
+to the next expert (a fallback), as far as `serve.dispatch.further_attempts` allows. After the first token there is no
+further attempt. If a replica reports that it failed on the request, the request is sent once more, to the next expert
+if there is one, and `serve.dispatch.blame` decides who is to blame. Experts are passed over whose circuit is open, or
+that hold as many requests as they can. An expert that is being woken (`serve.dispatch.wake_up`) is passed over as well,
+unless no other is left. `serve.expert_client.channel` makes the calls.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""When a request is sent once more: again to the same expert, to the next one, or to two at once.
+"""Whether a request may be sent once more: to the same expert, to the next one, or to two at once.
 
-`serve.dispatch.dispatcher` asks before each attempt beyond the first. Each is paid from a budget that all requests pay
-into. What replicas say they failed on has a budget of its own, so that requests nobody can serve leave the others
-theirs.
+`serve.dispatch.dispatcher` asks before each attempt beyond the first. Each attempt is paid from a budget to which
+every request contributes. Requests on which replicas report a failure have a separate budget, so that requests that
+nobody can serve do not use up the others' budget.
 """
 
 from experts.catalog.spec import Catalog

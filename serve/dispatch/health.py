@@ -1,8 +1,8 @@
-"""How each expert is, as this gateway sees it: up or down by probes, load by probes and by the ends of streams.
+"""The health of each expert as this gateway sees it: up or down by probes, load by probes and by the ends of streams.
 
-A probe is the expert's own `Describe` through the same ingress the requests take. One lost probe is no news
-(replicas are replaced while requests go on); `probe_failures` in a row mean down. Until then dispatch's fallback
-carries the requests over.
+A probe is a call of the expert's `Describe` through the ingress that requests take. One lost probe means little,
+because replicas are replaced while requests continue. `probe_failures` in a row mean that the expert is down. Until
+then dispatch falls back.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Hedging: when the first attempt is slow, a second one is made beside it, and whichever succeeds first is kept."""
+"""Hedging: if the first attempt is slow, a second one runs beside it, and the first to succeed is kept."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""How many attempts may be made beyond the first ones: a share of the traffic, so that no storm of them can arise."""
+"""A budget for attempts beyond the first: a share of the traffic, so that retries cannot become a storm."""
 
 
 class RetryBudget:

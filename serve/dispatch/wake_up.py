@@ -1,9 +1,9 @@
 """Wakes experts that have no replica: one call to each is held open until it is answered.
 
-Ray Serve starts a replica for calls that wait; one that was given up, because the next expert answers meanwhile, leaves
-it nothing to scale on. `serve.dispatch.dispatcher` asks for a waking call when an attempt at an expert with
-`min_replicas` 0 ended before a replica took it on. The call is a `Describe`, which no engine has work with. Once it is
-answered nothing is asked any more: the replica goes when Ray Serve finds that nobody needs it.
+Ray Serve starts a replica only for calls that wait. A request that moved on to the next expert no longer waits. So
+`serve.dispatch.dispatcher` asks for a waking call if an attempt at an expert with `min_replicas` 0 ended before a
+replica took it on. The call is a `Describe`, which gives the engine no work. After the answer nothing more is
+called, and Ray Serve stops the replica when it is no longer needed.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""What attempts cost that came to nothing: work, kept until it is known why nobody has any use for it.
+"""The work of attempts that did not become the answer, kept until the reason is known.
 
-`serve.dispatch.dispatcher` opens one `Losses` for each round of attempts, one or a hedged two; whoever follows the
-request is told (the request's record: ledger and log have it from there). Only what an expert has told is counted: its
-prompt from when the engine has begun on it, the tokens that have come.
+`serve.dispatch.dispatcher` opens one `Losses` for each round of attempts (one attempt, or two with hedging). It tells
+the follower of the request, which is the request's record; the ledger and the log get it from there. Only what an
+expert has reported counts: the prompt once the engine has begun to read it, and the tokens that have come.
 """
 
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""A streamed answer put together again, for callers who asked for it whole. Both doors use it."""
+"""Collects a streamed answer for callers that asked for a whole one. Both doors use it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
-"""A `ChatRequest` out of what a door was given. Headers (HTTP) and metadata (gRPC) of one name mean one thing.
+"""Makes a `ChatRequest` from what a door received. A header (HTTP) and a metadata key (gRPC) of one name mean the same.
 
-A door looks its headers up and parses its own wire into `Parts`; everything else about a request is decided here, once:
-its names, its deadline, its priority, what it asks of routing. What a request must hold is checked later, by
-`serve.gateway`, where a refusal is counted and logged like any other end of a request.
+A door looks up its headers and parses its own wire into `Parts`. Everything else about a request is decided here, once:
+its names, deadline, priority and routing preferences. `serve.gateway` checks later what a request must hold, so that a
+refusal is counted and logged like any other end of a request.
 """
 
 import math

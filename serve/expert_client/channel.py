@@ -1,8 +1,8 @@
-"""The gateway's end of `moegate.expert.v1`: connections to Ray Serve's gRPC ingress, and calls over them.
+"""The gateway's side of `moegate.expert.v1`: connections to Ray Serve's gRPC ingress, and calls over them.
 
-`serve.dispatch.dispatcher` opens calls here and decides what becomes of them. This is the only module that sees an
-expert's gRPC status: it gives each its place among our errors. A status's details stay here, because Ray puts
-tracebacks and addresses into them.
+`serve.dispatch.dispatcher` opens calls here and decides what follows from them. Only this module sees an expert's gRPC
+status, and translates it into our errors. A status's details stay here, because Ray puts tracebacks and addresses
+into them.
 """
 
 import asyncio

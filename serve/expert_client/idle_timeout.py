@@ -1,4 +1,4 @@
-"""Notices silence: one timer a call, set anew only when it goes off, so that a message costs no timer of its own."""
+"""Notices a silent stream. Each call has one timer, set again only when it fires: messages cost no timer."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The HTTP door put together: the generating endpoints, the lists, the operators' endpoints, errors in one form."""
+"""The HTTP door: the generating endpoints, the lists, the operators' endpoints, and errors in one form."""
 
 import logging
 import time

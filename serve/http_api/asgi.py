@@ -1,4 +1,4 @@
-"""The few ASGI verbs the hot path needs: read a bounded body, answer, notice that the client has gone.
+"""The few ASGI operations that the hot path needs: read a bounded body, answer, notice that the client disconnected.
 
 ASGI: https://asgi.readthedocs.io/en/latest/specs/www.html
 """

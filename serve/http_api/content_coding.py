@@ -1,6 +1,6 @@
-"""Bodies that come compressed (RFC 9110 section 8.4): gzip is unpacked, within the bound that any body has.
+"""Compressed bodies (RFC 9110 section 8.4): gzip is unpacked, up to the limit for any body.
 
-What is unpacked never grows beyond the bound, however small it came (a "zip bomb" of 4 kB would be 4 MB).
+The unpacked body never grows beyond that limit (a "zip bomb" of 4 kB would be 4 MB).
 """
 
 import zlib

@@ -1,6 +1,6 @@
-"""The HTTP door's generating endpoints: from OpenAI's wire to the core and back, plain ASGI.
+"""The HTTP door's generating endpoints: from OpenAI's wire to the core and back, in plain ASGI.
 
-Errors of any kind leave in OpenAI's form; what nobody foresaw is logged by class and place, never by its text.
+All errors have OpenAI's form. An unforeseen error is logged by class and place, never with its text.
 """
 
 import logging

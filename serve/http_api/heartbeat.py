@@ -1,8 +1,8 @@
-"""Comments on a stream whose first token is not there yet, for proxies that cut a connection which says nothing.
+"""Comments on a stream before its first token, for proxies that cut silent connections.
 
 A line that begins with a colon is a comment (https://html.spec.whatwg.org/multipage/server-sent-events.html, section
-9.2.7: "legacy proxy servers"), and clients drop it. The first one takes the status 200 with it: a failure after it is
-the stream's last event, and the routing headers are missing. Therefore it is a setting, `http.heartbeat_s`.
+9.2.7: "legacy proxy servers"), and clients drop it. The first comment sends the status 200. A failure after it is the
+stream's last event, and the routing headers are missing. That is why it is a setting, `http.heartbeat_s`.
 """
 
 import asyncio

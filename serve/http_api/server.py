@@ -1,11 +1,11 @@
-"""The HTTP door's listener: uvicorn with bounds on what a connection may cost before it has said anything useful.
+"""The HTTP door's listener: uvicorn with limits on what a connection may cost before its request is complete.
 
-`serve.app` starts and stops it. A connection has `read_timeout_s` to hand over a whole request, `max_header_bytes` for
-its head, and there are at most `max_connections`; what breaks a bound is answered in OpenAI's form where that is still
-possible, and closed. Bodies are bounded by the application (`serve.http_api.asgi.read_json_body`).
+`serve.app` starts and stops it. A connection has `read_timeout_s` to send a whole request and `max_header_bytes` for
+its head, and there are at most `max_connections`. A request beyond a limit is answered in OpenAI's form if that is
+still possible, and the connection is closed. `serve.http_api.asgi.read_json_body` limits bodies.
 
-uvicorn has no public seam for any of this, so its private protocol is overridden: pyproject.toml admits only the
-minor version that the tests ran with.
+uvicorn has no public interface for this, so its private protocol is overridden. pyproject.toml therefore allows only
+the minor version with which the tests ran.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""Stand-ins for a connection's transport while one answer is written: what uvicorn's cycle writes, put another way.
+"""Stand-ins for a connection's transport while one answer is written: they change how uvicorn's output is sent.
 
-Both look at the bytes of HTTP alone, not at uvicorn's state.
+Both look only at the bytes of HTTP, not at uvicorn's state.
 """
 
 import asyncio

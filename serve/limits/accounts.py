@@ -1,4 +1,4 @@
-"""Chooses where the keys' accounts are kept, as the settings want it; `serve.app` calls it at start."""
+"""Chooses where the keys' accounts are kept, by the settings. `serve.app` calls it at start."""
 
 import logging
 from collections.abc import Callable, Iterable

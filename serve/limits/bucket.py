@@ -1,19 +1,18 @@
 """What a key may use: requests and tokens a minute, and USD a period. Pure arithmetic on one key's account.
 
-A request reserves what it may use at most before it is let in (`serve.limits.reservation` says how much), and the
-account is settled to what it really used when it has ended. Requests and tokens are buckets that fill up steadily, so
-there is no edge of a minute at which everything is allowed again. USD are counted by period: spent, and held for
-requests that are still running. `serve.limits.stores` keeps the accounts, `serve.limits.redis_store` does the same
-arithmetic inside Redis.
+Before it is admitted, a request reserves the most that it may use (`serve.limits.reservation` says how much). When it
+has ended, the account is settled to what it really used. Requests and tokens are buckets that fill up steadily, so no
+minute's edge allows everything again. USD are counted by period: spent, and held for requests that still run.
+`serve.limits.stores` keeps the accounts; `serve.limits.redis_store` does the same arithmetic inside Redis.
 
-Two rules bound what N parallel requests can do to what one request can do:
+Two rules limit N parallel requests to what one request can do:
 
 * A request that may use more than a whole minute's tokens waits for a full bucket, takes all of it, and is charged at
-  most that, so that the next one waits a minute and no longer.
-* While requests hold a part of the budget, a further one is let in only if it fits beside them. One that is alone may
-  begin as long as anything is left, so a budget is overrun by one request at most, and no rest of it is unusable.
+  most that. So the next one waits for a minute and no longer.
+* While requests hold a part of the budget, another one is admitted only if it fits beside them. A request that is alone
+  may start as long as anything is left. So a budget is overrun by at most one request, and all of it is usable.
 
-A process that dies takes nothing with it: buckets fill up again, and what was held expires after `Limit.hold_s`.
+A process that dies takes nothing with it: buckets fill up again, and reservations expire after `Limit.hold_s`.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""A store of accounts that may fail, and what happens then: no request is stopped, and nothing is forgotten.
+"""Keeps the accounts of a store that may fail: no request is stopped, and nothing is forgotten.
 
-A Redis that does not answer within `redis_timeout_s` rests for a few seconds, in which accounts are kept here, each
-gateway for itself. What requests have spent meanwhile is told to Redis when it answers again.
+If Redis does not answer within `redis_timeout_s`, it is not asked for a few seconds, and each gateway keeps the
+accounts by itself. When Redis answers again, it is told what requests have spent meanwhile.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""Accounts in a file: shared by the workers of one gateway, and kept over a restart where the settings name the file.
+"""Accounts in a file: shared by the workers of one gateway, and kept over a restart if the settings name the file.
 
-The file is mapped into every process that uses it, and locked for the microseconds of one account's arithmetic. It is
-a header and one record a name, in the order in which the names first came; a record is never removed, so that a key
-which is taken out of the settings and put back finds its account again.
+The file is mapped into every process that uses it, and locked for the microseconds of one account's arithmetic. It has
+a header and one record a name, in the order in which the names first came. Records are never removed, so a key that is
+taken out of the settings and put back finds its account again.
 """
 
 import fcntl

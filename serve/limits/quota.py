@@ -1,8 +1,8 @@
-"""A request's allowance: reserved in its key's account before it is let in, settled when its answer has ended.
+"""A request's allowance: reserved in its key's account before it is admitted, settled when its answer has ended.
 
-`serve.gateway` holds one for every request, whichever door it came through. What is left goes out as OpenAI's
-`x-ratelimit-*` headers and as `x-moegate-budget-*`: of an answer that is sent whole, after it was settled; of a
-streamed one, whose headers leave with its first token, as reserved.
+`serve.gateway` holds one for every request, whichever door it came through. What is left is reported in OpenAI's
+`x-ratelimit-*` headers and in `x-moegate-budget-*`. A whole answer reports it after settlement. A stream's headers are
+sent with its first token, so they report what is left beside the reservation.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Accounts in Redis, for gateways on several machines.
 
-The arithmetic of `serve.limits.bucket` runs inside Redis, by Redis's clock, one key's account at a time: two gateways
-never both take the last token. What happens when Redis is slow or gone is `serve.limits.fallback_store`'s.
+The arithmetic of `serve.limits.bucket` runs inside Redis, by Redis's clock, one key's account at a time. So two
+gateways never both take the last token. `serve.limits.fallback_store` handles a Redis that is slow or gone.
 """
 
 import asyncio

@@ -1,10 +1,9 @@
-"""What a request may use at most, told before anybody has seen its prompt: what its key's account reserves.
+"""The most that a request may use, estimated before its prompt is tokenised: what it reserves in its key's account.
 
-`serve.limits.quota` asks for each request of a key with limits. Everything that the prompt is made of counts (messages,
-documents, tools, tool calls, schemas, the expert's own instructions), and the longest answer that the request allows,
-at the price of the dearest expert who may give it. The prompt's tokens are an estimate that lies above what tokenisers
-make of ordinary text in any script, up to twice as high; what text made to break tokenisers costs beyond it is settled
-when the request has ended.
+`serve.limits.quota` asks for each request of a key with limits. The estimate counts everything in the prompt (messages,
+documents, tools, tool calls, schemas, the expert's own instructions) and the longest answer that the request allows, at
+the price of the most expensive expert that may give it. It lies above what tokenisers count for ordinary text in any
+script, up to twice as high. Text that is made to break tokenisers may cost more; settlement corrects that.
 """
 
 from collections.abc import Mapping

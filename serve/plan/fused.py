@@ -1,9 +1,9 @@
-"""A replica whose steps decode and prefill at once (split-fuse), as OpenVINO GenAI and vLLM do: exact to the step.
+"""A replica whose steps decode and prefill at once (split-fuse), as OpenVINO GenAI and vLLM do; exact to the step.
 
-A step takes one token of every running sequence and, with what is left of `chunk_tokens`, prompts in the order of their
-arrival, several in one step or one over several. Its time is that of decoding alone (of one sequence where nobody
-decodes: the weights are read all the same) and, where it takes prompts in, `prefill_ms` and `prefill_ms_per_token`.
-Who comes during a step waits for its end. Steps that only decode are not events: the token clock of
+A step takes one token of every running sequence. The rest of `chunk_tokens` goes to prompts in the order of their
+arrival: several in one step, or one over several. A step takes the time of decoding alone (of one sequence if nobody
+decodes, because the weights are read all the same). If it takes prompts, `prefill_ms` and `prefill_ms_per_token` are
+added. A request that comes during a step waits for its end. Steps that only decode are not events: the token clock of
 `serve.plan.replica` runs through them.
 """
 

@@ -1,7 +1,6 @@
-"""Who may answer a request, as the router is told: the experts as they are now, and what each of them can do.
+"""What the router is told about the experts: their state now, and what each of them can do.
 
-`serve.gateway` asks before it routes. What is known comes from the catalogue, `serve.dispatch.health` and the
-dispatcher.
+`serve.gateway` asks before it routes. The facts come from the catalogue, `serve.dispatch.health` and the dispatcher.
 """
 
 from experts.catalog.engine_limits import refused_settings

@@ -1,7 +1,6 @@
-"""The routers that can serve, by the name that `router.kind` in the settings has for them.
+"""The routers that can serve, by their names in `router.kind` of the settings.
 
-`serve.app` and `moegate route` load theirs here. A further kind is one entry in `KINDS`
-(docs/adding-a-policy.md).
+`serve.app` and `moegate route` load the router here. A further kind is one entry in `KINDS` (docs/adding-a-policy.md).
 """
 
 import random

@@ -1,7 +1,7 @@
-"""Takes up a replaced router artefact while serving, and keeps the last good one when the new one cannot be used.
+"""Takes up a replaced router artefact while serving, and keeps the last good one if the new one cannot be used.
 
-`serve.app` runs one beside the health monitor. The file is read in a thread and put to use on the event loop, so that
-no decision sees half of it.
+`serve.app` runs one beside the health monitor. A thread reads the file, and the event loop puts it to use, so that no
+decision sees half of it.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """What can be set, and its defaults: one frozen tree, read once at start.
 
-Sources, strongest first: command line, environment (`MOEGATE_HTTP__PORT=8080`), the YAML file given by `--config`
-or `MOEGATE_CONFIG`, the defaults here (which `deploy/gateway.yaml` spells out with comments). A relative path in the
-file starts at the file's own folder. Parts are handed down as arguments; nobody reads the environment after start.
+Sources, strongest first: command line, environment (`MOEGATE_HTTP__PORT=8080`), the YAML file given by `--config` or
+`MOEGATE_CONFIG`, and the defaults here (`deploy/gateway.yaml` lists them with comments). A relative path in the file
+starts at the file's own folder. Parts get their settings as arguments; nobody reads the environment after start.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""Logs as JSON lines on standard error: one object a line, no prompt, no answer, no traceback.
+"""Logs as JSON lines on standard error: one object a line, without prompts, answers or tracebacks.
 
-A record's `extra` fields become keys. A fault is named by its class and the place it came from; its text is left out,
-because an exception's text can hold anything a client sent.
+A record's `extra` fields become keys. A fault is named by its class and the place it came from. Its text is left out,
+because an exception's text can hold anything that a client sent.
 """
 
 import logging

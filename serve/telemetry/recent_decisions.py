@@ -1,4 +1,4 @@
-"""The latest decisions by response id, so that feedback can be set beside what was decided. Bounded; the oldest go."""
+"""Remembers the latest decisions by response id, so that feedback can be compared with them. The oldest are dropped."""
 
 from collections import OrderedDict
 from typing import Final

@@ -1,9 +1,9 @@
-"""One request from its receipt to its end, and who is told about it: metrics, ledger, traffic, trace, log.
+"""One request from its receipt to its end, and the observers that hear of it: metrics, ledger, traffic, trace, log.
 
-`with recorder.follow(request) as record:` is wrapped around the whole of a request. The gateway tells the record what
-happens; the record keeps the state and tells each observer. Whatever ends the request (answer, error, client gone)
-ends the `with`, so nothing is counted twice and nothing is lost. To watch something new, write an `Observer` and add
-it to the list in `serve.app`.
+`with recorder.follow(request) as record:` surrounds the whole of a request. The gateway tells the record what happens;
+the record keeps the state and tells each observer. Whatever ends the request (answer, error, disconnect) ends the
+`with`, so nothing is counted twice and nothing is lost. To watch something new, write an `Observer` and add it to the
+list in `serve.app` (docs/adding-a-metric.md).
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""The seam between the life of a request and traces: W3C context in and out, and what a trace is told.
+"""The interface between the life of a request and traces: W3C context in and out, and the events of a trace.
 
-Off, a trace is `NO_TRACE`: nothing is recorded, and the caller's `traceparent` goes on to the expert as it came. On,
-`serve.telemetry.otel` makes real ones. W3C Trace Context: https://www.w3.org/TR/trace-context/
+If tracing is off, a trace is `NO_TRACE`: nothing is recorded, and the caller's `traceparent` goes to the expert as it
+came. If it is on, `serve.telemetry.otel` makes real ones. W3C Trace Context: https://www.w3.org/TR/trace-context/
 """
 
 import re

@@ -1,8 +1,8 @@
-"""Watches what kind of traffic comes: by class, by language, how conversations move, and how far that is from training.
+"""Watches the kind of traffic: classes, languages, how conversations move, and how far that is from the training data.
 
 An observer of every decision. Drift is the population stability index of the latest `WINDOW` requests' classes against
-the training rows': sum over classes of (now - then) * ln(now / then). By custom below 0.1 is none, above
-0.25 is a lot (e.g. Siddiqi, Credit Risk Scorecards, 2006).
+the training rows': sum over classes of (now - then) * ln(now / then). By convention, less than 0.1 is no drift and more
+than 0.25 is much (e.g. Siddiqi, Credit Risk Scorecards, 2006).
 """
 
 import math

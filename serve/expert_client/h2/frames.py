@@ -1,4 +1,4 @@
-"""HTTP/2's wire format (RFC 9113) and the little of HPACK (RFC 7541) that a sender needs: literals, never indexed."""
+"""HTTP/2's wire format (RFC 9113), and the part of HPACK (RFC 7541) that a sender needs: literals, never indexed."""
 
 import struct
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Connections to one address: made when they are needed, another one when they are full, anew when they break."""
+"""Connections to one address: made when needed, one more when all are full, and replaced when they break."""
 
 import asyncio
 from itertools import count

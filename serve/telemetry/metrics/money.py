@@ -1,6 +1,6 @@
-"""Metrics of money and energy: the ledger's sums, read when somebody scrapes.
+"""Metrics of money and energy: the ledger's sums, read when `/metrics` is scraped.
 
-A collector of its own, because the ledger counts in whole picodollars and a client library's counter in floats.
+It is a collector of its own, because the ledger counts in whole picodollars and a client library's counter in floats.
 """
 
 from collections.abc import Iterable, Iterator

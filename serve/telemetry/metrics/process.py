@@ -1,4 +1,4 @@
-"""Metrics of the gateway process itself: what runs, and whether its event loop keeps up."""
+"""Metrics of the gateway process itself: which version runs, and whether its event loop keeps up."""
 
 import asyncio
 import platform

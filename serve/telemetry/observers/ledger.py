@@ -1,4 +1,4 @@
-"""A request's entries in the ledger: its answer, its lost attempts, and the decision itself."""
+"""Writes a request's entries in the ledger: its answer, its lost attempts, and the decision itself."""
 
 from serve.costs.ledger import Ledger, Waste
 from serve.telemetry.metrics import NO_EXPERT
