@@ -1,8 +1,8 @@
-"""What a call to an expert costs by client: `serve/h2`, `grpc.aio` and, after `pip install h2`, hyper-h2.
+"""What a call to an expert costs by client: `serve.expert_client.h2`, `grpc.aio` and, after `pip install h2`, hyper-h2.
 
-`python -m loadtests.h2_clients` starts an echo server in a process of its own and lets the clients take turns, round by
-round, in this one: CPU seconds of this process (user and system, all threads) a call, medians over the rounds. Nobody
-parses messages: only the transports differ. `serve/h2` is ours to maintain; this says what that buys.
+`python -m loadtests.h2_clients` starts an echo server in another process. The clients take turns in this one, round by
+round. It measures CPU seconds of this process (user and system, all threads) a call, as medians over the rounds. No
+client parses messages: only the transports differ. We maintain our own client; this shows what that gains.
 """
 
 import argparse

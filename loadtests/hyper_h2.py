@@ -1,7 +1,7 @@
-"""A gRPC client on hyper-h2, the usual HTTP/2 library of Python: what `serve/h2` would be if it were built on that.
+"""A gRPC client on hyper-h2, Python's usual HTTP/2 library, to compare `serve.expert_client.h2` with.
 
-Only `loadtests.h2_clients` uses it; `pip install h2` brings the library. As plain as it can be: one connection, calls
-that stream messages in, flow control left to the library.
+Only `loadtests.h2_clients` uses it; `pip install h2` installs the library. It is as plain as possible: one connection,
+calls that stream messages in, flow control left to the library.
 """
 
 import asyncio

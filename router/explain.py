@@ -1,7 +1,7 @@
-"""Why a query went where it went: the decision, its time, and the features that spoke for each expert.
+"""Why a query went where it went: the decision, its time, and the features that counted for each expert.
 
-`moegate route` prints it. Unlike everything else in this package an explanation quotes the user's words: it is shown to
-the person who typed them and never logged.
+`moegate route` prints it. Unlike the rest of this package, an explanation quotes the user's words. It is shown to the
+person who typed them, and never logged.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
-"""What the learned router must beat: choosers that know nothing, or next to nothing.
+"""Baselines that the learned router must beat.
 
-`evaluate` puts them beside the router in its table. `random`, `majority`, `keywords` and `length` need no training;
-`TfidfBaseline` is the text-book classifier and needs rows and scikit-learn.
+`evaluate` shows them beside the router in its table. `random`, `majority`, `keywords` and `length` need no training;
+`TfidfBaseline` is the textbook classifier and needs rows and scikit-learn.
 """
 
 from collections import Counter

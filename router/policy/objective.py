@@ -1,7 +1,7 @@
-"""What a choice is worth: expected quality - λ·cost - μ·P(first token later than the caller wants).
+"""The value of a choice: expected quality - λ·cost - μ·P(first token later than the caller wants).
 
-`policy.decide` ranks by it. Quality is the gate's calibrated probability, cost the price of the estimated prompt and
-of the answer such a request usually gets, lateness the expert's recent times given its queue. Pure.
+`policy.decide` ranks by it. Quality is the gate's calibrated probability. Cost is the price of the estimated prompt and
+of the answer that such a request usually gets. Lateness comes from the expert's latest times and its queue. Pure.
 """
 
 from collections.abc import Mapping, Sequence
