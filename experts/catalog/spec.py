@@ -1,7 +1,7 @@
-"""The catalogue of experts: what each is for, made of, runs on and costs, read from YAML and checked.
+"""The catalogue of experts: what each is for, made of, runs on and costs; read from YAML and checked.
 
-Read by everyone who needs to know an expert by name: the gateway (prices, context windows), the start code (engines,
-resources) and the compiler (bases, adapters). It imports neither Ray nor an engine. `load_catalog` is the one way in;
+Everyone who needs an expert by name reads it: the gateway (prices, context windows), the start code (engines,
+resources) and the compiler (bases, adapters). It imports neither Ray nor an engine. `load_catalog` is the only way in;
 what it returns never changes afterwards.
 """
 

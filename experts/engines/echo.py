@@ -1,7 +1,8 @@
-"""The scripted engine: says the last user's words again and again, at a set pace. For tests and load tests.
+"""The scripted engine: repeats the last user's words at a set pace. For tests and load tests.
 
-It obeys everything a real engine obeys (batch slots, queue bound, context window, stop strings, deadlines, cancels), so
-a test against it is a test of what stands before it. A word is a token; the same request always gives the same answer.
+It obeys everything that a real engine obeys (batch slots, queue limit, context window, stop strings, deadlines,
+cancels), so tests against it test the code in front of an engine. A word is a token; the same request always gives the
+same answer.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A Hugging Face tokeniser as the Neuron engine needs it: chat template, ids, exact bytes back, ends of an answer.
+"""A Hugging Face tokeniser for the Neuron engine: chat template, ids, exact bytes back, ends of an answer.
 
-Used in the engine process only; works with transformers 4.57 (which optimum-neuron pins) and 5. Both kinds of Llama
-vocabulary are known: byte-level BPE (Llama 3, SmolLM2), whose pieces spell bytes as printable characters, and
-SentencePiece with byte fallback (Llama 2).
+Used only in the engine process; works with transformers 4.57 (which optimum-neuron pins) and 5. It knows both kinds of
+Llama vocabulary: byte-level BPE (Llama 3, SmolLM2), whose pieces spell bytes as printable characters, and SentencePiece
+with byte fallback (Llama 2).
 """
 
 from __future__ import annotations

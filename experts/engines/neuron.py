@@ -1,10 +1,11 @@
 """The Neuron engine's pipeline: slots of a compiled batch behind `experts.engines.batch.Pipeline`.
 
 Loaded only inside the engine process. It schedules; `CompiledModel` (experts.engines.neuron_model on hardware, a fake
-in the tests) computes. Facts read in optimum-neuron 0.4.5 that shape this file, all in docs/neuron.md: one prompt is
-encoded at a time, padded to the one bucket; a longer one would be cut without a word; a decode step writes a key and a
-value into the cache row of every slot that it leaves out; a prompt of one or two tokens cannot be encoded, so it is
-decoded.
+in the tests) computes. Facts read in optimum-neuron 0.4.5 shape this file (docs/neuron.md has them all):
+
+* one prompt is encoded at a time, padded to the one bucket, and a longer one would be cut silently;
+* a decode step writes a key and a value into the cache row of every slot that it leaves out;
+* a prompt of one or two tokens cannot be encoded, so it is decoded.
 """
 
 from __future__ import annotations

@@ -1,9 +1,12 @@
 """The CPU engine's pipeline: OpenVINO GenAI's continuous batching behind `experts.engines.batch.Pipeline`.
 
-Loaded only inside the engine process. Facts about openvino-genai 2026.4 that shape this file, all measured: `step`
-keeps Python's global lock; `encode` silently cuts a prompt to the last tokens that fit the model's own context length;
-nothing checks the context window afterwards; text that spells a control token becomes that token; without a seed every
-request draws the same sample.
+Loaded only inside the engine process. Measured facts about openvino-genai 2026.4 shape this file:
+
+* `step` holds Python's global lock;
+* `encode` silently cuts a prompt to the last tokens that fit the model's own context length;
+* nothing checks the context window afterwards;
+* text that spells a control token becomes that token;
+* without a seed every request draws the same sample.
 """
 
 from __future__ import annotations

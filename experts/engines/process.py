@@ -1,9 +1,9 @@
-"""An engine whose steps run in a process of their own: the replica's half.
+"""The replica's half of an engine whose steps run in another process.
 
-`ProcessEngine` starts `experts.engines.child`, hands it sequences and aborts over a socket pair, and feeds what comes
-back to the streams that `generate` reads. One message comes up a step, whatever the batch size, so the replica's event
-loop wakes once a step, or once in a while where steps bring nothing. If the process ends, every live sequence fails and
-`check_health` says so: Ray then replaces the replica.
+`ProcessEngine` starts `experts.engines.child`, sends it sequences and aborts over a socket pair, and passes what comes
+back to the streams that `generate` reads. One message comes a step, whatever the batch size, so the replica's event
+loop wakes once a step, or now and then if steps bring nothing. If the process ends, every live sequence fails and
+`check_health` reports it; Ray then replaces the replica.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The weights' own word: an engine that computes in float32 by transformers, to measure the serving engine against.
+"""A reference engine that computes in float32 with transformers, to compare the serving engine with.
 
 `python -m experts.evaluate --reference` asks it instead of the expert's engine. It loads the base's GGUF file and the
-adapter's matrices without rounding either again (serving stores the merged ones as Q8_0), answers greedily, and one
+adapter's matrices without rounding either again (serving stores the merged ones as Q8_0). It answers greedily, one
 question at a time. Needs the [train] extra.
 """
 

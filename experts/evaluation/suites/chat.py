@@ -1,10 +1,10 @@
 """The `chat` suite: advice and writing, measured by overlap with a reference, by structure and by length.
 
-Reads rows `{messages, answer}`. No judge model stands behind it: it says whether answers are laid out as the advisor is
-taught to, not whether they are wise or kind.
+Reads rows `{messages, answer}`. It uses no judge model: it measures whether answers are laid out as the advisor is
+taught, not whether they are wise or kind.
 
-Scores: `target`, all checks of `structure` at once; `structure`, the share of the checks that hold, averaged; each
-check alone; `rouge_l` (0..1) and `bleu` (0..100); `words` of an answer.
+Scores: `target`, all checks of `structure` hold; `structure`, the average share of the checks that hold; each check
+alone; `rouge_l` (0..1) and `bleu` (0..100); `words` of an answer.
 """
 
 from __future__ import annotations

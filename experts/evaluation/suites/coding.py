@@ -1,11 +1,11 @@
-"""The `code` suite: does the program in the answer pass its tests, and stands it in exactly one fenced block?
+"""The `code` suite: does the program in the answer pass its tests, and is it in exactly one fenced block?
 
 Reads MBPP rows `{messages, tests, setup?}` and HumanEval's own `{task_id, prompt, entry_point, test}`. As the MBPP
-paper does (Austin et al. 2021), the tests are shown with the task: nothing else says what the function is called. One
-greedy answer a row, so `pass@1` is the share that passes (Chen et al. 2021, section 2.1, n = k = 1).
+paper does (Austin et al. 2021), the tests are shown with the task, because nothing else names the function. One greedy
+answer a row, so `pass@1` is the share that passes (Chen et al. 2021, section 2.1, n = k = 1).
 
 Scores: `pass@1`; `one_block`, the share of answers with exactly one fenced block, closed; `timeouts`; `confined`, the
-share of runs that the kernel held (`sandbox_child`), 1 where Landlock and seccomp are there.
+share of runs inside the kernel's confinement (`sandbox_child`), 1 where Landlock and seccomp exist.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The `tool_calls` suite: are the right tools called with the right arguments, and none when none fits?
+"""The `tool_calls` suite: are the right tools called with the right arguments, and none if none fits?
 
 Reads BFCL rows `{messages, tools, ground_truth, category}` (each argument a list of allowed values) and rows with one
-reference answer `{messages, tools, calls}`. Tools are OpenAI's, or BFCL's own form. Calls pair off in any order, one to
-one (`matching`); with nothing wanted, an answer is right when it makes no call.
+reference answer `{messages, tools, calls}`. Tools are in OpenAI's form or BFCL's own. Calls are paired in any order,
+one to one (`matching`). If no call is wanted, an answer is right if it makes none.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What the researcher learns from: XQuAD in three languages, BeerQA, and hand-written seeds.
 
-Each question comes with numbered documents in random order: the one (or, with BeerQA, the few) that hold the answer,
-and others that do not, half of them out of the same article where there is one. In a share of the rows the right ones
-are missing, and the answer is the one sentence that says so. A dozen of XQuAD's 48 articles are held out whole, to
-measure on (`HELD_OUT`); BeerQA's file is learnt from whole.
+Each question comes with numbered documents in random order: the one (with BeerQA, the few) that hold the answer, and
+others that do not, half of them from the same article if possible. In a share of the rows the right ones are missing,
+and the answer is the one sentence that says so. Twelve of XQuAD's 48 articles are held out completely, for measurement
+(`HELD_OUT`); BeerQA's file is used completely.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What the tool-caller learns from: Seal-Tools, three categories of BFCL, and hand-written seeds.
 
-Held out whole, to measure on: BFCL's `multiple`, half of its `irrelevance` rows, and every domain of Seal-Tools'
-out-of-domain file. Tools that do not fit are negatives: other rows' tools stand beside the right ones, and in a share
-of the rows the right ones are taken away, so that plain words are the answer (TinyAgent's and BFCL's lesson).
+Held out completely, for measurement: BFCL's `multiple`, half of its `irrelevance` rows, and every domain of Seal-Tools'
+out-of-domain file. Tools that do not fit are negatives: other rows' tools are offered beside the right ones, and in a
+share of the rows the right ones are removed, so that plain words are the answer (as TinyAgent and BFCL do).
 """
 
 from __future__ import annotations
