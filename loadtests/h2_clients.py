@@ -70,7 +70,7 @@ class Ours:
         self._head += header(b"grpc-timeout", b"60000m")
 
     async def call(self, request: bytes) -> int:
-        """See `Client.call`."""
+        """Make one call and read it to its end; return how many messages came."""
         call = (await self._pool.take()).call(self._head, request, bytes, timeout_s=TIMEOUT_S)
         count = 0
         while await call.read() is not None:
@@ -78,7 +78,7 @@ class Ours:
         return count
 
     async def close(self) -> None:
-        """See `Client.close`."""
+        """Close the connection."""
         self._pool.close()
 
 
@@ -90,14 +90,14 @@ class GrpcAio:
         self._method: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(METHOD)
 
     async def call(self, request: bytes) -> int:
-        """See `Client.call`."""
+        """Make one call and read it to its end; return how many messages came."""
         count = 0
         async for _ in self._method(request, timeout=TIMEOUT_S, metadata=(("application", "echo"),)):
             count += 1
         return count
 
     async def close(self) -> None:
-        """See `Client.close`."""
+        """Close the connection."""
         await self._channel.close()
 
 

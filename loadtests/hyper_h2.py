@@ -87,7 +87,7 @@ class HyperH2:
         ]
 
     async def call(self, request: bytes) -> int:
-        """See `Client.call`."""
+        """Make one call and read it to its end; return how many messages came."""
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect())
         protocol = await self._connecting
@@ -100,7 +100,7 @@ class HyperH2:
         return call.messages
 
     async def close(self) -> None:
-        """See `Client.close`."""
+        """Close the connection."""
         if self._connecting is not None:
             (await self._connecting).close()
 

@@ -61,19 +61,19 @@ class EchoEngine:
 
     @property
     def capabilities(self) -> Capabilities:
-        """See `Engine.capabilities`."""
+        """What this engine can do: `max_tokens` and `stop`."""
         return Capabilities(self._spec.max_batch_size, self._spec.context_window, frozenset({"max_tokens", "stop"}))
 
     async def start(self) -> None:
-        """See `Engine.start`; there is nothing to load."""
+        """Wait for `start_s`; there is nothing to load."""
         await asyncio.sleep(self._options.start_s)
 
     async def stop(self) -> None:
-        """See `Engine.stop`; live sequences fail at their next token."""
+        """Stop; live sequences fail at their next token."""
         self._is_stopped = True
 
     async def generate(self, request: GenerationInput) -> AsyncGenerator[TokenDelta | Completion, None]:
-        """See `Engine.generate`."""
+        """Wait for a slot, then repeat the user's words at the set pace."""
         self._check_alive()
         sequence, answer = _compose(request, self._spec.context_window)
         async with self._place(), self._turn() as turn:
@@ -84,15 +84,15 @@ class EchoEngine:
                 yield item
 
     def load(self) -> Load:
-        """See `Engine.load`."""
+        """Report how many sequences run and wait."""
         return Load(self._running, self._live - self._running, self._spec.max_batch_size)
 
     def sequences_total(self) -> int:
-        """See `Engine.sequences_total`."""
+        """Count the sequences since the start."""
         return self._total
 
     async def check_health(self) -> None:
-        """See `Engine.check_health`."""
+        """Fail if the engine was stopped."""
         self._check_alive()
 
     def _check_alive(self) -> None:

@@ -28,7 +28,7 @@ _FAILURES: Final = (RedisError, OSError, TimeoutError)
 
 
 class Forgiving:
-    """See `limit_stores.LimitStore`."""
+    """Asks a store, and keeps accounts here while that store fails."""
 
     def __init__(
         self, store: LimitStore, *, on_failure: Callable[[], None], clock: Callable[[], float] = time.monotonic
@@ -42,7 +42,7 @@ class Forgiving:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def take(self, name: str, limit: Limit, wanted: Amount, now: float) -> Standing:
-        """See `LimitStore.take`."""
+        """Reserve in the store, or here while the store fails."""
         if self._clock() >= self._rests_until:
             try:
                 standing = await self._store.take(name, limit, wanted, now)
@@ -54,11 +54,11 @@ class Forgiving:
         return replace(await self._own.take(name, limit, wanted, now), is_stand_in=True)
 
     async def settle(self, name: str, taken: Standing, used: Amount, now: float) -> Standing:
-        """See `LimitStore.settle`. It goes on when the caller is cancelled: what was used stays used."""
+        """Settle in the store, or remember it for later, even if the caller is cancelled: what was used stays used."""
         return await asyncio.shield(self._start(self._settle(name, taken, used, now)))
 
     async def close(self) -> None:
-        """See `LimitStore.close`."""
+        """Wait for settlements under way, then close the store."""
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._store.close()

@@ -27,7 +27,7 @@ class AccountFileError(Exception):
 
 
 class SharedStore:
-    """See `limit_stores.LimitStore`. Who dies holding the lock loses it, and nothing else is lost."""
+    """Keeps accounts in a file. A process that dies with the lock loses the lock; the accounts stay."""
 
     def __init__(self, path: Path) -> None:
         """Open the file, or make it.
@@ -47,17 +47,17 @@ class SharedStore:
             raise AccountFileError(f"{path}: is not a file of accounts; it is left as it is")
 
     async def take(self, name: str, limit: Limit, wanted: Amount, now: float) -> Standing:
-        """See `LimitStore.take`."""
+        """Reserve, under the file's lock."""
         with self._account(name) as account:
             return take(account, limit, wanted, now)
 
     async def settle(self, name: str, taken: Standing, used: Amount, now: float) -> Standing:
-        """See `LimitStore.settle`."""
+        """Charge what was really used, under the file's lock."""
         with self._account(name) as account:
             return settle(account, taken, used, now)
 
     async def close(self) -> None:
-        """See `LimitStore.close`."""
+        """Write the accounts to disk and close the file."""
         self._map.flush()
         self._map.close()
         os.close(self._file)

@@ -58,11 +58,11 @@ class HeldAllowance(Allowance):
 
     @property
     def headers(self) -> Headers:
-        """See `Allowance.headers`."""
+        """What is left of the key's limits, as both doors report it."""
         return tuple(limit_headers(self._standing))
 
     async def settle(self) -> None:
-        """See `Allowance.settle`; once."""
+        """Charge what was really used; a second call does nothing."""
         if not self._is_settled:
             self._is_settled = True
             used = self._spending.spent()

@@ -93,7 +93,7 @@ return {short, unpack(answer)}
 
 
 class RedisStore:
-    """See `limit_stores.LimitStore`; the clock is Redis's own unless one is given."""
+    """Keeps accounts in Redis. Redis's own clock counts, unless one is given."""
 
     def __init__(self, url: str, timeout_s: float, *, clock: Callable[[], float] | None = None) -> None:
         self._timeout_s = timeout_s
@@ -102,15 +102,15 @@ class RedisStore:
         self._script = self._redis.register_script(_SCRIPT)
 
     async def take(self, name: str, limit: Limit, wanted: Amount, now: float) -> Standing:
-        """See `LimitStore.take`."""
+        """Reserve in Redis; raises what the client library raises if Redis does not answer in time."""
         return await self._run(name, limit, wanted, "take")
 
     async def settle(self, name: str, taken: Standing, used: Amount, now: float) -> Standing:
-        """See `LimitStore.settle`."""
+        """Charge what was really used, and return the rest of the reservation."""
         return await self._run(name, taken.limit, taken.reserved, repr(taken.at), used.tokens, used.pico)
 
     async def close(self) -> None:
-        """See `LimitStore.close`."""
+        """Close the connections to Redis."""
         await self._redis.aclose()
 
     async def _run(self, name: str, limit: Limit, reserved: Amount, *step: str | float) -> Standing:

@@ -22,13 +22,13 @@ class ChatSuite:
     """Implements `experts.evaluation.suites.suite.Suite`."""
 
     def read(self, row: Row, index: int) -> Case:
-        """See `Suite.read`."""
+        """Turn a row into a case; it needs a reference answer."""
         name = str(row.get("id", index))
         field(row, "answer", str, name)
         return Case(name, chat_pb2.Conversation(messages=read_messages(row, name)), row)
 
     def judge(self, case: Case, reply: Reply) -> Verdict:
-        """See `Suite.judge`."""
+        """Check the layout of an answer and its overlap with the reference."""
         answer = reply.text
         checks = structure.check(case.conversation.messages[-1].content, answer, case.row["answer"])
         return {
@@ -40,7 +40,7 @@ class ChatSuite:
         }
 
     def overall(self, cases: Sequence[Case], replies: Sequence[Reply], seed: int) -> dict[str, Score]:
-        """See `Suite.overall`."""
+        """Return BLEU over all answers together."""
         return {
             "bleu": overlap.corpus_bleu([reply.text for reply in replies], [case.row["answer"] for case in cases], seed)
         }

@@ -30,7 +30,7 @@ class CodeSuite:
         self._timeout_s = timeout_s
 
     def read(self, row: Row, index: int) -> Case:
-        """See `Suite.read`."""
+        """Turn a row of MBPP or HumanEval into a case."""
         name = str(row.get("task_id", row.get("id", index)))
         if "entry_point" in row:
             for wanted in ("prompt", "entry_point", "test"):
@@ -45,7 +45,7 @@ class CodeSuite:
         return Case(name, chat_pb2.Conversation(messages=messages), row)
 
     def judge(self, case: Case, reply: Reply) -> Verdict:
-        """See `Suite.judge`."""
+        """Run the program of an answer and its tests."""
         blocks = fenced_blocks(reply.text)
         program, tests = build_program(case.row, blocks[0].code if blocks else reply.text)
         outcome = run_tests(program, tests, self._limits, self._timeout_s)
@@ -57,7 +57,7 @@ class CodeSuite:
         return verdict | ({"confined": {"landlock", "seccomp"} <= set(outcome.guards)} if outcome.guards else {})
 
     def overall(self, cases: Sequence[Case], replies: Sequence[Reply], seed: int) -> dict[str, Score]:
-        """See `Suite.overall`."""
+        """Return nothing: every score is a mean of verdicts."""
         return {}
 
 

@@ -30,7 +30,7 @@ class ToolCallSuite:
     """
 
     def read(self, row: Row, index: int) -> Case:
-        """See `Suite.read`."""
+        """Turn a row into a case: a conversation with tools."""
         name = str(row.get("id", index))
         functions = [_function(tool, name) for tool in field(row, "tools", list, name)]
         tools = [
@@ -45,7 +45,7 @@ class ToolCallSuite:
         return Case(name, chat_pb2.Conversation(messages=read_messages(row, name), tools=tools), row)
 
     def judge(self, case: Case, reply: Reply) -> Verdict:
-        """See `Suite.judge`."""
+        """Pair the calls of an answer with the wanted ones."""
         wanted, made, is_broken = wanted_calls(case.row, case.name), reply.calls, reply.broken > 0
         schemas = _schemas(case.row)
         right = not is_broken and can_pair(
@@ -60,7 +60,7 @@ class ToolCallSuite:
         return verdict
 
     def overall(self, cases: Sequence[Case], replies: Sequence[Reply], seed: int) -> dict[str, Score]:
-        """See `Suite.overall`."""
+        """Return nothing: every score is a mean of verdicts."""
         return {}
 
 

@@ -72,13 +72,13 @@ class Connection(asyncio.Protocol):
         self._transport.close()
 
     def end(self, stream: int, why: Reset | None) -> None:
-        """See `call.Sender.end`."""
+        """Forget an ended call; reset its stream if a reason is given."""
         self._calls.pop(stream, None)
         if why is not None:
             self._write(frames.reset(stream, why))
 
     def credit(self, stream: int, size: int) -> None:
-        """See `call.Sender.credit`."""
+        """Allow the expert to send `size` more bytes on a stream."""
         self._write(frames.window_update(stream, size))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
