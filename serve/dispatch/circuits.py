@@ -68,7 +68,7 @@ class Circuits:
         await asyncio.gather(*probes, return_exceptions=True)
 
     def _changed(self, expert: str, state: CircuitState) -> None:
-        log.warning("circuit", extra={"expert": expert, "state": state.value})
+        log.warning("circuit changed", extra={"expert": expert, "state": state.value})
         self._on_change(expert, state)
         if state is CircuitState.OPEN:
             self._start(expert)
