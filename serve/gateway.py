@@ -64,12 +64,12 @@ class Answer:
 
     @property
     def limit_headers(self) -> Headers:
-        """What is left of the key's limits, as both doors tell it: once `chunks` is exhausted, for good."""
+        """What is left of the key's limits, as both doors report it; final once `chunks` is exhausted."""
         return self._allowance.headers
 
     @property
     def is_more_ready(self) -> bool:
-        """Whether more can be had without waiting."""
+        """Whether the next message is there already."""
         return self._stream.is_ready
 
     def chunks(self) -> AsyncIterator[pb.GenerateChunk]:
@@ -100,7 +100,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How an answer ended: in the expert's words, in USD, and in seconds from receipt to first token (our clock)."""
+    """How an answer ended: the expert's last message, USD, and seconds from receipt to first token (our clock)."""
 
     completion: pb.Completion
     cost_usd: float
@@ -210,7 +210,7 @@ class Gateway:
         return self._decide(request, self._wishes(request))
 
     def warm_up(self) -> None:
-        """Decide a few times for nobody: the first decision of a process pays for imports and page faults (15 ms)."""
+        """Decide a few times without a request: a process's first decision pays for imports and page faults (15 ms)."""
         for text in ("Who wrote it?", "Write a function that adds two numbers.", "Plan a trip. " * 50):
             self._router.route(route_query(text), self._candidates.all_states())
 
@@ -235,7 +235,7 @@ class Gateway:
         return with_canary(decision, self._canaries, request.request_id)
 
     def _wishes(self, request: ChatRequest) -> Wishes:
-        """The caller's wishes, the settings' where there are none; a latency target counts from receipt."""
+        """The caller's wishes, completed from the settings; a latency target counts from receipt."""
         said, now, settings = request.wishes, self._clock(), self._router_settings
         target_ms = settings.ttft_target_ms if said.ttft_target_ms is None else said.ttft_target_ms
         return Wishes(

@@ -9,7 +9,7 @@ from serve.errors import ShuttingDown
 
 
 class Drain(Interruption):
-    """The requests in progress; once the grace has passed they are interrupted, and none is taken on any more."""
+    """The requests in progress. Once the grace period is over they are interrupted, and no new one is accepted."""
 
     def __init__(self) -> None:
         super().__init__(_shutting_down)

@@ -32,7 +32,7 @@ class Circuit:
         on_change: Callable[[CircuitState], None],
         on_suspicion: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_suspicion`: there are failures enough, but of one tenant alone; whoever hears it calls `probed`."""
+        """`on_suspicion` is called when one tenant alone has met enough failures; its owner then calls `probed`."""
         self._settings = settings
         self._clock = clock
         self._on_change = on_change
@@ -56,7 +56,7 @@ class Circuit:
                 return self._settings.open_s if self._is_on_trial else 0.0
 
     def enter(self) -> bool:
-        """Ask to make an attempt; one that may must end in `succeeded`, `failed` or `abandoned`."""
+        """Ask for permission to make an attempt; it must then end in `succeeded`, `failed` or `abandoned`."""
         if self.state is CircuitState.CLOSED:
             return True
         if self.retry_after_s > 0:
@@ -97,7 +97,7 @@ class Circuit:
                 self._on_suspicion()
 
     def probed(self, *, is_well: bool) -> None:
-        """A probe of our own has ended.
+        """Report the result of our own probe.
 
         An expert that only its probes find well is left alone for longer the next time.
         """
@@ -112,7 +112,7 @@ class Circuit:
 
     @property
     def _is_proven(self) -> bool:
-        """Whether the failures cannot be one tenant's doing."""
+        """Whether more than one tenant has met the failures, so that one tenant's requests cannot be the cause."""
         tenants = len(self._failures.keys() - {None})
         return self._failures[None] >= self._settings.failures or tenants >= _WITNESSES
 

@@ -52,7 +52,7 @@ class Circuits:
         return self._circuits[expert]
 
     async def is_well(self, expert: str) -> bool:
-        """Ask an expert how it is."""
+        """Probe an expert."""
         try:
             await self._describe(expert, timeout_s=self._probe_timeout_s)
         except MoegateError:
@@ -74,7 +74,7 @@ class Circuits:
             self._start(expert)
 
     def _start(self, expert: str) -> None:
-        """See to it that the expert is probed until its circuit is closed; one task an expert."""
+        """Start probing the expert until its circuit is closed; one task an expert."""
         if expert in self._probes or self._is_closed:
             return
         task = self._probes[expert] = asyncio.create_task(self._probe(expert))

@@ -51,7 +51,7 @@ class _Asking:
     blame: Blame
 
     def witness(self, call: ExpertCall | None) -> str | None:
-        """Who may have caused what the call met: the tenant, if a replica broke on its request.
+        """Return the tenant that may have caused the failure, if a replica broke on its request.
 
         What was not taken on, and silence, no client causes alone; without keys nobody is named for it.
         """
@@ -110,7 +110,7 @@ class Dispatcher:
         await self._channels.close()
 
     async def describe(self, expert: str, *, timeout_s: float) -> pb.DescribeResponse:
-        """Ask an expert how it is.
+        """Probe an expert.
 
         Raises:
             MoegateError: it did not say.
@@ -144,7 +144,7 @@ class Dispatcher:
             stream.close()
 
     async def _open(self, request: ChatRequest, experts: list[str], follower: Follower) -> ExpertStream:
-        """Ask one after the other."""
+        """Try the experts one after the other."""
         asking = _Asking(request, _generate_request(request), Blame(request.caller.name))
         index = retries = 0
         while True:
@@ -179,14 +179,14 @@ class Dispatcher:
                 return stream
 
     async def _verdict(self, blame: Blame, expert: str) -> MoegateError:
-        """Say why two replicas failed on one request: it is to blame, unless the expert is not even well without it."""
+        """Say why two replicas failed on one request: it is to blame, unless the expert's own probe fails as well."""
         if await self.circuits.is_well(expert):
             return Unanswerable("experts fail on this request wherever it is sent; sending it again will not help")
         blame.is_proven()
         return ExpertUnavailable("the expert cannot be reached; retry later")
 
     async def _ask(self, asking: _Asking, expert: str, rest: list[str], losses: Losses) -> ExpertStream:
-        """Ask one expert and, where hedging is wanted and it is slow, the next one beside it."""
+        """Ask one expert and, if hedging is on and it is slow, also the next one."""
         attempt = partial(self._attempt, asking, expert, losses, is_last=not rest)
         if self._settings.hedge_after_ms is None or not rest:
             return await attempt()
@@ -245,7 +245,7 @@ class Dispatcher:
         self.in_flight[expert] -= 1
 
     def _enter(self, expert: str, *, is_last: bool) -> Circuit:
-        """Check that the expert may be asked; whoever is let in must tell the circuit how it went.
+        """Check that the expert may be asked; the caller must then tell the circuit how the attempt ended.
 
         Raises:
             FailedAttempt: it may not.
@@ -295,6 +295,6 @@ def _generate_request(request: ChatRequest) -> pb.GenerateRequest:
 
 
 def _candidates(decision: RouteDecision) -> list[str]:
-    """The experts that may answer, best first. One whom the caller named is not replaced by another."""
+    """The experts that may answer, best first. An expert that the caller named is not replaced by another."""
     experts = [candidate.expert for candidate in decision.ranking]
     return experts[:1] if decision.reason is Reason.PINNED else experts

@@ -24,12 +24,12 @@ class FurtherAttempts:
         self._second_looks = RetryBudget(ratio=settings.retry_ratio, burst=settings.retry_burst)
 
     def earn(self) -> None:
-        """A request has come."""
+        """Count a new request."""
         self._budget.earn()
         self._second_looks.earn()
 
     def may_retry(self, failed: FailedAttempt, rest: list[str], retries: int) -> bool:
-        """Whether the same expert is asked again: it broke without a word, or nobody else can say whose fault it is."""
+        """Whether the same expert is asked again: it was lost silently, or no other expert can show who is to blame."""
         if retries >= self._retries:
             return False
         if failed.why is Why.FAILED:

@@ -12,31 +12,31 @@ from serve.costs.tariffs import Work
 
 
 class Follower(Protocol):
-    """Who is told what becomes of a request's attempts."""
+    """Is told what becomes of a request's attempts."""
 
     def fell_back(self, expert: str, to: str) -> None:
         """`expert` failed before its first token; `to` is asked next."""
         ...
 
     def lost(self, expert: str, waste: Waste, work: Work) -> None:
-        """An attempt beside the answer came to nothing after so much work."""
+        """An attempt that did not become the answer has ended after so much work."""
         ...
 
 
 class Losses:
-    """The attempts of one round that are not the answer."""
+    """The attempts of one round that did not become the answer."""
 
     def __init__(self, follower: Follower) -> None:
         self._follower = follower
         self._works: list[tuple[str, Work]] = []
 
     def add(self, expert: str, work: Work) -> None:
-        """An attempt has ended; one that no engine has begun on costs nothing."""
+        """Note an ended attempt; if no engine has begun on it, it costs nothing."""
         if work != Work():
             self._works.append((expert, work))
 
     def settle(self, cause: Waste) -> None:
-        """The round is over, and this is why they came to nothing."""
+        """End the round, with the reason why its attempts did not become the answer."""
         for expert, work in self._works:
             self._follower.lost(expert, cause, work)
         self._works.clear()

@@ -9,7 +9,7 @@ from serve.gateway import Answer
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """What an answer says. `annotations` is None where there were no documents to cite."""
+    """A whole answer. `annotations` is None if there were no documents to cite."""
 
     text: str
     tool_calls: Sequence[chat.ToolCall]

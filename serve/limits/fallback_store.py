@@ -77,7 +77,7 @@ class Forgiving:
         return taken
 
     def _tell(self) -> None:
-        """Tell the store what it has missed."""
+        """Report to the store the settlements that it has missed."""
         if self._untold:
             untold = list(self._untold)
             self._untold.clear()

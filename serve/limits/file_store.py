@@ -82,7 +82,7 @@ class SharedStore:
 
     @contextmanager
     def _account(self, name: str) -> Iterator[Account]:
-        """An account, ours alone until the `with` ends."""
+        """An account, locked until the `with` ends."""
         with self._lock():
             place = self._places.get(name)
             if place is None:
@@ -92,7 +92,7 @@ class SharedStore:
             self._write(place, name, account)
 
     def _find_or_add(self, name: str) -> int:
-        """Where the record of a name is that we have not met: another process may have added it."""
+        """Find the record of a new name, which another process may have added."""
         self._read_names()
         if name not in self._places:
             place = len(_MAGIC) + (len(self._map) - len(_MAGIC)) // _RECORD.size * _RECORD.size

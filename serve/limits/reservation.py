@@ -34,7 +34,7 @@ _KINDS: Final = "".join(map(_kind, range(256))).encode()
 
 
 def tokens_at_most(raw: bytes) -> int:
-    """Estimate the tokens of UTF-8 text from above.
+    """Estimate an upper bound for the tokens of UTF-8 text.
 
     A token of byte-level BPE holds two letters or more; digits, signs, line ends and the bytes of other scripts are
     taken for one each. Over 1,500 prompts in 70 languages, code and JSON, this is 1.0 to 2.0 times what SmolLM2's
@@ -48,7 +48,7 @@ def tokens_at_most(raw: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Offer:
-    """What one expert makes of a request at most; tokens, and picodollars a token and a second of a slot."""
+    """The most that one expert may use; tokens, and picodollars a token and a second of a slot."""
 
     instructions: int
     window: int
@@ -80,7 +80,7 @@ class Reservations:
         self.longest_answer = max(offer.longest_answer for offer in self._offers.values())
 
     def at_most(self, request: ChatRequest) -> Amount:
-        """What a request may use at most; a hedged one is billed for its prompt twice, as both experts read it."""
+        """The most that a request may use. With hedging its prompt counts twice, because two experts read it."""
         offers = [self._offers[request.pinned]] if request.pinned is not None else list(self._offers.values())
         prompts = 2 if self._is_hedging and len(offers) > 1 else 1
         prompt, longest_s = _prompt_at_most(request.input), max(0.0, request.deadline - request.received_at)
@@ -89,7 +89,7 @@ class Reservations:
         return Amount(max(amount.tokens for amount in amounts), max(amount.pico for amount in amounts))
 
     def at_least(self, request: ChatRequest) -> int:
-        """Tokens that a request asks for without any doubt: its words, and the answer's length where it says one."""
+        """Tokens that a request certainly asks for: its words, and the answer's length if it names one."""
         texts = [request.input] if isinstance(request.input, str) else [m.content for m in request.input.messages]
         return estimate_tokens(texts) + min(asked_tokens(request) or 1, self.longest_answer)
 
@@ -100,7 +100,7 @@ def asked_tokens(request: ChatRequest) -> int | None:
 
 
 def _prompt_at_most(asked: chat.Conversation | str) -> int:
-    """Estimate a prompt's tokens from above; a conversation's on the wire, where nothing that it holds is missed."""
+    """Estimate an upper bound for a prompt's tokens; a conversation's on the wire, so that nothing is missed."""
     if isinstance(asked, str):
         return tokens_at_most(asked.encode("utf-8", "replace"))
     return _FRAME_TOKENS + _MESSAGE_TOKENS * len(asked.messages) + tokens_at_most(asked.SerializeToString())

@@ -11,7 +11,7 @@ from serve.request import Limit
 
 
 class LimitStore(Protocol):
-    """Keeps accounts by the keys' names. Each call is atomic, whoever else makes one."""
+    """Keeps accounts by the keys' names. Each call is atomic."""
 
     async def take(self, name: str, limit: Limit, wanted: Amount, now: float) -> Standing:
         """Reserve `wanted` in an account, if it fits (`serve.limits.bucket.take`)."""
@@ -22,7 +22,7 @@ class LimitStore(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of what it holds."""
+        """Release its resources."""
         ...
 
 

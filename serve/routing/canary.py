@@ -19,7 +19,7 @@ def canaries(catalog: Catalog) -> dict[str, ExpertSpec]:
 
 
 def with_canary(decision: RouteDecision, on_trial: Mapping[str, ExpertSpec], request_id: str) -> RouteDecision:
-    """Put the chosen expert's canary before it, for the share of requests that its catalogue entry says.
+    """Put the chosen expert's canary before it, for the share of requests in its catalogue entry.
 
     The same request id always goes the same way.
     """

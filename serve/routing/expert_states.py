@@ -14,7 +14,7 @@ from serve.request import ChatRequest
 
 
 class Candidates:
-    """The experts of a catalogue, seen from the router."""
+    """The experts of a catalogue, as the router sees them."""
 
     def __init__(self, catalog: Catalog, health: HealthMonitor, dispatcher: Dispatcher) -> None:
         self._catalog = catalog
@@ -26,14 +26,14 @@ class Candidates:
         self._dispatcher = dispatcher
 
     def states(self, request: ChatRequest) -> list[ExpertState]:
-        """Every expert that can keep to the form which the request asks for, as it is now."""
+        """The state of every expert that can keep to the form that the request asks for."""
         states = self.all_states(request.sampling)
         if not request.needs_structure:
             return states
         return [state for state in states if self._health.experts[state.name].structured_output is True]
 
     def all_states(self, asked: chat.Sampling | None = None) -> list[ExpertState]:
-        """Every expert as it is now; one that does not honour what is asked for has no room for it."""
+        """The state of every expert; one that does not support the request's settings gets no room for it."""
         asked = asked or chat.Sampling()
         return [
             ExpertState(
@@ -51,7 +51,7 @@ class Candidates:
         ]
 
     def check_structure(self, request: ChatRequest) -> None:
-        """Check that somebody who may answer can keep to the form which the request asks for, as far as is known.
+        """Check that an expert that may answer can keep to the requested form, as far as is known.
 
         Raises:
             ExpertUnavailable: nobody who might has been reached yet.

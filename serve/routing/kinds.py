@@ -27,7 +27,7 @@ class ServingRouter(Protocol):
 
     @property
     def version(self) -> str:
-        """Name what decides, for headers, logs and metrics."""
+        """The router's name for headers, logs and metrics."""
         ...
 
     @property

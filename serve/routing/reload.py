@@ -16,7 +16,7 @@ log = logging.getLogger("moegate.router")
 
 
 class RouterReloader:
-    """Looks at the artefact's file every so often, until stopped; `on_reload` is told a new one's training mix."""
+    """Checks the artefact's file at intervals, until stopped; `on_reload` gets a new one's training mix."""
 
     def __init__(
         self,
@@ -32,13 +32,13 @@ class RouterReloader:
         self._on_reload = on_reload
 
     async def run(self) -> None:
-        """Sleep, look; for ever."""
+        """Check the file again and again."""
         while True:
             await asyncio.sleep(self._interval_s)
             await self.look()
 
     async def look(self) -> None:
-        """Look once."""
+        """Check the file once."""
         try:
             artifact = await asyncio.to_thread(self._router.changed_artifact)
             if artifact is None:

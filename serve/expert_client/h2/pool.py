@@ -74,6 +74,6 @@ class Pool:
 
 
 def _seen(making: asyncio.Task[None]) -> None:
-    """Look at how it ended, should nobody have waited for it."""
+    """Read the task's exception, in case nobody waited for it."""
     if not making.cancelled():
         making.exception()
