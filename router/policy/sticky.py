@@ -38,7 +38,7 @@ class Previous:
 
 
 def inertia_of(query: RouteQuery) -> float:
-    """Say how firmly the last user turn clings to what came before it.
+    """Say how strongly the last user turn depends on the turns before it.
 
     Few words have little signal of their own; words that ask for more of the same have none. Offered tools are a
     signal by themselves: then no turn is held back by its shortness.

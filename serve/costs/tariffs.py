@@ -25,7 +25,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """One expert's prices in picodollars, and what they rest on.
+    """One expert's prices in picodollars, and their basis.
 
     Attributes:
         expert: whose.

@@ -137,7 +137,7 @@ class HttpApp:
         return _json({"status": "ok"})
 
     async def _ready(self, request: Request) -> Response:
-        """Readiness: somebody can answer, and we are not on our way out."""
+        """Readiness: some expert can answer, and the gateway is not stopping."""
         health = self._gateway.health
         is_ready = health.is_ready and not self.is_draining
         reasons = {name: health.why_not(name) for name in health.experts}
@@ -174,7 +174,7 @@ async def _on_moegate_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
-    """Starlette's own refusals: no such path, no such method."""
+    """Render Starlette's own refusals: no such path, no such method."""
     assert isinstance(error, HTTPException)  # it is registered for those
     if error.status_code == 405:
         allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))

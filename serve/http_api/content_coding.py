@@ -17,7 +17,7 @@ Decoder = Callable[[bytes, int], bytes]
 
 
 def decoder(coding: bytes) -> Decoder | None:
-    """Find the decoder for a `content-encoding`; None where there is nothing to unpack.
+    """Find the decoder for a `content-encoding`; None if there is nothing to unpack.
 
     Raises:
         UnsupportedMediaType: it is none of ours; `accept-encoding` names those (RFC 9110 section 12.5.3).

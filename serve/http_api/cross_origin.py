@@ -33,7 +33,7 @@ _SHOWN_HEADERS: Final = (
 
 
 def with_cors(app: ASGIApp, settings: CorsSettings) -> ASGIApp:
-    """Answer preflights and mark answers for the pages that are allowed; without any, the application as it is."""
+    """Answer preflights and add CORS headers for allowed pages; if none is allowed, return the application as it is."""
     if not settings.allow_origins:
         return app
     return CORSMiddleware(
@@ -48,7 +48,7 @@ def with_cors(app: ASGIApp, settings: CorsSettings) -> ASGIApp:
 
 
 class OriginGuard:
-    """Turns web pages of other origins away."""
+    """Refuses requests from web pages of other origins."""
 
     def __init__(self, settings: HttpSettings, *, has_keys: bool) -> None:
         self._allowed = frozenset(settings.cors.allow_origins)

@@ -14,10 +14,10 @@ _COMMENT: Final = b": waiting\n\n"
 
 
 class Heartbeat:
-    """Beats inside its `async with` until it is stopped; nothing is cancelled while it writes."""
+    """Sends comments inside its `async with` until it is stopped; a write under way is never cancelled."""
 
     def __init__(self, reply: Reply, interval_s: float | None) -> None:
-        """Without an interval it never beats."""
+        """Without an interval it sends nothing."""
         self._reply = reply
         self._interval_s = interval_s
         self._beating: asyncio.Task[None] | None = None
@@ -32,7 +32,7 @@ class Heartbeat:
         await self.stop()
 
     async def stop(self) -> None:
-        """Write no more; what is being written is finished."""
+        """Stop; a write under way is finished."""
         if self._beating is not None:
             self._is_over.set()
             await self._beating

@@ -44,7 +44,7 @@ class OtelTracer:
         return OtelTrace(self._tracer, request, shows_content=self._shows_content)
 
     def close(self) -> None:
-        """Send what is left; waits for the collector at most as long as an export may take."""
+        """Send the remaining spans; wait for the collector at most as long as an export may take."""
         self._provider.shutdown()
 
 

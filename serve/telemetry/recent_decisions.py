@@ -10,7 +10,7 @@ KEPT: Final = 20_000  # responses; a few hundred bytes each
 
 
 class Recent(Observer):
-    """One process's memory of whom it chose."""
+    """One process's latest decisions."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._kept = kept

@@ -43,7 +43,7 @@ class Traffic(Observer):
             self._metrics.training_share.labels(expert).set(share)
 
     def routed(self, record: RequestRecord) -> None:
-        """Take a decision in."""
+        """Count a decision."""
         metrics, decision, previous = self._metrics, record.decision, record.previous_expert
         if decision is None:
             return
@@ -69,7 +69,7 @@ class Traffic(Observer):
 
 
 def stability_index(counts: Mapping[str, int], training: Mapping[str, float]) -> float:
-    """How far counted classes are from a mix of shares; 0 = the same."""
+    """The distance of counted classes from a mix of shares; 0 = the same."""
     total = sum(counts.values())
     index = 0.0
     for name in {*counts, *training}:

@@ -45,7 +45,7 @@ class Metrics:
         self.process = ProcessMetrics(add)
 
     def expect(self, experts: Sequence[str]) -> None:
-        """Show what has not happened yet as 0: a counter that begins at 1 has no increase to alert on."""
+        """Show counters at 0 before their first event: a counter that begins at 1 has no increase to alert on."""
         reasons = [reason.value for reason in Reason]
         refused = (Overloaded.code, ExpertUnavailable.code, DeadlineExceeded.code)
         _make(self.requests.tokens, experts, ("prompt", "completion"))

@@ -27,7 +27,7 @@ class MoneyMetrics(Collector):
         add.registry.register(self)
 
     def show(self, ledger: Ledger) -> None:
-        """Show these books from now on."""
+        """Show this ledger from now on."""
         self._ledger = ledger
 
     def describe(self) -> Iterable[Metric]:

@@ -31,7 +31,7 @@ class ProcessMetrics:
         self._build.labels(__version__, router_version, platform.python_version()).set(1)
 
     async def watch_loop(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Measure how late the loop wakes a sleeper, ten times a second; for ever."""
+        """Measure ten times a second how late the event loop wakes a sleeping task."""
         while True:
             due = clock() + LAG_INTERVAL_S
             await asyncio.sleep(LAG_INTERVAL_S)
