@@ -1,8 +1,8 @@
-"""Start Ray and one Serve application per expert: `python -m experts.app`, a child process of the start command.
+"""Starts Ray and one Serve application for each expert: `python -m experts.app`, a child process of `moegate up`.
 
-The only module that imports Ray. Its parent reads JSON lines on stdout (`ray`, `expert`, `ready`, `failed`); everything
-else goes to stderr and to Ray's own log files. It serves until SIGTERM, SIGINT or its parent's death, then leaves no
-process, port or folder behind. It never joins a cluster that is already running.
+Its parent reads JSON lines on stdout (`ray`, `expert`, `ready`, `failed`). Everything else goes to stderr and to Ray's
+own log files. It serves until SIGTERM, SIGINT or its parent's death, then leaves no process, port or folder behind. It
+never joins a cluster that is already running. Only this module and `experts.cluster` import Ray.
 """
 
 from __future__ import annotations

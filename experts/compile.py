@@ -1,8 +1,7 @@
-"""Turn a catalogue entry into the artefact that an engine loads: `python -m experts.compile EXPERT... --target cpu`.
+"""Turns a catalogue entry into the artefact that an engine loads: `python -m experts.compile EXPERT... --target cpu`.
 
-The start code calls `prepare_expert` before it deploys, so that replicas only load. Running it twice does nothing the
-second time. On `cpu` an expert is its base's GGUF file with its adapter merged into it, in a form to which OpenVINO
-keeps.
+The start code calls `prepare_expert` before it deploys, so that replicas only load. A second run does nothing. On `cpu`
+an expert is its base's GGUF file with its adapter merged into it, in a form that OpenVINO does not change.
 """
 
 from __future__ import annotations

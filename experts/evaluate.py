@@ -1,8 +1,8 @@
-"""Measure an expert on a task: `python -m experts.evaluate EXPERT --suite SUITE --data FILE [--base] [--json]`.
+"""Measures an expert on a task: `python -m experts.evaluate EXPERT --suite SUITE --data FILE [--base] [--json]`.
 
-Every row is asked through the artefact and the engine that serve, greedily, with the expert's own system prompt;
-`--base` asks the untouched base the same. Prints a table for people; with `--json` one JSON line last. Every score has
-its n and its 95 % interval.
+Every row goes through the artefact and the engine that serve, greedily, with the expert's own system prompt. `--base`
+asks the base without its adapter the same. Prints a table; `--json` adds one JSON line. Every score has its n and its
+95 % interval.
 """
 
 from __future__ import annotations

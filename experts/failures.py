@@ -1,4 +1,4 @@
-"""Say what failed without saying on what: exceptions may hold prompts in their messages, so logs get none of those.
+"""Reports what failed without its content: exceptions may hold prompts in their messages, so logs get no messages.
 
 Used at the two edges where an unexpected exception ends: the deployment and the engine process.
 """

@@ -1,8 +1,8 @@
-"""Fine-tune an expert: `python -m experts.finetune EXPERT [--data DIR] [--method sft|orpo] [--device cpu|neuron]`.
+"""Fine-tunes an expert: `python -m experts.finetune EXPERT [--data DIR] [--method sft|orpo] [--device cpu|neuron]`.
 
-Builds the expert's samples, trains a LoRA adapter on its base, and writes the adapter and a cost ledger. A run that was
-stopped goes on where its last checkpoint stands when the same command is given again. `experts.compile` merges the
-adapter afterwards. Ctrl-C finishes the step, keeps a checkpoint and says how to go on. Needs the [train] extra.
+Builds the expert's samples, trains a LoRA adapter on its base, and writes the adapter and a cost ledger. The same
+command continues a stopped run from its last checkpoint. `experts.compile` merges the adapter afterwards. Ctrl-C
+finishes the step, keeps a checkpoint and says how to continue. Needs the [train] extra.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Check that OpenVINO says what the weights say: `python -m experts.parity [EXPERT] [--options NAME=VALUE,...]...`.
+"""Checks that OpenVINO follows the weights: `python -m experts.parity [EXPERT] [--options NAME=VALUE,...]...`.
 
 Compares greedy continuations with transformers in float32 on the same dequantised GGUF file (needs the [train] extra
-beside openvino-genai). At the first difference it prints what each side chose and the reference's gap between them: a
-gap of a few hundredths is a tie that any rounding may break, a wide one is a loss of precision. Each `--options` is one
-row of the closing table, with its milliseconds per token for one sequence alone.
+beside openvino-genai). At the first difference it prints what each side chose, and the reference's gap between the two:
+a gap of a few hundredths is a tie that any rounding may break, a wide one is a loss of precision. Each `--options` is
+one row of the closing table, with its milliseconds per token for one sequence alone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The secret that a gateway shows with every call of an expert, and the check of it in the replica.
+"""The secret that a gateway sends with every call of an expert, and its check in the replica.
 
-Both sides read one environment variable: `moegate up` makes a new secret for each run and hands it to the experts'
-process; in a cluster a Kubernetes Secret holds it. Where there is none, as when `experts.app` is started alone, nobody
-is asked for one.
+Both sides read one environment variable. `moegate up` makes a new secret for each run and gives it to the experts'
+process; in a cluster a Kubernetes Secret holds it. Without one, as when `experts.app` is started alone, a replica
+checks nothing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Choose a model by measurement: `python -m experts.select --results DIR|FILE... --out DIR`.
 
-Reads what `python -m experts.evaluate --out FILE` wrote and lays the variants of each expert side by side on the axes
-of AWS's guide to choosing a foundation model: quality on its own task, cost, latency, context window, licence, size.
-Writes `selection.md`, `selection.json` and `selection.png`; the options that nothing beats are marked.
+Reads what `python -m experts.evaluate --out FILE` wrote, and compares the variants of each expert on the axes of AWS's
+guide to choosing a foundation model: quality on its own task, cost, latency, context window, licence, size. Writes
+`selection.md`, `selection.json` and `selection.png`, with the Pareto set marked.
 """
 
 from __future__ import annotations

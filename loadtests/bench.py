@@ -1,10 +1,10 @@
-"""What a gateway costs and how fast it is, beside the floor and, on demand, its peers; all in one run, in turns.
+"""What a gateway costs and how fast it is, compared with the minimum and, on request, with its peers, in one run.
 
-`python -m loadtests.bench [--peers VENV] [--rounds 5]`. For each kind of request (a small one, a stream of 50 tokens
-that come five at a time, one whose tokens come alone) every contestant has the same mock upstream behind it. First
-rounds in turn, 64 requests in flight: CPU of the gateway per request, requests a second, the ratio of medians to
-moegate's. Then open loop at 30, 60 and 90 % of what each one reached: latencies by the client's clock, from when a
-request was due. Prints a table, writes `FOLDER/bench.json` and `bench.png`.
+`python -m loadtests.bench [--peers VENV] [--rounds 5]`. Every contestant has the same mock upstream behind it, for each
+kind of request: a small one, a stream of 50 tokens that come five at a time, and one whose tokens come alone. First the
+contestants take turns with 64 requests in flight. That gives the gateway's CPU for each request, requests a second, and
+the ratio of medians to moegate's. Then an open loop runs at 30, 60 and 90 % of what each one reached. Its latencies are
+by the client's clock, from when a request was due. Prints a table, writes `FOLDER/bench.json` and `bench.png`.
 """
 
 import argparse

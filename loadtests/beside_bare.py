@@ -1,10 +1,10 @@
-"""An expert through moegate's HTTP door beside the bare OpenVINO pipeline: time to first token and tokens a second.
+"""An expert through moegate's HTTP door, compared with the bare OpenVINO pipeline: first token and tokens a second.
 
 `python -m loadtests.beside_bare [--model generalist] [--streams 1 16 32] [--rounds N]`, with `moegate up` running and
-nothing else. Turn by turn in one run, both answer the same short conversations, so many at once, greedily; each round
-has new words. The clock runs from the first request's first byte; a stream's first token is the client's, a round's
-speed its tokens over the time until its last one. The bare pipeline is driven as its own samples drive it, with its
-own defaults. Prints a table for people and one JSON line last.
+nothing else. Both answer the same short conversations in turns, greedily, so many at once; each round has new words.
+The clock starts with the first request's first byte. A stream's first token is the client's. A round's speed is its
+tokens over the time until its last one. The bare pipeline is driven as its own samples drive it, with its defaults.
+Prints a table and one JSON line last.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The load generator: many HTTP/1.1 connections, raw, with clocks of its own.
+"""The load generator: many raw HTTP/1.1 connections with their own clocks.
 
-Open loop (`offered`): requests leave when they are due, whether or not earlier ones have been answered, and a latency
-counts from the moment the request was due, so that a slow server cannot hide its queue. Closed loop (`closed`): a set
-number in flight, for saturation. Used by `loadtests.bench` and `loadtests.soak`; it must cost far less than what it
-measures, so it parses no more of an answer than it needs.
+Open loop (`offered`): requests are sent when they are due, whether or not earlier ones have been answered. A latency
+counts from the moment when the request was due, so that a slow server cannot hide its queue. Closed loop (`closed`): a
+fixed number in flight, for saturation. `loadtests.bench` and `loadtests.soak` use it. It must cost much less than what
+it measures, so it parses no more of an answer than it needs.
 """
 
 import asyncio

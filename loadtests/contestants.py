@@ -1,8 +1,8 @@
-"""Who is measured by `loadtests.bench`, and how each is started: with its defaults, one process, logs to a file.
+"""The contestants of `loadtests.bench`, and how each is started: with its defaults, one process, logs to a file.
 
 moegate runs whole: routing, metrics, limits, one line of log a request. The peers pass requests through: LiteLLM's
 proxy as its documentation starts it, vllm-router and sglang-router with one worker and round robin. They come from PyPI
-into a virtual environment of their own (`make bench-peers`), because their pins exclude ours.
+into a separate virtual environment (`make bench-peers`), because their pins exclude ours.
 """
 
 import json

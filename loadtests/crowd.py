@@ -1,8 +1,8 @@
 """A thousand streams at once through one gateway process: errors, memory, and whether any stream is starved.
 
-`python -m loadtests.crowd [--streams 1000]` starts a mock upstream (30 tokens, one every 500 ms) and a gateway of its
-own. Prints one JSON line: streams that failed, the gateway's memory at its highest, and the median and the longest gap
-between tokens of any stream. Exits 1 when a stream fails.
+`python -m loadtests.crowd [--streams 1000]` starts a mock upstream (30 tokens, one every 500 ms) and a gateway. Prints
+one JSON line: failed streams, the gateway's highest memory, and the median and longest gap between the tokens of any
+stream. Exits 1 if a stream fails.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Measure an expert's curve for `moegate plan`: step time by running sequences, prefill time by prompt length.
+"""Measures an expert's curve for `moegate plan`: step time by running sequences, prefill time by prompt length.
 
 `python -m loadtests.engine_curve --out curve.json [--target 127.0.0.1:8001] [--expert generalist]`, with `moegate up`
-running and nothing else. Through the gateway's gRPC door, as clients see it. Prompts and answers are of known length:
-one word repeated, sampling greedy, so an answer runs to its limit or is left out. Prints a table and, last, one JSON
-line: an engine of `serve.plan.description`, to be named by `curve:` in a plan.
+running and nothing else. It goes through the gateway's gRPC door, as clients do. Prompts and answers have known
+lengths: one word repeated, greedy sampling; an answer that does not run to its limit is left out. Prints a table and,
+last, one JSON line: an engine of `serve.plan.description`, which a plan names by `curve:`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What `moegate up` takes: seconds to ready, memory by process, seconds to stop, processes left behind.
 
-`python -m loadtests.footprint [--runs N] [-- MOEGATE_UP_ARGUMENTS]`. Starts and stops the real thing each run. Memory
-is RSS, and PSS (shared pages split among their sharers, /proc/PID/smaps_rollup), after the experts have been idle for a
-while. Prints tables for people and one JSON line last.
+`python -m loadtests.footprint [--runs N] [-- MOEGATE_UP_ARGUMENTS]`. Each run starts and stops the real thing. Memory
+is RSS, and PSS (shared pages divided among the processes that share them, /proc/PID/smaps_rollup), after the experts
+have been idle for a while. Prints tables and one JSON line last.
 """
 
 import argparse

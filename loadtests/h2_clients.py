@@ -1,8 +1,8 @@
-"""What a call to an expert costs by client: `serve/h2`, `grpc.aio` and, after `pip install h2`, hyper-h2.
+"""What a call to an expert costs by client: `serve.expert_client.h2`, `grpc.aio` and, after `pip install h2`, hyper-h2.
 
-`python -m loadtests.h2_clients` starts an echo server in a process of its own and lets the clients take turns, round by
-round, in this one: CPU seconds of this process (user and system, all threads) a call, medians over the rounds. Nobody
-parses messages: only the transports differ. `serve/h2` is ours to maintain; this says what that buys.
+`python -m loadtests.h2_clients` starts an echo server in another process. The clients take turns in this one, round by
+round. It measures CPU seconds of this process (user and system, all threads) a call, as medians over the rounds. No
+client parses messages: only the transports differ. We maintain our own client; this shows what that gains.
 """
 
 import argparse
@@ -70,7 +70,7 @@ class Ours:
         self._head += header(b"grpc-timeout", b"60000m")
 
     async def call(self, request: bytes) -> int:
-        """See `Client.call`."""
+        """Make one call and read it to its end; return how many messages came."""
         call = (await self._pool.take()).call(self._head, request, bytes, timeout_s=TIMEOUT_S)
         count = 0
         while await call.read() is not None:
@@ -78,7 +78,7 @@ class Ours:
         return count
 
     async def close(self) -> None:
-        """See `Client.close`."""
+        """Close the connection."""
         self._pool.close()
 
 
@@ -90,14 +90,14 @@ class GrpcAio:
         self._method: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(METHOD)
 
     async def call(self, request: bytes) -> int:
-        """See `Client.call`."""
+        """Make one call and read it to its end; return how many messages came."""
         count = 0
         async for _ in self._method(request, timeout=TIMEOUT_S, metadata=(("application", "echo"),)):
             count += 1
         return count
 
     async def close(self) -> None:
-        """See `Client.close`."""
+        """Close the connection."""
         await self._channel.close()
 
 

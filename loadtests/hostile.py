@@ -1,7 +1,7 @@
-"""Requests that a hostile or a broken client sends: each is refused by name, and none may hurt anybody else.
+"""Requests of hostile or broken clients: each must be refused by name, and none may hurt other clients.
 
-Kinds out of public bug reports against gateways and servers of this sort: nesting, sizes, wrong types, text that is no
-text, schemas that no grammar holds. `loadtests.poison` sends them beside ordinary traffic.
+The kinds come from public bug reports against similar gateways and servers: nesting, sizes, wrong types, invalid text,
+schemas that no grammar can hold. `loadtests.poison` sends them beside ordinary traffic.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""A gRPC client on hyper-h2, the usual HTTP/2 library of Python: what `serve/h2` would be if it were built on that.
+"""A gRPC client on hyper-h2, Python's usual HTTP/2 library, to compare `serve.expert_client.h2` with.
 
-Only `loadtests.h2_clients` uses it; `pip install h2` brings the library. As plain as it can be: one connection, calls
-that stream messages in, flow control left to the library.
+Only `loadtests.h2_clients` uses it; `pip install h2` installs the library. It is as plain as possible: one connection,
+calls that stream messages in, flow control left to the library.
 """
 
 import asyncio
@@ -87,7 +87,7 @@ class HyperH2:
         ]
 
     async def call(self, request: bytes) -> int:
-        """See `Client.call`."""
+        """Make one call and read it to its end; return how many messages came."""
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect())
         protocol = await self._connecting
@@ -100,7 +100,7 @@ class HyperH2:
         return call.messages
 
     async def close(self) -> None:
-        """See `Client.close`."""
+        """Close the connection."""
         if self._connecting is not None:
             (await self._connecting).close()
 

@@ -1,7 +1,7 @@
-"""What watching costs: CPU a request of metrics, books, traffic and log, and the time of a scrape, all labels in use.
+"""What observation costs: CPU a request for metrics, ledger, traffic and log, and the time of a scrape with all labels.
 
-`python -m loadtests.metering [--total-us N]`: N is the gateway's whole CPU a request as `make bench` found it; the
-share is told where it is given. CPU seconds of this process, not wall time, less what making the request itself takes.
+`python -m loadtests.metering [--total-us N]`. N is the gateway's whole CPU a request as `make bench` found it; if it is
+given, the share is printed. CPU seconds of this process, not wall time, minus the cost of making the request itself.
 """
 
 import argparse

@@ -1,9 +1,10 @@
-"""Goodput when more is asked than fits: at one time and at four times what fits, in turns, on one gateway process.
+"""Goodput under overload: at the capacity and at four times the capacity, in turns, on one gateway process.
 
-`python -m loadtests.overload [--rounds 5]` starts a mock upstream (20 tokens in half a second) and a gateway of its own
-that may hold 64 requests: 128 a second fit. Poisson arrivals, open loop, each request with a deadline of 1.5 s. Goodput
-is what ended whole and in time, a second. Prints a table and one JSON line; exits 1 when goodput at four times is
-below 0.9 of that at one time, or what was shed waited for more than 50 ms (p99) to be told so.
+`python -m loadtests.overload [--rounds 5]` starts a mock upstream (20 tokens in half a second) and a gateway that may
+hold 64 requests, so 128 a second fit. Poisson arrivals, open loop, each request with a deadline of 1.5 s. Goodput is
+the number of requests a second that end completely and in time. Prints a table and one JSON line. Exits 1 if the
+goodput at four times the capacity is below 0.9 of that at the capacity, or if refused requests waited for more than 50
+ms (p99).
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Hold `moegate plan` against this machine: the same arrivals, simulated from a measured curve, and really sent.
+"""Compares `moegate plan` with this machine: the same arrivals, simulated from a measured curve, and really sent.
 
 `python -m loadtests.plan_validation --curve curve.json [--target 127.0.0.1:8001]`, with `moegate up` running and
-nothing else. The curve comes from `loadtests.engine_curve`, which never sends this kind of traffic: Poisson arrivals
-of mixed lengths, open loop, at shares of what the curve can carry, prompts and answers counted. Exit status 1 when
-throughput or median TTFT is further off than the bar. Prints a table and one JSON line last.
+nothing else. The curve comes from `loadtests.engine_curve`, which never sends this kind of traffic: Poisson arrivals of
+mixed lengths, open loop, at shares of what the curve can carry, prompts and answers counted. Exits 1 if throughput or
+median TTFT differs by more than the bar. Prints a table and one JSON line last.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""One tenant sends poison, another its ordinary traffic: what does the second one notice?
+"""One tenant sends hostile requests, another ordinary traffic: what does the second one notice?
 
-`python -m loadtests.poison --minutes 2 [--engine echo|openvino]` starts a whole moegate of its own with two API keys.
-Windows with and without poison take turns. In the poisoned ones the first key sends every request of
-`loadtests.hostile`, over and over, at `--rate` a second and through both doors. Prints a table and one JSON line last;
-exits 1 unless, while it was poisoned,
+`python -m loadtests.poison --minutes 2 [--engine echo|openvino]` starts a whole moegate with two API keys. Windows with
+and without hostile requests take turns. In the hostile ones the first key sends every request of `loadtests.hostile`
+again and again, at `--rate` a second and through both doors. Prints a table and one JSON line last. Exits 1 unless in
+those windows
 
 * every hostile request was refused with a 4xx (gRPC: INVALID_ARGUMENT) that names its field,
 * every ordinary request succeeded, and the 99th percentile of their time is at most twice that of the other windows,

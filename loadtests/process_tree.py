@@ -1,7 +1,7 @@
-"""A process under measurement: started, watched with all its descendants, and ended with nothing left.
+"""A process under measurement: started, watched with all its descendants, and ended completely.
 
 CPU is user plus system time as the kernel counts it, of the process, its living descendants and those that have been
-waited for; memory is resident set size.
+waited for. Memory is resident set size.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
-"""Random schemas, each with a value that follows it: what `loadtests.strict_schemas` asks for.
+"""Random schemas, each with a value that follows it, for `loadtests.strict_schemas`.
 
-A schema and its value are made together, so that every bound, length and choice is one the value keeps to. Values are
-such as people ask for (prices, counts, dates, names in several scripts), short enough for a small model to copy.
+A schema and its value are made together, so that the value keeps every bound, length and choice. Values are realistic
+(prices, counts, dates, names in several scripts) and short enough for a small model to copy.
 """
 
 from __future__ import annotations

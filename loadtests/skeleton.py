@@ -1,8 +1,8 @@
-"""The floor: the least that a Python gateway between HTTP and gRPC can do, without routing, metrics, limits or errors.
+"""The minimum that a Python gateway between HTTP and gRPC does, without routing, metrics, limits or errors.
 
 `python -m loadtests.skeleton TARGET` serves `/v1/chat/completions` with raw ASGI on uvicorn and one `grpc.aio` call a
-request, and prints its address. `loadtests.bench` puts moegate's cost beside it: the difference is what the features
-cost, whatever else the machine is doing.
+request, and prints its address. `loadtests.bench` compares moegate with it: the difference is what the features cost,
+whatever else the machine is doing.
 """
 
 import socket

@@ -1,9 +1,9 @@
-"""A long mixed run: whole answers, streams, clients that leave, bad requests, an upstream that dies and comes back.
+"""A long mixed run: whole answers, streams, disconnects, bad requests, an upstream that dies and comes back.
 
-`python -m loadtests.soak --minutes 20` starts a gateway and a mock upstream of its own. Every ten seconds it notes the
-gateway's memory, open files and requests in flight; at the end it stops the load, waits, and checks that nothing is
-left: no request in flight, no permit held, no more open files than at the start, and a slope of memory over the second
-half that is within its noise. Prints a table and one JSON line last; exits 1 when something is left.
+`python -m loadtests.soak --minutes 20` starts a gateway and a mock upstream. Every ten seconds it notes the gateway's
+memory, open files and requests in flight. At the end it stops the load, waits, and checks that nothing is left: no
+request in flight, no permit held, no more open files than at the start, and no growth of memory over the second half
+beyond its noise. Prints a table and one JSON line last; exits 1 if something is left.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""Do strict answers keep their schema and leave values alone? `python -m loadtests.strict_schemas EXPERT [--pairs N]`.
+"""Do strict answers keep schema and values? `python -m loadtests.strict_schemas EXPERT [--pairs N]`.
 
-Draws pairs of a schema and a value that follows it, asks the expert through the replica's own code and its real engine
-(no Ray, no gateway) to repeat the value at temperature 0, and lets the `jsonschema` package judge. Two figures count:
-of the answers that are presented as success all must validate, and nearly all must be the value, unchanged.
+Draws pairs of a schema and a value that follows it, and asks the expert to repeat the value at temperature 0, through
+the replica's own code and its real engine (no Ray, no gateway). The `jsonschema` package judges. Two figures count: all
+answers that are presented as a success must validate, and nearly all must be the unchanged value.
 
-Pairs depend on the seed and their number alone. With `--out` each answer is kept as a line of JSON, and what is there
-is not asked again. Prints a table, and one line of JSON last.
+Pairs depend only on the seed and their number. With `--out` each answer is kept as a line of JSON, and pairs that are
+there already are not asked again. Prints a table, and one line of JSON last.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The mock upstream: an expert that says `tok ` at a set pace, over moegate's gRPC and over OpenAI's HTTP alike.
+"""The mock upstream: an expert that says `tok ` at a set pace, over moegate's gRPC and over OpenAI's HTTP.
 
 `python -m loadtests.upstream --tokens 50 --burst 5 --first-ms 20 --gap-ms 10` prints `grpc=ADDRESS http=ADDRESS` and
-serves until it is ended. Every gateway under comparison has the same answers at the same speed behind it, each in the
-protocol it speaks.
+serves until it is ended. So every gateway under comparison gets the same answers at the same speed, each in the
+protocol that it speaks.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Calibration on held-out sources: what a logit is worth, and below which probability to abstain.
+"""Calibration on held-out sources: turns logits into probabilities, and finds the threshold for abstention.
 
 `train` calls `fit_calibration` on leave-one-source-out logits. `python -m router.calibrate --data FILE...` does the
-same for an existing artefact on rows it was not trained on, and writes the artefact anew; with `--alpha` the threshold
-keeps a stated risk (`abstention`), with a target it sets the knob instead (`calibrate_knob`).
+same for an existing artefact on rows it was not trained on, and writes the artefact again. With `--alpha` the threshold
+keeps a given risk (`abstention`). With a target the command sets the knob instead (`calibrate_knob`).
 """
 
 import argparse

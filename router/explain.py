@@ -1,12 +1,12 @@
-"""Why a query went where it went: the decision, its time, and the features that spoke for each expert.
+"""Why a query went where it went: the decision, its time, and the features that counted for each expert.
 
-`moegate route` prints it. Unlike everything else in this package an explanation quotes the user's words: it is shown to
-the person who typed them and never logged.
+`moegate route` prints it. Unlike the rest of this package, an explanation quotes the user's words. It is shown to the
+person who typed them, and never logged.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -15,12 +15,26 @@ from rich.table import Table
 from router.decision import RouteDecision
 from router.features.featurize import RouteQuery, name_features
 from router.features.structure import STRUCTURE_NAMES
-from router.model.gate import TOOL_CALLER
+from router.model.gate import TOOL_CALLER, Gate
 from router.policy.decide import ExpertState, Wishes
 from router.policy.objective import NO_WISHES
-from router.router import Router
 
 TOP = 6
+
+
+class Explainable(Protocol):
+    """A router, and the network that it asks where it has one."""
+
+    @property
+    def gate(self) -> Gate | None:
+        """The network; None where rules decide, of which no feature can be told."""
+        ...
+
+    def route(
+        self, query: RouteQuery, states: Sequence[ExpertState], pinned: str | None = None, wishes: Wishes = NO_WISHES
+    ) -> RouteDecision:
+        """Rank all experts."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +96,7 @@ class Explanation:
 
 
 def explain(
-    router: Router,
+    router: Explainable,
     query: RouteQuery,
     states: Sequence[ExpertState],
     pinned: str | None = None,
@@ -95,24 +109,26 @@ def explain(
         UnknownExpertError: `pinned` is not among `states`.
     """
     decision = router.route(query, states, pinned, wishes)
-    found = _contributions(router, query)
-    found[TOOL_CALLER] = (_tools(router, query),)
+    if router.gate is None:
+        return Explanation(decision, {})
+    found = _contributions(router.gate, query)
+    found[TOOL_CALLER] = (_tools(router.gate, query),)
     return Explanation(decision, found)
 
 
-def _tools(router: Router, query: RouteQuery) -> Contribution:
+def _tools(gate: Gate, query: RouteQuery) -> Contribution:
     """Say in one line what the tools did."""
     if not query.has_tools:
         return Contribution("no tools offered", 0.0)
-    fit = router.gate.fit(query, router.gate.features(query))
+    fit = gate.fit(query, gate.features(query))
     return Contribution("tools offered, fit in log-odds", float(np.log(fit / max(1e-9, 1.0 - fit))))
 
 
-def _contributions(router: Router, query: RouteQuery) -> dict[str, tuple[Contribution, ...]]:
+def _contributions(gate: Gate, query: RouteQuery) -> dict[str, tuple[Contribution, ...]]:
     """Split each class's log-odds over the features, as the network weighs them here, and keep the `TOP` largest."""
-    artifact = router.gate.artifact
-    features = router.gate.features(query)
-    raw, effect = router.gate.raw(features), router.gate.effect(query, features)
+    artifact = gate.artifact
+    features = gate.features(query)
+    raw, effect = gate.raw(features), gate.effect(query, features)
     names = name_features(query)
     of_ngrams, of_dense = artifact.network.weights_at(features)
     hashed = features.values[:, None] * of_ngrams * artifact.slope

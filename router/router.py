@@ -1,7 +1,7 @@
 """The router: query and expert states in, ranked decision out.
 
-The gateway loads one at start and calls `route` for every request; nothing here waits, logs or touches a disk after
-loading, except `reload_if_changed`, which the gateway calls from its own timer.
+The gateway loads one at start and calls `route` for every request. Nothing here waits, logs or reads a disk after
+loading, except `changed_artifact`, which the gateway calls in another thread.
 """
 
 import time

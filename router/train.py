@@ -1,6 +1,6 @@
-"""`python -m router.train`: from labelled rows to the shipped artefact, one command, the same bytes every time.
+"""`python -m router.train`: from labelled rows to the shipped artefact in one command, with the same bytes every time.
 
-Reads data through `dataset`, fits the network and the heads beside it on all that teaches, measures on held-out sources
+Reads data through `dataset`, fits the network and its heads on the rows that teach, measures on held-out sources
 through `crossval`, calibrates on those and saves. Never imported at serving time.
 """
 

@@ -1,4 +1,4 @@
-"""The gateway: two front doors (HTTP and gRPC), one core that admits, routes, dispatches, streams and meters."""
+"""The gateway: two front doors (HTTP and gRPC) and one core that admits, routes, dispatches and streams."""
 
 from importlib.metadata import version
 

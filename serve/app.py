@@ -1,12 +1,11 @@
-"""The gateway process: its parts put together, started, drained and stopped. `moegate gateway` runs it.
+"""The gateway process: its parts are made, started, drained and stopped here. `moegate gateway` runs it.
 
-The composition root: the only place that makes the parts, hands each what it needs, and owns their order of birth
-and death.
+This is the composition root: the only place that makes the parts, gives each what it needs, and decides the order in
+which they start and stop.
 """
 
 import asyncio
 import logging
-import random
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,10 +15,8 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from experts.catalog.engine_limits import prompt_bucket
 from experts.catalog.prices import load_prices
-from experts.catalog.spec import Catalog, load_catalog
+from experts.catalog.spec import load_catalog
 from router.decision import Coverage
-from router.policy.explore import Exploration
-from router.router import Router
 from serve.access.exposure import check_exposure
 from serve.access.keys import KeyRing, load_keys
 from serve.admission.drain import Drain
@@ -37,8 +34,9 @@ from serve.limits.accounts import open_accounts, warn_of_forgetting
 from serve.limits.quota import Allowances
 from serve.limits.reservation import Reservations
 from serve.routing.expert_states import Candidates
+from serve.routing.kinds import load_router
 from serve.routing.reload import RouterReloader
-from serve.settings.tree import RouterSettings, Settings, SettingsError, TracingSettings
+from serve.settings.tree import Settings, SettingsError, TracingSettings
 from serve.steps.step import Steps
 from serve.telemetry.logs import count_losses
 from serve.telemetry.metrics import Metrics
@@ -202,21 +200,6 @@ class App:
 def build_steps(settings: Settings) -> Steps:
     """Make the steps that every request goes through, outermost first (`serve.steps.step`)."""
     return Steps()
-
-
-def load_router(settings: RouterSettings, catalog: Catalog) -> Router:
-    """Load the router as the settings and the catalogue want it.
-
-    Raises:
-        ArtifactError: its artefact cannot be used.
-    """
-    exploration = Exploration(settings.explore, random.Random(settings.explore_seed)) if settings.explore else None
-    return Router.load(
-        settings.artifact,
-        exploration=exploration,
-        abstain_below=settings.abstain_below,
-        default_expert=catalog.default,
-    )
 
 
 def warn_of_gaps(coverage: Coverage) -> None:

@@ -1,6 +1,7 @@
-"""The `moegate` command: `up` (everything), `gateway` (that alone), `route` (a decision), `plan` (a fleet), `key`.
+"""The `moegate` command: `up`, `gateway`, `route`, `plan`, `key` and `config check`.
 
-And `config check`, which names every mistake of a settings file.
+`up` runs everything on one machine, `gateway` the gateway alone. `route` shows a decision, `plan` simulates a fleet,
+`key` makes an API key, and `config check` lists every mistake of a settings file.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from experts.catalog.spec import CatalogError, load_catalog
 from router.errors import RouterError
 from serve import __version__
 from serve.access.keys import new_key
-from serve.app import load_router, run, stop_on_signals
+from serve.app import run, stop_on_signals
 from serve.commands import config_check
 from serve.commands.explained import explain_request
 from serve.commands.up import ExpertsFailed, UpOptions, up
@@ -30,6 +31,7 @@ from serve.errors import MoegateError
 from serve.openai_api.bodies import ChatCompletionBody, parse
 from serve.plan import command as plan
 from serve.plan.description import PlanError
+from serve.routing.kinds import load_router
 from serve.settings.tree import KeySettings, Settings, SettingsError, load_settings
 from serve.telemetry.logs import set_up_logging
 from serve.workers import ports

@@ -1,7 +1,7 @@
 """The life of a request, whichever door it came through: admit, prepare, route, dispatch, present, stream back.
 
-Read this first. The doors (`http_api`, `grpc_api`) turn their wire into a `ChatRequest`, and an `Answer` into their
-wire again; everything between is here.
+Read this first. The doors (`http_api`, `grpc_api`) turn their wire into a `ChatRequest`, and an `Answer` back into
+their wire. Everything between is here.
 """
 
 import time
@@ -66,12 +66,12 @@ class Answer:
 
     @property
     def limit_headers(self) -> Headers:
-        """What is left of the key's limits, as both doors tell it: once `chunks` is exhausted, for good."""
+        """What is left of the key's limits, as both doors report it; final once `chunks` is exhausted."""
         return self._allowance.headers
 
     @property
     def is_more_ready(self) -> bool:
-        """Whether more can be had without waiting."""
+        """Whether the next message is there already."""
         return self._stream.is_ready
 
     def chunks(self) -> AsyncIterator[pb.GenerateChunk]:
@@ -102,7 +102,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How an answer ended: in the expert's words, in USD, and in seconds from receipt to first token (our clock)."""
+    """How an answer ended: the expert's last message, USD, and seconds from receipt to first token (our clock)."""
 
     completion: pb.Completion
     cost_usd: float
@@ -221,7 +221,7 @@ class Gateway:
         return self._router.coverage([expert.name for expert in self.catalog.experts if expert.canary_of is None])
 
     def warm_up(self) -> None:
-        """Decide a few times for nobody: the first decision of a process pays for imports and page faults (15 ms)."""
+        """Decide a few times without a request: a process's first decision pays for imports and page faults (15 ms)."""
         for text in ("Who wrote it?", "Write a function that adds two numbers.", "Plan a trip. " * 50):
             self._router.route(route_query(text), self._candidates.all_states())
 

@@ -1,7 +1,7 @@
 """The request as the core sees it: the same noun whichever door it came through.
 
-The conversation and the sampling are the wire's own messages (`moegate.chat.v1`), so that nothing is copied
-between a door and an expert. `validate` holds every rule the two doors share; a door adds only its own syntax.
+The conversation and the sampling are the wire's own messages (`moegate.chat.v1`), so nothing is copied between a door
+and an expert. `serve.validation.rules` holds every rule that both doors share; a door adds only its own syntax.
 """
 
 from collections.abc import Callable

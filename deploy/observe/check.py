@@ -1,8 +1,8 @@
-"""`make observe`: a real Prometheus against a running moegate with traffic, and every query asked of it.
+"""`make observe`: a real Prometheus against a running moegate with traffic, and every query of dashboards and rules.
 
-`python -m deploy.observe.check` starts `moegate up --engine echo` itself unless `--moegate URL` names a running one.
-Exits 1 when a query of a panel or rule errs or comes back empty. Ray's and Neuron's own panels are asked as well, but
-only an error counts there: their metrics are there when their exporters are scraped.
+`python -m deploy.observe.check` starts `moegate up --engine echo` unless `--moegate URL` names a running one. Exits 1
+if a query of a panel or rule fails or comes back empty. Queries of Ray's and Neuron's panels may be empty, because
+their exporters may not be scraped.
 """
 
 import argparse

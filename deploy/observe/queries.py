@@ -1,6 +1,6 @@
-"""Every query that dashboards and rules make, in the form in which a Prometheus can be asked it now.
+"""Every query of dashboards and rules, in a form that a Prometheus can answer now.
 
-An alert's condition is mostly false, and then empty: what can be asked is the figure it compares.
+An alert's condition is mostly false, and then its result is empty. So the figure that it compares is queried instead.
 """
 
 import re

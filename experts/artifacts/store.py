@@ -1,9 +1,9 @@
-"""Files that are too big to make twice, in the user's cache, known by the hash of their content.
+"""Large files that should be made only once, in the user's cache, known by the hash of their content.
 
-`experts.artifacts.bases` keeps downloaded bases here, `experts.compile` what it makes. Each entry is a folder with the
-file and a `manifest.json`. A file appears under its name only when it is whole (written aside, then renamed), and a
-lock on the entry lets two processes ask for it at once. Every use checks size and time of change; `verify` reads the
-whole file.
+`experts.artifacts.bases` keeps downloaded bases here, `experts.compile` keeps what it makes. Each entry is a folder
+with the file and a `manifest.json`. A file appears under its name only when it is complete (written aside, then
+renamed). A lock on the entry lets two processes ask for it at once. Every use checks size and time of change; `verify`
+reads the whole file.
 """
 
 from __future__ import annotations

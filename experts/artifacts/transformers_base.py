@@ -1,6 +1,6 @@
-"""The base model as transformers reads it: a GGUF file is unpacked once, into the user's cache.
+"""The base model for transformers: a GGUF file is unpacked once, into the user's cache.
 
-Called by `experts.finetune`. transformers refuses to save what it loaded out of a GGUF file until it is told that the
+Called by `experts.finetune`. transformers refuses to save what it loaded from a GGUF file until it is told that the
 weights are no longer quantised.
 """
 

@@ -1,8 +1,8 @@
-"""What an expert's engine cannot take, told from its catalogue entry alone.
+"""What an expert's engine cannot do, as its catalogue entry tells.
 
-The gateway asks before it routes, so that a request is not sent where it would be refused: a prompt longer than the
-compiled bucket, a sampling setting that the engine does not honour. It also counts what padding costs. No engine is
-imported here; the engines refuse the same things themselves.
+The gateway asks before it routes, so that no request is sent to an expert that would refuse it: a prompt longer than
+the compiled bucket, or a sampling setting that the engine does not support. It also counts padding. No engine is
+imported here; the engines themselves refuse the same things.
 """
 
 from __future__ import annotations

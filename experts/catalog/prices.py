@@ -1,7 +1,7 @@
-"""The price list: what instances cost by the hour and draw in watts, and what others ask for the same tokens.
+"""The price list: what instances cost an hour and draw in watts, and what other providers ask for the same tokens.
 
-Data with a date and sources (`deploy/prices.yaml`), read beside the catalogue, whose prices may name an instance of it.
-`load_prices` is the one way in; what it returns never changes afterwards.
+Data with a date and sources (`deploy/prices.yaml`), read beside the catalogue, whose prices may name one of its
+instances. `load_prices` is the only way in; what it returns never changes afterwards.
 """
 
 from datetime import date

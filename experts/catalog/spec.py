@@ -1,7 +1,7 @@
-"""The catalogue of experts: what each is for, made of, runs on and costs, read from YAML and checked.
+"""The catalogue of experts: what each is for, made of, runs on and costs; read from YAML and checked.
 
-Read by everyone who needs to know an expert by name: the gateway (prices, context windows), the start code (engines,
-resources) and the compiler (bases, adapters). It imports neither Ray nor an engine. `load_catalog` is the one way in;
+Everyone who needs an expert by name reads it: the gateway (prices, context windows), the start code (engines,
+resources) and the compiler (bases, adapters). It imports neither Ray nor an engine. `load_catalog` is the only way in;
 what it returns never changes afterwards.
 """
 
@@ -148,6 +148,7 @@ class ExpertSpec(_Model):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=64)
     description: str = Field(min_length=1)
+    examples: tuple[str, ...] = ()  # requests that are its own; `router.kind: examples` reads them
     base: Base
     adapter: str | None = None
     engine: EngineName = "openvino"

@@ -1,8 +1,7 @@
-"""YAML files that people write, read so that every complaint can name the file and the line.
+"""YAML files that people write, read so that every error can name the file and the line.
 
-The catalogue, the price list, the gateway's settings, the file of API keys and plans come in through `read_yaml`.
-PyYAML keeps the marks of a document's nodes only while it composes them, so a `Document` keeps the line of every field
-beside the content.
+`read_yaml` reads the catalogue, the price list, the gateway's settings, the file of API keys, and plans. PyYAML knows a
+node's line only while it composes the document, so a `Document` keeps the line of every field beside the content.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """One expert's gRPC handler, as Ray Serve runs it in each replica: `moegate.expert.v1.Expert`.
 
-`experts.app` wraps this plain class in a deployment; nothing here knows Ray. A request goes: check and render, engine,
-chunks. Typed errors become a status code and details that begin with a stable slug; anything else becomes INTERNAL
-"internal error" and is logged without its message, because Ray would otherwise send the client a traceback.
+`experts.app` wraps this plain class in a deployment; nothing here knows Ray. A request is checked and rendered, goes to
+the engine, and comes back in chunks. Typed errors become a status code and details that begin with a stable slug. Any
+other error becomes INTERNAL "internal error" and is logged without its message, because Ray would otherwise send the
+client a traceback.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
 """One expert as a Ray Serve application by import path, for RayService on Kubernetes.
 
-`serveConfigV2` names `experts.cluster.import_path:build`.
-
-`serveConfigV2` (made by `experts.cluster.manifests`) names it once an expert, the whole catalogue entry as its
-argument: a new artefact or prompt is a new argument, which Serve rolls out in place, without a new cluster. On one
-machine `experts.app` does the same in its own way. Ray's environment (`experts.cluster.ray_environment`) is the pods'
-here.
+`serveConfigV2` (made by `experts.cluster.manifests`) names `experts.cluster.import_path:build` once an expert, with the
+whole catalogue entry as its argument. A new artefact or prompt is a new argument, which Serve rolls out in place,
+without a new cluster. On one machine `experts.app` does the same in its own way. The pods set Ray's environment
+(`experts.cluster.ray_environment`).
 """
 
 from __future__ import annotations

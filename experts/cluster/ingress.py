@@ -1,6 +1,6 @@
-"""Does Ray Serve's gRPC ingress reach the experts? Asked over new connections, as a gateway will make them.
+"""Checks that Ray Serve's gRPC ingress reaches the experts, over new connections, as a gateway will make them.
 
-`experts.app` asks before it says that it is ready; nothing here knows Ray.
+`experts.app` asks before it reports that it is ready; nothing here knows Ray.
 """
 
 import time

@@ -1,10 +1,10 @@
-"""Keep the servers that Ray's workers open to this run; `experts.app` has every worker of its cluster run this.
+"""Keeps the servers of Ray's workers away from other machines. Every worker of `experts.app`'s cluster runs this.
 
-Ray itself listens on 127.0.0.1 once a node's address is that (`experts.cluster.ray_environment`). Three kinds of server
+Ray itself listens on 127.0.0.1 once that is a node's address (`experts.cluster.ray_environment`). Three kinds of server
 have no such switch in Ray 2.60: the gRPC servers of Serve's replicas and proxies, which bind `[::]`; each replica's
-server for calls between deployments, which binds `[::]` too and unpickles whatever it is sent; and HAProxy's pages of
-metrics and statistics, whose addresses stand in Ray's template. A cluster of several machines needs them open, so only
-one machine's own cluster comes here.
+server for calls between deployments, which also binds `[::]` and unpickles whatever it is sent; and HAProxy's pages of
+metrics and statistics, whose addresses are in Ray's template. A cluster of several machines needs them open, so this is
+only for the cluster of one machine.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Kubernetes manifests from the catalogue: `python -m experts.cluster.manifests` writes them, `--check` compares.
 
-For each overlay of deploy/k8s: RayService's `serveConfigV2` (one application an expert) and the catalogue that the
-gateway mounts; and the list of dashboards. A canary is one more expert, made here from the one it may replace.
-`kubectl apply -k` takes it from there; deploy/k8s/rollout.sh does both.
+For each overlay of deploy/k8s it makes RayService's `serveConfigV2` (one application an expert), the catalogue that the
+gateway mounts, and the list of dashboards. A canary is one more expert, made here from the one that it may replace.
+Then `kubectl apply -k` applies them; deploy/k8s/rollout.sh does both.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The environment Ray reads once, when it is imported: every path, port and token private to one run and this machine.
+"""The environment that Ray reads once, at its import: every path, port and token private to one run and this machine.
 
 `experts.app` puts these into `os.environ` before it imports Ray. Names are those of `ray/serve/_private/constants.py`
-and `ray/_private/ray_constants.py` (Ray 2.60). Two runs on one machine share nothing, whatever their defaults are.
+and `ray/_private/ray_constants.py` (Ray 2.60). Two runs on one machine share nothing, whatever Ray's defaults are.
 """
 
 from __future__ import annotations

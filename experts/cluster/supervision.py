@@ -1,8 +1,8 @@
-"""How the experts' start code ends: when told to, when its parent dies or its child crashes, with nothing left behind.
+"""How the experts' start code ends: on a signal, when its parent dies or its child crashes. Nothing stays behind.
 
-`experts.app` does its work in a forked child under `supervise`, because Ray installs signal handlers of its own that
-can end the child without a word. The parent runs no library, so it outlives that, and kills what the child left. Linux
-only, as Ray's own process handling is.
+`experts.app` does its work in a forked child under `supervise`, because Ray installs its own signal handlers, which can
+end the child silently. The parent runs no library, so it survives that and kills what the child left. Linux only, as
+Ray's own process handling is.
 """
 
 from __future__ import annotations

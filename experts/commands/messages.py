@@ -1,6 +1,6 @@
-"""How a command says what went wrong: on standard error, one line an error, whatever that is connected to.
+"""How a command reports an error: on standard error, one line an error, whatever standard error is connected to.
 
-Rich would wrap a line at 80 columns where there is no terminal, and read `[train]` as its own markup.
+Rich would wrap a line at 80 columns without a terminal, and would read `[train]` as its own markup.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Merge a LoRA adapter into its base: GGUF and safetensors in, one GGUF out, by numpy alone.
+"""Merges a LoRA adapter into its base: GGUF and safetensors in, one GGUF out, with numpy alone.
 
 Called by `experts.compile` for the `cpu` target. Each changed matrix is dequantised, gets scale * B A added, and is
-stored as Q8_0; the rest goes through `experts.compilation.requantise` as it is. llama.cpp keeps the rows of the query
-and key matrices in another order than transformers (its rotary embedding pairs neighbours, not halves): the change is
-put into that order first.
+stored as Q8_0. The rest goes through `experts.compilation.requantise` unchanged. llama.cpp orders the rows of the query
+and key matrices differently from transformers (its rotary embedding pairs neighbours, not halves), so the change is
+reordered first.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Bring a GGUF file into a form that OpenVINO computes with faithfully: Q8_0 for every quantised matrix.
+"""Converts a GGUF file into a form that OpenVINO computes with exactly: Q8_0 for every quantised matrix.
 
-`experts.compile` calls it for the `cpu` target. OpenVINO holds 4-bit blocks with an offset (Q4_1 and its kin) as 4-bit
-integers with an integer zero point, and rounds the offset to it: its greedy text then follows the weights in the file
-on none of ten prompts, whatever its precision settings are (docs/results.md). Q8_0 has no offset to lose, and stores
-what was dequantised to within half a step in 127.
+`experts.compile` calls it for the `cpu` target. OpenVINO keeps 4-bit blocks with an offset (Q4_1 and similar) as 4-bit
+integers with an integer zero point, and rounds the offset. Its greedy text then follows the weights in the file on none
+of ten prompts, whatever its precision settings are (docs/results.md). Q8_0 has no offset to lose, and stores a
+dequantised value to within half a step in 127.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""An answer as the client gets it, out of the text an engine makes: tool calls and citations read, the rest untouched.
+"""Turns an engine's text into the client's answer: reads tool calls and citations, leaves the rest unchanged.
 
 `experts.cluster.deployment` makes one `AnswerReader` a request and sends every piece of text through it. Without tools
-and without documents text passes as it is; with them, only what may still become a call or a citation waits, and the
-tokens it was made of are told all the same.
+and documents the text passes unchanged. With them, only text that may become a call or a citation is held back; its
+tokens are reported all the same.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""An answer that must have its form, and that nobody reads before its end: made once more where the first breaks it.
+"""A second attempt for an answer that breaks a strict form, if nobody has read any of it.
 
-`experts.cluster.deployment` sends a request through here when the caller waits for the whole answer and its form is
-strict. The tokens of both attempts are the request's: together they keep to its `max_tokens`, and both are told.
+`experts.cluster.deployment` sends a request through here if the caller waits for the whole answer and its form is
+strict. The tokens of both attempts count for the request: together they stay within its `max_tokens`, and both are
+reported.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""JSON from outside, read within bounds: how deep, how many parts, how long.
+"""JSON from outside, read within limits: how deep, how many parts, how long.
 
 Parsers recurse: Python's own raises `RecursionError` near a thousand levels, orjson writes no more than 254. So every
-text that a client or a model may have nested is measured first, by linear scans that need no stack. A text with few
-brackets and commas, as nearly all have, costs a few counts of bytes.
+text that a client or a model may have nested is measured first, by linear scans that need no stack. For a text with few
+brackets and commas, as almost all are, that is a few counts of bytes.
 """
 
 from __future__ import annotations

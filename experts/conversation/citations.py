@@ -1,9 +1,9 @@
-"""Citations in an answer that rests on documents: `[n]` stays in the text, and what it points to is told beside it.
+"""Citations in an answer over documents: `[n]` stays in the text, and an annotation says what it points to.
 
 `experts.conversation.answer` sends the text of every answer whose request had documents through a `CitationReader`, in
-pieces of any size; only a beginning such as `[12` waits for its end. An `[n]` that names no document is taken out and
-counted. Code (in fences or backticks) is left alone: `words[0]` is no citation. Nor is a number of more than three
-digits, such as a year.
+pieces of any size. Only a beginning such as `[12` is held back until its end. An `[n]` that names no document is
+removed and counted. Code (in fences or backticks) is left alone, because `words[0]` is no citation. So is a number of
+more than three digits, such as a year.
 """
 
 from __future__ import annotations

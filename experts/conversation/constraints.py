@@ -1,8 +1,8 @@
-"""What an answer is held to: the form a request asks for, as a constraint that an engine can keep token by token.
+"""The form that an answer must have, as a constraint that an engine can keep token by token.
 
 `experts.cluster.deployment` asks for it before the engine. A `response_format` is a promise: an engine that cannot keep
-it refuses the request. Tools are kept to where the engine can (each call follows its tool's schema, and a call that is
-asked for comes), and read as well as they go where it cannot.
+it refuses the request. Tools are constrained if the engine supports it: each call follows its tool's schema, and a
+required call comes. Otherwise calls are only read from the text, as well as possible.
 """
 
 from __future__ import annotations

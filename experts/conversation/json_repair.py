@@ -1,8 +1,8 @@
-"""JSON that a model almost wrote: where it ends, and one honest try at mending it.
+"""JSON that a model almost wrote: finds its end, and tries once to repair it.
 
-`JsonScanner` follows an object character by character and knows when it is complete, so that a tag inside a string is
-not taken for the end. `mend` closes what was left open and reads Python's literals as JSON's; it invents nothing.
-Used by `experts.conversation.tool_calls`.
+`JsonScanner` follows an object character by character and knows when it is complete, so that a tag inside a string does
+not count as the end. `mend` closes what was left open and reads Python's literals as JSON's; it invents nothing. Used
+by `experts.conversation.tool_calls`.
 """
 
 from __future__ import annotations

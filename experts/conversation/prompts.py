@@ -1,8 +1,8 @@
-"""A conversation off the wire to the turns that a model's chat template takes.
+"""From a conversation on the wire to the turns that a model's chat template takes.
 
 Called by `experts.cluster.deployment` before the engine. Every model gets tools, calls and results as plain text in the
-three roles that all templates know (system, user, assistant), in the mark-up that the fine-tuned experts learn from.
-Documents stand, numbered, before the words of the last user message.
+three roles that all templates know (system, user, assistant), in the mark-up from which the fine-tuned experts learn.
+Documents are numbered and placed before the words of the last user message.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""How much of anything one request may hold: every limit on its lists and on JSON inside it, by name.
+"""How much one request may hold: every limit on its lists and on JSON inside it, by name.
 
-Both doors (`serve.openai_api.bodies`, `serve.request`) and the replica (`experts.conversation.prompts`,
-`experts.conversation.sampling`) refuse by these. What a schema may hold is `experts.json_schema.reduction`'s, how long
-a body may be is a setting (`http.max_body_bytes`).
+Both doors (`serve.openai_api.bodies`, `serve.validation.rules`) and the replica (`experts.conversation.prompts`,
+`experts.conversation.sampling`) refuse by these limits. `experts.json_schema.reduction` limits schemas, and a setting
+limits a body's length (`http.max_body_bytes`).
 """
 
 from __future__ import annotations

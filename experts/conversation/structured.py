@@ -1,8 +1,8 @@
-"""Whether a whole answer has the form that was asked for.
+"""Checks whether a whole answer has the form that was asked for.
 
-The engine's grammar keeps an answer to its form token by token as far as a grammar can; this check, which shares no
-code with it, has the last word. `experts.conversation.answer` tells the verdict with the end of the answer,
-`experts.conversation.attempts` makes an answer once more when it breaks a strict form.
+The engine's grammar keeps an answer to its form token by token, as far as a grammar can. This check shares no code with
+it and decides. `experts.conversation.answer` reports the verdict at the end of the answer.
+`experts.conversation.attempts` makes an answer once more if it breaks a strict form.
 """
 
 from __future__ import annotations

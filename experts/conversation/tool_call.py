@@ -1,6 +1,6 @@
-"""One tool call: from the object a model wrote to a name and arguments, and what had to be done for it.
+"""One tool call: from the object that a model wrote to a name and arguments, and the outcome.
 
-`experts.conversation.tool_calls` finds calls in a stream and asks here what each is worth. The outcomes label the
+`experts.conversation.tool_calls` finds calls in a stream and asks here what each one is. The outcomes label the
 gateway's `moegate_tool_calls_total`.
 """
 

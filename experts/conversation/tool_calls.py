@@ -1,13 +1,13 @@
-"""Tool calls out of a model's words, while they are still coming.
+"""Finds tool calls in a model's words while they are still coming.
 
 The tool-caller writes `<tool_call>{"name": ..., "arguments": {...}}</tool_call>`, a line a call
 (`experts.conversation.prompts` shows calls the same way), or plain words. `ToolCallReader` takes its text in pieces of
-any size and returns words and `ToolCallDelta`s; only what may still become the tag waits. It is read here, beside the
-prompt that asks for it, and not in the gateway: what a call looks like is the model's affair, and whoever asks an
-expert gets the same.
+any size and returns words and `ToolCallDelta`s. Only text that may become the tag is held back. This happens here,
+beside the prompt that asks for it, and not in the gateway: the form of a call belongs to the model, and everyone who
+asks an expert gets the same.
 
-A call that the engine was held to by a grammar streams its arguments as they come. Any other call leaves whole, because
-until its last brace it may turn out to be none, and nothing that has been sent can be taken back.
+If a grammar held the engine to a call, its arguments stream as they come. Any other call is sent whole, because until
+its last brace it may turn out to be none, and what has been sent cannot be taken back.
 """
 
 from __future__ import annotations

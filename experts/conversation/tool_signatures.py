@@ -1,9 +1,9 @@
-"""A JSON Schema to the few lines in which the model reads it: a tool's, or that of an answer.
+"""From a JSON Schema, of a tool or of an answer, to the few lines in which the model reads it.
 
 Called by `experts.conversation.prompts`. A signature in TypeScript's manner, as OpenAI's Harmony format shows functions
-to gpt-oss (https://github.com/openai/harmony, docs/format.md), takes 0.6 of the tokens of the schema itself: on a small
-expert that is time to first token, and room for more tools. What the lines cannot hold (patterns, bounds) is left out;
-answers are checked against the schema itself.
+to gpt-oss (https://github.com/openai/harmony, docs/format.md), takes 0.6 of the tokens of the schema itself. For a
+small expert that means a faster first token and room for more tools. What the lines cannot express (patterns, bounds)
+is left out; answers are checked against the schema itself.
 """
 
 from __future__ import annotations

@@ -166,5 +166,5 @@ def _refused(error: Exception) -> EngineError:
     """Say why a sequence is not taken in. A library may raise anything over a text, and all the others must go on."""
     if isinstance(error, EngineError):
         return error
-    _log.error("a request could not be taken in: %s", describe_failure(error))
+    _log.error("a request could not be accepted: %s", describe_failure(error))
     return InvalidRequest("the engine cannot take this request")

@@ -1,8 +1,8 @@
-"""The engine process: runs a pipeline's steps where they can hold nothing up.
+"""The engine process: runs a pipeline's steps where they cannot delay anything else.
 
-`experts.engines.process` starts it as `python -m experts.engines.child FD`. An engine's step may keep Python's global
-lock from start to end (OpenVINO GenAI's does, for 10 to 300 ms), which in a replica would freeze streams, cancels and
-health checks; here it freezes nobody. The process is one loop, without threads: read commands, step, report. It ends
+`experts.engines.process` starts it as `python -m experts.engines.child FD`. An engine's step may hold Python's global
+lock from start to end (OpenVINO GenAI's does, for 10 to 300 ms). In a replica that would freeze streams, cancels and
+health checks; here it freezes nothing. The process is one loop without threads: read commands, step, report. It ends
 when its replica does, because the socket then closes.
 """
 

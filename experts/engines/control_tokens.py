@@ -1,6 +1,6 @@
-"""Keep a client's text from being read as the model's own control tokens.
+"""Keeps a client's text from being read as the model's own control tokens.
 
-A tokeniser turns the characters `<|im_end|>` in a user's message into the token that ends a turn, so whoever can write
+A tokeniser turns the characters `<|im_end|>` in a user's message into the token that ends a turn. So whoever can write
 a message could open a turn in another role. Engines call `neutralise` on every turn before the chat template; only they
 know their model's control tokens.
 """

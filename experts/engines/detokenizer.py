@@ -1,8 +1,8 @@
-"""Token ids to text, as they come: exact, and never half a character.
+"""Token ids to text as they come: exact, and never half a character.
 
-A byte-level vocabulary maps each id to raw bytes, so detokenising is concatenation; a character may be spread over
-several tokens, so the bytes go through an incremental UTF-8 decoder. One `Detokenizer` serves one sequence; the table
-is shared by all sequences of an engine.
+A byte-level vocabulary maps each id to raw bytes, so detokenising is concatenation. A character may be spread over
+several tokens, so the bytes go through an incremental UTF-8 decoder. One `Detokenizer` serves one sequence; all
+sequences of an engine share the table.
 """
 
 from __future__ import annotations

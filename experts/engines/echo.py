@@ -1,7 +1,8 @@
-"""The scripted engine: says the last user's words again and again, at a set pace. For tests and load tests.
+"""The scripted engine: repeats the last user's words at a set pace. For tests and load tests.
 
-It obeys everything a real engine obeys (batch slots, queue bound, context window, stop strings, deadlines, cancels), so
-a test against it is a test of what stands before it. A word is a token; the same request always gives the same answer.
+It obeys everything that a real engine obeys (batch slots, queue limit, context window, stop strings, deadlines,
+cancels), so tests against it test the code in front of an engine. A word is a token; the same request always gives the
+same answer.
 """
 
 from __future__ import annotations
@@ -60,19 +61,19 @@ class EchoEngine:
 
     @property
     def capabilities(self) -> Capabilities:
-        """See `Engine.capabilities`."""
+        """What this engine can do: `max_tokens` and `stop`."""
         return Capabilities(self._spec.max_batch_size, self._spec.context_window, frozenset({"max_tokens", "stop"}))
 
     async def start(self) -> None:
-        """See `Engine.start`; there is nothing to load."""
+        """Wait for `start_s`; there is nothing to load."""
         await asyncio.sleep(self._options.start_s)
 
     async def stop(self) -> None:
-        """See `Engine.stop`; live sequences fail at their next token."""
+        """Stop; live sequences fail at their next token."""
         self._is_stopped = True
 
     async def generate(self, request: GenerationInput) -> AsyncGenerator[TokenDelta | Completion, None]:
-        """See `Engine.generate`."""
+        """Wait for a slot, then repeat the user's words at the set pace."""
         self._check_alive()
         sequence, answer = _compose(request, self._spec.context_window)
         async with self._place(), self._turn() as turn:
@@ -83,15 +84,15 @@ class EchoEngine:
                 yield item
 
     def load(self) -> Load:
-        """See `Engine.load`."""
+        """Report how many sequences run and wait."""
         return Load(self._running, self._live - self._running, self._spec.max_batch_size)
 
     def sequences_total(self) -> int:
-        """See `Engine.sequences_total`."""
+        """Count the sequences since the start."""
         return self._total
 
     async def check_health(self) -> None:
-        """See `Engine.check_health`."""
+        """Fail if the engine was stopped."""
         self._check_alive()
 
     def _check_alive(self) -> None:

@@ -1,8 +1,8 @@
-"""A Hugging Face tokeniser as the Neuron engine needs it: chat template, ids, exact bytes back, ends of an answer.
+"""A Hugging Face tokeniser for the Neuron engine: chat template, ids, exact bytes back, ends of an answer.
 
-Used in the engine process only; works with transformers 4.57 (which optimum-neuron pins) and 5. Both kinds of Llama
-vocabulary are known: byte-level BPE (Llama 3, SmolLM2), whose pieces spell bytes as printable characters, and
-SentencePiece with byte fallback (Llama 2).
+Used only in the engine process; works with transformers 4.57 (which optimum-neuron pins) and 5. It knows both kinds of
+Llama vocabulary: byte-level BPE (Llama 3, SmolLM2), whose pieces spell bytes as printable characters, and SentencePiece
+with byte fallback (Llama 2).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BYTE_FALLBACK = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
 class HFTokenizer:
-    """See `experts.engines.neuron.Tokenizer`."""
+    """A Hugging Face tokeniser, behind `experts.engines.neuron.Tokenizer`."""
 
     def __init__(self, tokenizer: Any, end_tokens: frozenset[int]) -> None:  # noqa: ANN401  # the library's classes vary
         self._tokenizer = tokenizer
@@ -43,18 +43,18 @@ class HFTokenizer:
 
     @property
     def end_tokens(self) -> frozenset[int]:
-        """See `Tokenizer.end_tokens`."""
+        """The ids that end an answer."""
         return self._end_tokens
 
     def encode(self, prompt: tuple[Turn, ...] | str, most_tokens: int) -> list[int]:
-        """See `Tokenizer.encode`."""
+        """Tokenise; only as many characters as `most_tokens` and one more token could cover."""
         text = prompt if isinstance(prompt, str) else self._apply_template(prompt)
         most_characters = (most_tokens + 1) * self._longest  # of which no token covers more than `longest`
         tokens: list[int] = self._tokenizer.encode(text[:most_characters], add_special_tokens=False)
         return tokens
 
     def detokenizer(self) -> Detokenizer:
-        """See `Tokenizer.detokenizer`."""
+        """Return a new detokeniser over the shared table."""
         return Detokenizer(self._table)
 
     def _apply_template(self, turns: tuple[Turn, ...]) -> str:

@@ -1,10 +1,11 @@
 """The Neuron engine's pipeline: slots of a compiled batch behind `experts.engines.batch.Pipeline`.
 
 Loaded only inside the engine process. It schedules; `CompiledModel` (experts.engines.neuron_model on hardware, a fake
-in the tests) computes. Facts read in optimum-neuron 0.4.5 that shape this file, all in docs/neuron.md: one prompt is
-encoded at a time, padded to the one bucket; a longer one would be cut without a word; a decode step writes a key and a
-value into the cache row of every slot that it leaves out; a prompt of one or two tokens cannot be encoded, so it is
-decoded.
+in the tests) computes. Facts read in optimum-neuron 0.4.5 shape this file (docs/neuron.md has them all):
+
+* one prompt is encoded at a time, padded to the one bucket, and a longer one would be cut silently;
+* a decode step writes a key and a value into the cache row of every slot that it leaves out;
+* a prompt of one or two tokens cannot be encoded, so it is decoded.
 """
 
 from __future__ import annotations
@@ -101,12 +102,12 @@ class NeuronHandle:
             self.finish = FinishReason.STOP
 
     def read(self) -> tuple[list[int], FinishReason | None]:
-        """See `Handle.read`."""
+        """Return the tokens since the last read, and how the sequence ended if it did."""
         tokens, self._unread = self._unread, []
         return tokens, self.finish
 
     def cancel(self) -> None:
-        """See `Handle.cancel`."""
+        """Drop the sequence; its slot is freed before the next step."""
         self.is_cancelled = True
 
 
@@ -121,7 +122,7 @@ class NeuronPipeline:
         self._slots: dict[int, NeuronHandle] = {}
 
     def tokenise(self, prompt: tuple[Turn, ...] | str) -> list[int]:
-        """See `Pipeline.tokenise`; refuses what the bucket does not hold, which the library would cut."""
+        """Tokenise; refuse a prompt beyond the bucket, which the library would cut."""
         bucket = self._shapes.prompt_bucket
         tokens = self._tokenizer.encode(prompt, bucket)
         if len(tokens) > bucket:
@@ -129,11 +130,11 @@ class NeuronPipeline:
         return tokens
 
     def detokenizer(self) -> Detokenizer:
-        """See `Pipeline.detokenizer`."""
+        """Return a new detokeniser."""
         return self._tokenizer.detokenizer()
 
     def add(self, sequence: int, prompt: list[int], sampling: Sampling) -> NeuronHandle:
-        """See `Pipeline.add`."""
+        """Put a sequence into a free slot."""
         draw = self._draw(sampling)
         self._free_slots()
         slot = next(slot for slot in range(self._shapes.batch_size) if slot not in self._slots)
@@ -141,7 +142,7 @@ class NeuronPipeline:
         return self._slots[slot]
 
     def step(self) -> None:
-        """See `Pipeline.step`: decode everyone in the batch once, then encode the prompts that wait, oldest first."""
+        """Decode every live slot once, then encode waiting prompts, oldest first."""
         self._free_slots()
         live = [self._slots[slot] for slot in sorted(self._slots)]
         self._decode([handle for handle in live if not handle.is_encodable])
@@ -151,7 +152,7 @@ class NeuronPipeline:
             handle.give(token, self._tokenizer.end_tokens)
 
     def is_busy(self) -> bool:
-        """See `Pipeline.is_busy`."""
+        """Say whether any slot has a live sequence."""
         return any(handle.is_live for handle in self._slots.values())
 
     def _decode(self, handles: list[NeuronHandle]) -> None:

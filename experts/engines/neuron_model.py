@@ -71,16 +71,16 @@ class NeuronModel:
 
     @property
     def max_top_k(self) -> int:
-        """See `CompiledModel.max_top_k`."""
+        """The most candidates that the compiled sampler considers."""
         return int(self._model.neuron_config.max_topk)
 
     def encode(self, slot: int, prompt: list[int], draw: Draw) -> int:
-        """See `CompiledModel.encode`; the wrapper pads to the bucket on the right."""
+        """Fill a slot's cache with a prompt and return the next token; the wrapper pads to the bucket on the right."""
         [token] = self._forward([prompt], [list(range(len(prompt)))], [slot], [draw])
         return token
 
     def decode(self, slots: list[int], tokens: list[int], positions: list[int], draws: list[Draw]) -> list[int]:
-        """See `CompiledModel.decode`; the wrapper pads to the compiled batch."""
+        """Return the next token of each slot; the wrapper pads to the compiled batch."""
         return self._forward([[token] for token in tokens], [[position] for position in positions], slots, draws)
 
     def _forward(

@@ -1,9 +1,12 @@
 """The CPU engine's pipeline: OpenVINO GenAI's continuous batching behind `experts.engines.batch.Pipeline`.
 
-Loaded only inside the engine process. Facts about openvino-genai 2026.4 that shape this file, all measured: `step`
-keeps Python's global lock; `encode` silently cuts a prompt to the last tokens that fit the model's own context length;
-nothing checks the context window afterwards; text that spells a control token becomes that token; without a seed every
-request draws the same sample.
+Loaded only inside the engine process. Measured facts about openvino-genai 2026.4 shape this file:
+
+* `step` holds Python's global lock;
+* `encode` silently cuts a prompt to the last tokens that fit the model's own context length;
+* nothing checks the context window afterwards;
+* text that spells a control token becomes that token;
+* without a seed every request draws the same sample.
 """
 
 from __future__ import annotations
@@ -66,16 +69,16 @@ class OpenVINOPipeline:
         self._check_context_window()
 
     def tokenise(self, prompt: tuple[Turn, ...] | str) -> list[int]:
-        """See `Pipeline.tokenise`."""
+        """Apply the chat template to turns, none to text, and tokenise."""
         text = prompt if isinstance(prompt, str) else self._apply_template(prompt)
         return self._encode(text[: self._most_characters])
 
     def detokenizer(self) -> Detokenizer:
-        """See `Pipeline.detokenizer`."""
+        """Return a new detokeniser over the shared table."""
         return Detokenizer(self._table)
 
     def add(self, sequence: int, prompt: list[int], sampling: Sampling) -> OpenVINOHandle:
-        """See `Pipeline.add`."""
+        """Put a sequence into the batch."""
         import numpy as np
         import openvino as ov
 
@@ -86,11 +89,11 @@ class OpenVINOPipeline:
             raise InvalidRequest("the engine refuses these sampling settings") from None
 
     def step(self) -> None:
-        """See `Pipeline.step`."""
+        """Run one step for every sequence of the batch."""
         self._pipeline.step()
 
     def is_busy(self) -> bool:
-        """See `Pipeline.is_busy`."""
+        """Say whether any sequence is unfinished."""
         return bool(self._pipeline.has_non_finished_requests())
 
     def _read_vocabulary(self) -> None:
@@ -157,7 +160,7 @@ class OpenVINOHandle:
         self._handle = handle
 
     def read(self) -> tuple[list[int], FinishReason | None]:
-        """See `Handle.read`."""
+        """Return the tokens since the last read, and how the sequence ended if it did."""
         tokens: list[int] = []
         finish = None
         while self._handle.can_read():
@@ -167,7 +170,7 @@ class OpenVINOHandle:
         return tokens, finish
 
     def cancel(self) -> None:
-        """See `Handle.cancel`."""
+        """Drop the sequence; the next step no longer includes it."""
         self._handle.cancel()
 
 

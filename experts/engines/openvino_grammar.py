@@ -1,8 +1,8 @@
-"""A constraint in OpenVINO GenAI's words: what its sampler lets a sequence say, token by token (XGrammar underneath).
+"""A constraint for OpenVINO GenAI: what its sampler lets a sequence say, token by token (XGrammar underneath).
 
-Used by `experts.engines.openvino` alone. A grammar that does not compile fails inside the step that serves every
-sequence, and the pipeline cannot be used afterwards (measured with 2026.4); `experts.json_schema.grammar` writes every
-grammar itself, out of schemas that `experts.json_schema.reduction` has reduced.
+Only `experts.engines.openvino` uses it. A grammar that does not compile fails inside the step that serves every
+sequence, and the pipeline cannot be used afterwards (measured with 2026.4). `experts.json_schema.grammar` therefore
+writes every grammar itself, from schemas that `experts.json_schema.reduction` has reduced.
 """
 
 from __future__ import annotations

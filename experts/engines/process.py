@@ -1,9 +1,9 @@
-"""An engine whose steps run in a process of their own: the replica's half.
+"""The replica's half of an engine whose steps run in another process.
 
-`ProcessEngine` starts `experts.engines.child`, hands it sequences and aborts over a socket pair, and feeds what comes
-back to the streams that `generate` reads. One message comes up a step, whatever the batch size, so the replica's event
-loop wakes once a step, or once in a while where steps bring nothing. If the process ends, every live sequence fails and
-`check_health` says so: Ray then replaces the replica.
+`ProcessEngine` starts `experts.engines.child`, sends it sequences and aborts over a socket pair, and passes what comes
+back to the streams that `generate` reads. One message comes a step, whatever the batch size, so the replica's event
+loop wakes once a step, or now and then if steps bring nothing. If the process ends, every live sequence fails and
+`check_health` reports it; Ray then replaces the replica.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class ProcessEngine:
 
     @property
     def capabilities(self) -> Capabilities:
-        """See `Engine.capabilities`."""
+        """What the engine process said it can do, when it started."""
         return self._capabilities
 
     async def start(self) -> None:
@@ -92,7 +92,7 @@ class ProcessEngine:
         self._dead = None
 
     async def stop(self) -> None:
-        """See `Engine.stop`."""
+        """End the process; live sequences fail with `EngineDead`."""
         self._die(EngineDead("the engine was stopped"))
         self._reading.cancel()
         self._writer.close()
@@ -103,7 +103,7 @@ class ProcessEngine:
             await asyncio.to_thread(self._process.wait)
 
     async def generate(self, request: GenerationInput) -> AsyncGenerator[TokenDelta | Completion, None]:
-        """See `Engine.generate`."""
+        """Send the request to the engine process and yield what comes back."""
         self._admit()
         number, stream = next(self._numbers), TokenStream()
         self._total += 1
@@ -119,15 +119,15 @@ class ProcessEngine:
                 self._send(Abort(number))
 
     def load(self) -> Load:
-        """See `Engine.load`."""
+        """Report how many sequences run and wait in the engine process."""
         return Load(len(self._running), len(self._live) - len(self._running), self._spec.max_batch_size)
 
     def sequences_total(self) -> int:
-        """See `Engine.sequences_total`."""
+        """Count the sequences since the start."""
         return self._total
 
     async def check_health(self) -> None:
-        """See `Engine.check_health`."""
+        """Fail if the process is dead, or has been silent for `STALL_S` with live sequences."""
         if self._live and time.monotonic() - self._heard_s > STALL_S:
             self._die(EngineDead("the engine is stuck"))
             self._process.kill()

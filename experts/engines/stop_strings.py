@@ -1,7 +1,7 @@
-"""Stop strings across token borders: text leaves as soon as it cannot be the beginning of one, and none ever leaks.
+"""Stop strings across token borders: text is sent as soon as it cannot begin one, and no stop string is ever sent.
 
 Each stop string is followed by a Knuth-Morris-Pratt automaton, so a character costs the same however long the strings
-are, and the result does not depend on how the text was cut into tokens. Used by every engine, one matcher a sequence.
+are, and the result does not depend on how the text was cut into tokens. Every engine uses it, one matcher a sequence.
 Stop strings are for words: where tool calls may come, `WordStops` looks for them outside the calls alone.
 """
 

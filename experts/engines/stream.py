@@ -1,7 +1,7 @@
 """The consumer's end of one sequence: what an engine has made and nobody has read yet.
 
-`experts.engines.process` feeds it from the engine's events; `generate` iterates over it. Tokens that pile up while the
-consumer is busy become one delta, a lone token leaves at once. What piles up is bounded by the sequence's token cap.
+`experts.engines.process` fills it from the engine's events; `generate` iterates over it. Tokens that pile up while the
+consumer is busy become one delta; a single token is sent at once. The sequence's token limit bounds what can pile up.
 """
 
 from __future__ import annotations

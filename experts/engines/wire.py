@@ -1,4 +1,4 @@
-"""What the replica and its engine process say to each other, and how it travels.
+"""The messages between the replica and its engine process, and how they are sent.
 
 Commands go down (`Launch` first, then `Submit` and `Abort`), lists of events come up, one list a step. Each message is
 pickled behind its length: both ends are the same code on a private socket pair. Clocks are `time.monotonic`, which all

@@ -1,8 +1,8 @@
-"""Ask one expert many questions through its engine, as a replica would: `experts.evaluate`'s way to answers.
+"""Asks one expert many questions through its engine, as a replica would: how `experts.evaluate` gets its answers.
 
-The same rendering, constraints, engine process and reading of tool calls as in serving; only Ray and gRPC are left out.
-As many sequences run at once as the engine batches. A question that the engine refuses (it is too long, say) gets an
-empty answer that says why.
+Rendering, constraints, engine process and reading of tool calls are the same as in serving; only Ray and gRPC are left
+out. As many sequences run at once as the engine batches. A question that the engine refuses (because it is too long,
+for example) gets an empty answer that gives the reason.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The choices of model for one expert and task, and which of them nothing beats: what `experts.select` reports.
+"""The measured variants of one expert for one task, and which of them no other beats; `experts.select` reports them.
 
-An option is one measured variant (base, adapter, a quantisation) on one data file. Its cost is what the catalogue's
-price makes of the tokens that were measured. The Pareto set of an expert's options on a task holds those that no other
-beats in quality, cost and time to first token alike.
+An option is one measured variant (base, adapter, a quantisation) on one data file. Its cost is the catalogue's price of
+the measured tokens. The Pareto set of an expert's options on a task holds those that no other beats in quality, cost
+and time to first token together.
 """
 
 from __future__ import annotations

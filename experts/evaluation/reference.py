@@ -1,7 +1,7 @@
-"""The weights' own word: an engine that computes in float32 by transformers, to measure the serving engine against.
+"""A reference engine that computes in float32 with transformers, to compare the serving engine with.
 
 `python -m experts.evaluate --reference` asks it instead of the expert's engine. It loads the base's GGUF file and the
-adapter's matrices without rounding either again (serving stores the merged ones as Q8_0), answers greedily, and one
+adapter's matrices without rounding either again (serving stores the merged ones as Q8_0). It answers greedily, one
 question at a time. Needs the [train] extra.
 """
 
@@ -48,11 +48,11 @@ class ReferenceEngine:
 
     @property
     def capabilities(self) -> Capabilities:
-        """See `Engine.capabilities`."""
+        """What this engine can do: one sequence at a time, greedily."""
         return Capabilities(1, self._spec.context_window, _HONOURED)
 
     async def start(self) -> None:
-        """See `Engine.start`.
+        """Load base, adapter and tokeniser, in a thread.
 
         Raises:
             BaseUnavailable: the base cannot be had.
@@ -60,11 +60,11 @@ class ReferenceEngine:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
 
     async def stop(self) -> None:
-        """See `Engine.stop`."""
+        """Drop what waits and end the thread."""
         self._thread.shutdown(cancel_futures=True)
 
     async def generate(self, request: GenerationInput) -> AsyncGenerator[TokenDelta | Completion, None]:
-        """See `Engine.generate`; the whole answer comes with its end."""
+        """Answer greedily; the whole answer comes with its end."""
         self._asked += 1
         if request.sampling.temperature > 0:
             raise InvalidRequest("the reference answers greedily")
@@ -80,15 +80,15 @@ class ReferenceEngine:
         yield Completion(reason, len(prompt), len(tokens), 0.0, 0.0, 0.0, tail)
 
     def load(self) -> Load:
-        """See `Engine.load`; nothing is dispatched by it."""
+        """Report an idle engine: nothing is dispatched by this."""
         return Load(0, 0, 1)
 
     def sequences_total(self) -> int:
-        """See `Engine.sequences_total`."""
+        """Count the sequences since the start."""
         return self._asked
 
     async def check_health(self) -> None:
-        """See `Engine.check_health`; nothing that can die stands between."""
+        """Do nothing: no process that could die is involved."""
 
     def _load(self) -> None:
         import torch  # noqa: PLC0415  # seconds to import, and only this engine needs it here

@@ -1,4 +1,4 @@
-"""One answer as a suite judges it: the text as it was written, and the tool calls that a client gets of it.
+"""One answer as a suite judges it: the text as it was written, and the tool calls that a client gets from it.
 
 `experts.evaluation.engine_client` pushes an engine's pieces through the `AnswerReader` that serves, and joins the
 deltas of each call as a client does.

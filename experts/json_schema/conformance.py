@@ -1,9 +1,9 @@
 """Does a value follow a schema? For schemas that `experts.json_schema.reduction` has reduced.
 
 `experts.conversation.structured` checks whole answers with it, `experts.conversation.tool_call` every call's arguments.
-A reduced schema is finite, small and without patterns, so the check is bounded by the size of the value; the general
-validators follow remote references and run clients' regular expressions, neither of which belongs into a replica's
-event loop. Tests hold it to what the `jsonschema` package says of the schema as the client wrote it.
+A reduced schema is finite, small and without patterns, so the size of the value bounds the check. General validators
+follow remote references and run clients' regular expressions; neither belongs in a replica's event loop. Tests compare
+it with what the `jsonschema` package says about the schema as the client wrote it.
 """
 
 from __future__ import annotations

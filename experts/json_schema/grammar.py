@@ -1,14 +1,15 @@
 """A reduced schema as a grammar: which texts an engine may write, in the EBNF that XGrammar reads.
 
-Used by `experts.engines.openvino_grammar`. The library's own converter is not: its ranges are unsound (XGrammar issues
-640, 642, 661, 662), the blanks it allows have no end, and it lets a named key come twice. What a grammar says cheaply
-and exactly is here; what it cannot say is left to the check of the whole answer (`experts.conversation.structured`):
-the last digits of bounds, `multipleOf`, "exactly one of", lengths of formats, unnamed keys that come twice.
+Used by `experts.engines.openvino_grammar`. The library's own converter is not used: its ranges are unsound (XGrammar
+issues 640, 642, 661, 662), it allows endless blanks, and it allows a named key twice. This module expresses what a
+grammar can say cheaply and exactly. The rest is left to the check of the whole answer
+(`experts.conversation.structured`): the last digits of bounds, `multipleOf`, "exactly one of", lengths of formats,
+unnamed keys that come twice.
 
-An answer stands on one line, with at most one space behind a colon or a comma, as `json.dumps` writes it. An object's
-named properties come in the schema's order; others come only where the schema has a word on them
-(`additionalProperties`, `patternProperties`) or names none: who lists properties means these, and a small model that
-may add more does not end. Syntax:
+An answer is one line, with at most one space after a colon or a comma, as `json.dumps` writes it. An object's named
+properties come in the schema's order. Other properties are allowed only if the schema says something about them
+(`additionalProperties`, `patternProperties`) or names no property: whoever lists properties means these, and a small
+model that may add more does not end. Syntax:
 https://github.com/mlc-ai/xgrammar/blob/main/docs/defining_structures/ebnf_grammar.md
 """
 

@@ -1,8 +1,8 @@
 """Whole numbers between two bounds, as patterns of digits: exact, and never longer than a few lines.
 
 A range is cut where the number of digits changes, and each piece where a digit may be anything: 7 to 123 is `[7-9]`,
-`[1-9] [0-9]`, `"1" [01] [0-9]`, `"12" [0-3]`. XGrammar's own range grammars let wrong numbers through and keep right
-ones out (its issues 640, 642, 661, 662), so `experts.json_schema.grammar` writes these instead.
+`[1-9] [0-9]`, `"1" [01] [0-9]`, `"12" [0-3]`. XGrammar's own range grammars accept wrong numbers and refuse right ones
+(its issues 640, 642, 661, 662), so `experts.json_schema.grammar` writes these instead.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Two reduced schemas to one that holds what both ask: JSON Schema's keywords beside each other are all in force.
+"""Merges two reduced schemas into one that holds what both ask: keywords beside each other all apply in JSON Schema.
 
 `experts.json_schema.reduction` merges what stands beside `$ref`, `anyOf`, `oneOf`, `allOf`, `enum` and `type`. A value
 follows the result exactly when it follows both (https://json-schema.org/draft/2020-12/json-schema-core#section-10.2).

@@ -1,8 +1,8 @@
-"""Fractions between two bounds, as patterns of digits: every one of them can be written, and few others.
+"""Fractions between two bounds, as patterns of digits: all of them can be written, and few others.
 
-A pattern keeps to the digits before the point; what follows the point, and an exponent, may leave the range by a
-little, which the check of the whole answer finds. Each number between the bounds can be spelt as `json.dumps` does.
-Used by `experts.json_schema.grammar`.
+A pattern restricts the digits before the point. What follows the point, and an exponent, may leave the range a little;
+the check of the whole answer finds that. Each number between the bounds can be written as `json.dumps` does. Used by
+`experts.json_schema.grammar`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A `$ref` inside a schema to the part that it names: JSON Pointer in a URI's fragment (RFC 6901, section 6).
+"""Finds the part of a schema that a `$ref` names: JSON Pointer in a URI's fragment (RFC 6901, section 6).
 
 Used by `experts.json_schema.reduction`, which follows no reference out of the document.
 """

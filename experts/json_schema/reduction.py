@@ -1,14 +1,15 @@
-"""JSON Schemas, reduced to a small finite tree of known keywords with checked values.
+"""Reduces JSON Schemas to a small finite tree of known keywords with checked values.
 
-A schema comes from a client and goes into an engine's grammar compiler, which fails inside the step that serves all
-sequences (measured: one unknown type ends OpenVINO GenAI's whole batch), stalls on large ones, and follows cycles. So
-none goes there as it came: `reduce_schema` builds a new one out of what it understands. The gateway refuses early with
+A client's schema would go into an engine's grammar compiler. That fails inside the step that serves all sequences
+(measured: one unknown type ends OpenVINO GenAI's whole batch), is slow on large schemas, and follows cycles. So no
+schema goes there as it came: `reduce_schema` builds a new one from what it understands. The gateway refuses early with
 it, `experts.conversation.constraints` holds answers to it, and `experts.json_schema.conformance` checks whole answers
 against it.
 
-A value that follows the schema follows the reduced one. In strict mode the reverse is true as well, because what cannot
-be said in a reduced schema is refused by name; otherwise it is left out. There is one liberty: a part without a type
-that has `properties`, `required` or `additionalProperties` describes an object, as everybody who writes one means.
+A value that follows the schema follows the reduced one. In strict mode the reverse is true as well, because keywords
+that a reduced schema cannot express are refused by name; otherwise they are left out. There is one liberty: a part
+without a type that has `properties`, `required` or `additionalProperties` describes an object, as everybody who writes
+one means.
 """
 
 from __future__ import annotations

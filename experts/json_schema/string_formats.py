@@ -1,9 +1,9 @@
-"""The `format`s of strings that an answer can be held to: what a grammar lets through, and what a check accepts.
+"""The `format`s of strings that decoding can enforce: what a grammar allows, and what a check accepts.
 
-A grammar keeps to the shape alone (`[0-9]` where a month stands); the check also knows that there is no 13th month. So
+A grammar keeps only to the shape (`[0-9]` for a month's digits); the check also knows that there is no 13th month. So
 the grammar accepts all that the check does and a little more. Sources: RFC 3339 (dates and times, durations in its
-appendix A), RFC 5321 4.1.2 (mailboxes, without quoted ones), RFC 9562 (UUIDs), RFC 4291 2.2 (IPv6 addresses).
-Used by `experts.json_schema.grammar` and `experts.json_schema.conformance`.
+appendix A), RFC 5321 4.1.2 (mailboxes, without quoted ones), RFC 9562 (UUIDs), RFC 4291 2.2 (IPv6 addresses). Used by
+`experts.json_schema.grammar` and `experts.json_schema.conformance`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Which NeuronCores this process may use, written so that every reader of the variable agrees.
+"""The NeuronCores that this process may use, written so that every reader of the variable agrees.
 
-Ray hands a replica its cores as a comma list ("0,1"). optimum-neuron 0.4.5 (`get_available_cores`) reads only "4" and
-"7-15" and counts a comma list as one core, so a model over two cores would not load. `claim_cores` runs in the engine
-process before anything of Neuron's is imported: the runtime reads the variable once.
+Ray gives a replica its cores as a comma list ("0,1"). optimum-neuron 0.4.5 (`get_available_cores`) reads only "4" and
+"7-15" and counts a comma list as one core, so a model on two cores would not load. `claim_cores` runs in the engine
+process before anything of Neuron's is imported, because the runtime reads the variable once.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Instances and bases as data: `deploy/instances.yaml`, read and checked.
 
-The compiler's plan and the fleet simulator ask here what an instance holds and costs; the file says as of when. An
-architecture is read from a local model's config.json, or from the file for well-known bases, so that plans work
-offline.
+The compiler's plan and the fleet simulator ask here what an instance holds and costs; the file gives the date of its
+figures. An architecture is read from a local model's config.json, or from the file for well-known bases, so that plans
+work offline.
 """
 
 from __future__ import annotations

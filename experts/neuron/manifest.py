@@ -1,9 +1,9 @@
-"""The page that travels with a compiled model: what it was made from, with, and for; and whether it may be loaded here.
+"""The manifest of a compiled model: from what, with what and for what it was made, and whether it may be loaded here.
 
 `experts.compilation.neuron.export` writes it last, the engine checks it first. An artefact is a folder with
-`manifest.json` and `model/`, the latter as `NeuronModelForCausalLM.save_pretrained` leaves it. Every refusal names both
-sides and what to do, because the library's own words ("The model was compiled for trn1...") come minutes later or not
-at all.
+`manifest.json` and `model/`, the latter as `NeuronModelForCausalLM.save_pretrained` writes it. Every refusal names both
+sides and the remedy, because the library's own message ("The model was compiled for trn1...") comes minutes later or
+never.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""How much device memory a compiled Llama takes on each core, by arithmetic; and whether an instance holds it.
+"""How much device memory a compiled Llama takes on each core, by arithmetic, and whether an instance holds it.
 
-Counted as optimum-neuron 0.4.5 lays a Llama out (`LlamaNxDModelForCausalLM`, `KVCacheManager`,
-`get_shardable_head_counts`): every matrix split over the cores and padded to divide, key and value heads repeated
-where they do not divide, tied embeddings stored twice, one cache row of the full sequence length per batch slot. What
-nobody has measured here (graphs, runtime, collectives) is the stated share `RESERVED`, an assumption to replace with
-`neuron-top`'s word on hardware.
+The count follows optimum-neuron 0.4.5's layout of a Llama (`LlamaNxDModelForCausalLM`, `KVCacheManager`,
+`get_shardable_head_counts`): every matrix is split over the cores and padded until it divides, key and value heads are
+repeated where they do not divide, tied embeddings are stored twice, and each batch slot has one cache row of the full
+sequence length. Graphs, runtime and collectives have not been measured here. They are the stated share `RESERVED`, an
+assumption to replace with what `neuron-top` shows on hardware.
 """
 
 from __future__ import annotations

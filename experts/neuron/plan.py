@@ -1,7 +1,7 @@
 """A compilation on paper: shapes, memory, the exact calls, the instances that fit. Works on any machine.
 
 `python -m experts.neuron.plan BASE --instance inf2.8xlarge` plans a base, `python -m experts.compile EXPERT --target
-neuron --plan` an expert of the catalogue. The exit status is 1 when the instance cannot hold it.
+neuron --plan` an expert of the catalogue. The exit status is 1 if the instance cannot hold it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The static shapes of a compiled model: what a graph was traced for is all that it can ever run.
+"""The static shapes of a compiled model: a graph runs only the shapes for which it was traced.
 
 `experts.neuron.plan` and `export` compile for them, the manifest records them, the engine refuses what they do not
-hold. They come from the catalogue entry's own words, so nothing is said twice: `max_batch_size` is the compiled batch,
+hold. They come from the catalogue entry, so nothing is stated twice: `max_batch_size` is the compiled batch,
 `context_window` the KV cache's length, `max_prompt_tokens` the prompt bucket, `neuron_cores` the tensor parallel
 degree.
 """

@@ -1,7 +1,7 @@
 """Samples to token ids: the prompt exactly as serving makes it, then the answer up to the end of the turn.
 
 Called by `experts.finetune`. The turns come from `experts.conversation.prompts.render_turns`, the template from the
-base model, so that what is learnt is what will be asked.
+base model, so that training sees exactly what serving asks.
 """
 
 from __future__ import annotations

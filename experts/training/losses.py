@@ -1,8 +1,8 @@
-"""What is minimised: the answer's negative log-likelihood, and ORPO's odds ratio between two answers.
+"""The losses: the answer's negative log-likelihood, and ORPO's odds ratio between two answers.
 
-Called by `experts.training.trainer` with log-probabilities of answer tokens alone; logits of the prompt are never made
-(the matrix that makes them holds a fifth of SmolLM2-135M's weights). Everything here is float32: log(1 - e^l) loses its
-digits in bfloat16.
+Called by `experts.training.trainer` with log-probabilities of answer tokens alone. Logits of the prompt are never
+computed (the matrix for them holds a fifth of SmolLM2-135M's weights). Everything here is float32: log(1 - e^l) loses
+its digits in bfloat16.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Training on Trainium: the run of `experts.finetune --device neuron`, under torchrun, one process a NeuronCore.
 
-The same samples and hyper-parameters as on a CPU, handed to optimum-neuron's NeuronSFTTrainer (0.4.5; it has no ORPO
-trainer). What is sharded over the cores is written as a sharded checkpoint; process 0 consolidates it into one adapter.
-No Neuron hardware was at hand: docs/neuron.md says what of this was run and what was only bound to the installed API.
+The same samples and hyper-parameters as on a CPU go to optimum-neuron's NeuronSFTTrainer (0.4.5; it has no ORPO
+trainer). The checkpoint is sharded over the cores; process 0 consolidates it into one adapter. We had no Neuron
+hardware: docs/neuron.md says what of this was run and what was only bound to the installed API.
 """
 
 from __future__ import annotations

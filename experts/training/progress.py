@@ -1,4 +1,4 @@
-"""What a run shows while it runs, and remembers for its ledger: loss, tokens per second, time left."""
+"""What a run shows while it runs and records for its ledger: loss, tokens per second, time left."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The folder of one fine-tuning run: whose it is, what in it is ours, and how it is emptied for a fresh start.
+"""The folder of one fine-tuning run: who owns it, what in it is ours, and how it is emptied for a new start.
 
-A run puts its digest into `run.txt`, which makes the folder its own. A folder that holds anything else is never taken
-over, a run is never replaced by another one unless its user says `--fresh`, and then only what runs write is removed.
+A run writes its digest into `run.txt`, which makes the folder its own. A folder that holds anything else is never taken
+over. A run is never replaced by another one unless its user says `--fresh`, and then only files that runs write are
+removed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a run has used up so far, over all sessions: kept in each checkpoint, so that a resumed run goes on counting.
+"""What a run has used so far, over all sessions: kept in each checkpoint, so that a resumed run continues the count.
 
-What a killed session did after its last checkpoint is lost with its work, tokens and seconds alike: the steps are done
-again, and are counted once.
+What a killed session did after its last checkpoint is lost, and its tokens and seconds with it: the steps are done
+again, and counted once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during training: the step in hand is finished, a checkpoint is kept, and the run leaves."""
+"""Ctrl-C and SIGTERM during training: the current step is finished, a checkpoint is kept, and the run ends."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The training loop: transformers' Trainer, with a loss that makes logits for answer tokens only.
+"""The training loop: transformers' Trainer, with a loss that computes logits for answer tokens only.
 
-Called by `experts.finetune`. The Trainer keeps the loop, the optimiser, the schedule, the checkpoints and the exact
-resumption; here are the loss, batches of like lengths, and bfloat16 arithmetic around float32 adapter weights. TRL's
-SFTTrainer and ORPOTrainer make logits for whole prompts as well, which nothing here learns from.
+Called by `experts.finetune`. The Trainer provides the loop, the optimiser, the schedule, the checkpoints and the exact
+resumption. Here are the loss, batches of similar lengths, and bfloat16 arithmetic around float32 adapter weights. TRL's
+SFTTrainer and ORPOTrainer compute logits for whole prompts as well, which nothing here uses.
 """
 
 from __future__ import annotations

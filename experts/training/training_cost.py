@@ -1,6 +1,6 @@
 """What a training run cost: tokens, where the time went, and USD at a stated price.
 
-`experts.finetune` ends with one. `python -m experts.training.training_cost FILE...` reads plans (YAML, such as
+`experts.finetune` ends with such a table. `python -m experts.training.training_cost FILE...` reads plans (YAML, such as
 deploy/training/ninjallm.yaml) and prints the same table before anything is bought, or for a run that others published.
 """
 

@@ -1,8 +1,8 @@
 """A fine-tuning run on Trainium as a job: `python -m experts.training.trainium_job EXPERT --nodes N --bucket s3://...`.
 
 Renders what `kubectl apply -f -` or `sbatch` (AWS ParallelCluster) takes: N x trn1.32xlarge, each running
-deploy/training/train.sh. The ledger's estimate comes first, on stderr: USD before anything is bought. Rendering is all
-that happens here; nothing of it was run on Trainium.
+deploy/training/train.sh. First it prints the ledger's estimate on stderr: USD before anything is bought. It only
+renders; nothing of it has run on Trainium.
 """
 
 from __future__ import annotations

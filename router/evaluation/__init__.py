@@ -1,1 +1,1 @@
-"""How good decisions are, how fast, and what moves them."""
+"""How good decisions are, how long they take, and what changes them."""

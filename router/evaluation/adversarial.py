@@ -1,7 +1,8 @@
-"""White-box gadgets: a few words, added to any request, that push it to an expert of the attacker's choice.
+"""White-box gadgets: a few words that, added to any request, push it to an expert of the attacker's choice.
 
-`robustness` searches them against our own router as an attacker with the artefact would: candidates by their weight
-alone, then greedily on a batch of requests (the attack of Shafran et al. 2025, "Rerouting LLM Routers", made linear).
+`robustness` searches them against our own router, as an attacker with the artefact would: first candidates by their
+weight, then a greedy search on a batch of requests (the attack of Shafran et al. 2025, "Rerouting LLM Routers", for a
+linear model).
 """
 
 import zlib

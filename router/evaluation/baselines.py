@@ -1,10 +1,9 @@
-"""What the learned router must beat: choosers that know nothing, or next to nothing.
+"""Baselines that the learned router must beat.
 
-`evaluate` puts them beside the router in its table. `random`, `majority`, `keywords` and `length` need no training;
-`TfidfBaseline` is the text-book classifier and needs rows and scikit-learn.
+`evaluate` shows them beside the router in its table. `random`, `majority`, `keywords` and `length` need no training;
+`TfidfBaseline` is the textbook classifier and needs rows and scikit-learn.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,22 +13,10 @@ import numpy as np
 
 from router.features.featurize import RouteQuery, window_of
 from router.model.gate import TOOL_CALLER
+from router.policy.keywords import rule_of
 from router.training.dataset import Row
 
 Choose = Callable[[RouteQuery], str]
-
-_KEYWORDS = (
-    (
-        "coder",
-        re.compile(r"```|\b(code|function|python|javascript|java|sql|regex|bash|script|bug|compile)\b|[{};]\s*$", re.I),
-    ),
-    (
-        "advisor",
-        re.compile(r"\b(write|rewrite|draft|story|poem|e-?mail|essay|plan|advice|recommend|suggest|imagine)\b", re.I),
-    ),
-    ("generalist", re.compile(r"\bhow (many|much)\b|\d\s*[-+*/=]\s*\d|\b(hello|joke|riddle|puzzle)\b", re.I)),
-    ("researcher", re.compile(r"\b(who|what|when|where|which|why|how|explain|according)\b|\?", re.I)),
-)
 
 
 def random_choice(experts: Sequence[str], seed: int) -> Choose:
@@ -45,11 +32,8 @@ def majority(rows: Sequence[Row]) -> Choose:
 
 
 def keywords(query: RouteQuery) -> str:
-    """Apply the rules that people write first: tools, then word lists in a fixed order."""
-    if query.has_tools:
-        return TOOL_CALLER
-    text = window_of(query).raw
-    return next((name for name, pattern in _KEYWORDS if pattern.search(text)), "generalist")
+    """Apply the rules that people write first, as `router.kind: keywords` does."""
+    return rule_of(query).expert
 
 
 def prompt_length(query: RouteQuery) -> str:

@@ -1,7 +1,7 @@
-"""Diagrams for people: how well probabilities hold, who is taken for whom, what abstaining and the knob buy.
+"""Diagrams: reliability, confusion, risk over coverage, and cost over quality.
 
-`evaluate --report DIR` writes them as PNG. Matplotlib is imported here alone, and only when a report is asked for; it
-comes with the extras `train` and `dev`.
+`evaluate --report DIR` writes them as PNG. Only this module imports matplotlib, and only for a report; it comes with
+the extras `train` and `dev`.
 """
 
 import json

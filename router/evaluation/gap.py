@@ -1,4 +1,4 @@
-"""How much of the gap between a weak and a strong model a score recovers, and for what: APGR and CPT, with intervals.
+"""How much of the gap between a weak and a strong model a score recovers and at what cost: APGR, CPT, intervals.
 
 `outcomes` scores every chooser through here (Ong et al. 2024, "RouteLLM", section 4). The strong model gets the prompts
 with the highest scores; cost is the share of calls, or of tokens, that go to it.

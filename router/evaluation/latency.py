@@ -1,8 +1,8 @@
 """`python -m router.evaluation.latency`: how long one decision takes on one pinned core.
 
-Draws requests from labelled files, each source as often as the others, so that lengths are mixed as real ones are, and
-routes them one at a time; then inputs made to hurt. Wall time decides; CPU time of the thread beside it shows what
-other work on the machine added. Timings are worth something on a quiet machine alone.
+Draws requests from labelled files, each source as often as the others, so that lengths are as mixed as real ones.
+Routes them one at a time, then inputs that are made to be slow. Wall time counts; the thread's CPU time beside it shows
+how much other work on the machine added. Run it on a quiet machine.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What another policy would have earned, from a log: `python -m router.evaluation.offpolicy --log FILE...`.
+"""What another policy would have earned, estimated from a log: `python -m router.evaluation.offpolicy --log FILE...`.
 
 Rows are `{expert, propensity, reward, target, reason?}`: who answered, with which probability that was drawn, how good
 it was, and whom the policy in question would choose (a name, or probabilities by name). Inverse propensity scoring

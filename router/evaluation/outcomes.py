@@ -1,7 +1,7 @@
-"""Two tiers of one task: can the prompt say whether the strong model is worth its price?
+"""Weak or strong model: can the prompt tell whether the strong one is worth its price?
 
-`evaluate --outcomes` calls this: recorded answers of a weak and a strong model, a predictor of the difference (`tiers`)
-that is scored out of fold, or on another benchmark than it was trained on, beside what it must beat (`gap`).
+`evaluate --outcomes` calls this with recorded answers of a weak and a strong model. `tiers` predicts the difference. It
+is scored out of fold, or on another benchmark than it was trained on, and compared with simple baselines (`gap`).
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Harmless changes to a request, for `robustness`: the need stays, the letters change.
+"""Harmless changes to a request, for `robustness`: the meaning stays, the letters change.
 
 Each takes a text and a random generator and returns a text. Nothing here is used in training or serving.
 """

@@ -1,7 +1,7 @@
-"""`python -m router.evaluation.robustness`: what it takes to change a decision that should not change.
+"""`python -m router.evaluation.robustness`: which changes of a request change a decision that should stay the same.
 
-Routes every row of labelled files, then the same rows after harmless changes, with steering text inside a pasted
-document, inside jailbreaks' wrappers, and with white-box gadgets. A table for people; `--json` adds one JSON line.
+Routes every row of labelled files, then the same rows after harmless changes, with commands inside a pasted document,
+inside jailbreak wrappers, and with white-box gadgets. Prints a table; `--json` adds one JSON line.
 """
 
 import argparse

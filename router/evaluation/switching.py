@@ -1,8 +1,8 @@
-"""`python -m router.evaluation.switching`: how firmly a conversation should stay with its expert, read off as a curve.
+"""`python -m router.evaluation.switching`: how firmly a conversation should stay with its expert, as a curve.
 
-Trains on the seeds without one fold of conversations (whole conversations that begin alike lie in one fold), decides
-the last turn of those held out for every `switch_gain`, and shows what follow-ups gain beside what changes of subject
-lose. `policy.Policy.switch_gain` was chosen with it.
+Trains on the seeds without one fold of conversations (conversations that begin alike are in one fold). Decides the last
+turn of the held-out ones for every `switch_gain`, and shows what follow-ups gain and what changes of subject lose.
+`policy.Policy.switch_gain` was chosen with it.
 """
 
 import argparse

@@ -1,7 +1,8 @@
-"""Weak or strong: how much more likely the strong model is to be right, predicted from the prompt alone.
+"""Weak or strong: predicts from the prompt alone how much more likely the strong model is to be right.
 
-`outcomes` fits and scores it. Four simple predictors, added: a ridge on TF-IDF of words with category and shape, a
-ridge on the shape alone, the nearest known prompts, the category's mean. Each alone is worse; their errors differ.
+`outcomes` fits and scores it. It adds four simple predictors: a ridge regression on TF-IDF of words with category and
+shape, one on the shape alone, the nearest known prompts, and the category's mean. Each alone is worse; their errors
+differ.
 """
 
 import re

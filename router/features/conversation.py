@@ -1,8 +1,8 @@
-"""Which earlier turns a request leans on, and how much.
+"""Which earlier turns a request refers to, and how much.
 
-"shorter" or "and in French?" means nothing alone: it takes its meaning from the user turn before it, which may lean on
-an earlier one itself. `features.featurize` asks a trained head how likely each turn leans, newest first, and blends the
-turns by the shares that come of it. No clock, no state.
+"shorter" or "and in French?" means nothing alone. It takes its meaning from the user turn before it, which may itself
+refer to an earlier one. `features.featurize` asks a trained head how likely each turn does so, newest first, and blends
+the turns by the resulting shares. No clock, no state.
 """
 
 from collections.abc import Callable, Sequence

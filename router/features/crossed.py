@@ -1,7 +1,7 @@
-"""Pairs of clues: what a prompt looks like, crossed with what it says.
+"""Pairs of clues: what a prompt looks like, combined with what it says.
 
-A linear model adds clues up, yet numbers mean one thing beside HOWMANY and another beside CODE. `features` hashes some
-coarse flags of the structure in pairs, and each flag with each concept, into the same table as the words.
+A linear model adds clues up, yet numbers mean one thing beside HOWMANY and another beside CODE. `features` therefore
+hashes some coarse flags of the structure in pairs, and each flag with each concept, into the same table as the words.
 """
 
 import zlib

@@ -1,4 +1,4 @@
-"""Two numbers of -7..7 in a byte: how `router/features/word_vectors.npz` and the network's n-grams are stored."""
+"""Stores two numbers of -7..7 in a byte, for `router/features/word_vectors.npz` and the network's n-grams."""
 
 from typing import Any
 

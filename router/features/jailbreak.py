@@ -1,8 +1,8 @@
-"""Is a request dressed up as a jailbreak? The sentences that try to lift an assistant's rules, found and set aside.
+"""Finds the sentences by which a jailbreak tries to remove an assistant's rules.
 
-`window.split_window` leaves them out of the user's own words, so that a wrapper does not decide who answers what it
-wraps; `features.is_suspected` tells `router.Router`, whose policy then never lowers the choice. A suspicion is no
-verdict: nothing is refused here.
+`window.split_window` leaves them out of the user's own words, so that the wrapper does not decide who answers.
+`features.is_suspected` tells `router.Router`, whose policy then never lowers the choice. Nothing is refused here: a
+suspicion is no verdict.
 """
 
 import re

@@ -1,7 +1,8 @@
-"""Politeness around a request, in a dozen languages: taken off before anything is read.
+"""Removes politeness around a request, in a dozen languages, before anything is read.
 
-`window.split_window` calls `unwrap` on each user turn. "Hi there! ... Thanks in advance!" says nothing of what is
-needed, and a data set's wrapper is its label. What is left must still be a request: a greeting alone stays as it is.
+`window.split_window` calls `unwrap` on each user turn. "Hi there! ... Thanks in advance!" says nothing about what is
+needed, and in a data set such a wrapper gives the label away. What is left must still be a request: a greeting alone
+stays as it is.
 """
 
 import re

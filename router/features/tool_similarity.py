@@ -1,7 +1,7 @@
-"""How alike a request and each offered tool are, word by word: late interaction over `meaning`'s word vectors.
+"""How similar a request and each offered tool are, word by word: late interaction over `word_vectors`.
 
-`toolfit.fit_features` calls `match`. A tool's name may be in the request by other words ("shut" and `lock_door`), and
-what the request holds beyond any tool's words says that it wants something else.
+`tool_fit.fit_features` calls `match`. A request may name a tool by other words ("shut" and `lock_door`). Words of the
+request that match no tool say that it wants something else.
 """
 
 import re

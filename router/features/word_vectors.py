@@ -1,8 +1,8 @@
 """What words mean, roughly: a table of word vectors distilled from two sentence encoders.
 
-`features.featurize_turn` pools it over the user's own words, so that a word no seed ever used ("kubectl",
-"mitochondria") still says what it is near. One dictionary look-up a word; the table (`meaning.npz`, made by `distil`)
-ships with moegate.
+`features.featurize_turn` averages it over the user's own words, so that a word that no seed used ("kubectl",
+"mitochondria") still counts as what it is similar to. One dictionary look-up a word. The table (`word_vectors.npz`,
+made by `distil`) ships with moegate.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,7 @@
 """The gate: calibrated probabilities of each expert for one query, by a small network in numpy.
 
-`router.Router` owns one, built from an `Artifact`. Without tools the tool-caller is never a candidate; with tools its
-probability is that they fit the request, which a head of its own answers, leaning towards yes.
+`router.Router` owns one, built from an `Artifact`. Without tools the tool-caller is never a candidate. With tools its
+probability is that they fit the request. A head of its own gives that, and prefers yes in doubt.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the words say: a small network, features in, one log-odds a class out, through one layer of rectified units.
+"""A small network with one hidden layer of ReLU units: features in, one log-odds a class out.
 
 `fitting` makes it, `artifact` stores it, `gate.Gate` asks it.
 """

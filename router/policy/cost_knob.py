@@ -1,6 +1,6 @@
 """The knob between quality and cost, and what a position of it means.
 
-`Knob` maps a position in [0, 1] to λ, the quality one is ready to lose for a unit of cost; `router.calibrate` fits its
+`Knob` maps a position in [0, 1] to λ, the quality that one gives up for a unit of cost. `router.calibrate` fits its
 table so that position k gives up the share k of the possible saving. `objective` uses it on every request.
 """
 

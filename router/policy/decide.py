@@ -1,8 +1,8 @@
 """From probabilities to a ranking of all experts: a pure function, no clock, no state.
 
-`router.Router` calls `decide` after the gate has spoken. Order of concerns: a pin wins; then what a choice is worth
-(`objective`); an unsure gate gives way to the conversation's expert or the default one; a conversation moves only for
-a clear gain; experts that cannot hold the prompt, and experts that are down, move behind those that can answer.
+`router.Router` calls `decide` after the gate. The order of concerns: a pin wins; then the value of each choice counts
+(`objective`); an unsure gate gives way to the conversation's expert or the default one; a conversation moves only for a
+clear gain; experts that cannot hold the prompt or are down move behind those that can answer.
 """
 
 from collections.abc import Mapping, Sequence

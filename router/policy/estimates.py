@@ -1,7 +1,7 @@
-"""What an expert has lately been like: time to first token, time a sequence keeps its slot, length of its answers.
+"""What an expert's latest answers were like: time to first token, time a sequence keeps its slot, length.
 
-The gateway's health monitor owns one `ExpertEstimate` an expert and feeds it from the last message of every stream;
-`objective` reads it. Immutable: an observation returns the next estimate, so a decision never sees half of one.
+The gateway's health monitor owns one `ExpertEstimate` for each expert and updates it from the last message of every
+stream; `objective` reads it. Immutable: an observation returns the next estimate, so no decision sees half of one.
 """
 
 import math

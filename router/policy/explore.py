@@ -1,7 +1,7 @@
-"""Trying another expert now and then, with a probability that is written down (ε-greedy).
+"""Exploration: tries another expert now and then, with a recorded probability (ε-greedy).
 
-`router.Router` holds an `Exploration` where the operator asked for one; the default is none. The propensity it leaves
-in the decision is what `offpolicy` divides by.
+`router.Router` has an `Exploration` only if the operator asks for one. `offpolicy` divides by the propensity that it
+leaves in the decision.
 """
 
 import random

@@ -1,6 +1,6 @@
-"""Words by which a turn leans on the turns before it: "shorter", "continue", "and in French?", in a dozen languages.
+"""Words that refer to the turns before: "shorter", "continue", "and in French?", in a dozen languages.
 
-Data for `sticky`, folded as it folds a turn: lower case, no punctuation at a word's ends. Bars part phrases.
+Data for `sticky`, folded as it folds a turn: lower case, no punctuation at the ends of words. Bars separate phrases.
 """
 
 

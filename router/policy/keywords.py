@@ -1,103 +1,77 @@
-"""A router without training: it counts the words that each expert's examples and description share with a request.
+"""Word lists that choose an expert: the rules that people write first.
 
-It has `router.Router`'s `route`, so that an expert can be reached before the learned router knows it. A word that many
-experts' examples hold says little (inverse document frequency, Spärck Jones 1972). A request without a telling word
-goes to the default expert.
+`router.kind: keywords` serves by them (`router.policy.rules`), and the evaluation shows what the learned router gains
+over them. They read English only.
 """
 
-import math
-import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-from router.decision import Coverage, RouteDecision
 from router.features.featurize import RouteQuery, window_of
-from router.features.hashing import words_of
-from router.features.lexicon import concepts_among
-from router.features.tokens import estimate_tokens
-from router.features.window import normalise
 from router.model.gate import TOOL_CALLER
-from router.policy.decide import ExpertState, Policy, Wishes, decide
-from router.policy.objective import NO_WISHES
-
-VERSION = "keywords"
-SURE = 1.5  # weight of shared words at which an expert is as likely right as wrong
 
 
 @dataclass(frozen=True, slots=True)
-class KeywordRouter:
-    """Words and their weights, by expert.
+class Rule:
+    """A list of words, and what a request that holds one of them turned out to need.
 
     Attributes:
-        words: expert to word (or concept) to weight.
-        policy: the settings of a decision.
-        clock: seconds, monotonic; measures `route_s`.
+        expert: whom the words ask for.
+        pattern: the words; any one of them is enough.
+        shares: share of the shipped seeds that this rule decides, by the expert that they need, in [0, 1]. A seed may
+            need one of several experts, so the shares need not sum to 1.
     """
 
-    words: Mapping[str, Mapping[str, float]]
-    policy: Policy
-    clock: Callable[[], float] = time.perf_counter
-
-    @classmethod
-    def of(cls, examples: Mapping[str, Sequence[str]], default: str, abstain_below: float = 0.35) -> "KeywordRouter":
-        """Make one of a few texts by expert: example requests, a description."""
-        bags = {name: Counter(part for text in texts for part in set(_parts(text))) for name, texts in examples.items()}
-        spread = Counter(part for bag in bags.values() for part in bag)
-        words = {
-            name: {
-                part: math.log((1 + len(bags)) / spread[part]) * (1.0 + math.log(count)) for part, count in bag.items()
-            }
-            for name, bag in bags.items()
-        }
-        return cls(words, Policy(default, abstain_below))
-
-    @property
-    def version(self) -> str:
-        """Name what decided."""
-        return VERSION
-
-    def coverage(self, experts: Sequence[str]) -> Coverage:
-        """Compare the catalogue's experts with those that have words."""
-        return Coverage(
-            tuple(name for name in experts if name not in self.words),
-            tuple(name for name in self.words if name not in experts),
-        )
-
-    def route(
-        self,
-        query: RouteQuery,
-        states: Sequence[ExpertState],
-        pinned: str | None = None,
-        wishes: Wishes = NO_WISHES,
-    ) -> RouteDecision:
-        """Rank all experts for one query.
-
-        Raises:
-            NoExpertsError: `states` is empty.
-            UnknownExpertError: `pinned` is not among `states`.
-        """
-        started = self.clock()
-        decision = decide(
-            self.probabilities(query),
-            states,
-            self.policy,
-            prompt_tokens=estimate_tokens(turn.text for turn in query.turns) + query.documents.tokens,
-            router_version=VERSION,
-            pinned=pinned,
-            wishes=wishes,
-        )
-        return replace(decision, route_s=self.clock() - started)
-
-    def probabilities(self, query: RouteQuery) -> dict[str, float]:
-        """Squash the weight of shared words into [0, 1); offered tools are for the tool-caller."""
-        parts = set(_parts(f"{query.thread.system}\n{window_of(query).own}"))
-        weight = {name: sum(words.get(part, 0.0) for part in parts) for name, words in self.words.items()}
-        found = {name: each / (each + SURE) for name, each in weight.items()}
-        return found | {TOOL_CALLER: 1.0 if query.has_tools else 0.0}
+    expert: str
+    pattern: re.Pattern[str]
+    shares: Mapping[str, float]
 
 
-def _parts(text: str) -> list[str]:
-    """Split a text into telling words and concepts."""
-    words = words_of(normalise(text[:4_000]))
-    return [*(word for word in words if len(word) > 2), *(f"\0{concept}" for concept in concepts_among(words))]
+RULES: Final = (
+    Rule(
+        "coder",
+        re.compile(r"```|\b(code|function|python|javascript|java|sql|regex|bash|script|bug|compile)\b|[{};]\s*$", re.I),
+        {"coder": 0.82, "researcher": 0.08, "advisor": 0.07, "generalist": 0.06},
+    ),
+    Rule(
+        "advisor",
+        re.compile(r"\b(write|rewrite|draft|story|poem|e-?mail|essay|plan|advice|recommend|suggest|imagine)\b", re.I),
+        {"advisor": 0.71, "coder": 0.16, "researcher": 0.11, "generalist": 0.07},
+    ),
+    Rule(
+        "generalist",
+        re.compile(r"\bhow (many|much)\b|\d\s*[-+*/=]\s*\d|\b(hello|joke|riddle|puzzle)\b", re.I),
+        {"generalist": 0.68, "researcher": 0.18, "coder": 0.12, "advisor": 0.06},
+    ),
+    Rule(
+        "researcher",
+        re.compile(r"\b(who|what|when|where|which|why|how|explain|according)\b|\?", re.I),
+        {"researcher": 0.40, "generalist": 0.35, "advisor": 0.16, "coder": 0.11},
+    ),
+)
+ANYTHING: Final = re.compile("")
+TOOLS: Final = Rule(  # any request that offers tools
+    TOOL_CALLER,
+    ANYTHING,
+    {TOOL_CALLER: 0.51, "generalist": 0.14, "advisor": 0.13, "researcher": 0.13, "coder": 0.08},
+)
+NO_WORD: Final = Rule(  # any request that no other rule knows
+    "generalist",
+    ANYTHING,
+    {"generalist": 0.29, "advisor": 0.28, "coder": 0.24, "researcher": 0.20},
+)
+
+
+def rule_of(query: RouteQuery) -> Rule:
+    """Return the first rule that holds: offered tools, then the word lists in their order."""
+    if query.has_tools:
+        return TOOLS
+    text = window_of(query).raw
+    return next((rule for rule in RULES if rule.pattern.search(text)), NO_WORD)
+
+
+def keywords(query: RouteQuery, experts: Sequence[str] = ()) -> Mapping[str, float]:
+    """Return the probability of each expert that a rule knows; `experts` does not matter to it."""
+    return rule_of(query).shares

@@ -1,7 +1,7 @@
-"""What a choice is worth: expected quality - λ·cost - μ·P(first token later than the caller wants).
+"""The value of a choice: expected quality - λ·cost - μ·P(first token later than the caller wants).
 
-`policy.decide` ranks by it. Quality is the gate's calibrated probability, cost the price of the estimated prompt and
-of the answer such a request usually gets, lateness the expert's recent times given its queue. Pure.
+`policy.decide` ranks by it. Quality is the gate's calibrated probability. Cost is the price of the estimated prompt and
+of the answer that such a request usually gets. Lateness comes from the expert's latest times and its queue. Pure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ DEFAULT_COMPLETION_TOKENS = 200.0  # of an expert nobody has heard of yet
 
 @dataclass(frozen=True, slots=True)
 class ExpertState:
-    """What is known of one expert right now.
+    """The current state of one expert.
 
     Attributes:
         name: the expert, as the catalogue names it.
@@ -44,7 +44,7 @@ class ExpertState:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a caller wants beside a good answer.
+    """What a caller wants besides a good answer.
 
     Attributes:
         quality_cost: the knob in [0, 1]: 0 is quality alone, 1 gives up most quality for price.

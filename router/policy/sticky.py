@@ -1,8 +1,8 @@
 """Who answered the conversation so far, and how firmly its next turn stays with them; read from the messages alone.
 
-The gateway keeps no state: a conversation is what its messages say. The caller may name the last answerer; otherwise
-the router decides the last earlier turn that stood on its own once more (`anchor`): one more look of the gate, and only
-where there are earlier user turns.
+The gateway keeps no state: a conversation is what its messages say. The caller may name who answered last. Otherwise
+the router decides again for the last earlier turn that stood on its own (`anchor`). That takes one more pass through
+the gate, and only if there are earlier user turns.
 """
 
 import re
@@ -39,7 +39,7 @@ class Previous:
 
 
 def inertia_of(query: RouteQuery) -> float:
-    """Say how firmly the last user turn clings to what came before it.
+    """Say how strongly the last user turn depends on the turns before it.
 
     Few words have little signal of their own; words that ask for more of the same have none. Offered tools are a
     signal by themselves: then no turn is held back by its shortness.

@@ -1,1 +1,1 @@
-"""How the artefact is made; needs scikit-learn, serving does not."""
+"""How the artefact is made. Training needs scikit-learn, serving does not."""

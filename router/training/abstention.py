@@ -1,4 +1,4 @@
-"""Below which probability to abstain, for a stated risk: selective risk control by exact binomial bounds.
+"""The threshold for abstention at a given risk: selective risk control by exact binomial bounds.
 
 `router.calibrate --alpha A --delta D` uses it on held-out rows. Over the draw of those rows, the threshold lets more
 than the share A of answered requests go wrong with a probability of at most D (Clopper and Pearson 1934; tested in a

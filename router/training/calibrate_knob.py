@@ -1,8 +1,8 @@
 """`python -m router.calibrate --target-cost X | --target-quality Y --prices FILE --data FILE...`: the knob, calibrated.
 
-Fits the table that maps the knob to λ (`tradeoff`), says which position meets the target, and shows on rows that the
-table was not fitted on what was asked for beside what came out. `calibrate.main` calls it; `train` calls
-`with_reference_knob`, so that an artefact ships with a table.
+Fits the table that maps the knob to λ (`tradeoff`) and names the position for the target. On rows on which the table
+was not fitted it shows the target beside the result. `calibrate.main` calls it; `train` calls `with_reference_knob`, so
+that an artefact ships with a table.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""Held-out logits: what networks say of sources they were not trained on.
+"""Held-out logits: the output of networks on sources that they were not trained on.
 
-`train` and `calibrate` use it. The headline figure of the router comes from `leave_one_source_out`; a random split
-would measure how well a source's style was learned.
+`train` and `calibrate` use it. The router's headline figure comes from `leave_one_source_out`; a random split would
+measure how well a source's style was learned.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,8 +1,9 @@
-"""`python -m router.training.distil`: from what sentence encoders say of single words to the table of `meaning`.
+"""`python -m router.training.distil`: makes the table of `word_vectors` out of what encoders say of single words.
 
-Each teacher is a pair of files: a JSON list of words, the commonest first, and their sentence embeddings (N, d) as
-.npy; any encoder will do. The first is the multilingual one. Embeddings are centred, cut to `meaning.PARTS` numbers by
-PCA and rounded to four bits. Never imported at serving time; CARD.md names the teachers of the shipped table.
+Each teacher is a pair of files: a JSON list of words, the most common first, and their sentence embeddings (N, d) as
+.npy. Any encoder will do; the first must be the multilingual one. Embeddings are centred, reduced to
+`word_vectors.PARTS` numbers by PCA and rounded to four bits. Never imported at serving time; CARD.md names the teachers
+of the shipped table.
 """
 
 import argparse

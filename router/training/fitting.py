@@ -1,7 +1,7 @@
-"""Fitting of the network with scikit-learn: rows in, weights out.
+"""Fits the network with scikit-learn: rows in, weights out.
 
-`train` calls this; serving never does, so scikit-learn is imported inside. Networks that differ in their draws alone
-are laid side by side and their answers averaged: to whoever asks they are one with a wider layer.
+`train` calls this. Serving never does, so scikit-learn is imported inside. Networks that differ only in their random
+initialisation are put side by side and their outputs averaged: together they are one network with a wider layer.
 """
 
 import math

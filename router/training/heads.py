@@ -1,6 +1,6 @@
-"""Fitting of the linear heads with scikit-learn: features in, weights out.
+"""Fits the linear heads with scikit-learn: features in, weights out.
 
-`train` and `leaning` call this; serving never does, so scikit-learn and scipy are imported inside.
+`train` and `follow_up_head` call this. Serving never does, so scikit-learn and scipy are imported inside.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
-"""Labels of public prompts that came without any, given by reading them one by one.
+"""Labels of public prompts that have none of their own, given by reading them one by one.
 
 `train --readings FILE...` joins the files with `readings.tsv` (digest of the text, labels by first letter), so that
-none of their text is kept here. Rows nobody read, or could not decide on, are left out.
+none of their text is kept here. Rows that nobody read, or could not decide on, are left out.
 """
 
 import hashlib

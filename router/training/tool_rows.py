@@ -1,8 +1,8 @@
-"""Rows that teach when offered tools fit: those that do, those that do not, and some made by exchanging tools.
+"""Rows that teach when offered tools fit: rows that do, rows that do not, and some made by exchanging tools.
 
-`train` calls this once. A request offered another request's tools is nearly always a misfit, and that is the one
-augmentation here. Requests that came without tools give each language and subject its share of misfits; those that came
-with tools keep the head from taking words that sound like a call for a fit.
+`train` calls this once. A request with another request's tools is nearly always a misfit; that is the only augmentation
+here. Requests without tools give each language and subject its share of misfits. Requests with tools keep the head from
+believing that words which sound like a call fit any tool.
 """
 
 from collections.abc import Iterable, Sequence

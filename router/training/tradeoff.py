@@ -1,7 +1,7 @@
-"""Quality against cost on labelled rows, for every position of the knob: what `calibrate` fits and `evaluate` draws.
+"""Quality against cost on labelled rows, for every position of the knob; `calibrate` fits it and `evaluate` draws it.
 
 The choices are the policy's own, computed for all rows at once (a test holds the two together). Cost is at the given
-prices, quality is whether the chosen expert is among the row's labels.
+prices; quality is whether the chosen expert is among the row's labels.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Copies of rows as hasty people type them: slips of the fingers, lost capitals, no mark at the end.
+"""Copies of rows as people type them in a hurry: typing errors, lost capitals, no full stop.
 
-`train` learns from each seed and from one such copy of it, so that a misspelt word costs what it says and not the whole
-decision. What the copies change is never what is asked for, so the labels stay.
+`train` learns from each seed and from one such copy of it, so that a misspelt word costs only its own information and
+not the whole decision. The copies never change what is asked for, so the labels stay.
 """
 
 import random

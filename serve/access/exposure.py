@@ -1,4 +1,4 @@
-"""Who could reach the doors, and whether that is wanted: a gateway without keys stays on this machine unless told."""
+"""Refuses settings that would open a gateway without keys to other machines, unless they say that this is wanted."""
 
 import ipaddress
 

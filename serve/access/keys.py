@@ -1,8 +1,8 @@
 """API keys: who a caller is. Both doors ask here first.
 
-A key is 256 random bits, shown once when `moegate key NAME` makes it; what is configured is its SHA-256, which needs no
-salt and no slow hash because nothing so long can be guessed. Without any key configured everybody may come in, and
-`serve.access.exposure` sees to it that this is wanted.
+A key is 256 random bits, shown once when `moegate key NAME` makes it. The settings hold its SHA-256. No salt and no
+slow hash is needed, because nobody can guess 256 random bits. Without any key everybody may call, and
+`serve.access.exposure` checks that this is wanted.
 """
 
 import hashlib

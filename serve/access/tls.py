@@ -1,4 +1,4 @@
-"""TLS for both doors, as each door's server wants to be told of it. Certificates are PEM files, read at start."""
+"""TLS for both doors, in the form that each door's server wants. Certificates are PEM files, read at start."""
 
 import ssl
 from typing import Any

@@ -1,7 +1,7 @@
-"""The end of a gateway's service: open requests finish within the grace; what is left then ends with a clear error.
+"""The end of a gateway's service: open requests may finish within the grace period, then a clear error ends the rest.
 
-`serve.gateway` holds every request in a `watch`; `serve.app` calls `happen` when the grace has passed. Both doors then
-render `ShuttingDown`: as a status before the first token, as the stream's last event after it.
+`serve.gateway` holds every request in a `watch`. `serve.app` calls `happen` when the grace period is over. Both doors
+then render `ShuttingDown`: as a status before the first token, as the stream's last event after it.
 """
 
 from serve.admission.interruption import Interruption
@@ -9,7 +9,7 @@ from serve.errors import ShuttingDown
 
 
 class Drain(Interruption):
-    """The requests in progress; once the grace has passed they are interrupted, and none is taken on any more."""
+    """The requests in progress. Once the grace period is over they are interrupted, and no new one is accepted."""
 
     def __init__(self) -> None:
         super().__init__(_shutting_down)

@@ -1,8 +1,8 @@
-"""The order in which waiting requests come in: by class of priority, and within one by turns among tenants.
+"""The order in which waiting requests enter: by priority, and within a priority by turns among tenants.
 
-`serve.admission.permits` keeps one. A tenant that sends a thousand requests delays itself: another's first is next but
-one. Interactive requests go before batch ones, except that every eighth turn is a batch request's, so that none
-starves.
+`serve.admission.permits` has one. A tenant that sends a thousand requests delays only itself: another tenant's first
+request is the next but one. Interactive requests go before batch ones, but every eighth turn is a batch request's, so
+that none starves.
 """
 
 from collections import OrderedDict, deque
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class FairQueue(Generic[T]):
-    """Items in waiting. Putting in and taking out cost the same however many wait."""
+    """A queue of waiting items. The cost of putting in and taking out does not depend on their number."""
 
     def __init__(self) -> None:
         self._classes: dict[Priority, OrderedDict[str, deque[T]]] = {kind: OrderedDict() for kind in Priority}
@@ -50,7 +50,7 @@ class FairQueue(Generic[T]):
         return item
 
     def remove(self, item: T, priority: Priority, tenant: str) -> bool:
-        """Take out an item that gives up; False if it is no longer there."""
+        """Remove an item that gives up; False if it is no longer there."""
         lines = self._classes[priority]
         line = lines.get(tenant)
         if line is None or item not in line:
@@ -62,7 +62,7 @@ class FairQueue(Generic[T]):
         return True
 
     def newest(self, priority: Priority) -> T | None:
-        """The item that came last of those whose tenant has most of them waiting in a class."""
+        """The newest item of the tenant that has the most items waiting in a priority."""
         longest = max(self._classes[priority].values(), key=len, default=None)
         return longest[-1] if longest else None
 

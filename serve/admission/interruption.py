@@ -1,9 +1,9 @@
-"""Work that others may interrupt: cancelled where it stands, and then ended with an error that says why.
+"""Work that another task may interrupt: it is cancelled, and the cancellation becomes an error that gives the reason.
 
-`serve.http_api.asgi.Departure` interrupts one answer when its client leaves, `serve.admission.drain.Drain` all of them
-when the grace has passed. Both are asyncio's own way for it
-(https://docs.python.org/3/library/asyncio-task.html#asyncio.Task.uncancel): cancel the task, and take the cancellation
-back where it turns into an error, so that nobody further out takes the task for cancelled.
+`serve.http_api.asgi.Departure` interrupts one answer when its client disconnects. `serve.admission.drain.Drain`
+interrupts all answers when the grace period is over. Both use asyncio's own way
+(https://docs.python.org/3/library/asyncio-task.html#asyncio.Task.uncancel): cancel the task, and undo the cancellation
+where it becomes an error, so that outer code does not take the task for cancelled.
 """
 
 import asyncio
@@ -12,21 +12,21 @@ from contextlib import contextmanager
 
 
 class Interruption:
-    """Something that may happen to the tasks that `watch` for it.
+    """An event that interrupts the tasks that `watch` for it.
 
     Attributes:
         has_happened: it has; whoever comes to watch now is refused.
     """
 
     def __init__(self, error: Callable[[bool], Exception]) -> None:
-        """`error` makes what a task ends with; it is told whether the work had begun."""
+        """`error` makes the exception with which a task ends; its argument says whether the work had begun."""
         self.has_happened = False
         self._error = error
         self._watching: dict[asyncio.Task[object], int] = {}  # with the cancellations that each brought along
         self._interrupted: set[asyncio.Task[object]] = set()
 
     def happen(self) -> None:
-        """Interrupt those who watch; whom somebody else cancels as well stays cancelled."""
+        """Interrupt the watching tasks; a task that is also cancelled by others stays cancelled."""
         self.has_happened = True
         for task in self._watching.keys() - self._interrupted:
             self._interrupted.add(task)
@@ -34,7 +34,7 @@ class Interruption:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Hold the current task's work: the body of the `with` ends when the interruption happens.
+        """Watch the current task: the body of the `with` ends when the interruption happens.
 
         Raises:
             Exception: the interruption's error: it has happened, before or meanwhile.
@@ -55,7 +55,7 @@ class Interruption:
             del self._watching[task]
 
     def _take_back(self, task: asyncio.Task[object]) -> bool:
-        """Take our cancellation back, once; says whether it was ours alone."""
+        """Undo our cancellation, once; return whether it was the only one."""
         if task not in self._interrupted:
             return False
         self._interrupted.discard(task)

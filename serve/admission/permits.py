@@ -1,9 +1,9 @@
-"""May a request come in? A bounded number inside, a bounded number waiting in fair order, nobody in vain.
+"""Admission: a bounded number of requests inside, and a bounded number that waits in fair order.
 
-A permit is held until the stream ends, not until its first byte: capacity is taken exactly as long as tokens flow. From
-the times that permits were held for, admission knows how long a newcomer would wait and take; one that cannot finish
-before its deadline is refused at once, and one for which it becomes too late while it waits is not let in. So what is
-offered beyond capacity costs next to nothing, and what is let in finishes.
+A permit is held until the stream ends, not until its first byte, so capacity is taken exactly while tokens flow.
+Admission measures how long permits are held, and predicts how long a new request would wait and run. It refuses a
+request at once that cannot finish before its deadline, and one whose deadline comes too close while it waits. So
+requests beyond the capacity cost almost nothing, and admitted requests finish.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class Admission:
     async def permit(
         self, *, deadline: float, priority: Priority = Priority.INTERACTIVE, tenant: str = ""
     ) -> AsyncIterator[float]:
-        """Hold a permit for the body of the `with`, which is told how many seconds it waited.
+        """Hold a permit for the body of the `with`; yields how many seconds it waited.
 
         Args:
             deadline: of the request, on admission's clock.
@@ -102,7 +102,7 @@ class Admission:
             self._queue.remove(waiter, waiter.priority, waiter.tenant)
 
     def _check_room(self, waiter: _Waiter) -> None:
-        """Refuse whom waiting would not help.
+        """Refuse a request that could not finish in time even if it waited.
 
         Raises:
             Overloaded: see there.
@@ -118,7 +118,7 @@ class Admission:
             raise self._overloaded("the gateway is at capacity; retry later")
 
     def _make_room(self, priority: Priority) -> bool:
-        """Let an interactive request have a batch one's place."""
+        """Give a waiting batch request's place to an interactive one."""
         other = self._queue.newest(Priority.BATCH) if priority is Priority.INTERACTIVE else None
         if other is None:
             return False
@@ -131,7 +131,7 @@ class Admission:
         waiter.refuse(error if is_deadline else self._overloaded("the gateway stayed at capacity; retry later"))
 
     def _leave(self) -> None:
-        """Return a permit, and give it to the first who can still make use of it."""
+        """Return a permit, and give it to the first waiting request that can still finish in time."""
         self.in_flight -= 1
         while self.in_flight < self._settings.max_in_flight and self._queue:
             waiter = self._queue.pop()
@@ -144,7 +144,7 @@ class Admission:
             waiter.entered.set_result(None)
 
     def _overloaded(self, message: str) -> Overloaded:
-        """Say when it makes sense to come back: when those who wait now will have been answered."""
+        """Say when a retry makes sense: when the requests that wait now will have been answered."""
         low, high = _RETRY_AFTER_S
         drained_s = (self.waiting + 1) * self.held_s / self._settings.max_in_flight
         return Overloaded(message, retry_after_s=min(high, max(low, drained_s)))

@@ -17,8 +17,8 @@ from experts.catalog.spec import Catalog, CatalogError, load_catalog
 from router.errors import RouterError
 from serve.access.exposure import check_exposure
 from serve.access.keys import load_keys
-from serve.app import load_router
 from serve.costs.ledger import open_books
+from serve.routing.kinds import load_router
 from serve.settings.file import Mistake
 from serve.settings.tree import Settings, SettingsError, check_file
 

@@ -8,10 +8,10 @@ import time
 
 from experts.catalog.spec import Catalog
 from router.explain import Explanation, explain
-from router.router import Router
 from serve.openai_api.bodies import ChatCompletionBody
 from serve.request import AUTO, CallerWishes
 from serve.routing.expert_states import idle_states
+from serve.routing.kinds import ServingRouter
 from serve.routing.preferences import router_wishes
 from serve.routing.query import last_speaker, route_query
 from serve.settings.tree import RouterSettings
@@ -20,7 +20,7 @@ WARM_UP = 3  # decisions: a process's first pay for imports and page faults; a g
 
 
 def explain_request(
-    body: ChatCompletionBody, catalog: Catalog, router: Router, settings: RouterSettings
+    body: ChatCompletionBody, catalog: Catalog, router: ServingRouter, settings: RouterSettings
 ) -> Explanation:
     """Route a request and say why.
 

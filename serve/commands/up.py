@@ -1,7 +1,7 @@
-"""`moegate up`: all of it on one machine. Prepares the experts, starts them on Ray, runs the gateway, ends everything.
+"""`moegate up`: prepares the experts, starts them on Ray, runs the gateway on the same machine, and stops everything.
 
-The experts are a process of their own (`experts.app`, the only one that knows Ray), spoken to by its command line and
-by the JSON lines it prints. The gateway runs here. Whatever happens, nothing is left running.
+The experts are a separate process (`experts.app`, the only one that uses Ray). It is controlled by its command line
+and reports in JSON lines. The gateway runs in this process. Whatever happens, nothing is left running.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from experts.secret import VARIABLE
 from serve.access.exposure import check_exposure
 from serve.access.keys import load_keys
 from serve.app import run, stop_on_signals
+from serve.routing.kinds import load_router
 from serve.settings.tree import Settings
 from serve.workers import ports
 from serve.workers.sockets import Listening
@@ -47,10 +48,15 @@ async def up(settings: Settings, options: UpOptions, console: Console) -> None:
     Raises:
         ExpertsFailed: see there.
         OSError: a port is taken.
+        SettingsError: the settings want what does not exist.
+        ArtifactError: the router's artefact cannot be used.
     """
     stop = stop_on_signals()
     check_exposure(settings, has_keys=bool(load_keys(settings.access)))
-    ports.check(settings)  # in a minute, when the experts run, it would be late to find them taken
+    load_router(
+        settings.router, load_catalog(settings.experts.catalog)
+    )  # a router that cannot serve and a port that is taken are told now, not in a
+    ports.check(settings)  # minute, when the experts run
     secret = settings.experts.secret or secrets.token_urlsafe(32)
     experts = _Experts(settings.experts.catalog, options.engine, secret, console)
     try:

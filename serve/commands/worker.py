@@ -1,7 +1,7 @@
-"""One gateway worker's process: `serve.workers.supervisor` starts it as `python -m serve.commands.worker FOLDER`.
+"""The process of one gateway worker: `serve.workers.supervisor` starts it as `python -m serve.commands.worker FOLDER`.
 
-Its settings come as one line on standard input, which then stays open for as long as the supervisor lives. It says
-`ready` on standard output when both doors are open, and drains and ends on SIGTERM or when its input closes.
+Its settings come as one line on standard input, which then stays open as long as the supervisor lives. The worker
+prints `ready` when both doors are open. It drains and ends on SIGTERM, or when its input closes.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
-"""The books: what was spent, on what, what it would have cost elsewhere; in whole picodollars.
+"""The ledger: what was spent, on what, and what it would have cost elsewhere; in whole picodollars.
 
-`LedgerObserver` writes one entry a request and one for each attempt that came to nothing;
-`serve.telemetry.metrics.money` shows the sums. Idle money is what the fleet cost since start beyond what requests used.
+`LedgerObserver` writes one entry for each request and one for each attempt that did not become the answer.
+`serve.telemetry.metrics.money` shows the sums. Idle money is what the fleet has cost since start beyond what requests
+used.
 """
 
 import time
@@ -16,7 +17,7 @@ from serve.settings.tree import CostSettings
 
 
 class Waste(StrEnum):
-    """Why money was spent on nothing: a closed set, safe as a metric label."""
+    """Why money was wasted: a closed set, safe as a metric label."""
 
     CANCELLED = "cancelled"  # the client left
     FAILED = "failed"  # the expert broke, or the deadline passed
@@ -27,7 +28,7 @@ class Waste(StrEnum):
 
 
 class Ledger:
-    """One process's books.
+    """One process's ledger.
 
     Attributes:
         tariffs: by expert.
@@ -69,7 +70,7 @@ class Ledger:
         return 0 if tariff is None else tariff.pico_usd(work)
 
     def spend(self, expert: str, work: Work, waste: Waste | None = None) -> int:
-        """Enter a piece of work that is over; returns picodollars."""
+        """Enter a finished piece of work; returns picodollars."""
         tariff = self.tariffs.get(expert)
         if tariff is None:
             return 0
@@ -82,7 +83,7 @@ class Ledger:
         return pico
 
     def compare(self, work: Work) -> None:
-        """Enter what a request's work would have cost elsewhere. Attempts that came to nothing are not compared."""
+        """Enter what a request's work would have cost elsewhere. Lost attempts are not compared."""
         for name, tariff in self.baselines.items():
             self.elsewhere[name] += tariff.pico_usd(work)
 
@@ -103,7 +104,7 @@ class Ledger:
 
 
 def open_books(catalog: Catalog, prices: PriceList, settings: CostSettings, *, workers: int = 1) -> Ledger:
-    """Open them.
+    """Make the ledger.
 
     Args:
         catalog: the experts.

@@ -1,7 +1,7 @@
-"""What a piece of work costs: whole picodollars, so that sums in the log and in the counters are the same number.
+"""What a piece of work costs, in whole picodollars, so that the log and the counters have the same sum.
 
-A `Tariff` per expert comes out of the catalogue's price (`tariffs`), once, at start; the record of a request asks it.
-Where the price is a machine's, the machine time behind it also tells the energy.
+`tariffs` makes a `Tariff` for each expert from the catalogue's price, once, at start. The record of a request uses it.
+If the price is a machine's, the machine time also gives the energy.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """One expert's prices in picodollars, and what they rest on.
+    """One expert's prices in picodollars, and their basis.
 
     Attributes:
         expert: whose.

@@ -1,4 +1,4 @@
-"""How an attempt at an expert can come to nothing before its first token: what the dispatcher judges by."""
+"""The ways in which an attempt at an expert can fail before its first token. The dispatcher decides by them."""
 
 from enum import StrEnum
 
@@ -16,7 +16,7 @@ class Why(StrEnum):
 
 
 class FailedAttempt(Exception):
-    """An attempt gave no first token; `error` is what the client sees if nobody else does."""
+    """An attempt gave no first token; `error` is what the client sees if no other attempt succeeds."""
 
     def __init__(self, why: Why, error: MoegateError) -> None:
         super().__init__(why)
@@ -25,5 +25,5 @@ class FailedAttempt(Exception):
 
 
 def may_be_asleep(error: BaseException) -> bool:
-    """Whether an attempt that nobody took on may have met an expert without replicas, which says nothing at all."""
+    """Whether no replica took the attempt on, perhaps because the expert has none: Ray Serve then sends nothing."""
     return isinstance(error, ExpertUnavailable | DeadlineExceeded) or not isinstance(error, MoegateError)

@@ -1,9 +1,9 @@
-"""One expert's circuit: after failures in a row it is left alone for a while, then tried.
+"""One expert's circuit: after failures in a row the expert gets no requests for a while, then a trial.
 
-`serve.dispatch.dispatcher` asks it before each attempt and tells it how the attempt ended; `serve.dispatch.circuits`
-probes the expert for it. Only failures of the expert's own count: a request that was wrong, a full queue or a client
-that left say nothing about its health. What one tenant alone has met may be due to what it sends: that raises a
-suspicion, and a probe of our own decides.
+`serve.dispatch.dispatcher` asks the circuit before each attempt and reports how the attempt ended.
+`serve.dispatch.circuits` probes the expert for it. Only the expert's own failures count: a wrong request, a full queue
+or a client that disconnected says nothing about its health. Failures that only one tenant has met may be due to what
+that tenant sends. They make the expert suspect, and a probe decides.
 """
 
 from collections import Counter
@@ -32,7 +32,7 @@ class Circuit:
         on_change: Callable[[CircuitState], None],
         on_suspicion: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_suspicion`: there are failures enough, but of one tenant alone; whoever hears it calls `probed`."""
+        """`on_suspicion` is called when one tenant alone has met enough failures; its owner then calls `probed`."""
         self._settings = settings
         self._clock = clock
         self._on_change = on_change
@@ -56,7 +56,7 @@ class Circuit:
                 return self._settings.open_s if self._is_on_trial else 0.0
 
     def enter(self) -> bool:
-        """Ask to make an attempt; one that may must end in `succeeded`, `failed` or `abandoned`."""
+        """Ask for permission to make an attempt; it must then end in `succeeded`, `failed` or `abandoned`."""
         if self.state is CircuitState.CLOSED:
             return True
         if self.retry_after_s > 0:
@@ -97,7 +97,7 @@ class Circuit:
                 self._on_suspicion()
 
     def probed(self, *, is_well: bool) -> None:
-        """A probe of our own has ended.
+        """Report the result of our own probe.
 
         An expert that only its probes find well is left alone for longer the next time.
         """
@@ -112,7 +112,7 @@ class Circuit:
 
     @property
     def _is_proven(self) -> bool:
-        """Whether the failures cannot be one tenant's doing."""
+        """Whether more than one tenant has met the failures, so that one tenant's requests cannot be the cause."""
         tenants = len(self._failures.keys() - {None})
         return self._failures[None] >= self._settings.failures or tenants >= _WITNESSES
 

@@ -1,7 +1,7 @@
-"""Every expert's circuit, and the probes that settle what requests leave open.
+"""Every expert's circuit, and the probes that decide what requests cannot.
 
-A probe is the expert's own `Describe`. It is made when a circuit has been open for its time, so that it closes without
-waiting for a request that dares, and when failures raise a suspicion that only one tenant speaks for.
+A probe is a call of the expert's `Describe`. It is made when a circuit has been open for its time, so that it closes
+without a risk for a request. It is also made when failures of one tenant alone make the expert suspect.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ class Circuits:
         return self._circuits[expert]
 
     async def is_well(self, expert: str) -> bool:
-        """Ask an expert how it is."""
+        """Probe an expert."""
         try:
             await self._describe(expert, timeout_s=self._probe_timeout_s)
         except MoegateError:
@@ -68,13 +68,13 @@ class Circuits:
         await asyncio.gather(*probes, return_exceptions=True)
 
     def _changed(self, expert: str, state: CircuitState) -> None:
-        log.warning("circuit", extra={"expert": expert, "state": state.value})
+        log.warning("circuit changed", extra={"expert": expert, "state": state.value})
         self._on_change(expert, state)
         if state is CircuitState.OPEN:
             self._start(expert)
 
     def _start(self, expert: str) -> None:
-        """See to it that the expert is probed until its circuit is closed; one task an expert."""
+        """Start probing the expert until its circuit is closed; one task an expert."""
         if expert in self._probes or self._is_closed:
             return
         task = self._probes[expert] = asyncio.create_task(self._probe(expert))

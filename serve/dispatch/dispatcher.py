@@ -1,4 +1,4 @@
-"""Carries a decision out: asks the experts of the ranking until one gives a first token.
+"""Carries a decision out: calls the experts of the ranking until one gives a first token.
 
 Until then a failure that is not the caller's leads to one more attempt at the same expert (a retry), then to the next
 one (a fallback), as far as `serve.dispatch.further_attempts` allows; after the first token, never. What a replica says
@@ -95,7 +95,7 @@ class Dispatcher:
         await self._channels.close()
 
     async def describe(self, expert: str, *, timeout_s: float) -> pb.DescribeResponse:
-        """Ask an expert how it is.
+        """Probe an expert.
 
         Raises:
             MoegateError: it did not say.
@@ -175,7 +175,7 @@ class Dispatcher:
                 return stream
 
     async def _verdict(self, blame: Blame, expert: str) -> MoegateError:
-        """Say why two replicas failed on one request: it is to blame, unless the expert is not even well without it."""
+        """Say why two replicas failed on one request: it is to blame, unless the expert's own probe fails as well."""
         if await self.circuits.is_well(expert):
             return Unanswerable("experts fail on this request wherever it is sent; sending it again will not help")
         blame.is_proven()
@@ -244,7 +244,7 @@ class Dispatcher:
         self.in_flight[expert] -= 1
 
     def _enter(self, expert: str, *, is_last: bool) -> Circuit:
-        """Check that the expert may be asked; whoever is let in must tell the circuit how it went.
+        """Check that the expert may be asked; the caller must then tell the circuit how the attempt ended.
 
         Raises:
             FailedAttempt: it may not.

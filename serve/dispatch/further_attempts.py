@@ -1,8 +1,8 @@
-"""When a request is sent once more: again to the same expert, to the next one, or to two at once.
+"""Whether a request may be sent once more: to the same expert, to the next one, or to two at once.
 
-`serve.dispatch.dispatcher` asks before each attempt beyond the first. Each is paid from a budget that all requests pay
-into. What replicas say they failed on has a budget of its own, so that requests nobody can serve leave the others
-theirs.
+`serve.dispatch.dispatcher` asks before each attempt beyond the first. Each attempt is paid from a budget to which
+every request contributes. Requests on which replicas report a failure have a separate budget, so that requests that
+nobody can serve do not use up the others' budget.
 """
 
 from experts.catalog.spec import Catalog
@@ -24,12 +24,12 @@ class FurtherAttempts:
         self._second_looks = RetryBudget(ratio=settings.retry_ratio, burst=settings.retry_burst)
 
     def earn(self) -> None:
-        """A request has come."""
+        """Count a new request."""
         self._budget.earn()
         self._second_looks.earn()
 
     def may_retry(self, failed: FailedAttempt, rest: list[str], retries: int) -> bool:
-        """Whether the same expert is asked again: it broke without a word, or nobody else can say whose fault it is."""
+        """Whether the same expert is asked again: it was lost silently, or no other expert can show who is to blame."""
         if retries >= self._retries:
             return False
         if failed.why is Why.FAILED:

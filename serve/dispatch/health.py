@@ -1,8 +1,8 @@
-"""How each expert is, as this gateway sees it: up or down by probes, load by probes and by the ends of streams.
+"""The health of each expert as this gateway sees it: up or down by probes, load by probes and by the ends of streams.
 
-A probe is the expert's own `Describe` through the same ingress the requests take. One lost probe is no news
-(replicas are replaced while requests go on); `probe_failures` in a row mean down. Until then dispatch's fallback
-carries the requests over.
+A probe is a call of the expert's `Describe` through the ingress that requests take. One lost probe means little,
+because replicas are replaced while requests continue. `probe_failures` in a row mean that the expert is down. Until
+then dispatch falls back.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ CIRCUIT_OPEN: Final = "its circuit is open: requests to it failed"
 
 @dataclass(slots=True)
 class ExpertHealth:
-    """The last word on one expert. `running` and `waiting` are sequences on the replica that spoke last.
+    """The latest state of one expert. `running` and `waiting` are sequences on the replica that reported last.
 
     `estimate` is what its answers were lately like.
     """
@@ -55,7 +55,7 @@ class HealthMonitor:
 
     @property
     def is_ready(self) -> bool:
-        """Somebody can answer."""
+        """Whether any expert can answer."""
         return any(self.why_not(name) is None for name in self.experts)
 
     def why_not(self, name: str) -> str | None:
@@ -71,7 +71,7 @@ class HealthMonitor:
             await asyncio.sleep(self._settings.probe_interval_s)
 
     async def probe_all(self) -> None:
-        """Probe every expert once, but for those that may be cold: a probe is a request, and would keep them awake."""
+        """Probe every expert once, except those that may scale to zero: a probe would keep them awake."""
         await asyncio.gather(*(self._probe(name) for name in self.experts if name not in self._cold))
 
     async def _probe(self, name: str) -> None:
@@ -102,13 +102,13 @@ class HealthMonitor:
         self._metrics.experts.ready(name, False)
 
     def report_load(self, name: str, load: pb.Load) -> None:
-        """Take in how busy an expert says it is, from a probe or from the last message of a stream."""
+        """Note how busy an expert reports to be, in a probe or in the last message of a stream."""
         health = self.experts[name]
         health.running, health.waiting = load.running, load.waiting
         self._metrics.experts.load(name, load.running, load.waiting)
 
     def report_answer(self, name: str, completion: pb.Completion, *, ttft_s: float, now: float) -> None:
-        """Take in a finished answer, from the last message of its stream.
+        """Note a finished answer, from the last message of its stream.
 
         Args:
             name: who answered.
@@ -129,6 +129,6 @@ class HealthMonitor:
         )
 
     def queue_len(self, name: str) -> int:
-        """Sequences in an expert: as it last said, or as many as we ourselves have there, if that is more."""
+        """Sequences in an expert: as it last reported, or as many as this gateway has there, if that is more."""
         health = self.experts[name]
         return max(health.running + health.waiting, self._dispatcher.in_flight[name])

@@ -1,4 +1,4 @@
-"""Hedging: when the first attempt is slow, a second one is made beside it, and whichever succeeds first is kept."""
+"""Hedging: if the first attempt is slow, a second one runs beside it, and the first to succeed is kept."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,10 +6,10 @@ from typing import Protocol, TypeVar
 
 
 class Attempt(Protocol):
-    """What an attempt that succeeds ends in."""
+    """The result of an attempt that succeeds."""
 
     def give_up(self) -> None:
-        """End it: nobody needs it."""
+        """End an attempt that is not needed."""
         ...
 
 
@@ -23,7 +23,7 @@ async def first_of(
     after_s: float,
     may_hedge: Callable[[], bool],
 ) -> T:
-    """Make the primary attempt and, if it takes longer than `after_s` and may be hedged, the secondary one beside it.
+    """Make the primary attempt and, if it takes longer than `after_s` and may be hedged, also the secondary one.
 
     The one that is not needed is cancelled, or given up if it has succeeded as well; it has ended when this returns or
     raises. Should both fail, the primary one's error counts.
@@ -63,7 +63,7 @@ async def _first_success(tasks: list[asyncio.Future[T]]) -> asyncio.Future[T] | 
 
 
 async def _end(tasks: list[asyncio.Future[T]]) -> None:
-    """End them all; those that have succeeded at once, so that nothing is forgotten should this be interrupted."""
+    """End all of them, first those that have succeeded, so that none is forgotten if this is interrupted."""
     for task in tasks:
         if _is_success(task):
             task.result().give_up()

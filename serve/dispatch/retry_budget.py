@@ -1,8 +1,8 @@
-"""How many attempts may be made beyond the first ones: a share of the traffic, so that no storm of them can arise."""
+"""A budget for attempts beyond the first: a share of the traffic, so that retries cannot become a storm."""
 
 
 class RetryBudget:
-    """A purse that every request pays into and every further attempt (retry, fallback, hedge) is paid from."""
+    """A budget to which every request contributes, and from which every further attempt is paid."""
 
     def __init__(self, *, ratio: float, burst: float) -> None:
         """`ratio` further attempts per request in the long run, `burst` of them at once."""
@@ -11,11 +11,11 @@ class RetryBudget:
         self.left = burst
 
     def earn(self) -> None:
-        """A request has come."""
+        """Count a new request."""
         self.left = min(self._burst, self.left + self._ratio)
 
     def spend(self) -> bool:
-        """Ask for one more attempt; False when there have been too many."""
+        """Ask for one more attempt; False if there have been too many."""
         if self.left < 1.0:
             return False
         self.left -= 1.0

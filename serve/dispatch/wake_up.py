@@ -1,9 +1,9 @@
 """Wakes experts that have no replica: one call to each is held open until it is answered.
 
-Ray Serve starts a replica for calls that wait; one that was given up, because the next expert answers meanwhile, leaves
-it nothing to scale on. `serve.dispatch.dispatcher` asks for a waking call when an attempt at an expert with
-`min_replicas` 0 ended before a replica took it on. The call is a `Describe`, which no engine has work with. Once it is
-answered nothing is asked any more: the replica goes when Ray Serve finds that nobody needs it.
+Ray Serve starts a replica only for calls that wait. A request that moved on to the next expert no longer waits. So
+`serve.dispatch.dispatcher` asks for a waking call if an attempt at an expert with `min_replicas` 0 ended before a
+replica took it on. The call is a `Describe`, which gives the engine no work. After the answer nothing more is
+called, and Ray Serve stops the replica when it is no longer needed.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ OnAwake = Callable[[str, pb.DescribeResponse], None]
 
 
 class Describe(Protocol):
-    """A way to ask an expert how it is."""
+    """A function that probes an expert."""
 
     def __call__(self, expert: str, *, timeout_s: float) -> Coroutine[object, object, pb.DescribeResponse]:
-        """Ask; raises `MoegateError` when it does not say."""
+        """Probe it; raises `MoegateError` if it does not answer."""
         ...
 
 
@@ -52,11 +52,11 @@ class Waker:
         self.on_awake: list[OnAwake] = []
 
     def is_waiting(self, expert: str) -> bool:
-        """Whether a call is held open by now: who asks this expert waits until it is awake."""
+        """Whether a waking call is held open, so that requests for this expert should go to others."""
         return expert in self._held
 
     def wake(self, expert: str) -> None:
-        """See to it that the expert gets a replica, unless that is being done or it always has one."""
+        """Start waking the expert, unless that is under way or it always has a replica."""
         if expert not in self._experts or expert in self._wakes or self._is_closed:
             return
         log.info("waking an expert", extra={"expert": expert})
@@ -64,11 +64,11 @@ class Waker:
         task.add_done_callback(lambda _: self._wakes.pop(expert, None))
 
     def answered(self, expert: str) -> None:
-        """It has answered somebody else: nobody need wait, whatever has become of the call."""
+        """Send requests to the expert again: it has answered another call."""
         self._held.discard(expert)
 
     async def close(self) -> None:
-        """Give up what is still held, and hold no more."""
+        """Give up the open calls, and hold no more."""
         self._is_closed = True
         wakes = list(self._wakes.values())
         for task in wakes:

@@ -1,8 +1,8 @@
-"""What attempts cost that came to nothing: work, kept until it is known why nobody has any use for it.
+"""The work of attempts that did not become the answer, kept until the reason is known.
 
-`serve.dispatch.dispatcher` opens one `Losses` for each round of attempts, one or a hedged two; whoever follows the
-request is told (the request's record: ledger and log have it from there). Only what an expert has told is counted: its
-prompt from when the engine has begun on it, the tokens that have come.
+`serve.dispatch.dispatcher` opens one `Losses` for each round of attempts (one attempt, or two with hedging). It tells
+the follower of the request, which is the request's record; the ledger and the log get it from there. Only what an
+expert has reported counts: the prompt once the engine has begun to read it, and the tokens that have come.
 """
 
 from typing import Protocol
@@ -13,7 +13,7 @@ from serve.costs.tariffs import Work
 
 
 class Follower(Protocol):
-    """Who is told what becomes of a request's attempts."""
+    """Is told what becomes of a request's attempts."""
 
     def fell_back(self, expert: str, to: str) -> None:
         """`expert` failed before its first token; `to` is asked next."""
@@ -24,24 +24,24 @@ class Follower(Protocol):
         ...
 
     def lost(self, expert: str, waste: Waste, work: Work) -> None:
-        """An attempt beside the answer came to nothing after so much work."""
+        """An attempt that did not become the answer has ended after so much work."""
         ...
 
 
 class Losses:
-    """The attempts of one round that are not the answer."""
+    """The attempts of one round that did not become the answer."""
 
     def __init__(self, follower: Follower) -> None:
         self._follower = follower
         self._works: list[tuple[str, Work]] = []
 
     def add(self, expert: str, work: Work) -> None:
-        """An attempt has ended; one that no engine has begun on costs nothing."""
+        """Note an ended attempt; if no engine has begun on it, it costs nothing."""
         if work != Work():
             self._works.append((expert, work))
 
     def settle(self, cause: Waste) -> None:
-        """The round is over, and this is why they came to nothing."""
+        """End the round, with the reason why its attempts did not become the answer."""
         for expert, work in self._works:
             self._follower.lost(expert, cause, work)
         self._works.clear()

@@ -1,4 +1,4 @@
-"""A streamed answer put together again, for callers who asked for it whole. Both doors use it."""
+"""Collects a streamed answer for callers that asked for a whole one. Both doors use it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from serve.gateway import Answer
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """What an answer says. `annotations` is None where there were no documents to cite."""
+    """A whole answer. `annotations` is None if there were no documents to cite."""
 
     text: str
     tool_calls: Sequence[chat.ToolCall]

@@ -1,8 +1,8 @@
-"""A `ChatRequest` out of what a door was given. Headers (HTTP) and metadata (gRPC) of one name mean one thing.
+"""Makes a `ChatRequest` from what a door received. A header (HTTP) and a metadata key (gRPC) of one name mean the same.
 
-A door looks its headers up and parses its own wire into `Parts`; everything else about a request is decided here, once:
-its names, its deadline, its priority, what it asks of routing. What a request must hold is checked later, by
-`serve.gateway`, where a refusal is counted and logged like any other end of a request.
+A door looks up its headers and parses its own wire into `Parts`. Everything else about a request is decided here, once:
+its names, deadline, priority and routing preferences. `serve.gateway` checks later what a request must hold, so that a
+refusal is counted and logged like any other end of a request.
 """
 
 import math
@@ -29,7 +29,7 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")  # what may go into 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a door's own wire says of a request.
+    """The parts of a request that a door has parsed from its wire.
 
     Attributes:
         model: see `ChatRequest`; so are `input`, `sampling` and `is_stream`.
@@ -64,7 +64,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A request of which the headers are here; its names are known before anything can fail.
+    """A request whose headers have arrived. Its ids are known before anything can fail.
 
     Attributes:
         id: our name for it, unique.
@@ -110,7 +110,7 @@ class Arrival:
         )
 
     def _timeout_s(self, remaining_s: float | None) -> float:
-        """Seconds that the request may take: the least of the header's, the transport's and the gateway's own."""
+        """Seconds that the request may take: the minimum of the header's, the transport's and the gateway's limits."""
         limit_s = self.limits.timeout_s if remaining_s is None else min(remaining_s, self.limits.timeout_s)
         text = self.headers(TIMEOUT_HEADER)
         if text is None:
@@ -125,7 +125,7 @@ class Arrival:
 
 
 class RequestBuilder:
-    """What all requests of one door have in common."""
+    """What all requests of one door share."""
 
     def __init__(self, door: Door, limits: Limits, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._door: Door = door
@@ -133,7 +133,7 @@ class RequestBuilder:
         self._clock = clock
 
     def arrive(self, headers: Headers, *, id_prefix: str) -> Arrival:
-        """Take a request on, now."""
+        """Begin a request, received now."""
         own_id = f"{id_prefix}-{secrets.token_hex(16)}"
         theirs = headers(REQUEST_ID_HEADER)
         request_id = theirs if theirs is not None and _REQUEST_ID.fullmatch(theirs) else own_id
@@ -141,7 +141,7 @@ class RequestBuilder:
 
 
 def _within(sampling: chat.Sampling, max_tokens: int) -> chat.Sampling:
-    """Bring sampling into the ranges that engines know, where it is plain what was meant.
+    """Adjust sampling values to the ranges that engines know, if their meaning is clear.
 
     `top_p: 0` leaves the likeliest token alone: greedy decoding, which engines know as `temperature: 0`. More tokens
     than the largest window holds are as many as there is room for.

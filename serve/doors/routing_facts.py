@@ -1,4 +1,4 @@
-"""What both doors tell of how a request was routed, as HTTP's headers and gRPC's initial metadata."""
+"""What both doors report about the routing of a request: HTTP headers, or gRPC's initial metadata."""
 
 from serve.gateway import Answer
 

@@ -1,1 +1,1 @@
-"""Calls to experts: channels, streams, and how long a silent one is waited for."""
+"""Calls to experts: channels, streams, and how long a silent stream is waited for."""

@@ -1,8 +1,8 @@
-"""The gateway's end of `moegate.expert.v1`: connections to Ray Serve's gRPC ingress, and calls over them.
+"""The gateway's side of `moegate.expert.v1`: connections to Ray Serve's gRPC ingress, and calls over them.
 
-`serve.dispatch.dispatcher` opens calls here and decides what becomes of them. This is the only module that sees an
-expert's gRPC status: it gives each its place among our errors. A status's details stay here, because Ray puts
-tracebacks and addresses into them.
+`serve.dispatch.dispatcher` opens calls here and decides what follows from them. Only this module sees an expert's gRPC
+status, and translates it into our errors. A status's details stay here, because Ray puts tracebacks and addresses
+into them.
 """
 
 import asyncio
@@ -71,7 +71,7 @@ class ExpertCall:
 
     @property
     def work(self) -> Work:
-        """What the expert has told of its work up to its first token, the slot's time until now."""
+        """The work that the expert has reported up to its first token, with the slot's time until now."""
         slot_s = self._clock() - self.begun_at if self._prompt_tokens else 0.0
         return Work(self._prompt_tokens, self._completion_tokens, slot_s)
 
@@ -98,7 +98,7 @@ class ExpertCall:
         return chunk
 
     async def read(self) -> pb.GenerateChunk:
-        """The next message; the last one carries `completion`, none may be asked for after it.
+        """The next message. The last one carries `completion`; do not read after it.
 
         Raises:
             MoegateError: the expert refused, broke, fell silent, or the deadline passed.
@@ -192,7 +192,7 @@ class ExpertChannels:
         return ExpertCall(call, accept_within_s=accept_within_s, patience_s=patience_s, clock=self._clock)
 
     async def describe(self, expert: str, *, timeout_s: float) -> pb.DescribeResponse:
-        """Ask an expert how it is.
+        """Probe an expert.
 
         Raises:
             MoegateError: it did not say.
@@ -216,7 +216,7 @@ class ExpertChannels:
         return answer
 
     def _note_refusal(self, error: CallError) -> None:
-        """Tell the operator once of a mistake that clients, and the log of probes, see as a dead expert."""
+        """Log once that the secret is wrong: clients and the log of probes see only a dead expert."""
         if error.status is StatusCode.UNAUTHENTICATED and not self._is_refused:
             self._is_refused = True
             log.error("the experts do not accept this gateway's secret; is MOEGATE_EXPERTS__SECRET theirs?")
@@ -231,7 +231,7 @@ def _metadata(expert: str, timeout_s: float) -> bytes:
 
 
 def _milliseconds(seconds: float) -> bytes:
-    """As gRPC writes a time: at most eight digits."""
+    """A time as gRPC writes it: at most eight digits."""
     return b"%d" % min(99_999_999, max(1, int(seconds * 1000)))
 
 
@@ -243,7 +243,7 @@ _OTHERS: Final[dict[StatusCode, tuple[type[MoegateError], str]]] = {
 
 
 def translate(error: CallError) -> MoegateError:
-    """Give a status its place among our errors. Its details are read, never passed on."""
+    """Translate a status into one of our errors. Its details are read, never passed on."""
     match error.status:
         case StatusCode.INVALID_ARGUMENT if error.details.startswith(_CONTEXT_SLUG):
             return ContextLengthExceeded("the prompt is longer than the expert's context window", param="messages")

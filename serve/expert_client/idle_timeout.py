@@ -1,4 +1,4 @@
-"""Notices silence: one timer a call, set anew only when it goes off, so that a message costs no timer of its own."""
+"""Notices a silent stream. Each call has one timer, set again only when it fires: messages cost no timer."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ _LAST_CHANCE_S: Final = 0.1
 
 
 class Patience:
-    """Waits for something to be heard.
+    """Measures how long a stream is silent.
 
     Attributes:
         limit_s: how long a wait may last, seconds; may be made longer at any time.
@@ -25,15 +25,15 @@ class Patience:
         self._timer = self._loop.call_later(limit_s, self._look)
 
     def wait(self) -> None:
-        """A wait begins. Time between waits does not count: it is our own reader that is slow then."""
+        """Begin a wait. Time between waits does not count, because then our own reader is slow."""
         self._since, self._is_last_chance = self._loop.time(), False
 
     def heard(self) -> None:
-        """It ends."""
+        """End a wait."""
         self._since = None
 
     def stop(self) -> None:
-        """Nothing is waited for any more."""
+        """Stop for good."""
         self._timer.cancel()
 
     def _look(self) -> None:

@@ -29,7 +29,7 @@ class ExpertStream:
         on_close: Callable[[], None],
         on_give_up: Callable[[], None],
     ) -> None:
-        """`on_failure`: it broke; `on_close`: it has ended, however; `on_give_up`: before that, nobody needs it."""
+        """`on_failure`: the stream broke; `on_close`: it has ended in any way; `on_give_up`: it ends unread."""
         self.expert = expert
         self.decision: RouteDecision
         self.ttft_s = ttft_s
@@ -56,11 +56,11 @@ class ExpertStream:
 
     @property
     def begun_at(self) -> float:
-        """When the expert's engine began on the prompt, as far as it has told; dispatch's clock, seconds."""
+        """When the engine began on the prompt, if the expert has reported it; dispatch's clock, seconds."""
         return self._call.begun_at
 
     async def read(self) -> pb.GenerateChunk:
-        """The expert's next message; the last one carries `completion`, none may be asked for after it.
+        """The expert's next message. The last one carries `completion`; do not read after it.
 
         Raises:
             ExpertFailed: the expert broke or fell silent.
@@ -76,11 +76,11 @@ class ExpertStream:
             raise
 
     def close(self) -> None:
-        """End it, at the expert, too. Once."""
+        """End it here and at the expert; a second call does nothing."""
         self._call.close()
         self._on_close()
 
     def give_up(self) -> None:
-        """End it unread: another one was quicker, or nobody is there to read it."""
+        """End it unread, because another one was quicker or no reader is left."""
         self._on_give_up()
         self.close()

@@ -1,1 +1,1 @@
-"""What people say of answers, kept."""
+"""Ratings of answers, stored."""

@@ -1,7 +1,7 @@
-"""What people say of answers: kept in an embedded SQLite, counted by expert and verdict, set beside the confidence.
+"""Ratings of answers: stored in an embedded SQLite, counted by expert and verdict, compared with the confidence.
 
-Both doors hand it a `Feedback`. It is on disk before it is acknowledged (write-ahead log, `synchronous=FULL`), in a
-thread of its own, off the event loop. A comment is stored and goes nowhere else: no metric, no log.
+Both doors hand it a `Feedback`. It is on disk before it is acknowledged (write-ahead log, `synchronous=FULL`); a thread
+writes it, not the event loop. A comment is stored and goes nowhere else: no metric, no log.
 """
 
 import asyncio

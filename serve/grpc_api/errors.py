@@ -1,7 +1,8 @@
 """An error as a gRPC client sees it: a status, our code in a trailer, and Google's error model.
 
-The trailer `grpc-status-details-bin` holds a `google.rpc.Status` with `ErrorInfo` (our code) and, where a retry makes
-sense, `RetryInfo` (https://google.aip.dev/193); `retry-after` and `grpc-retry-pushback-ms` say the same to others.
+The trailer `grpc-status-details-bin` holds a `google.rpc.Status` with `ErrorInfo` (our code), and with `RetryInfo`
+where a retry makes sense (https://google.aip.dev/193). `retry-after` and `grpc-retry-pushback-ms` say the same to
+clients that read those.
 """
 
 from typing import Any, Final, NoReturn

@@ -1,4 +1,4 @@
-"""The core's nouns in the gateway's own protos."""
+"""Translates between the core's nouns and the messages of `gateway.proto`."""
 
 from typing import Final
 

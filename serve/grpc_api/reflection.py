@@ -1,8 +1,8 @@
-"""Server reflection under both of its names, for clients that know only the newer one and for those that do not yet.
+"""Server reflection under both of its names, `grpc.reflection.v1` and `v1alpha`.
 
-grpcio-reflection serves `grpc.reflection.v1alpha` alone. `grpc.reflection.v1` has the same messages field by field
-(https://github.com/grpc/grpc/blob/master/doc/server-reflection.md), so one servicer answers both, and the newer
-name's descriptors are the older one's with the package changed: clients that describe every service ask for them.
+grpcio-reflection serves `v1alpha` alone. `v1` has the same messages, field by field
+(https://github.com/grpc/grpc/blob/master/doc/server-reflection.md), so one servicer answers both. The descriptors of
+`v1` are those of `v1alpha` with another package; clients that describe every service ask for them.
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
-"""The gRPC door: `moegate.gateway.v1.Gateway`, beside reflection and `grpc.health.v1`.
+"""The gRPC door: `moegate.gateway.v1.Gateway`, with reflection and `grpc.health.v1`.
 
-Errors are gRPC status codes; the code of our own error table rides in the trailer `x-moegate-error-code`.
+Errors are gRPC statuses; the trailer `x-moegate-error-code` carries our own code.
 """
 
 import logging

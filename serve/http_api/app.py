@@ -1,4 +1,4 @@
-"""The HTTP door put together: the generating endpoints, the lists, the operators' endpoints, errors in one form."""
+"""The HTTP door: the generating endpoints, the lists, the operators' endpoints, and errors in one form."""
 
 import logging
 import time
@@ -137,7 +137,7 @@ class HttpApp:
         return _json({"status": "ok"})
 
     async def _ready(self, request: Request) -> Response:
-        """Readiness: somebody can answer, and we are not on our way out."""
+        """Readiness: some expert can answer, and the gateway is not stopping."""
         health = self._gateway.health
         is_ready = health.is_ready and not self.is_draining
         reasons = {name: health.why_not(name) for name in health.experts}
@@ -179,7 +179,7 @@ async def _on_moegate_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
-    """Starlette's own refusals: no such path, no such method."""
+    """Render Starlette's own refusals: no such path, no such method."""
     assert isinstance(error, HTTPException)  # it is registered for those
     if error.status_code == 405:
         allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))

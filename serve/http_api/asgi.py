@@ -1,4 +1,4 @@
-"""The few ASGI verbs the hot path needs: read a bounded body, answer, notice that the client has gone.
+"""The few ASGI operations that the hot path needs: read a bounded body, answer, notice that the client disconnected.
 
 ASGI: https://asgi.readthedocs.io/en/latest/specs/www.html
 """
@@ -86,7 +86,7 @@ async def read_json_body(scope: Scope, receive: Receive, max_bytes: int) -> byte
 
 
 class Departure(Interruption):
-    """Tells the work that is done for a connection that its client has left. One a connection: one answer at a time.
+    """Interrupts the work for a connection when its client disconnects. One for each connection.
 
     `serve.http_api.server` puts it into each request's `scope["state"]`. ASGI's own way, to wait for `http.disconnect`,
     takes a task beside every request.
@@ -97,7 +97,7 @@ class Departure(Interruption):
 
 
 class Reply:
-    """One HTTP response, which knows whether it has begun: an error before that is a status, after it an event.
+    """One HTTP response. It knows whether it has begun: an error before that is a status, after it an event.
 
     Attributes:
         has_begun: its status has gone out.

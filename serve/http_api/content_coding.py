@@ -1,6 +1,6 @@
-"""Bodies that come compressed (RFC 9110 section 8.4): gzip is unpacked, within the bound that any body has.
+"""Compressed bodies (RFC 9110 section 8.4): gzip is unpacked, up to the limit for any body.
 
-What is unpacked never grows beyond the bound, however small it came (a "zip bomb" of 4 kB would be 4 MB).
+The unpacked body never grows beyond that limit (a "zip bomb" of 4 kB would be 4 MB).
 """
 
 import zlib
@@ -17,7 +17,7 @@ Decoder = Callable[[bytes, int], bytes]
 
 
 def decoder(coding: bytes) -> Decoder | None:
-    """Find the decoder for a `content-encoding`; None where there is nothing to unpack.
+    """Find the decoder for a `content-encoding`; None if there is nothing to unpack.
 
     Raises:
         UnsupportedMediaType: it is none of ours; `accept-encoding` names those (RFC 9110 section 12.5.3).

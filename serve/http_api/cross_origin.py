@@ -1,8 +1,9 @@
-"""Browsers at the HTTP door: which web pages may call it, and how they are told (the Fetch standard's CORS protocol).
+"""Browsers at the HTTP door: which web pages may call it, and how they learn that (the Fetch standard's CORS protocol).
 
 Without keys, any page that somebody on this machine has open could otherwise use the gateway: a "no-cors" POST needs no
-permission, its answer is only hidden from the page. Browsers say where a request comes from (`Origin`,
-`Sec-Fetch-Site`), which no page can forge; programs say nothing. Where keys are asked for, the key is the permission.
+permission, only its answer is hidden from the page. Browsers say where a request comes from (`Origin`,
+`Sec-Fetch-Site`), and no page can forge that. Programs do not send it. Where a key is needed, the key is the
+permission.
 """
 
 import ipaddress
@@ -32,7 +33,7 @@ _SHOWN_HEADERS: Final = (
 
 
 def with_cors(app: ASGIApp, settings: CorsSettings) -> ASGIApp:
-    """Answer preflights and mark answers for the pages that are allowed; without any, the application as it is."""
+    """Answer preflights and add CORS headers for allowed pages; if none is allowed, return the application as it is."""
     if not settings.allow_origins:
         return app
     return CORSMiddleware(
@@ -47,7 +48,7 @@ def with_cors(app: ASGIApp, settings: CorsSettings) -> ASGIApp:
 
 
 class OriginGuard:
-    """Turns web pages of other origins away."""
+    """Refuses requests from web pages of other origins."""
 
     def __init__(self, settings: HttpSettings, *, has_keys: bool) -> None:
         self._allowed = frozenset(settings.cors.allow_origins)

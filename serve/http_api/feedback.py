@@ -1,4 +1,4 @@
-"""The HTTP door's `POST /v1/feedback`: what somebody thinks of an answer."""
+"""The HTTP door's `POST /v1/feedback`: a rating of an answer."""
 
 import logging
 from typing import Final

@@ -1,6 +1,6 @@
-"""The HTTP door's generating endpoints: from OpenAI's wire to the core and back, plain ASGI.
+"""The HTTP door's generating endpoints: from OpenAI's wire to the core and back, in plain ASGI.
 
-Errors of any kind leave in OpenAI's form; what nobody foresaw is logged by class and place, never by its text.
+All errors have OpenAI's form. An unforeseen error is logged by class and place, never with its text.
 """
 
 import logging
@@ -95,7 +95,7 @@ def _parts(body: ChatCompletionBody | CompletionBody) -> Parts:
 
 
 async def _stream(reply: Reply, answer: Answer, frames: Frames) -> None:
-    """Send tokens as they come; what is ready together goes out together, and what is alone waits for nothing.
+    """Send tokens as they come: tokens that are ready together in one write, a single token at once.
 
     Nothing was sent before the first token: until then an error has a status. A heartbeat is the exception.
     """
@@ -113,7 +113,7 @@ async def _stream(reply: Reply, answer: Answer, frames: Frames) -> None:
 
 
 async def _collect(reply: Reply, answer: Answer, envelope: Envelope, *, has_documents: bool) -> None:
-    """Send the answer whole: the same stream, gathered."""
+    """Send a whole answer: the same stream, collected."""
     whole = await gather(answer, has_documents=has_documents)
     headers = [JSON, *_routing_headers(answer), (b"x-moegate-cost-usd", f"{answer.end.cost_usd:.12f}".encode())]
     if form := FORM_NAMES.get(answer.end.completion.form):

@@ -1,8 +1,8 @@
-"""Comments on a stream whose first token is not there yet, for proxies that cut a connection which says nothing.
+"""Comments on a stream before its first token, for proxies that cut silent connections.
 
 A line that begins with a colon is a comment (https://html.spec.whatwg.org/multipage/server-sent-events.html, section
-9.2.7: "legacy proxy servers"), and clients drop it. The first one takes the status 200 with it: a failure after it is
-the stream's last event, and the routing headers are missing. Therefore it is a setting, `http.heartbeat_s`.
+9.2.7: "legacy proxy servers"), and clients drop it. The first comment sends the status 200. A failure after it is the
+stream's last event, and the routing headers are missing. That is why it is a setting, `http.heartbeat_s`.
 """
 
 import asyncio
@@ -14,10 +14,10 @@ _COMMENT: Final = b": waiting\n\n"
 
 
 class Heartbeat:
-    """Beats inside its `async with` until it is stopped; nothing is cancelled while it writes."""
+    """Sends comments inside its `async with` until it is stopped; a write under way is never cancelled."""
 
     def __init__(self, reply: Reply, interval_s: float | None) -> None:
-        """Without an interval it never beats."""
+        """Without an interval it sends nothing."""
         self._reply = reply
         self._interval_s = interval_s
         self._beating: asyncio.Task[None] | None = None
@@ -32,7 +32,7 @@ class Heartbeat:
         await self.stop()
 
     async def stop(self) -> None:
-        """Write no more; what is being written is finished."""
+        """Stop; a write under way is finished."""
         if self._beating is not None:
             self._is_over.set()
             await self._beating

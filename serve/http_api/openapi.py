@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the HTTP door, built from the very models that check its bodies."""
+"""The OpenAPI 3.1 document of the HTTP door, built from the same models that check its bodies."""
 
 from typing import Any, Final
 

@@ -1,11 +1,11 @@
-"""The HTTP door's listener: uvicorn with bounds on what a connection may cost before it has said anything useful.
+"""The HTTP door's listener: uvicorn with limits on what a connection may cost before its request is complete.
 
-`serve.app` starts and stops it. A connection has `read_timeout_s` to hand over a whole request, `max_header_bytes` for
-its head, and there are at most `max_connections`; what breaks a bound is answered in OpenAI's form where that is still
-possible, and closed. Bodies are bounded by the application (`serve.http_api.asgi.read_json_body`).
+`serve.app` starts and stops it. A connection has `read_timeout_s` to send a whole request and `max_header_bytes` for
+its head, and there are at most `max_connections`. A request beyond a limit is answered in OpenAI's form if that is
+still possible, and the connection is closed. `serve.http_api.asgi.read_json_body` limits bodies.
 
-uvicorn has no public seam for any of this, so its private protocol is overridden: pyproject.toml admits only the
-minor version that the tests ran with.
+uvicorn has no public interface for this, so its private protocol is overridden. pyproject.toml therefore allows only
+the minor version with which the tests ran.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ _LINGER_S: Final = 1.0  # how long a refused client has to read the answer
 
 
 class HttpServer(uvicorn.Server):
-    """Uvicorn, without its own signal handling: the process has one owner."""
+    """Uvicorn without its own signal handling, because `serve.app` handles signals."""
 
     def __init__(self, app: ASGIApp, settings: Settings, *, is_shared: bool = False) -> None:
         config = uvicorn.Config(
@@ -105,7 +105,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._departure = Departure()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Take a connection on, unless there are too many."""
+        """Accept a connection, unless there are too many."""
         super().connection_made(transport)
         if len(self.connections) > self._bounds.max_connections:
             transport.abort()
@@ -118,7 +118,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._departure.happen()
 
     def data_received(self, data: bytes) -> None:
-        """Parse; heads, trailers and chunk extensions that go on and on end here, before their bytes pile up."""
+        """Parse. Endless heads, trailers and chunk extensions are cut off here, before their bytes pile up."""
         if self._is_refused:
             return
         self._head_bytes += len(data)
@@ -130,7 +130,7 @@ class _BoundedProtocol(HttpToolsProtocol):
             self._start_reading()
 
     def _parse(self, data: bytes) -> None:
-        """Feed the parser; who offers an upgrade is read as if the offer were not there."""
+        """Feed the parser; read an offer to upgrade as if it were not there."""
         try:
             while data:
                 try:
@@ -145,7 +145,7 @@ class _BoundedProtocol(HttpToolsProtocol):
             self._refuse(MalformedBody("the request is not valid HTTP"))
 
     def _decline_upgrade(self) -> None:
-        """Read the head once more, without the offer, with a parser that has not ended the request there."""
+        """Read the head again, without the offer, with a new parser that has not ended the request."""
         version = self.parser.get_http_version()
         head = head_without_offer(self.parser.get_method(), self.url, version, self.headers)
         self.parser = new_parser(self)
@@ -222,18 +222,18 @@ class _BoundedProtocol(HttpToolsProtocol):
             self._refuse(DeadlineExceeded("the request took too long to arrive"))
 
     def _is_answering(self) -> bool:
-        """Whether a request that came whole has yet to get all of its answer."""
+        """Whether a complete request still waits for the end of its answer."""
         return self.cycle is not None and not self.cycle.response_complete
 
     def on_response_complete(self) -> None:
-        """An answer has gone out; a refusal that stood behind it follows."""
+        """An answer has been sent; send the refusal that waited behind it."""
         is_last = not self.pipeline
         super().on_response_complete()
         if is_last and self._refusal is not None and not self.transport.is_closing():
             self._answer(self._refusal)
 
     def _refuse(self, error: MoegateError) -> None:
-        """Answer what cannot be read and close, after the answers to the requests before it; each gets one."""
+        """Answer a malformed request and close, after the answers to the requests before it."""
         if self._is_refused:
             return
         self._is_refused = True

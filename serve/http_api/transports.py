@@ -1,6 +1,6 @@
-"""Stand-ins for a connection's transport while one answer is written: what uvicorn's cycle writes, put another way.
+"""Stand-ins for a connection's transport while one answer is written: they change how uvicorn's output is sent.
 
-Both look at the bytes of HTTP alone, not at uvicorn's state.
+Both look only at the bytes of HTTP, not at uvicorn's state.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ _CHUNKED: Final = b"transfer-encoding: chunked\r\n"
 
 
 class Writable(Protocol):
-    """All that a cycle asks of a transport."""
+    """What a cycle needs of a transport."""
 
     def write(self, data: bytes) -> None:
         """Send bytes."""
@@ -58,7 +58,7 @@ class Beginning:
 
 
 class Unchunked:
-    """Takes chunks apart for a client of HTTP/1.0, which knows none: the connection's end is the answer's end.
+    """Removes chunk framing for a client of HTTP/1.0: there the connection's end is the answer's end.
 
     RFC 9112 section 6.1: a server must not send `Transfer-Encoding` to a client of an earlier version than 1.1.
     """
@@ -87,7 +87,7 @@ class Unchunked:
 
 
 def _unchunked(data: bytes) -> bytes:
-    """What whole chunks hold."""
+    """Return the content of complete chunks."""
     content = []
     while data:
         size, _, data = data.partition(b"\r\n")

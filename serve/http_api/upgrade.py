@@ -1,10 +1,10 @@
-"""Offers to switch protocols: declined, as RFC 9110 section 7.8 lets a server do, by reading the request without them.
+"""Declines offers to switch protocols, as RFC 9110 section 7.8 allows, by reading the request without the offer.
 
-llhttp, the parser below uvicorn, ends a request that offers an upgrade with its head, and takes the body for the next
-request: one client's body would be answered as a request of its own. `serve.http_api.server` therefore gives such a
-head to a fresh parser once more, without the field that makes the offer; the body then belongs to its request.
+llhttp, the parser below uvicorn, ends a request that offers an upgrade after its head, and takes the body for the next
+request. One client's body would be answered as a request of its own. `serve.http_api.server` therefore gives such a
+head to a new parser, without the field that makes the offer. Then the body belongs to its request.
 
-`Upgrade: h2c` comes from JDK's `HttpClient` by default and from `curl --http2`. RFC 9113 section 3.1 withdrew it.
+`Upgrade: h2c` comes from JDK's `HttpClient` by default and from `curl --http2`. RFC 9113 section 3.1 deprecates it.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Chooses where the keys' accounts are kept, as the settings want it; `serve.app` calls it at start."""
+"""Chooses where the keys' accounts are kept, by the settings. `serve.app` calls it at start."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ log = logging.getLogger("moegate.limits")
 def open_accounts(
     settings: AccessSettings, siblings_folder: Path | None, *, on_failure: Callable[[], None]
 ) -> LimitStore:
-    """Open them: in Redis, in the file that the settings name, in one that the workers share, or in this process.
+    """Open the accounts: in Redis, in the settings' file, in a file that the workers share, or in this process.
 
     Raises:
         SettingsError: the file cannot be used.
@@ -35,7 +35,7 @@ def open_accounts(
 
 
 def warn_of_forgetting(settings: AccessSettings, keys: Iterable[KeySettings]) -> None:
-    """Say so if there are budgets and nothing keeps them over a restart."""
+    """Log a warning if keys have budgets and nothing keeps them over a restart."""
     names = [key.name for key in keys if key.usd is not None]
     if names and settings.redis_url is None and settings.accounts is None:
         log.warning(

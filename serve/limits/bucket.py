@@ -1,19 +1,18 @@
 """What a key may use: requests and tokens a minute, and USD a period. Pure arithmetic on one key's account.
 
-A request reserves what it may use at most before it is let in (`serve.limits.reservation` says how much), and the
-account is settled to what it really used when it has ended. Requests and tokens are buckets that fill up steadily, so
-there is no edge of a minute at which everything is allowed again. USD are counted by period: spent, and held for
-requests that are still running. `serve.limits.stores` keeps the accounts, `serve.limits.redis_store` does the same
-arithmetic inside Redis.
+Before it is admitted, a request reserves the most that it may use (`serve.limits.reservation` says how much). When it
+has ended, the account is settled to what it really used. Requests and tokens are buckets that fill up steadily, so no
+minute's edge allows everything again. USD are counted by period: spent, and held for requests that still run.
+`serve.limits.stores` keeps the accounts; `serve.limits.redis_store` does the same arithmetic inside Redis.
 
-Two rules bound what N parallel requests can do to what one request can do:
+Two rules limit N parallel requests to what one request can do:
 
 * A request that may use more than a whole minute's tokens waits for a full bucket, takes all of it, and is charged at
-  most that, so that the next one waits a minute and no longer.
-* While requests hold a part of the budget, a further one is let in only if it fits beside them. One that is alone may
-  begin as long as anything is left, so a budget is overrun by one request at most, and no rest of it is unusable.
+  most that. So the next one waits for a minute and no longer.
+* While requests hold a part of the budget, another one is admitted only if it fits beside them. A request that is alone
+  may start as long as anything is left. So a budget is overrun by at most one request, and all of it is usable.
 
-A process that dies takes nothing with it: buckets fill up again, and what was held expires after `Limit.hold_s`.
+A process that dies takes nothing with it: buckets fill up again, and reservations expire after `Limit.hold_s`.
 """
 
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ BESIDE_OTHERS_S: Final = 1.0  # when to come back if requests that run hold the 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """Tokens, of prompt and answer together, and picodollars (whole, so that what is taken and given back is equal)."""
+    """Tokens (prompt and answer together) and whole picodollars, so that amounts taken and given back are equal."""
 
     tokens: int = 0
     pico: int = 0
@@ -38,7 +37,7 @@ NOTHING: Final = Amount()
 
 
 class Short(StrEnum):
-    """What there is too little of."""
+    """The limit that is used up."""
 
     REQUESTS = "requests"
     TOKENS = "tokens"
@@ -69,7 +68,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where an account stands after a request was let in, refused or settled.
+    """The state of an account after a request was admitted, refused or settled.
 
     Attributes:
         limit: the key's.
@@ -101,12 +100,12 @@ class Standing:
 
     @property
     def is_budget_spent(self) -> bool:
-        """Whether nothing is left of the budget in this period, whatever requests that run may give back."""
+        """Whether the budget is spent for this period, whatever running requests may give back."""
         return self.limit.pico is not None and self.spent >= self.limit.pico
 
 
 def take(account: Account, limit: Limit, wanted: Amount, now: float) -> Standing:
-    """Reserve one request and what it may use at most, or nothing at all."""
+    """Reserve one request and the most that it may use, or reserve nothing."""
     _fill(account, limit, now)
     short, wait_s = _shortage(account, limit, wanted)
     if short is None:
@@ -117,7 +116,7 @@ def take(account: Account, limit: Limit, wanted: Amount, now: float) -> Standing
 
 
 def settle(account: Account, taken: Standing, used: Amount, now: float) -> Standing:
-    """Set right what a request that was let in has really used; `taken` is where the account stood then."""
+    """Replace a request's reservation by what it really used; `taken` is the account's state at its admission."""
     limit, reserved = taken.limit, taken.reserved
     _fill(account, limit, now)
     most = limit.tpm or 0
@@ -128,7 +127,7 @@ def settle(account: Account, taken: Standing, used: Amount, now: float) -> Stand
 
 
 def _shortage(account: Account, limit: Limit, wanted: Amount) -> tuple[Short | None, float]:
-    """What there is too little of, and for how many seconds."""
+    """The limit that is used up, and for how many seconds."""
     budget, held = limit.pico, account.held + account.held_before
     if budget is not None and account.spent >= budget:
         return Short.USD, (account.period + 1) * limit.usd_period_s - account.at
@@ -158,7 +157,7 @@ def _fill(account: Account, limit: Limit, now: float) -> None:
 
 
 def _expire(account: Account, hold_s: float) -> None:
-    """Forget what has been held for longer than any request runs: whoever held it is dead.
+    """Drop reservations that are older than any request can be: their gateway is dead.
 
     Two sums in place of a list of reservations: the older one is dropped when the younger one is `hold_s` old, so each
     reservation is kept for at least `hold_s` and at most twice that.

@@ -1,7 +1,7 @@
-"""A store of accounts that may fail, and what happens then: no request is stopped, and nothing is forgotten.
+"""Keeps the accounts of a store that may fail: no request is stopped, and nothing is forgotten.
 
-A Redis that does not answer within `redis_timeout_s` rests for a few seconds, in which accounts are kept here, each
-gateway for itself. What requests have spent meanwhile is told to Redis when it answers again.
+If Redis does not answer within `redis_timeout_s`, it is not asked for a few seconds, and each gateway keeps the
+accounts by itself. When Redis answers again, it is told what requests have spent meanwhile.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _FAILURES: Final = (RedisError, OSError, TimeoutError)
 
 
 class Forgiving:
-    """See `limit_stores.LimitStore`."""
+    """Asks a store, and keeps accounts here while that store fails."""
 
     def __init__(
         self, store: LimitStore, *, on_failure: Callable[[], None], clock: Callable[[], float] = time.monotonic
@@ -42,7 +42,7 @@ class Forgiving:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def take(self, name: str, limit: Limit, wanted: Amount, now: float) -> Standing:
-        """See `LimitStore.take`."""
+        """Reserve in the store, or here while the store fails."""
         if self._clock() >= self._rests_until:
             try:
                 standing = await self._store.take(name, limit, wanted, now)
@@ -54,11 +54,11 @@ class Forgiving:
         return replace(await self._own.take(name, limit, wanted, now), is_stand_in=True)
 
     async def settle(self, name: str, taken: Standing, used: Amount, now: float) -> Standing:
-        """See `LimitStore.settle`. It goes on when the caller is cancelled: what was used stays used."""
+        """Settle in the store, or remember it for later, even if the caller is cancelled: what was used stays used."""
         return await asyncio.shield(self._start(self._settle(name, taken, used, now)))
 
     async def close(self) -> None:
-        """See `LimitStore.close`."""
+        """Wait for settlements under way, then close the store."""
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._store.close()
@@ -77,7 +77,7 @@ class Forgiving:
         return taken
 
     def _tell(self) -> None:
-        """Tell the store what it has missed."""
+        """Report to the store the settlements that it has missed."""
         if self._untold:
             untold = list(self._untold)
             self._untold.clear()

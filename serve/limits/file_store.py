@@ -1,8 +1,8 @@
-"""Accounts in a file: shared by the workers of one gateway, and kept over a restart where the settings name the file.
+"""Accounts in a file: shared by the workers of one gateway, and kept over a restart if the settings name the file.
 
-The file is mapped into every process that uses it, and locked for the microseconds of one account's arithmetic. It is
-a header and one record a name, in the order in which the names first came; a record is never removed, so that a key
-which is taken out of the settings and put back finds its account again.
+The file is mapped into every process that uses it, and locked for the microseconds of one account's arithmetic. It has
+a header and one record a name, in the order in which the names first came. Records are never removed, so a key that is
+taken out of the settings and put back finds its account again.
 """
 
 import fcntl
@@ -27,7 +27,7 @@ class AccountFileError(Exception):
 
 
 class SharedStore:
-    """See `limit_stores.LimitStore`. Who dies holding the lock loses it, and nothing else is lost."""
+    """Keeps accounts in a file. A process that dies with the lock loses the lock; the accounts stay."""
 
     def __init__(self, path: Path) -> None:
         """Open the file, or make it.
@@ -47,17 +47,17 @@ class SharedStore:
             raise AccountFileError(f"{path}: is not a file of accounts; it is left as it is")
 
     async def take(self, name: str, limit: Limit, wanted: Amount, now: float) -> Standing:
-        """See `LimitStore.take`."""
+        """Reserve, under the file's lock."""
         with self._account(name) as account:
             return take(account, limit, wanted, now)
 
     async def settle(self, name: str, taken: Standing, used: Amount, now: float) -> Standing:
-        """See `LimitStore.settle`."""
+        """Charge what was really used, under the file's lock."""
         with self._account(name) as account:
             return settle(account, taken, used, now)
 
     async def close(self) -> None:
-        """See `LimitStore.close`."""
+        """Write the accounts to disk and close the file."""
         self._map.flush()
         self._map.close()
         os.close(self._file)
@@ -82,7 +82,7 @@ class SharedStore:
 
     @contextmanager
     def _account(self, name: str) -> Iterator[Account]:
-        """An account, ours alone until the `with` ends."""
+        """An account, locked until the `with` ends."""
         with self._lock():
             place = self._places.get(name)
             if place is None:
@@ -92,7 +92,7 @@ class SharedStore:
             self._write(place, name, account)
 
     def _find_or_add(self, name: str) -> int:
-        """Where the record of a name is that we have not met: another process may have added it."""
+        """Find the record of a new name, which another process may have added."""
         self._read_names()
         if name not in self._places:
             place = len(_MAGIC) + (len(self._map) - len(_MAGIC)) // _RECORD.size * _RECORD.size

@@ -1,8 +1,8 @@
-"""A request's allowance: reserved in its key's account before it is let in, settled when its answer has ended.
+"""A request's allowance: reserved in its key's account before it is admitted, settled when its answer has ended.
 
-`serve.gateway` holds one for every request, whichever door it came through. What is left goes out as OpenAI's
-`x-ratelimit-*` headers and as `x-moegate-budget-*`: of an answer that is sent whole, after it was settled; of a
-streamed one, whose headers leave with its first token, as reserved.
+`serve.gateway` holds one for every request, whichever door it came through. What is left is reported in OpenAI's
+`x-ratelimit-*` headers and in `x-moegate-budget-*`. A whole answer reports it after settlement. A stream's headers are
+sent with its first token, so they report what is left beside the reservation.
 """
 
 import math
@@ -24,7 +24,7 @@ _NO_RETRY: Final = ("x-should-retry", "false")  # OpenAI's clients ask for it be
 
 
 class Spending(Protocol):
-    """What a request has used so far; its record knows."""
+    """What a request has used so far, as its record knows."""
 
     def spent(self) -> Amount:
         """Tokens, prompt and completion together, and picodollars; attempts beside the answer included."""
@@ -32,19 +32,19 @@ class Spending(Protocol):
 
 
 class Allowance:
-    """One request's. This one is of a request that nobody limits."""
+    """The allowance of a request. This class is for a request without limits."""
 
     @property
     def headers(self) -> Headers:
-        """What is left of the key's limits, as both doors tell it."""
+        """What is left of the key's limits, as both doors report it."""
         return ()
 
     async def settle(self) -> None:
-        """Set the account right: nothing more will be used."""
+        """Charge the account what was really used; nothing more will be."""
 
 
 class HeldAllowance(Allowance):
-    """One request's, out of an account."""
+    """The allowance of a request whose key has an account."""
 
     def __init__(
         self, store: LimitStore, name: str, standing: Standing, spending: Spending, clock: Callable[[], float]
@@ -58,11 +58,11 @@ class HeldAllowance(Allowance):
 
     @property
     def headers(self) -> Headers:
-        """See `Allowance.headers`."""
+        """What is left of the key's limits, as both doors report it."""
         return tuple(limit_headers(self._standing))
 
     async def settle(self) -> None:
-        """See `Allowance.settle`; once."""
+        """Charge what was really used; a second call does nothing."""
         if not self._is_settled:
             self._is_settled = True
             used = self._spending.spent()
@@ -73,7 +73,7 @@ _UNLIMITED: Final = nullcontext(Allowance())
 
 
 class Allowances:
-    """Gives them out."""
+    """Gives each request its allowance."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Allowances:
 
 
 def refusal(standing: Standing) -> RateLimited | BudgetExhausted:
-    """Say what there is too little of, and when there will be enough."""
+    """Make the error that names the used-up limit and the time of a retry."""
     headers, wait_s = tuple(limit_headers(standing)), math.ceil(standing.retry_after_s)
     if standing.short is not Short.USD:
         message = f"the key's {standing.short} per minute are used up; retry later"
@@ -163,7 +163,7 @@ def limit_headers(standing: Standing) -> Iterator[tuple[str, str]]:
 
 
 def _usd(pico: float) -> str:
-    """Picodollars as USD, to the last one and without an exponent."""
+    """Picodollars as USD, exactly and without an exponent."""
     return f"{pico / PICO:.12f}".rstrip("0").rstrip(".")
 
 

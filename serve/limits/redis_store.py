@@ -1,7 +1,7 @@
 """Accounts in Redis, for gateways on several machines.
 
-The arithmetic of `serve.limits.bucket` runs inside Redis, by Redis's clock, one key's account at a time: two gateways
-never both take the last token. What happens when Redis is slow or gone is `serve.limits.fallback_store`'s.
+The arithmetic of `serve.limits.bucket` runs inside Redis, by Redis's clock, one key's account at a time. So two
+gateways never both take the last token. `serve.limits.fallback_store` handles a Redis that is slow or gone.
 """
 
 import asyncio
@@ -93,7 +93,7 @@ return {short, unpack(answer)}
 
 
 class RedisStore:
-    """See `limit_stores.LimitStore`; the clock is Redis's own unless one is given."""
+    """Keeps accounts in Redis. Redis's own clock counts, unless one is given."""
 
     def __init__(self, url: str, timeout_s: float, *, clock: Callable[[], float] | None = None) -> None:
         self._timeout_s = timeout_s
@@ -102,15 +102,15 @@ class RedisStore:
         self._script = self._redis.register_script(_SCRIPT)
 
     async def take(self, name: str, limit: Limit, wanted: Amount, now: float) -> Standing:
-        """See `LimitStore.take`."""
+        """Reserve in Redis; raises what the client library raises if Redis does not answer in time."""
         return await self._run(name, limit, wanted, "take")
 
     async def settle(self, name: str, taken: Standing, used: Amount, now: float) -> Standing:
-        """See `LimitStore.settle`."""
+        """Charge what was really used, and return the rest of the reservation."""
         return await self._run(name, taken.limit, taken.reserved, repr(taken.at), used.tokens, used.pico)
 
     async def close(self) -> None:
-        """See `LimitStore.close`."""
+        """Close the connections to Redis."""
         await self._redis.aclose()
 
     async def _run(self, name: str, limit: Limit, reserved: Amount, *step: str | float) -> Standing:

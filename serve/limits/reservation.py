@@ -1,10 +1,9 @@
-"""What a request may use at most, told before anybody has seen its prompt: what its key's account reserves.
+"""The most that a request may use, estimated before its prompt is tokenised: what it reserves in its key's account.
 
-`serve.limits.quota` asks for each request of a key with limits. Everything that the prompt is made of counts (messages,
-documents, tools, tool calls, schemas, the expert's own instructions), and the longest answer that the request allows,
-at the price of the dearest expert who may give it. The prompt's tokens are an estimate that lies above what tokenisers
-make of ordinary text in any script, up to twice as high; what text made to break tokenisers costs beyond it is settled
-when the request has ended.
+`serve.limits.quota` asks for each request of a key with limits. The estimate counts everything in the prompt (messages,
+documents, tools, tool calls, schemas, the expert's own instructions) and the longest answer that the request allows, at
+the price of the most expensive expert that may give it. It lies above what tokenisers count for ordinary text in any
+script, up to twice as high. Text that is made to break tokenisers may cost more; settlement corrects that.
 """
 
 from collections.abc import Mapping
@@ -35,7 +34,7 @@ _KINDS: Final = "".join(map(_kind, range(256))).encode()
 
 
 def tokens_at_most(raw: bytes) -> int:
-    """Estimate the tokens of UTF-8 text from above.
+    """Estimate an upper bound for the tokens of UTF-8 text.
 
     A token of byte-level BPE holds two letters or more; digits, signs, line ends and the bytes of other scripts are
     taken for one each. Over 1,500 prompts in 70 languages, code and JSON, this is 1.0 to 2.0 times what SmolLM2's
@@ -49,7 +48,7 @@ def tokens_at_most(raw: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Offer:
-    """What one expert makes of a request at most; tokens, and picodollars a token and a second of a slot."""
+    """The most that one expert may use; tokens, and picodollars a token and a second of a slot."""
 
     instructions: int
     window: int
@@ -95,7 +94,7 @@ class Reservations:
         return 1 + self._is_hedging + (self._may_come_back and request.may_call_tools)
 
     def at_least(self, request: ChatRequest) -> int:
-        """Tokens that a request asks for without any doubt: its words, and the answer's length where it says one."""
+        """Tokens that a request certainly asks for: its words, and the answer's length if it names one."""
         texts = [request.input] if isinstance(request.input, str) else [m.content for m in request.input.messages]
         return estimate_tokens(texts) + min(asked_tokens(request) or 1, self.longest_answer)
 
@@ -106,7 +105,7 @@ def asked_tokens(request: ChatRequest) -> int | None:
 
 
 def _prompt_at_most(asked: chat.Conversation | str) -> int:
-    """Estimate a prompt's tokens from above; a conversation's on the wire, where nothing that it holds is missed."""
+    """Estimate an upper bound for a prompt's tokens; a conversation's on the wire, so that nothing is missed."""
     if isinstance(asked, str):
         return tokens_at_most(asked.encode("utf-8", "replace"))
     return _FRAME_TOKENS + _MESSAGE_TOKENS * len(asked.messages) + tokens_at_most(asked.SerializeToString())

@@ -11,18 +11,18 @@ from serve.request import Limit
 
 
 class LimitStore(Protocol):
-    """Keeps accounts by the keys' names. Each call is atomic, whoever else makes one."""
+    """Keeps accounts by the keys' names. Each call is atomic."""
 
     async def take(self, name: str, limit: Limit, wanted: Amount, now: float) -> Standing:
-        """See `limits.take`."""
+        """Reserve `wanted` in an account, if it fits (`serve.limits.bucket.take`)."""
         ...
 
     async def settle(self, name: str, taken: Standing, used: Amount, now: float) -> Standing:
-        """See `limits.settle`."""
+        """Replace a reservation by what was really used (`serve.limits.bucket.settle`)."""
         ...
 
     async def close(self) -> None:
-        """Let go of what it holds."""
+        """Release its resources."""
         ...
 
 
@@ -33,12 +33,12 @@ class LocalStore:
         self._accounts: dict[str, Account] = {}
 
     async def take(self, name: str, limit: Limit, wanted: Amount, now: float) -> Standing:
-        """See `LimitStore.take`."""
+        """Reserve in this process's account."""
         return take(self._accounts.setdefault(name, Account()), limit, wanted, now)
 
     async def settle(self, name: str, taken: Standing, used: Amount, now: float) -> Standing:
-        """See `LimitStore.settle`."""
+        """Charge what was really used to this process's account."""
         return settle(self._accounts.setdefault(name, Account()), taken, used, now)
 
     async def close(self) -> None:
-        """See `LimitStore.close`."""
+        """Do nothing: there is nothing to close."""

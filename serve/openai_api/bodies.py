@@ -1,8 +1,8 @@
-"""OpenAI's request bodies: their types (checked here), their translation into the core's request.
+"""OpenAI's request bodies: checks their types and translates them into the core's request.
 
 Sources: https://platform.openai.com/docs/api-reference/chat/create and .../completions/create. Unknown fields are
-accepted and ignored, as OpenAI does; known ones that moegate does not offer are refused by name. Ranges and
-everything else both doors share is `serve.request.validate`'s.
+accepted and ignored, as OpenAI does. Known fields that moegate does not offer are refused by name.
+`serve.validation.rules` checks ranges and everything else that both doors share.
 """
 
 import re

@@ -1,6 +1,6 @@
-"""Parameters of OpenAI's API that moegate understands and does not offer: refused by name, never ignored in silence.
+"""Parameters of OpenAI's API that moegate knows and does not offer: refused by name, never silently ignored.
 
-SDKs write many of them out with the value that asks for nothing; that value is taken.
+SDKs write many of them with a value that asks for nothing; such a value is accepted.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The parts of a chat request's body: messages, tools, documents, response format; and the core's words for them.
+"""The parts of a chat request's body (messages, tools, documents, response format), and their translation for the core.
 
 `serve.openai_api.bodies` puts bodies together from them. Source:
 https://platform.openai.com/docs/api-reference/chat/create; `documents` are moegate's own.

@@ -1,6 +1,6 @@
-"""OpenAI's answers: whole ones, and the frames of a stream. One dialect for each of the two endpoints.
+"""OpenAI's answers: whole ones, and the frames of a stream. Each of the two endpoints has its own form.
 
-A stream's frames differ only in a few bytes, so each is built once per stream around a gap for the text
+A stream's frames differ only in a few bytes, so each is built once a stream, with a gap for the text
 (https://platform.openai.com/docs/api-reference/chat-streaming).
 """
 

@@ -1,4 +1,4 @@
-"""`moegate plan FILE`: simulate, print the table, say where the curves come from, write pictures and JSON if asked."""
+"""`moegate plan FILE`: simulates, prints the table and the origin of the curves, writes pictures and JSON if asked."""
 
 from __future__ import annotations
 

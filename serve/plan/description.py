@@ -1,7 +1,7 @@
-"""What is to be simulated, read from YAML and checked: engines by their curves, experts, traffic, fleet, targets.
+"""What a simulation is to do, read from YAML and checked: engines by their curves, experts, traffic, fleet, targets.
 
-`deploy/plan.yaml` is an example with every field. An engine's figures say where they come from (`source`), and the
-report repeats it: a published or estimated curve stays told apart from a measured one.
+`deploy/plan.yaml` is an example with every field. An engine's figures state where they come from (`source`), and the
+report repeats it, so that a published or estimated curve is not mistaken for a measured one.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""All replicas on one clock: requests come, the fleet grows and shrinks after them, spot instances vanish.
+"""All replicas on one clock: requests come, the fleet grows and shrinks with them, spot instances disappear.
 
-A heap of our own instead of SimPy: an event here is a float and a replica, some 3 a request, where SimPy would make a
-process and several generator switches for each; that is what a million requests in a minute allow. Replicas are
-chosen as Ray Serve does (two at random, the less loaded one), scaled as its autoscaler does (ongoing requests over
-the target, held for a delay). Replicas share instances by cores.
+This is a heap of our own instead of SimPy. An event here is a float and a replica, about three a request. SimPy would
+make a process and several generator switches for each, too slow for a million requests in a minute. Replicas are chosen
+as Ray Serve does (two at random, the less loaded one) and scaled as its autoscaler does (ongoing requests over the
+target, held for a delay). Replicas share instances by cores.
 """
 
 from __future__ import annotations

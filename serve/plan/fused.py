@@ -1,9 +1,9 @@
-"""A replica whose steps decode and prefill at once (split-fuse), as OpenVINO GenAI and vLLM do: exact to the step.
+"""A replica whose steps decode and prefill at once (split-fuse), as OpenVINO GenAI and vLLM do; exact to the step.
 
-A step takes one token of every running sequence and, with what is left of `chunk_tokens`, prompts in the order of their
-arrival, several in one step or one over several. Its time is that of decoding alone (of one sequence where nobody
-decodes: the weights are read all the same) and, where it takes prompts in, `prefill_ms` and `prefill_ms_per_token`.
-Who comes during a step waits for its end. Steps that only decode are not events: the token clock of
+A step takes one token of every running sequence. The rest of `chunk_tokens` goes to prompts in the order of their
+arrival: several in one step, or one over several. A step takes the time of decoding alone (of one sequence if nobody
+decodes, because the weights are read all the same). If it takes prompts, `prefill_ms` and `prefill_ms_per_token` are
+added. A request that comes during a step waits for its end. Steps that only decode are not events: the token clock of
 `serve.plan.replica` runs through them.
 """
 
@@ -32,12 +32,12 @@ class FusedReplica(Replica):
 
     @property
     def running(self) -> list[int]:
-        """See `Replica.running`."""
+        """The requests inside, with those that are being prefilled."""
         prefilling = [entry[0] for entry in self._done] + [entry[0] for entry in self._prompts]
         return super().running + prefilling
 
     def add(self, now: float, request: int, prompt: int, answer: int) -> None:
-        """See `Replica.add`."""
+        """Put a request into the queue; begin a step with its prompt if there is room."""
         self.load += 1
         self.queue.append((request, prompt, answer))
         if self._step_end < inf or self._begin_at < inf or not self._has_room():
@@ -49,13 +49,13 @@ class FusedReplica(Replica):
             self._begin_at = now + max(0.0, ceil(self._clock - NEAR) - self._clock) / self._rate()
 
     def next_event(self) -> float:
-        """See `Replica.next_event`."""
+        """Return the time of the next event here, if no request comes before."""
         if self._step_end < inf or not self._running:
             return self._step_end
         return min(self._begin_at, self._then + max(0.0, self._running[0][0] - self._clock) / self._rate())
 
     def happen(self, now: float, first_s: list[float], end_s: list[float]) -> None:
-        """See `Replica.happen`. Between two steps: every event is the end of one."""
+        """End the current step: write the times of first and last tokens, and begin the next step."""
         self._move(now)
         self._clock = float(round(self._clock))
         for request, prompt, answer in self._done:

@@ -1,11 +1,10 @@
 """One replica: a continuous batch on a token clock, so that an answer costs three events, not one a token.
 
-All running sequences gain a token at each step, so each is done when the replica's token clock has moved on by its
-answer's length: a heap of clock values is the batch, and the clock's rate, 1 / step time of so many sequences,
-changes only when somebody enters or leaves; what its context adds to a step is taken as that of its half-made answer.
-A prompt is prefilled before it joins, whole and one at a time, between
-two steps, as compiled graphs do it; `serve.plan.fused` is the engine that mixes both. Times are seconds of the
-simulation.
+All running sequences gain a token at each step. So a sequence is done when the replica's token clock has advanced by
+the length of its answer. The batch is a heap of clock values. The rate of the clock is 1 / step time for the number of
+sequences, and changes only when one enters or leaves. The context's share of a step is that of the half-made answer. A
+prompt is prefilled before it joins, whole and one at a time, between two steps, as compiled graphs do it;
+`serve.plan.fused` is the engine that mixes both. Times are seconds of the simulation.
 """
 
 from __future__ import annotations

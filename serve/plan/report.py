@@ -1,9 +1,8 @@
-"""What a simulated run comes to: latency, misses, replicas, instances, idle share, USD. `table` lays it out.
+"""The results of a simulation: latency, misses, replicas, instances, idle share, USD. `table` prints them.
 
-Clocks: TTFT from a request's arrival to its first token, ITL per request as (last - first) / (tokens - 1). A request
-misses when either is above its target, or when it was refused. USD counts whole instances while any replica is on
-them; an expert's instances are its replicas' share of them. Idle is the share of paid replica time in which no
-sequence was there.
+Clocks: TTFT is from a request's arrival to its first token; ITL of a request is (last - first) / (tokens - 1). A
+request misses if either exceeds its target, or if it was refused. USD counts whole instances while any replica is on
+them; an expert's instances are its replicas' share of them. Idle is the share of paid replica time without a sequence.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A plan's results as a table for people, within 80 columns: each fleet's total first, its experts below."""
+"""A plan's results as a table within 80 columns: each fleet's total first, its experts below."""
 
 from __future__ import annotations
 

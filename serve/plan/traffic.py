@@ -1,7 +1,7 @@
-"""The requests of a simulated day: when each comes, for whom, how long its prompt and its answer are.
+"""The requests of a simulated day: when each comes, for which expert, and how long its prompt and its answer are.
 
-Arrivals are a Poisson process whose rate follows the day and its bursts, made by thinning (Lewis and Shedler 1979); or
-they are a recorded log's. All in arrays: a million requests take a second.
+Arrivals are a Poisson process whose rate follows the day and its bursts, made by thinning (Lewis and Shedler 1979), or
+those of a recorded log. Everything is in arrays: a million requests take a second.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A share of one expert's requests for its successor on trial, decided after routing and before dispatch.
+"""Sends a share of one expert's requests to a new version on trial; decided after routing and before dispatch.
 
 A canary is an expert of its own in the catalogue (`canary_of`, `canary_share`), so every metric, price and log line
-tells the two apart by name. The expert it stands in for comes right after it in the ranking: a canary that fails
-before its first token costs its clients nothing but time. Whoever names an expert gets that expert.
+distinguishes the two by name. The expert that it stands in for is next in the ranking. So a canary that fails before
+its first token costs its clients only time. A caller who names an expert gets that expert.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ def canaries(catalog: Catalog) -> dict[str, ExpertSpec]:
 
 
 def with_canary(decision: RouteDecision, on_trial: Mapping[str, ExpertSpec], request_id: str) -> RouteDecision:
-    """Put the chosen expert's canary before it, for the share of requests that its catalogue entry says.
+    """Put the chosen expert's canary before it, for the share of requests in its catalogue entry.
 
     The same request id always goes the same way.
     """

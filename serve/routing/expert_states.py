@@ -1,4 +1,4 @@
-"""Who may answer a request, as the router is told: the experts as they are now, and what each of them can do.
+"""What the router is told about the experts: their state now, and what each of them can do.
 
 `serve.gateway` asks before it routes; what is known comes from the catalogue, `serve.dispatch.health` and the
 dispatcher. `moegate route` asks the same of experts that nobody has started (`idle_states`).
@@ -51,7 +51,7 @@ def idle_states(catalog: Catalog, asked: chat.Sampling) -> list[ExpertState]:
 
 
 class Candidates:
-    """The experts of a catalogue, seen from the router."""
+    """The experts of a catalogue, as the router sees them."""
 
     def __init__(self, catalog: Catalog, health: HealthMonitor, dispatcher: Dispatcher) -> None:
         self._catalog = catalog
@@ -59,14 +59,14 @@ class Candidates:
         self._dispatcher = dispatcher
 
     def states(self, request: ChatRequest) -> list[ExpertState]:
-        """Every expert that can keep to the form which the request asks for, as it is now."""
+        """The state of every expert that can keep to the form that the request asks for."""
         states = self.all_states(request.sampling)
         if not request.needs_structure:
             return states
         return [state for state in states if self._health.experts[state.name].structured_output is True]
 
     def all_states(self, asked: chat.Sampling | None = None) -> list[ExpertState]:
-        """Every expert as it is now; one that does not honour what is asked for has no room for it."""
+        """The state of every expert; one that does not support the request's settings gets no room for it."""
         asked = asked or chat.Sampling()
         return [state_of(expert, asked, self._seen(expert.name)) for expert in self._catalog.experts]
 
@@ -76,7 +76,7 @@ class Candidates:
         return Seen(health.is_ready and not is_open, self._health.queue_len(name), health.estimate)
 
     def check_structure(self, request: ChatRequest) -> None:
-        """Check that somebody who may answer can keep to the form which the request asks for, as far as is known.
+        """Check that an expert that may answer can keep to the requested form, as far as is known.
 
         Raises:
             ExpertUnavailable: nobody who might has been reached yet.

@@ -1,7 +1,7 @@
-"""What a caller may ask of routing beside the words: the knob, a latency target, who answered before.
+"""What a caller may ask of routing besides the words: the knob, a latency target, who answered before.
 
-Each is a field of the request or a header (HTTP) or metadata (gRPC) of one name in both doors; the field wins. Ranges
-are checked here, so that an error names what the caller wrote.
+Each is a field of the request, or a header (HTTP) or metadata key (gRPC) of the same name at both doors; the field
+wins. Ranges are checked here, so that an error names what the caller wrote.
 """
 
 import math

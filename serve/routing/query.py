@@ -1,4 +1,4 @@
-"""What the router gets to see of a request: turns, tools, the documents' size, who spoke last; nothing else."""
+"""The part of a request that the router sees: turns, tools, the documents' size, and who spoke last."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,7 @@
-"""Takes up a replaced router artefact while serving, and keeps the last good one when the new one cannot be used.
+"""Takes up a replaced router artefact while serving, and keeps the last good one if the new one cannot be used.
 
-`serve.app` runs one beside the health monitor. The file is read in a thread and put to use on the event loop, so that
-no decision sees half of it.
+`serve.app` runs one beside the health monitor. A thread reads the file, and the event loop puts it to use, so that no
+decision sees half of it.
 """
 
 import asyncio
@@ -9,18 +9,18 @@ import logging
 from collections.abc import Callable, Mapping
 
 from router.errors import ArtifactError
-from router.router import Router
+from serve.routing.kinds import ServingRouter
 from serve.telemetry.metrics import Metrics
 
 log = logging.getLogger("moegate.router")
 
 
 class RouterReloader:
-    """Looks at the artefact's file every so often, until stopped; `on_reload` is told a new one's training mix."""
+    """Checks the artefact's file at intervals, until stopped; `on_reload` gets a new one's training mix."""
 
     def __init__(
         self,
-        router: Router,
+        router: ServingRouter,
         metrics: Metrics,
         interval_s: float,
         *,
@@ -32,13 +32,13 @@ class RouterReloader:
         self._on_reload = on_reload
 
     async def run(self) -> None:
-        """Sleep, look; for ever."""
+        """Check the file again and again."""
         while True:
             await asyncio.sleep(self._interval_s)
             await self.look()
 
     async def look(self) -> None:
-        """Look once."""
+        """Check the file once."""
         try:
             artifact = await asyncio.to_thread(self._router.changed_artifact)
             if artifact is None:

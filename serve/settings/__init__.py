@@ -1,1 +1,1 @@
-"""What can be set: the tree, its file, and how mistakes in it are told."""
+"""What can be set: the tree, its file, and how mistakes in it are reported."""

@@ -1,4 +1,4 @@
-"""The base of every part of the settings: it refuses values that pydantic takes and nobody can mean."""
+"""The base of every part of the settings: it refuses values that pydantic accepts and nobody can mean."""
 
 from typing import Any, Final, get_args
 

@@ -1,7 +1,7 @@
-"""The settings' YAML file and variables, and how their mistakes are told: all at once, each with its origin.
+"""The settings' YAML file and environment variables. All mistakes are reported at once, each with its origin.
 
-`serve.settings.tree` reads through here, and so does `moegate config check`. A mistake names the setting and where its
-value came from: the file and line, the environment variable, or the command line's flag.
+`serve.settings.tree` and `moegate config check` read through here. A mistake names the setting and where its value came
+from: the file and line, the environment variable, or the command line's flag.
 """
 
 import difflib

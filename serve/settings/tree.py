@@ -1,8 +1,8 @@
 """What can be set, and its defaults: one frozen tree, read once at start.
 
-Sources, strongest first: command line, environment (`MOEGATE_HTTP__PORT=8080`), the YAML file given by `--config`
-or `MOEGATE_CONFIG`, the defaults here (which `deploy/gateway.yaml` spells out with comments). A relative path in the
-file starts at the file's own folder. Parts are handed down as arguments; nobody reads the environment after start.
+Sources, strongest first: command line, environment (`MOEGATE_HTTP__PORT=8080`), the YAML file given by `--config` or
+`MOEGATE_CONFIG`, and the defaults here (`deploy/gateway.yaml` lists them with comments). A relative path in the file
+starts at the file's own folder. Parts get their settings as arguments; nobody reads the environment after start.
 """
 
 import os
@@ -183,7 +183,8 @@ class AdmissionSettings(_Section):
 class RouterSettings(_Section):
     """Which router decides."""
 
-    artifact: Path | None = None  # None = the one that ships
+    kind: str = "learned"  # a name in `serve.routing.kinds.KINDS`: learned, keywords or random
+    artifact: Path | None = None  # of the learned router; None = the one that ships
     abstain_below: float | None = Field(None, ge=0, le=1)  # None = the artefact's calibrated threshold
     quality_cost: float = Field(0.0, ge=0, le=1)  # the knob of a request that sets none: 0 = quality alone
     ttft_target_ms: float | None = Field(None, ge=1)  # latency target of a request that brings none; None = none

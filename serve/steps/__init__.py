@@ -1,1 +1,1 @@
-"""What happens to a request beside routing and dispatch: a list of steps, built once in `serve.app`."""
+"""What happens to a request besides routing and dispatch: a list of steps, built once in `serve.app`."""

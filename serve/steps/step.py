@@ -1,8 +1,8 @@
-"""A step: something that is done to a request before it is routed, and to its answer on the way back.
+"""A step changes or refuses a request before it is routed, and may change its answer on the way back.
 
 Guards, retrieval and the choice among many tools are steps. `serve.app` builds their list once, outermost first, as
-starlette builds its middleware; `serve.gateway` runs the list and knows none of them by name. An empty list costs
-nothing: the answer's own iterator goes to the door.
+starlette builds its middleware. `serve.gateway` runs the list and knows none of them by name. An empty list costs
+nothing: the door gets the answer's own iterator.
 """
 
 from collections.abc import AsyncIterator, Sequence

@@ -1,1 +1,1 @@
-"""What is measured and told of each request: metrics, log, traces, traffic."""
+"""What is measured and reported about each request: metrics, log, traces, traffic."""

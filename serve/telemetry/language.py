@@ -1,7 +1,7 @@
-"""Guesses the language of a text from a closed set: by script, and among Latin ones by their commonest small words.
+"""Guesses the language of a text from a closed set: by script, and for Latin script by the most common small words.
 
-For the mix of traffic on a dashboard, not for any decision: cheap (the first words alone), and content with `latin`
-where it cannot tell. What it returns is safe as a metric label.
+It is for the mix of traffic on a dashboard, not for decisions. It reads only the first words, and answers `latin` if it
+cannot tell. Its result is safe as a metric label.
 """
 
 from collections import Counter

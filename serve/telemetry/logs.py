@@ -1,7 +1,7 @@
-"""Logs as JSON lines on standard error: one object a line, no prompt, no answer, no traceback.
+"""Logs as JSON lines on standard error: one object a line, without prompts, answers or tracebacks.
 
-A record's `extra` fields become keys. A fault is named by its class and the place it came from; its text is left out,
-because an exception's text can hold anything a client sent.
+A record's `extra` fields become keys. A fault is named by its class and the place it came from. Its text is left out,
+because an exception's text can hold anything that a client sent.
 """
 
 import logging
@@ -34,7 +34,7 @@ class JsonLines(logging.Formatter):
 
 
 class Lines(logging.StreamHandler[TextIO]):
-    """Writes lines; one that cannot be written (a full disk) is counted, and nobody waits or fails for it.
+    """Writes lines. A line that cannot be written (a full disk) is counted; no request waits or fails because of it.
 
     Attributes:
         on_loss: called for each line that is lost.
@@ -50,7 +50,7 @@ class Lines(logging.StreamHandler[TextIO]):
 
 
 def count_losses(on_loss: Callable[[], None]) -> None:
-    """Tell of every line that is lost from now on."""
+    """Call `on_loss` for every line that is lost from now on."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, Lines):
             handler.on_loss = on_loss

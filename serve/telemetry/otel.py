@@ -1,8 +1,8 @@
 """Traces by OpenTelemetry: one span a request, with spans for admission, routing, each dispatch and the stream.
 
-Imported by `serve.traces` alone, where tracing is on; needs the extra `moegate[otel]`. Names after the GenAI semantic
-conventions (https://github.com/open-telemetry/semantic-conventions-genai, status Development). The caller's sampling
-decision is honoured; no prompt and no answer goes into a span unless `tracing.content` is set.
+Only `serve.app` imports it, and only if tracing is on; it needs the extra `moegate[otel]`. Names follow the GenAI
+semantic conventions (https://github.com/open-telemetry/semantic-conventions-genai, status Development). The caller's
+sampling decision is honoured. No prompt and no answer goes into a span unless `tracing.content` is set.
 """
 
 from typing import Any, Final
@@ -44,7 +44,7 @@ class OtelTracer:
         return OtelTrace(self._tracer, request, shows_content=self._shows_content)
 
     def close(self) -> None:
-        """Send what is left; waits for the collector at most as long as an export may take."""
+        """Send the remaining spans; wait for the collector at most as long as an export may take."""
         self._provider.shutdown()
 
 

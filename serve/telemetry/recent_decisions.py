@@ -1,4 +1,4 @@
-"""The latest decisions by response id, so that feedback can be set beside what was decided. Bounded; the oldest go."""
+"""Remembers the latest decisions by response id, so that feedback can be compared with them. The oldest are dropped."""
 
 from collections import OrderedDict
 from typing import Final
@@ -10,7 +10,7 @@ KEPT: Final = 20_000  # responses; a few hundred bytes each
 
 
 class Recent(Observer):
-    """One process's memory of whom it chose."""
+    """One process's latest decisions."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._kept = kept

@@ -1,9 +1,9 @@
-"""One request from its receipt to its end, and who is told about it: metrics, ledger, traffic, trace, log.
+"""One request from its receipt to its end, and the observers that hear of it: metrics, ledger, traffic, trace, log.
 
-`with recorder.follow(request) as record:` is wrapped around the whole of a request. The gateway tells the record what
-happens; the record keeps the state and tells each observer. Whatever ends the request (answer, error, client gone)
-ends the `with`, so nothing is counted twice and nothing is lost. To watch something new, write an `Observer` and add
-it to the list in `serve.app`.
+`with recorder.follow(request) as record:` surrounds the whole of a request. The gateway tells the record what happens;
+the record keeps the state and tells each observer. Whatever ends the request (answer, error, disconnect) ends the
+`with`, so nothing is counted twice and nothing is lost. To watch something new, write an `Observer` and add it to the
+list in `serve.app` (docs/adding-a-metric.md).
 """
 
 import asyncio
@@ -73,7 +73,7 @@ class Observer:
         """`expert` says that no tool fits; `record.decision` is the one by the words alone, and is carried out next."""
 
     def lost(self, record: "RequestRecord", loss: "Loss") -> None:
-        """An attempt beside the answer came to nothing."""
+        """An attempt that did not become the answer has ended."""
 
     def answered(self, record: "RequestRecord") -> None:
         """An expert has given a first token; `record.decision` is the decision as carried out."""
@@ -101,7 +101,7 @@ class Pricing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """An attempt that came to nothing: whose, why, how much work it took, and its price in picodollars."""
+    """An attempt that did not become the answer: expert, cause, work, and price in picodollars."""
 
     expert: str
     cause: Waste
@@ -197,7 +197,7 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
         self._tell("dispatched")
 
     def traced(self, request: ChatRequest) -> ChatRequest:
-        """The request as the expert is to be asked: below our dispatch in the trace, where there is one."""
+        """Return the request with the trace context for the expert, if there is a trace."""
         context = self.trace.traceparent
         return request if context == request.traceparent else replace(request, traceparent=context)
 
@@ -213,14 +213,14 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
             listener(self, expert)
 
     def lost(self, expert: str, cause: Waste, work: Work) -> None:
-        """An attempt beside the answer came to nothing after so much work; it is paid for all the same."""
+        """Note an attempt that did not become the answer; its work is paid for all the same."""
         loss = Loss(expert, cause, work, self._pricing.price(expert, work))
         self.losses.append(loss)
         for listener in self._listeners["lost"]:
             listener(self, loss)
 
     def answered(self, decision: RouteDecision, begun_at: float) -> None:
-        """Somebody gave a first token: the decision as carried out, and when the expert began on the prompt."""
+        """An expert gave a first token: the decision as carried out, and when the expert began on the prompt."""
         self._decided(decision)
         self._begun_at = begun_at or self._begun_at
         self._tell("answered")
@@ -253,7 +253,7 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
         return usd(self._pricing.price(self.expert, self._work_so_far()))
 
     def spent(self) -> Amount:
-        """What has been used so far, lost attempts included: what the ledger is told at the end."""
+        """What has been used so far, with lost attempts: what the ledger gets at the end."""
         pico = self._pricing.price(self.expert, self._work_so_far()) if self.expert != NO_EXPERT else 0
         lost_tokens = sum(loss.work.prompt_tokens + loss.work.completion_tokens for loss in self.losses)
         return Amount(self.prompt_tokens + self.completion_tokens + lost_tokens, pico + self._lost_pico())
@@ -285,7 +285,7 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
         return sum(loss.pico for loss in self.losses)
 
     def _work_so_far(self) -> Work:
-        """The answer's work. One that was cut off has no timings: the slot was held since it was begun."""
+        """The answer's work. An answer that was cut off has no timings: it held the slot since its beginning."""
         if self.completion is not None:
             timings = self.completion.timings
             slot_s = timings.prefill_s + timings.decode_s
@@ -295,7 +295,7 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
 
 
 def _listeners(observers: Sequence[Observer], event: str) -> tuple[Callable[..., Any], ...]:
-    """The observers' methods for an event, without those that an observer has left alone."""
+    """The observers' methods for an event, without those that an observer does not override."""
     return tuple(
         getattr(observer, event)
         for observer in observers

@@ -1,7 +1,7 @@
-"""The seam between the life of a request and traces: W3C context in and out, and what a trace is told.
+"""The interface between the life of a request and traces: W3C context in and out, and the events of a trace.
 
-Off, a trace is `NO_TRACE`: nothing is recorded, and the caller's `traceparent` goes on to the expert as it came. On,
-`serve.telemetry.otel` makes real ones. W3C Trace Context: https://www.w3.org/TR/trace-context/
+If tracing is off, a trace is `NO_TRACE`: nothing is recorded, and the caller's `traceparent` goes to the expert as it
+came. If it is on, `serve.telemetry.otel` makes real ones. W3C Trace Context: https://www.w3.org/TR/trace-context/
 """
 
 import re
@@ -15,7 +15,7 @@ _TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16
 
 
 def read_traceparent(header: Callable[[str], str | None]) -> str | None:
-    """The caller's trace context, if it is one; anything else is as if it had not been sent (section 3.2.1)."""
+    """The caller's trace context if it is valid; otherwise nothing, as if none had been sent (section 3.2.1)."""
     value = header("traceparent")
     return value if value is not None and _TRACEPARENT.fullmatch(value) else None
 
@@ -25,12 +25,12 @@ class Trace(Protocol):
 
     @property
     def exemplar(self) -> dict[str, str] | None:
-        """What links a metric to this trace, if it is recorded."""
+        """The link from a metric to this trace, if it is recorded."""
         ...
 
     @property
     def traceparent(self) -> str | None:
-        """What the expert is to be told."""
+        """The context for the expert."""
         ...
 
     def admitted(self, waited_s: float) -> None:
@@ -73,7 +73,7 @@ class Tracer(Protocol):
 
 
 class PassedOn:
-    """A trace that is not ours to record: the caller's context goes on to the expert."""
+    """A trace that is not recorded: the caller's context goes on to the expert."""
 
     exemplar: dict[str, str] | None = None
 

@@ -1,8 +1,8 @@
-"""Watches what kind of traffic comes: by class, by language, how conversations move, and how far that is from training.
+"""Watches the kind of traffic: classes, languages, how conversations move, and how far that is from the training data.
 
 An observer of every decision. Drift is the population stability index of the latest `WINDOW` requests' classes against
-the training rows': sum over classes of (now - then) * ln(now / then). By custom below 0.1 is none, above
-0.25 is a lot (e.g. Siddiqi, Credit Risk Scorecards, 2006).
+the training rows': sum over classes of (now - then) * ln(now / then). By convention, less than 0.1 is no drift and more
+than 0.25 is much (e.g. Siddiqi, Credit Risk Scorecards, 2006).
 """
 
 import math
@@ -43,7 +43,7 @@ class Traffic(Observer):
             self._metrics.training_share.labels(expert).set(share)
 
     def routed(self, record: RequestRecord) -> None:
-        """Take a decision in."""
+        """Count a decision."""
         metrics, decision, previous = self._metrics, record.decision, record.previous_expert
         if decision is None:
             return
@@ -69,7 +69,7 @@ class Traffic(Observer):
 
 
 def stability_index(counts: Mapping[str, int], training: Mapping[str, float]) -> float:
-    """How far counted classes are from a mix of shares; 0 = the same."""
+    """The distance of counted classes from a mix of shares; 0 = the same."""
     total = sum(counts.values())
     index = 0.0
     for name in {*counts, *training}:

@@ -1,7 +1,7 @@
-"""What became of the form that a request asked for: its names, and when it is an error.
+"""Outcomes of the form that a request asked for: their names, and when one is an error.
 
-The expert's replica checks the whole answer and tells its verdict with the end (`experts.conversation.structured`). A
-strict form is a promise: an answer that breaks it is never returned as one.
+The expert's replica checks the whole answer and reports the verdict at its end (`experts.conversation.structured`). A
+strict form is a promise: an answer that breaks it is never returned as a valid one.
 """
 
 from typing import Final

@@ -1,6 +1,6 @@
 """The rules that every request must keep, whichever door it came through.
 
-A door has checked the types by then; `serve.gateway` asks here before it admits a request.
+A door has checked the types before. `serve.gateway` asks here before it admits a request.
 """
 
 import re

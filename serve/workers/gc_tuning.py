@@ -1,8 +1,8 @@
-"""Python's garbage collector, set for a process that serves; whoever runs one asks for it once started.
+"""Python's garbage collector, tuned for a serving process. Whoever runs a gateway calls this after the start.
 
-What was made at the start (modules, the router's tables, settings) lives as long as the process, and a request's
-objects are freed by their reference counts when it ends. As Python ships, the collector walks through both again and
-again: a collection for every 700 objects that live a little longer, which hundreds of open streams always do.
+What was made at the start (modules, the router's tables, settings) lives as long as the process. A request's objects
+are freed by their reference counts when it ends. By default the collector scans both again and again: a collection for
+every 700 objects that live a little longer, which hundreds of open streams always have.
 """
 
 import gc

@@ -1,7 +1,7 @@
-"""The doors' ports before anything slow starts: are they free, and may we have them? The complaint names the flag.
+"""Checks the doors' ports before anything slow starts: are they free and allowed? The error names the flag.
 
-`moegate up` asks before Ray and the experts start, which takes the better part of a minute. The ports are not held
-meanwhile: a socket that listens would keep clients waiting where they are refused now.
+`moegate up` asks before Ray and the experts start, which takes most of a minute. The ports are not held meanwhile: with
+a listening socket clients would wait, where they are refused now.
 """
 
 import errno

@@ -1,8 +1,8 @@
-"""How gateway workers make one `/metrics` page: each shows its counts to whichever of them is scraped.
+"""How gateway workers make one `/metrics` page: each gives its counts to the worker that is scraped.
 
 A worker answers on a Unix socket `PID.sock` in the workers' folder with a snapshot of its registry, and keeps what it
-has shown in `PID.json`. When a worker dies, its last snapshot stays, gauges left out: a counter that has been seen
-never falls. `serve.workers.supervisor` owns the folder and keeps a file of its own there.
+has shown in `PID.json`. When a worker dies, its last snapshot stays, without gauges: a counter that has been seen never
+falls. `serve.workers.supervisor` owns the folder and keeps a file of its own there.
 """
 
 import asyncio

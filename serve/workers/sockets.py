@@ -1,4 +1,4 @@
-"""Listening sockets, alone or shared by several workers, ports reserved for them, and how a listener is told of."""
+"""Listening sockets, for one process or shared by several workers; reserved ports; printable addresses."""
 
 import socket
 from dataclasses import dataclass

@@ -1,8 +1,9 @@
 """Several gateway processes that share both ports: started together, replaced when one dies, stopped together.
 
-`serve.app.run` calls `run_workers` when `workers` is above 1. Each worker (`serve.commands.worker`) is a whole gateway
-with its own event loop; the kernel spreads connections over them (SO_REUSEPORT). What is bounded per gateway is divided
-among them. A worker's standard input is its lifeline: when it closes, the worker drains and ends, so none outlives us.
+`serve.app.run` calls `run_workers` if `workers` is above 1. Each worker (`serve.commands.worker`) is a whole gateway
+with its own event loop; the kernel spreads connections over them (SO_REUSEPORT). Limits of a gateway are divided among
+them. The supervisor keeps each worker's standard input open. When it closes, the worker drains and ends, so that no
+worker outlives the supervisor.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """`python -m experts.compile EXPERT --target neuron`: from a catalogue entry to a plan, or to an artefact.
 
-`experts.compile` parses the command line and hands over here. Shapes come from the entry; flags beat it, so that an
+`experts.compile` parses the command line and calls this. Shapes come from the entry; flags override it, so that an
 entry that still runs on CPU can be planned.
 """
 

@@ -1,9 +1,9 @@
-"""The compilation itself: a merged Hugging Face folder becomes an artefact. Runs where the Neuron SDK is.
+"""The compilation itself: turns a merged Hugging Face folder into an artefact. It needs the Neuron SDK.
 
-`experts.compile` calls `compile_expert` for `--target neuron`; the calls are those that `experts.neuron.plan` prints,
-written against optimum-neuron 0.4.5, bound by tests/neuron, not run on hardware. It takes 30 to 60 minutes for large
-models, is a job of its own, and never happens in a replica. Experts of one base and one shape share compiled graphs
-through the compiler's cache, because weights are no part of a graph.
+`experts.compile` calls `compile_expert` for `--target neuron`. The calls are those that `experts.neuron.plan` prints,
+written against optimum-neuron 0.4.5, bound by tests/neuron, not run on hardware. Large models take 30 to 60 minutes, so
+it is a job of its own and never happens in a replica. Experts with the same base and shapes share compiled graphs
+through the compiler's cache, because a graph holds no weights.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Base + LoRA adapter -> one merged Hugging Face folder, on CPU: what the Neuron compiler takes.
+"""Merges a base and a LoRA adapter into one Hugging Face folder, on CPU, for the Neuron compiler.
 
-`experts.compilation.neuron.command` calls it when an entry has an adapter and its base is a Hugging Face model (a GGUF
+`experts.compilation.neuron.command` calls it if an entry has an adapter and its base is a Hugging Face model (a GGUF
 base is merged by `experts.compilation.merge`, for the CPU engine). Needs torch, transformers and peft (the `train`
-extra). One base of 8 billion parameters takes 16 GB of memory. Nothing is merged at run time: optimum-neuron has no
+extra). A base of 8 billion parameters takes 16 GB of memory. Nothing is merged at run time: optimum-neuron has no
 LoRA for language models.
 """
 

@@ -1,8 +1,8 @@
-"""Compiled artefacts between machines: a folder written to, or fetched from, wherever fsspec reaches (s3://, a path).
+"""Compiled artefacts between machines: a folder, written to or fetched from wherever fsspec reaches (s3://, a path).
 
-`experts.compilation.neuron.export` publishes, the start of a replica fetches; a replica never compiles. The manifest is
-written last and read first, so a half-written artefact is no artefact. fsspec and its S3 driver are in the `neuron`
-extra.
+`experts.compilation.neuron.export` publishes it, and the start of a replica fetches it; a replica never compiles. The
+manifest is written last and read first, so a half-written artefact does not count. fsspec and its S3 driver are in the
+`neuron` extra.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Does an answer say that it does not know? A closed list of phrases, in several languages.
+"""Does an answer say that it does not know? A closed list of phrases in several languages.
 
-Used by the question suite. The rule, so that a hedge is no way around a false answer: one of the phrases stands in the
-first sentence, no contrasting word follows it there ("I don't know, but ..."), and the answer cites no document. The
-forms that the researcher is taught (`experts.evaluation.suites.abstention_sentences`) count by what stands before their
-colon; the others are what untuned models say.
+Used by the question suite. The rule keeps a hedge from hiding a false answer: one of the phrases is in the first
+sentence, no contrasting word follows it there ("I don't know, but ..."), and the answer cites no document. The forms
+that the researcher is taught (`experts.evaluation.suites.abstention_sentences`) count by what is before their colon;
+the others are what models without an adapter say.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Source: the Berkeley Function-Calling Leaderboard's AST checker. `experts.evaluation.suites.tool_calls` pairs calls and
 uses this for each pair. In order: name, required, unexpected, type and value of each argument, omitted ones. Where the
-reference is wrong we differ, and tests/experts/test_ast_rules.py has each case:
+reference is wrong we differ, and a test has each case:
 
 * whole numbers count for `number` inside lists too, not only at the top;
 * `true` is never 1, at any depth;

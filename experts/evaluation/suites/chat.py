@@ -1,10 +1,10 @@
 """The `chat` suite: advice and writing, measured by overlap with a reference, by structure and by length.
 
-Reads rows `{messages, answer}`. No judge model stands behind it: it says whether answers are laid out as the advisor is
-taught to, not whether they are wise or kind.
+Reads rows `{messages, answer}`. It uses no judge model: it measures whether answers are laid out as the advisor is
+taught, not whether they are wise or kind.
 
-Scores: `target`, all checks of `structure` at once; `structure`, the share of the checks that hold, averaged; each
-check alone; `rouge_l` (0..1) and `bleu` (0..100); `words` of an answer.
+Scores: `target`, all checks of `structure` hold; `structure`, the average share of the checks that hold; each check
+alone; `rouge_l` (0..1) and `bleu` (0..100); `words` of an answer.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class ChatSuite:
     """Implements `experts.evaluation.suites.suite.Suite`."""
 
     def read(self, row: Row, index: int) -> Case:
-        """See `Suite.read`."""
+        """Turn a row into a case; it needs a reference answer."""
         name = str(row.get("id", index))
         field(row, "answer", str, name)
         return Case(name, chat_pb2.Conversation(messages=read_messages(row, name)), row)
 
     def judge(self, case: Case, reply: Reply) -> Verdict:
-        """See `Suite.judge`."""
+        """Check the layout of an answer and its overlap with the reference."""
         answer = reply.text
         checks = structure.check(case.conversation.messages[-1].content, answer, case.row["answer"])
         return {
@@ -40,7 +40,7 @@ class ChatSuite:
         }
 
     def overall(self, cases: Sequence[Case], replies: Sequence[Reply], seed: int) -> dict[str, Score]:
-        """See `Suite.overall`."""
+        """Return BLEU over all answers together."""
         return {
             "bleu": overlap.corpus_bleu([reply.text for reply in replies], [case.row["answer"] for case in cases], seed)
         }

@@ -1,11 +1,11 @@
-"""The `code` suite: does the program in the answer pass its tests, and stands it in exactly one fenced block?
+"""The `code` suite: does the program in the answer pass its tests, and is it in exactly one fenced block?
 
 Reads MBPP rows `{messages, tests, setup?}` and HumanEval's own `{task_id, prompt, entry_point, test}`. As the MBPP
-paper does (Austin et al. 2021), the tests are shown with the task: nothing else says what the function is called. One
-greedy answer a row, so `pass@1` is the share that passes (Chen et al. 2021, section 2.1, n = k = 1).
+paper does (Austin et al. 2021), the tests are shown with the task, because nothing else names the function. One greedy
+answer a row, so `pass@1` is the share that passes (Chen et al. 2021, section 2.1, n = k = 1).
 
 Scores: `pass@1`; `one_block`, the share of answers with exactly one fenced block, closed; `timeouts`; `confined`, the
-share of runs that the kernel held (`sandbox_child`), 1 where Landlock and seccomp are there.
+share of runs inside the kernel's confinement (`sandbox_child`), 1 where Landlock and seccomp exist.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class CodeSuite:
         self._timeout_s = timeout_s
 
     def read(self, row: Row, index: int) -> Case:
-        """See `Suite.read`."""
+        """Turn a row of MBPP or HumanEval into a case."""
         name = str(row.get("task_id", row.get("id", index)))
         if "entry_point" in row:
             for wanted in ("prompt", "entry_point", "test"):
@@ -45,7 +45,7 @@ class CodeSuite:
         return Case(name, chat_pb2.Conversation(messages=messages), row)
 
     def judge(self, case: Case, reply: Reply) -> Verdict:
-        """See `Suite.judge`."""
+        """Run the program of an answer and its tests."""
         blocks = fenced_blocks(reply.text)
         program, tests = build_program(case.row, blocks[0].code if blocks else reply.text)
         outcome = run_tests(program, tests, self._limits, self._timeout_s)
@@ -57,7 +57,7 @@ class CodeSuite:
         return verdict | ({"confined": {"landlock", "seccomp"} <= set(outcome.guards)} if outcome.guards else {})
 
     def overall(self, cases: Sequence[Case], replies: Sequence[Reply], seed: int) -> dict[str, Score]:
-        """See `Suite.overall`."""
+        """Return nothing: every score is a mean of verdicts."""
         return {}
 
 

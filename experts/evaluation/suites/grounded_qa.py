@@ -34,7 +34,7 @@ class GroundedQASuite:
     """Implements `experts.evaluation.suites.suite.Suite`."""
 
     def read(self, row: Row, index: int) -> Case:
-        """See `Suite.read`."""
+        """Turn a row into a case: numbered documents and a question."""
         name = str(row.get("id", index))
         documents = [_document(passage, name) for passage in field(row, "passages", list, name)]
         gold = row.get("gold")
@@ -46,7 +46,7 @@ class GroundedQASuite:
         return Case(name, chat_pb2.Conversation(messages=[question], documents=documents), row)
 
     def judge(self, case: Case, reply: Reply) -> Verdict:
-        """See `Suite.judge`."""
+        """Measure an answer: words, citations, abstention."""
         row, answer = case.row, reply.text
         is_answer = bool(answer.strip()) and not abstains(answer)
         verdict: dict[str, bool | float] = {}
@@ -61,7 +61,7 @@ class GroundedQASuite:
         return verdict
 
     def overall(self, cases: Sequence[Case], replies: Sequence[Reply], seed: int) -> dict[str, Score]:
-        """See `Suite.overall`."""
+        """Return nothing: every score is a mean of verdicts."""
         return {}
 
 

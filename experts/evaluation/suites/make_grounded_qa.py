@@ -1,9 +1,8 @@
-"""Make rows of the `grounded_qa` suite: `python -m experts.evaluation.suites.make_grounded_qa --data FILE --out FILE`.
+"""Makes rows of the `grounded_qa` suite: `python -m experts.evaluation.suites.make_grounded_qa --data FILE --out FILE`.
 
-Reads SQuAD-shaped JSON lines `{question, answers, context, title, lang?, article?}` (XQuAD's, and BeerQA's
-single-passage rows). Each question gets the passage that holds its answer and passages of other articles in the same
-language, shuffled; a share of the questions gets only the others and cannot be answered. No distractor holds a gold
-answer.
+Reads JSON lines in SQuAD's form `{question, answers, context, title, lang?, article?}` (XQuAD's, and BeerQA's rows with
+one passage). Each question gets the passage that holds its answer and passages of other articles in the same language,
+shuffled. A share of the questions gets only the others and cannot be answered. No distractor holds a gold answer.
 """
 
 from __future__ import annotations

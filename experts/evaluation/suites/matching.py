@@ -1,8 +1,8 @@
-"""Perfect bipartite matching: can every wanted thing be paired with a made thing of its own?
+"""Perfect bipartite matching: can every wanted call be paired with a made call of its own?
 
-Parallel tool calls come in any order, and one made call may satisfy several wanted ones. Taking the first that fits, as
-BFCL's checker does, fails answers that a better pairing accepts; augmenting paths (Kuhn 1955) find the pairing if there
-is one.
+Parallel tool calls come in any order, and one made call may satisfy several wanted ones. BFCL's checker takes the first
+that fits, and so fails answers that a better pairing accepts. Augmenting paths (Kuhn 1955) find the pairing if there is
+one.
 """
 
 from __future__ import annotations

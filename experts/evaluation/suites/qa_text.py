@@ -1,10 +1,9 @@
 """Answers as text: SQuAD's normalisation, exact match, token F1, and match as NinjaLLM and DBRX count it.
 
-Used by the question suite, after citation marks are taken out. Sources: SQuAD's and HotpotQA's evaluation scripts,
-lost-in-the-middle's `best_subspan_em`. Where they are wrong we differ, and tests/experts/test_qa_text.py has the cases:
-a gold answer that normalises to nothing ("The") matches nothing instead of everything; punctuation is Unicode's, not
-only ASCII's, and articles are those of the answer's language too, so that German and Spanish rows count as English
-ones do.
+Used by the question suite, after citation marks are removed. Sources: SQuAD's and HotpotQA's evaluation scripts,
+lost-in-the-middle's `best_subspan_em`. Where they are wrong we differ, and tests have the cases. A gold answer that is
+empty after normalisation ("The") matches nothing instead of everything. Punctuation is Unicode's, not only ASCII's.
+Articles are those of the answer's language, so that German and Spanish rows count as English ones do.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Run a program that nobody has read, and its tests, in a process that can do nothing else.
+"""Runs an unknown program and its tests in a process that can do nothing else.
 
-The code suite calls `run_tests` for every answer. `sandbox_child.py` confines itself and runs the program; this side
-gives it an empty folder and a clock, kills its process group, and believes only a report that holds this run's token.
-It is made for what language models write, hostile programs included; a program that digs the token out of its own
-interpreter's memory could still forge its own result, though it could not leave the sandbox by that.
+The code suite calls `run_tests` for every answer. `sandbox_child.py` confines itself and runs the program. This side
+gives it an empty folder and a time limit, kills its process group, and accepts only a report with this run's token. It
+is made for what language models write, hostile programs included. A program that finds the token in its own
+interpreter's memory could forge its own result, but it could not leave the sandbox.
 """
 
 from __future__ import annotations

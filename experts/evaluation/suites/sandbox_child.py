@@ -1,14 +1,14 @@
-"""The inside of the sandbox: confine this process, run a program and its tests, report. Stands alone, stdlib only.
+"""The inside of the sandbox: confines this process, runs a program and its tests, reports. Stands alone, stdlib only.
 
 `experts.evaluation.suites.sandbox` runs this file with `python -I -S` and writes one JSON job to its stdin. The
-program's own output goes nowhere; the report goes to the descriptor that was stdout, and counts only with the job's
-token, so that leaving early, printing "passed" or exiting with 0 is no success. What holds the program, from the kernel
+program's own output goes nowhere. The report goes to the descriptor that was stdout, and counts only with the job's
+token, so leaving early, printing "passed" or exiting with 0 is no success. What confines the program, from the kernel
 up:
 
 * resource limits: CPU seconds, memory, file size, open files, no processes, no core file;
 * Landlock (Linux 5.13): no writing outside the working folder;
 * seccomp: no socket, no new process, no signal, no ptrace, no change of modes or owners;
-* an audit hook: the same in Python's words, for platforms without the two above.
+* an audit hook that refuses the same in Python, for platforms without the two above.
 """
 
 from __future__ import annotations

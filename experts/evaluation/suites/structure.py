@@ -1,13 +1,12 @@
-"""Is an answer laid out for its reader? What the advisor is to do, as checks that a machine can make.
+"""Is an answer laid out for its reader? What the advisor should do, as checks that a machine can make.
 
 Used by the chat suite. Each check is a claim about one answer; together they are the target set of docs/experts.md:
 
-* `finished`: it ends with a whole sentence, a list item or a closed block, not cut off;
-* `listed`: where the task asks for several things, they stand in a list;
+* `finished`: it ends with a whole sentence, a list item or a closed block, and is not cut off;
+* `listed`: if the task asks for several things, they are in a list;
 * `short_paragraphs`: no paragraph or list item is longer than 80 words;
-* `no_repetition`: it does not go round in circles: no sentence or list item twice, and at least four of five runs of
-  four words are new;
-* `in_length_band`: 30 to 220 words; where the reference is shorter than 60 words, from half of its length.
+* `no_repetition`: no sentence or list item comes twice, and at least four of five runs of four words are new;
+* `in_length_band`: 30 to 220 words; if the reference is shorter than 60 words, from half of its length.
 """
 
 from __future__ import annotations

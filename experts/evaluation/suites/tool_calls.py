@@ -1,4 +1,4 @@
-"""The `tool_calls` suite: are the right tools called with the right arguments, and none when none fits?
+"""The `tool_calls` suite: are the right tools called with the right arguments, and none if none fits?
 
 Reads BFCL rows `{messages, tools, ground_truth, category}` (each argument a list of allowed values) and rows with one
 reference answer `{messages, tools, calls}`. Tools are OpenAI's, or BFCL's own form. Calls pair off in any order, one to
@@ -33,7 +33,7 @@ class ToolCallSuite:
     """
 
     def read(self, row: Row, index: int) -> Case:
-        """See `Suite.read`."""
+        """Turn a row into a case: a conversation with tools."""
         name = str(row.get("id", index))
         functions = [_function(tool, name) for tool in field(row, "tools", list, name)]
         tools = [
@@ -48,7 +48,7 @@ class ToolCallSuite:
         return Case(name, chat_pb2.Conversation(messages=read_messages(row, name), tools=tools), row)
 
     def judge(self, case: Case, reply: Reply) -> Verdict:
-        """See `Suite.judge`."""
+        """Pair the calls of an answer with the wanted ones."""
         wanted, made, is_broken = wanted_calls(case.row, case.name), reply.calls, reply.broken > 0
         schemas = _schemas(case.row)
         right = not is_broken and can_pair(
@@ -65,7 +65,7 @@ class ToolCallSuite:
         return verdict
 
     def overall(self, cases: Sequence[Case], replies: Sequence[Reply], seed: int) -> dict[str, Score]:
-        """See `Suite.overall`."""
+        """Return nothing: every score is a mean of verdicts."""
         return {}
 
 

@@ -1,8 +1,8 @@
 """What the advisor learns from: pairs of a warm, short, structured answer and one that is not.
 
-Hand-written pairs, and answers out of general instruction data that already are as they should be (by the same checks
-that the `chat` suite makes), each against a spoilt copy of itself: rambling, flattened into one paragraph, going round
-in circles, or broken off.
+The pairs are hand-written, or made from general instruction data. Of the latter, answers are taken that already pass
+the checks of the `chat` suite, each with a spoiled copy of itself: rambling, flattened into one paragraph, repetitive,
+or cut off.
 """
 
 from __future__ import annotations

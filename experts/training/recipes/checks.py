@@ -1,4 +1,4 @@
-"""Checks that a row must pass before it is learnt from."""
+"""Checks that a row must pass before training uses it."""
 
 from __future__ import annotations
 

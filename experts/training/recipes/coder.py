@@ -1,7 +1,8 @@
 """What the coder learns from: MBPP's training tasks and hand-written seeds; one fenced block, then one sentence.
 
-MBPP's code comes in many hands (tabs, carriage returns, spare spaces); each answer is parsed and written anew, so that
-one style is learnt. A task is asked with its tests, with its signature, or bare, since people ask in all three ways.
+MBPP's code has many styles (tabs, carriage returns, extra spaces). Each answer is parsed and printed again, so that the
+coder learns one style. A task is asked with its tests, with its signature, or with neither, since people ask in all
+three ways.
 """
 
 from __future__ import annotations

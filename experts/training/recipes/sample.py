@@ -1,7 +1,7 @@
-"""One thing to learn: a conversation as a client sends it, and what the expert should say next.
+"""One training sample: a conversation as a client sends it, and what the expert should say next.
 
-Recipes make samples, `experts.training` encodes them through the prompts that serving uses. A row that does not hold
-together is refused here, once, for every recipe.
+Recipes make samples, `experts.training` encodes them through the prompts that serving uses. An inconsistent row is
+refused here, once for every recipe.
 """
 
 from __future__ import annotations

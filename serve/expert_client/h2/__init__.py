@@ -1,6 +1,6 @@
-"""gRPC's client side over HTTP/2, as little of it as a stream of messages from an expert needs, on asyncio alone.
+"""A gRPC client over HTTP/2 on asyncio alone, as small as a stream of messages from an expert allows.
 
-`serve.expert_client.channel` uses it in place of `grpc.aio`, which hands each message from a thread of its own to the
-event loop: more work than the message itself. `frames` is the wire, `call` one stream, `connection` the protocol,
-`pool` the connections to one address.
+`serve.expert_client.channel` uses it instead of `grpc.aio`, which passes each message from its own thread to the event
+loop; that costs more than the message itself. `frames` is the wire format, `call` one stream, `connection` the
+protocol, `pool` the connections to one address.
 """

@@ -20,7 +20,7 @@ Message = TypeVar("Message")
 
 
 class CallError(Exception):
-    """A call ended otherwise than well. `details` are the peer's words: read them, never pass them on."""
+    """A call ended with an error. `details` are the peer's words: read them, never pass them on."""
 
     def __init__(self, status: StatusCode, details: str = "") -> None:
         super().__init__(status)
@@ -72,7 +72,7 @@ class Call(Generic[Message]):
         return bool(self._ready)
 
     async def read(self) -> Message | None:
-        """The next message; None when the call has ended well.
+        """The next message; None if the call has ended without an error.
 
         Raises:
             CallError: it has ended otherwise.
@@ -95,7 +95,7 @@ class Call(Generic[Message]):
         self._finish(CallError(StatusCode.CANCELLED), Reset.CANCEL)
 
     def data(self, payload: bytes) -> None:
-        """Take in a piece of the messages: each is a flag, four bytes of length, and itself."""
+        """Add a piece of the messages. Each message is a flag, four bytes of length, and its bytes."""
         data = self._partial + payload if self._partial else payload
         at = 0
         while len(data) - at >= 5:
@@ -116,7 +116,7 @@ class Call(Generic[Message]):
             self._wake()
 
     def trailers(self, headers: dict[str, str]) -> None:
-        """Take in the headers that end the call.
+        """Read the headers that end the call.
 
         Raises:
             FrameError: a status is no number.

@@ -50,7 +50,7 @@ class Connection(asyncio.Protocol):
     def call(
         self, head: bytes, message: bytes, parse: Callable[[bytes], Message], *, timeout_s: float
     ) -> Call[Message]:
-        """Make a call; `head` is its header block, whole."""
+        """Make a call; `head` is its whole header block."""
         stream, self._next = self._next, self._next + 2
         call = Call(stream, self, parse, timeout_s=timeout_s, window=self._initial_window)
         self._calls[stream] = call
@@ -72,13 +72,13 @@ class Connection(asyncio.Protocol):
         self._transport.close()
 
     def end(self, stream: int, why: Reset | None) -> None:
-        """See `call.Sender.end`."""
+        """Forget an ended call; reset its stream if a reason is given."""
         self._calls.pop(stream, None)
         if why is not None:
             self._write(frames.reset(stream, why))
 
     def credit(self, stream: int, size: int) -> None:
-        """See `call.Sender.credit`."""
+        """Allow the expert to send `size` more bytes on a stream."""
         self._write(frames.window_update(stream, size))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
             call.lost()
 
     def data_received(self, data: bytes) -> None:
-        """Take in frames, as many as are whole; a peer that breaks the protocol is left (RFC 9113, section 5.4.1)."""
+        """Read all complete frames. If the peer breaks the protocol, close (RFC 9113, section 5.4.1)."""
         try:
             self._take_in(self._rest + data if self._rest else data)
         except (FrameError, HPACKError, UnicodeDecodeError):
@@ -119,7 +119,7 @@ class Connection(asyncio.Protocol):
         self._rest = data[at:]
 
     def _write(self, data: bytes) -> None:
-        """Send soon: what one turn of the event loop has to say, about all calls, goes out at once."""
+        """Send soon: what all calls write in one turn of the event loop is sent together."""
         if not self._unwritten:
             self._loop.call_soon(self._flush)
         self._unwritten.append(data)

@@ -1,4 +1,4 @@
-"""HTTP/2's wire format (RFC 9113) and the little of HPACK (RFC 7541) that a sender needs: literals, never indexed."""
+"""HTTP/2's wire format (RFC 9113), and the part of HPACK (RFC 7541) that a sender needs: literals, never indexed."""
 
 import struct
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ PRIORITY: Final = 0x20
 
 
 class FrameError(Exception):
-    """The peer does not keep to the protocol: the connection cannot go on."""
+    """The peer broke the protocol, so the connection must end."""
 
 
 class Kind(IntEnum):
@@ -74,12 +74,12 @@ def reset(stream: int, why: Reset) -> bytes:
 
 
 def header(name: bytes, value: bytes) -> bytes:
-    """A header as a literal that no table remembers, so that a block means the same wherever it stands."""
+    """A header as a literal that enters no table, so that a block always means the same."""
     return b"\x00" + _string(name) + _string(value)
 
 
 def secret_header(name: bytes, value: bytes) -> bytes:
-    """A header that no intermediary may put into a table either (RFC 7541, sections 6.2.3 and 7.1.3)."""
+    """A header that intermediaries may not put into a table either (RFC 7541, sections 6.2.3 and 7.1.3)."""
     return b"\x10" + _string(name) + _string(value)
 
 
@@ -109,7 +109,7 @@ def unpadded(flags: int, payload: bytes) -> bytes:
 
 
 def _string(text: bytes) -> bytes:
-    """A string as it is, with its length before it."""
+    """A string without compression, after its length."""
     size = len(text)
     if size < 127:
         return bytes((size,)) + text

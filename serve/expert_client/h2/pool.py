@@ -1,4 +1,4 @@
-"""Connections to one address: made when they are needed, another one when they are full, anew when they break."""
+"""Connections to one address: made when needed, one more when all are full, and replaced when they break."""
 
 import asyncio
 from itertools import count
@@ -74,6 +74,6 @@ class Pool:
 
 
 def _seen(making: asyncio.Task[None]) -> None:
-    """Look at how it ended, should nobody have waited for it."""
+    """Read the task's exception, in case nobody waited for it."""
     if not making.cancelled():
         making.exception()

@@ -1,4 +1,4 @@
-"""Metrics of who may come in. A key's name is never a label: there is no bound to how many there are."""
+"""Metrics of access and limits. A key's name is never a label, because the number of keys is unbounded."""
 
 from serve.telemetry.metrics.registrar import Registrar
 

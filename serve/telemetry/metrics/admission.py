@@ -1,4 +1,4 @@
-"""Metrics of the way in: who waits for a permit, and how long."""
+"""Metrics of admission: how many requests wait for a permit, and how long."""
 
 from serve.telemetry.metrics import buckets
 from serve.telemetry.metrics.registrar import Registrar

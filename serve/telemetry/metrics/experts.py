@@ -1,4 +1,4 @@
-"""Metrics of the experts as this gateway sees them: up or down, and how busy they say they are."""
+"""Metrics of the experts as this gateway sees them: up or down, and how busy they report to be."""
 
 from serve.telemetry.metrics import buckets
 from serve.telemetry.metrics.registrar import Across, Children, Registrar

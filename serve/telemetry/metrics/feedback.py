@@ -1,4 +1,4 @@
-"""Metrics of feedback: ratings by expert, who would have been better, and whether confidence holds what it promises."""
+"""Metrics of feedback: ratings by expert, better experts that people named, and whether the confidence is right."""
 
 from typing import Final
 

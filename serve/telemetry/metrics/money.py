@@ -1,6 +1,6 @@
-"""Metrics of money and energy: the ledger's sums, read when somebody scrapes.
+"""Metrics of money and energy: the ledger's sums, read when `/metrics` is scraped.
 
-A collector of its own, because the ledger counts in whole picodollars and a client library's counter in floats.
+It is a collector of its own, because the ledger counts in whole picodollars and a client library's counter in floats.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,7 +27,7 @@ class MoneyMetrics(Collector):
         add.registry.register(self)
 
     def show(self, ledger: Ledger) -> None:
-        """Show these books from now on."""
+        """Show this ledger from now on."""
         self._ledger = ledger
 
     def describe(self) -> Iterable[Metric]:

@@ -1,8 +1,9 @@
-"""What `/metrics` serves: one process's metrics, or those of several workers made one.
+"""What `/metrics` serves: the metrics of one process, or those of several workers merged.
 
-A worker hands over a `snapshot` of its registry (bytes, by whatever way the workers talk); whoever is scraped joins
-them with `merge`, which is what `prometheus_client.exposition` encodes. Counters and histograms add up, gauges as
-`Across` says. The client library's `_created` series are left out: they double the series and nobody reads them.
+Each worker provides a `snapshot` of its registry (bytes; how they travel does not matter). The worker that is scraped
+joins the snapshots with `merge`, which `prometheus_client.exposition` encodes. Counters and histograms add up, gauges
+combine as `Across` says. The client library's `_created` series are left out: they double the series and nobody reads
+them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

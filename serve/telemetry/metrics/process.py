@@ -1,4 +1,4 @@
-"""Metrics of the gateway process itself: what runs, and whether its event loop keeps up."""
+"""Metrics of the gateway process itself: which version runs, and whether its event loop keeps up."""
 
 import asyncio
 import platform
@@ -31,7 +31,7 @@ class ProcessMetrics:
         self._build.labels(__version__, router_version, platform.python_version()).set(1)
 
     async def watch_loop(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Measure how late the loop wakes a sleeper, ten times a second; for ever."""
+        """Measure ten times a second how late the event loop wakes a sleeping task."""
         while True:
             due = clock() + LAG_INTERVAL_S
             await asyncio.sleep(LAG_INTERVAL_S)

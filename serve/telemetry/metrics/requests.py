@@ -1,4 +1,4 @@
-"""Metrics of requests as a whole: how many, how they ended, how long each part took by the gateway's clock."""
+"""Metrics of whole requests: how many, how they ended, and how long each part took by the gateway's clock."""
 
 from typing import Final
 

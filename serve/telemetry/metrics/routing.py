@@ -1,4 +1,4 @@
-"""Metrics of the decision: time, confidence, reasons, what kind of traffic it is, and the router's own artefact."""
+"""Metrics of routing: time, confidence, reasons, the kind of traffic, and the router's artefact."""
 
 from serve.telemetry.metrics import buckets
 from serve.telemetry.metrics.registrar import Across, Children, Registrar

@@ -1,4 +1,4 @@
-"""Metrics of the gateway's workers; the supervisor's own, shown on every worker's page."""
+"""Metrics of the gateway's workers. The supervisor keeps them, and every worker's page shows them."""
 
 from serve.telemetry.metrics.registrar import Registrar
 

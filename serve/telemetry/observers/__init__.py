@@ -1,1 +1,1 @@
-"""Who is told what happens to each request: one observer a module, listed in `serve.app`."""
+"""The observers of requests: one a module, listed in `serve.app`."""

@@ -1,4 +1,4 @@
-"""A request's entries in the ledger: its answer, its lost attempts, and the decision itself."""
+"""Writes a request's entries in the ledger: its answer, its lost attempts, and the decision itself."""
 
 from serve.costs.ledger import Ledger, Waste
 from serve.telemetry.metrics import NO_EXPERT
@@ -6,7 +6,7 @@ from serve.telemetry.record import CANCELLED, OK, Loss, Observer, RequestRecord
 
 
 class LedgerObserver(Observer):
-    """Enters each request into a ledger, at the prices that the record has quoted."""
+    """Enters each request into a ledger, at the record's prices."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -21,11 +21,11 @@ class LedgerObserver(Observer):
         self.routed(record)
 
     def lost(self, record: RequestRecord, loss: Loss) -> None:
-        """Enter an attempt that came to nothing."""
+        """Enter an attempt that did not become the answer."""
         self._ledger.spend(loss.expert, loss.work, loss.cause)
 
     def ended(self, record: RequestRecord) -> None:
-        """Enter the answer's work, as wasted where it did not end well, and what it would have cost elsewhere."""
+        """Enter the answer's work, as waste if it did not end well, and what it would have cost elsewhere."""
         if record.expert == NO_EXPERT:
             return
         waste = None

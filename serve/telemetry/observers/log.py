@@ -1,4 +1,4 @@
-"""A request's line in the log: names, numbers and outcomes, never its text."""
+"""Writes a request's line in the log: names, numbers and outcomes, never its text."""
 
 import logging
 

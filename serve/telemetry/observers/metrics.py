@@ -1,4 +1,4 @@
-"""A request's part in the metrics: what `serve.telemetry.record` knows of it, counted and observed."""
+"""Counts and measures what `serve.telemetry.record` knows about a request."""
 
 from collections.abc import Mapping
 from typing import Final

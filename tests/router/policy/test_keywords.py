@@ -1,49 +1,51 @@
+"""The word lists: who they choose, and that their probabilities are what the shipped seeds show."""
+
+from collections import Counter
+from pathlib import Path
+
 import pytest
 
-from router.decision import Reason
-from router.features.featurize import query_from_openai
-from router.policy.decide import ExpertState
-from router.policy.keywords import KeywordRouter
+from router.features.featurize import RouteQuery, query_from_openai
+from router.policy.keywords import NO_WORD, RULES, TOOLS, keywords, rule_of
+from router.training.dataset import read_seeds
 
-EXAMPLES = {
-    "cook": ["Recipes and cooking.", "how do I poach an egg", "recipe for lentil soup", "Rezept für Apfelkuchen"],
-    "coder": ["Write and fix code.", "write a python function", "why does this sql query fail"],
-    "generalist": ["Everything else."],
-}
-TOOLS = [{"type": "function", "function": {"name": "oven", "description": "Sets the oven"}}]
+SEEDS = Path(__file__).parents[3] / "router" / "seeds"
+TOOL = {"type": "function", "function": {"name": "get_weather", "parameters": {}}}
 
 
-@pytest.fixture(scope="module")
-def router() -> KeywordRouter:
-    return KeywordRouter.of(EXAMPLES, "generalist")
-
-
-def states(*names: str) -> list[ExpertState]:
-    return [ExpertState(name, 8192, True, 0, 16, 0.1) for name in names]
+def ask(text: str, tools: list[dict[str, object]] | None = None) -> RouteQuery:
+    return query_from_openai([{"role": "user", "content": text}], tools)
 
 
 @pytest.mark.parametrize(
     ("text", "expert"),
     [
-        ("a recipe for pumpkin soup please", "cook"),
-        ("poach two eggs", "cook"),
-        ("python function for primes", "coder"),
-        ("good evening", "generalist"),
+        ("fix this python script", "coder"),
+        ("what does this bug mean?", "coder"),  # the first list that holds a word decides
+        ("write a poem", "advisor"),
+        ("hello", "generalist"),
+        ("3 + 4", "generalist"),
+        ("who was Euler?", "researcher"),
+        ("zzz", "generalist"),
         ("", "generalist"),
+        ("schreib ein Gedicht", "generalist"),  # English only
     ],
 )
-def test_shared_words_decide(router: KeywordRouter, text: str, expert: str) -> None:
-    query = query_from_openai([{"role": "user", "content": text}])
-    assert router.route(query, states("cook", "coder", "generalist")).expert == expert
+def test_the_first_list_that_holds_a_word_decides(text: str, expert: str) -> None:
+    assert rule_of(ask(text)).expert == expert
+    shares = keywords(ask(text))
+    assert max(shares, key=lambda name: shares[name]) == expert
 
 
-def test_nothing_in_common_abstains_and_a_pin_is_obeyed(router: KeywordRouter) -> None:
-    query = query_from_openai([{"role": "user", "content": "zzkp"}])
-    assert router.route(query, states(*EXAMPLES)).reason is Reason.ABSTAINED
-    assert router.route(query, states(*EXAMPLES), pinned="cook").expert == "cook"
+def test_offered_tools_come_before_any_word() -> None:
+    assert rule_of(ask("write a poem", [TOOL])) is TOOLS
 
 
-def test_tools_are_for_the_tool_caller(router: KeywordRouter) -> None:
-    query = query_from_openai([{"role": "user", "content": "preheat please"}], TOOLS)
-    assert router.route(query, states(*EXAMPLES, "tool-caller")).expert == "tool-caller"
-    assert router.coverage(["cook", "other"]).unknown_experts == ("other",)
+def test_the_probabilities_are_shares_of_the_seeds() -> None:
+    counts: dict[int, Counter[str]] = {}
+    for row in read_seeds(SEEDS):
+        counts.setdefault(id(rule_of(row.query)), Counter()).update({"rows": 1} | dict.fromkeys(row.labels, 1))
+    for rule in (*RULES, TOOLS, NO_WORD):
+        found = counts[id(rule)]
+        for expert in {*rule.shares, *found} - {"rows"}:
+            assert rule.shares.get(expert, 0.0) == pytest.approx(found[expert] / found["rows"], abs=0.05)

@@ -1,0 +1,130 @@
+"""A router without an artefact: any function from a request to probabilities, ranked as the learned router ranks.
+
+`serve.routing.kinds` makes one for each `router.kind` that is not learned. Pins, health, context windows, prices,
+the knob and conversations work as they do with the learned router, because `decide` is the same.
+"""
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from router.decision import Coverage, RouteDecision
+from router.errors import ArtifactError
+from router.features.featurize import RouteQuery, is_suspected
+from router.features.tokens import estimate_tokens
+from router.model.artifact import Artifact
+from router.model.gate import Gate
+from router.policy.decide import ExpertState, Policy, Wishes, decide
+from router.policy.explore import Exploration
+from router.policy.objective import NO_WISHES
+from router.policy.sticky import Previous, anchor, inertia_of
+
+Judge = Callable[[RouteQuery, Sequence[str]], Mapping[str, float]]
+"""From a request and the experts' names to the probability, in [0, 1], that each serves it well; missing = 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRouter:
+    """Ranks the experts by what a judge says of them.
+
+    Attributes:
+        judge: the rule.
+        version: its name, as logs, metrics and `x-moegate-*` headers tell it.
+        policy: the settings of a decision.
+        exploration: draws another expert now and then; None = never.
+        follows_conversations: the judge is asked again about an earlier turn, to know who answered it. False where
+            the same words do not always get the same expert; then only the caller can say who answered.
+        clock: seconds, monotonic; measures `route_s`.
+    """
+
+    judge: Judge
+    version: str
+    policy: Policy
+    exploration: Exploration | None = None
+    follows_conversations: bool = True
+    clock: Callable[[], float] = time.perf_counter
+
+    def route(
+        self,
+        query: RouteQuery,
+        states: Sequence[ExpertState],
+        pinned: str | None = None,
+        wishes: Wishes = NO_WISHES,
+    ) -> RouteDecision:
+        """Rank all experts for one query.
+
+        Raises:
+            NoExpertsError: `states` is empty.
+            UnknownExpertError: `pinned` is not among `states`.
+        """
+        started = self.clock()
+        prompt_tokens = estimate_tokens(turn.text for turn in query.turns) + query.documents.tokens
+        previous = None if pinned is not None else self._previous(query, states, wishes)
+        decision = decide(
+            self.judge(query, [state.name for state in states]),
+            states,
+            self.policy,
+            prompt_tokens=prompt_tokens,
+            router_version=self.version,
+            pinned=pinned,
+            wishes=wishes,
+            previous=previous,
+            is_suspected=is_suspected(query),
+        )
+        stays = previous is not None and decision.expert == previous.expert
+        if self.exploration is not None and not stays:
+            decision = self.exploration.explore(decision, states, prompt_tokens)
+        return replace(decision, route_s=self.clock() - started)
+
+    def coverage(self, experts: Sequence[str]) -> Coverage:
+        """Find no gap: a rule was trained on nobody."""
+        return Coverage()
+
+    @property
+    def training_mix(self) -> dict[str, float]:
+        """Share of the training rows by expert: empty, because nothing was trained."""
+        return {}
+
+    @property
+    def gate(self) -> Gate | None:
+        """The network whose features an explanation could name: none."""
+        return None
+
+    def changed_artifact(self) -> Artifact | None:
+        """Return None: a rule has no file that could change."""
+        return None
+
+    def take_up(self, artifact: Artifact) -> None:
+        """Refuse.
+
+        Raises:
+            ArtifactError: always.
+        """
+        raise ArtifactError(f"the router {self.version!r} takes no artefact")
+
+    def _previous(self, query: RouteQuery, states: Sequence[ExpertState], wishes: Wishes) -> Previous | None:
+        """Find who answered the conversation so far: whom the caller names, else whom the rule would name."""
+        if wishes.previous_expert is not None:
+            return Previous(wishes.previous_expert, inertia_of(query))
+        earlier = anchor(query) if self.follows_conversations else None
+        if earlier is None:
+            return None
+        shares = self.judge(earlier, [state.name for state in states])
+        decision = decide(shares, states, self.policy, prompt_tokens=0, router_version="", wishes=wishes)
+        return Previous(decision.expert, inertia_of(query))
+
+
+def uniform(query: RouteQuery, experts: Sequence[str]) -> Mapping[str, float]:
+    """Give every expert the same probability."""
+    return dict.fromkeys(experts, 1.0 / max(1, len(experts)))
+
+
+def random_router(default_expert: str, generator: random.Random) -> RuleRouter:
+    """Draw one of the experts that could answer; each has the same chance, which the decision's propensity tells.
+
+    This is exploration with ε = 1, so `router.evaluation.offpolicy` can judge other routers by its log. Tools and words
+    do not matter to it.
+    """
+    draw = Exploration(1.0, generator)
+    return RuleRouter(uniform, "random", Policy(default_expert, 0.0), draw, follows_conversations=False)
