@@ -1,19 +1,24 @@
-"""What the tests of training share: a Llama small enough to train in a second. They need the [train] extra."""
+"""What the tests of training share: small data, and a Llama small enough to train in a second."""
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-collect_ignore_glob: list[str] = []
-try:
-    import peft  # noqa: F401
-    import torch  # noqa: F401
-    import transformers  # noqa: F401
-except ImportError:
-    collect_ignore_glob.append("test_*.py")  # `make test-train` installs what they need
+from tests.experts.training.recipes.data_files import write_data
+
+_NEED_TORCH = ["adapter_file", "batch", "cpu", "encode", "finetune", "losses", "progress", "stopping", "trainer"]
+_HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "transformers", "peft"))
+collect_ignore = [] if _HAS_TORCH else [f"test_{name}.py" for name in _NEED_TORCH]  # `make test-train` has them
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Data files of the recipes, small ones."""
+    return write_data(tmp_path)
 
 
 @pytest.fixture(scope="session")
