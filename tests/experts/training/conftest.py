@@ -11,7 +11,7 @@ import pytest
 from tests.experts.training.recipes.data_files import write_data
 
 _NEED_TORCH = ["adapter_file", "batch", "cpu", "encode", "finetune", "losses", "progress", "stopping", "trainer"]
-_NEEDS = {"trainium_job": ["kubernetes_validate"]} | dict.fromkeys(_NEED_TORCH, ["torch", "transformers", "peft"])
+_NEEDS = {name: ["torch", "transformers", "peft"] for name in _NEED_TORCH} | {"trainium_job": ["kubernetes_validate"]}
 # `make test-train` has torch, every other environment the rest.
 collect_ignore = [
     f"test_{name}.py" for name, needed in _NEEDS.items() if not all(importlib.util.find_spec(one) for one in needed)

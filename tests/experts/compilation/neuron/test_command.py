@@ -11,7 +11,6 @@ import yaml
 from experts.artifacts.store import Artifact, hash_content
 from experts.compilation.neuron.store import finished
 from experts.compile import main
-from experts.neuron import plan
 from experts.neuron.manifest import Stack, check_neuron_config, read_manifest
 from experts.neuron.shapes import shapes_of
 from tests.experts.neuron.entries import neuron_spec
@@ -39,13 +38,6 @@ def test_a_plan_prints_the_figures(catalog: str, capsys: pytest.CaptureFixture[s
     }
     assert told["gib_per_core"] == {"weights": 7.479, "cache": 1.0, "scores": 0.562}
     assert told["replicas_per_instance"]["inf2.48xlarge"] == 12
-
-
-def test_a_plan_for_people_names_the_exact_calls(capsys: pytest.CaptureFixture[str]) -> None:
-    assert plan.main(["hf:meta-llama/Llama-3.1-70B-Instruct", "--instance", "inf2.48xlarge"]) == 0
-    told = capsys.readouterr().out
-    assert "tensor_parallel_size=24" in told
-    assert "NeuronModelForCausalLM.export(MERGED, neuron_config=config, load_weights=False)" in told
 
 
 @pytest.mark.parametrize(
