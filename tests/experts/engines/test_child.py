@@ -123,6 +123,20 @@ def test_steps_that_bring_nothing_are_a_sign_of_life(
     assert [len(report) for report in (reports.next() for _ in range(4)) if isinstance(report, list)] == [1, 0, 0, 0]
 
 
+def test_steps_that_bring_nothing_are_else_not_told(
+    loop: tuple[socket.socket, FakePipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "HEARTBEAT_S", float("inf"))
+    ours, pipeline = loop
+    ours.sendall(submit(1, "think50"))
+    reports = Reports(ours)
+    told = [reports.next()]
+    while not any(isinstance(one, Completion) for report in told if isinstance(report, list) for _, one in report):
+        told.append(reports.next())
+    assert all(told)
+    assert len(told) < pipeline.steps
+
+
 def test_nothing_is_waited_for_where_a_step_is_due(ends: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = ends
     replica = Replica(theirs)

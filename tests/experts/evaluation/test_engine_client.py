@@ -97,11 +97,11 @@ class Paced(ScriptedEngine):
 
 
 async def test_a_pace_begins_at_the_first_token_and_no_sooner() -> None:
-    end = Completion(FinishReason.STOP, 3, 7, 0, 0, 0, TokenDelta("", 1))
+    end = Completion(FinishReason.STOP, 3, 105, 0, 0, 0, TokenDelta("", 1))
     prompt, token = TokenDelta("", 0, 3), TokenDelta("a", 2)
-    engine = Paced(prompt, prompt, token, token, token, end)
+    engine = Paced(prompt, prompt, TokenDelta("a", 100), token, token, end)
     [pace] = await time_alone(engine, SPEC, [question("hi")], PLAIN)
-    assert pace.ttft_s > 0.028  # two beats without a token, then the first two
+    assert pace.ttft_s > 0.028  # two beats without a token, then the first hundred
     assert 0 < pace.tokens_per_s < 5 / 0.028  # the other five, three waits later
 
 
