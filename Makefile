@@ -93,7 +93,8 @@ TORCH  ?= torch==2.13.0
 
 test-neuron: $(NEURON)/.ready  ## the Neuron engine against optimum-neuron 0.4.5 as installed, without hardware
 	$(NEURON)/bin/python -m pytest -o filterwarnings=default tests/neuron \
-		$(addprefix tests/experts/neuron/test_,neuron_engine.py cores.py manifest.py memory.py)
+		$(addprefix tests/experts/engines/test_,neuron.py neuron_model.py hf_tokenizer.py) \
+		$(addprefix tests/experts/neuron/test_,cores.py instances.py manifest.py memory.py shapes.py)
 
 $(NEURON)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(NEURON)

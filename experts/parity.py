@@ -155,8 +155,15 @@ def _verdict(
 
 
 def parse_options(text: str) -> OpenVINOOptions:
-    """Read `name=value,name=value`; an empty text is OpenVINO's defaults."""
-    return OpenVINOOptions.model_validate(dict(pair.split("=", 1) for pair in text.split(",") if pair))
+    """Read `name=value,name=value`; an empty text is OpenVINO's defaults.
+
+    Raises:
+        ValueError: a part is no such pair, or no option of OpenVINO's is called so.
+    """
+    pairs = [pair.partition("=") for pair in text.split(",") if pair]
+    if any(not separator for _, separator, _ in pairs):
+        raise ValueError(f"--options takes NAME=VALUE,..., not {text!r}")
+    return OpenVINOOptions.model_validate({name: value for name, _, value in pairs})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -184,11 +191,12 @@ def _run(options: argparse.Namespace) -> int:
     if options.gguf and not options.gguf.is_file():
         raise FileNotFoundError(f"{options.gguf}: there is no such file")
     gguf = options.gguf or prepare_expert(spec, "cpu", ArtifactStore(default_root())).path
+    wanted = [(text, parse_options(text)) for text in options.options or [""]]
     reference = Reference(gguf)
     rows = []
-    for text in options.options or [""]:
+    for text, properties in wanted:
         print(text or "OpenVINO's defaults")
-        rows.append((text or "defaults", *compare(Candidate(gguf, parse_options(text)), reference, spec.system_prompt)))
+        rows.append((text or "defaults", *compare(Candidate(gguf, properties), reference, spec.system_prompt)))
     for name, agreeing, pace in rows:
         print(f"{name:60} {agreeing:2}/{len(PROMPTS)} same  {pace:5.1f} ms/token")
     return 0

@@ -5,20 +5,26 @@ Used by `experts.json_schema.reduction`, which follows no reference out of the d
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote
+
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")  # no leading zeros, and no list is longer
 
 
 def resolve(document: object, ref: str) -> object:
     """Return the part of `document` that `ref` ("#/$defs/x", "#/properties/a/anyOf/0") names.
 
     Raises:
-        LookupError: there is no such part.
+        LookupError: there is no such part, or `ref` is an anchor's name and no pointer.
     """
+    anchor, *steps = unquote(ref.removeprefix("#")).split("/")
+    if anchor:
+        raise LookupError(anchor)
     part = document
-    for step in unquote(ref.removeprefix("#")).split("/")[1:]:
+    for step in steps:
         name = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(part, list) and name.isascii() and name.isdigit():
-            part = part[int(name[:9])]
+        if isinstance(part, list) and _INDEX.fullmatch(name):
+            part = part[int(name)]
         elif isinstance(part, dict):
             part = part[name]
         else:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+_DAY: Final = 24 * 60  # minutes
 _DATE: Final = '[0-9]{4} "-" [01] [0-9] "-" [0-3] [0-9]'
 _CLOCK: Final = '[0-2] [0-9] ":" [0-5] [0-9] ":" [0-6] [0-9] ("." [0-9]{1,9})?'
 _OFFSET: Final = '("Z" | "z" | [+\\-] [0-2] [0-9] ":" [0-5] [0-9])'
@@ -59,9 +60,16 @@ def _matches(pattern: str, *reads: Callable[[str], object]) -> Callable[[str], b
 
 def _read_time(text: str) -> None:
     clock, offset = text[:8], text.lstrip("0123456789:.")
-    datetime.time.fromisoformat(clock.replace(":60", ":59") if clock.endswith(":60") else clock)
-    if offset not in ("Z", "z"):
-        datetime.time.fromisoformat(offset[1:])
+    is_leap = clock.endswith(":60")
+    time = datetime.time.fromisoformat(clock[:6] + "59" if is_leap else clock)
+    ahead = _minutes(datetime.time.fromisoformat(offset[1:])) if offset not in ("Z", "z") else 0
+    utc = _minutes(time) + (ahead if offset[0] == "-" else -ahead)
+    if is_leap and utc % _DAY != _DAY - 1:
+        raise ValueError("leap seconds end a day of UTC")  # RFC 3339, section 5.7
+
+
+def _minutes(time: datetime.time) -> int:
+    return 60 * time.hour + time.minute
 
 
 def _read_date_time(text: str) -> None:

@@ -12,8 +12,9 @@ import json
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from experts.catalog.yaml_file import YamlError, read_yaml
 
 GIB = 1 << 30
 
@@ -112,15 +113,20 @@ def read_architecture(config: Path) -> Architecture:
     """Read a model's config.json.
 
     Raises:
-        InstancesError: it is no Llama's.
+        InstancesError: it is no Llama's, or lacks a part of its shape.
     """
     try:
         content = json.loads(config.read_text("utf-8"))
-        if content.get("model_type") != "llama":
-            raise InstancesError(f"{config}: model_type is {content.get('model_type')!r}; only llama is supported here")
-        return Architecture.model_validate(content)
     except (OSError, ValueError) as error:
         raise InstancesError(f"{config}: cannot be read: {type(error).__name__}") from error
+    kind = content.get("model_type") if isinstance(content, dict) else None
+    if kind != "llama":
+        raise InstancesError(f"{config}: model_type is {kind!r}; only llama is supported here")
+    try:
+        return Architecture.model_validate(content)
+    except ValidationError as error:
+        wrong = "; ".join(f"{mistake['loc'][0]}: {mistake['msg']}" for mistake in error.errors())
+        raise InstancesError(f"{config}: {wrong}") from error
 
 
 def default_path() -> Path:
@@ -138,6 +144,10 @@ def load_instances(path: Path | None = None) -> InstanceData:
     """
     path = path or default_path()
     try:
-        return InstanceData.model_validate(yaml.safe_load(path.read_text("utf-8")))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise InstancesError(f"{path}: cannot be used: {error}") from error
+        document = read_yaml(path)
+    except YamlError as error:
+        raise InstancesError(str(error)) from error
+    try:
+        return InstanceData.model_validate(document.content)
+    except ValidationError as error:
+        raise InstancesError("\n".join(document.complaint(each, InstanceData) for each in error.errors())) from error

@@ -122,10 +122,16 @@ def show_plan(plan: Plan, console: Console) -> None:
 def add_shape_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags that set shapes by hand."""
     parser.add_argument("--instance", help="the instance to compile for, as in deploy/instances.yaml")
-    parser.add_argument("--batch-size", type=int, help="sequences decoded at once")
-    parser.add_argument("--sequence-length", type=int, help="tokens of a sequence, prompt and answer")
-    parser.add_argument("--prompt-bucket", type=int, help="tokens a prompt is padded to (default: sequence length)")
-    parser.add_argument("--cores", type=int, help="tensor parallel degree (default: all of the instance's)")
+    parser.add_argument("--batch-size", type=_count, help="sequences decoded at once")
+    parser.add_argument("--sequence-length", type=_count, help="tokens of a sequence, prompt and answer")
+    parser.add_argument("--prompt-bucket", type=_count, help="tokens a prompt is padded to (default: sequence length)")
+    parser.add_argument("--cores", type=_count, help="tensor parallel degree (default: all of the instance's)")
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+    return int(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -23,6 +23,11 @@ def accepts(grammar: str, text: str) -> bool:
     return _Reader({name: _Parser(body).parse() for name, body in rules.items()}, text).follows()
 
 
+def matches(patterns: list[str], text: str) -> bool:
+    """Say whether `text` follows one of these patterns; no patterns let nothing through."""
+    return bool(patterns) and accepts("root ::= " + " | ".join(patterns), text)
+
+
 class _Parser:
     """One rule's body to a tree of tuples."""
 

@@ -14,7 +14,10 @@ from jsonschema import Draft202012Validator
 NAMES = st.sampled_from(
     ["a", "b", "name", "na", "price", "é", "日本", "a b", "x\u200dy", "\u3000", 'n"m', "back\\slash", "", "\n"]
 )
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(["2024-02-29", "a@b.example"])
+# Without "@": the `jsonschema` package takes every text that holds one for a mailbox.
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="@"), max_size=6) | st.sampled_from(
+    ["2024-02-29", "a@b.example"]
+)
 WHOLE = st.integers(-1_200, 1_200) | st.integers(-(10**20), 10**20)
 FRACTIONS = st.floats(-1_000, 1_000) | st.floats(allow_nan=False, allow_infinity=False, width=32)
 SCALARS = st.none() | st.booleans() | WHOLE | FRACTIONS | TEXTS

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from experts.app import Events, choose_experts
-from experts.catalog.spec import CatalogError, Resources, Scaling, load_catalog
-from experts.cluster.deployment_options import deployment_options
+from experts.catalog.spec import CatalogError, load_catalog
 from experts.engines.factory import UnsupportedEngine
 
 
@@ -41,38 +40,6 @@ def test_what_could_not_start_is_refused_at_once(tmp_path: Path, engine: str, wo
     )
     with pytest.raises(UnsupportedEngine, match=words):
         choose_experts(catalog, [], None)
-
-
-def test_a_catalogue_entry_becomes_deployment_options() -> None:
-    spec = load_catalog().experts[0]
-    options = deployment_options(spec)
-    assert options["num_replicas"] == 1
-    assert options["max_ongoing_requests"] > spec.max_batch_size + spec.max_queue_len
-    scaled = spec.model_copy(
-        update={
-            "scaling": Scaling(min_replicas=1, max_replicas=4, target_ongoing=6),
-            "resources": Resources(num_cpus=1, custom={"neuron_cores": 2}),
-        }
-    )
-    options = deployment_options(scaled)
-    assert options["autoscaling_config"] == {
-        "min_replicas": 1,
-        "max_replicas": 4,
-        "target_ongoing_requests": 6,
-        "upscale_delay_s": 10,
-        "downscale_delay_s": 120,
-        "look_back_period_s": 11,
-    }
-    assert options["graceful_shutdown_timeout_s"] == 300  # a replica that is taken away ends its answers first
-    assert options["ray_actor_options"] == {"num_cpus": 1, "resources": {"neuron_cores": 2}}
-    assert "num_replicas" not in options
-
-
-def test_without_a_target_the_batch_s_slots_are_it() -> None:
-    spec = load_catalog().experts[0]
-    spec = spec.model_copy(update={"scaling": Scaling(min_replicas=0, max_replicas=2), "max_batch_size": 12})
-    scaling = deployment_options(spec)["autoscaling_config"]
-    assert (scaling["target_ongoing_requests"], scaling["min_replicas"]) == (12, 0)
 
 
 def test_events_are_json_lines() -> None:

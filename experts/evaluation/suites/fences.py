@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_FENCE = re.compile(r" {0,3}(?P<mark>`{3,}|~{3,})(?P<info>.*)$")
+_FENCE = re.compile(r"(?P<indent> {0,3})(?P<mark>`{3,}|~{3,})(?P<info>.*)$")
+_LINE_END = re.compile(r"\r\n|\n|\r")  # no others, section 2.1: a string in a program may hold U+2028
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ def fenced_blocks(answer: str) -> list[Block]:
     blocks: list[Block] = []
     opening: re.Match[str] | None = None
     lines: list[str] = []
-    for line in answer.splitlines():
+    for line in _lines(answer):
         fence = _FENCE.match(line)
         if opening is None:
             if fence and not ("`" in fence["info"] and fence["mark"][0] == "`"):
@@ -34,8 +35,18 @@ def fenced_blocks(answer: str) -> list[Block]:
             blocks.append(Block(opening["info"].strip(), "\n".join(lines), True))
             opening = None
         else:
-            lines.append(line)
+            lines.append(_outdented(line, len(opening["indent"])))
     return [*blocks, Block(opening["info"].strip(), "\n".join(lines), False)] if opening else blocks
+
+
+def _lines(text: str) -> list[str]:
+    lines = _LINE_END.split(text)
+    return lines if lines[-1] else lines[:-1]
+
+
+def _outdented(line: str, most: int) -> str:
+    """Take away as many spaces as stood before the opening fence, or as many as there are."""
+    return line[min(most, len(line) - len(line.lstrip(" "))) :]
 
 
 def _closes(fence: re.Match[str], opening: re.Match[str]) -> bool:

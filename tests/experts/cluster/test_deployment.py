@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import grpc
@@ -21,10 +20,8 @@ from experts.engine import (
     EngineDead,
     EngineError,
     FinishReason,
-    GenerationInput,
     InvalidRequest,
     JsonAnswer,
-    Load,
     QueueFull,
     TokenDelta,
     Turn,
@@ -32,6 +29,7 @@ from experts.engine import (
 )
 from experts.secret import METADATA_KEY, VARIABLE, Unauthenticated
 from protos import chat_pb2, expert_pb2
+from tests.fakes.scripted_engine import ScriptedEngine
 
 SPEC = ExpertSpec(
     name="poet",
@@ -59,42 +57,6 @@ class Context:
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
         return self.metadata
-
-
-class ScriptedEngine:
-    """Yields its script; an exception in it is raised."""
-
-    def __init__(self, *script: Any) -> None:
-        self.script = script
-        self.scripts: list[tuple[Any, ...]] = []  # one a request, instead of `script`
-        self.requests: list[GenerationInput] = []
-        self.starts = self.closed = 0
-        self.capabilities = Capabilities(4, 64, frozenset(), "hash")
-
-    async def start(self) -> None:
-        self.starts += 1
-
-    async def stop(self) -> None: ...
-
-    async def generate(self, request: GenerationInput) -> AsyncGenerator[TokenDelta | Completion, None]:
-        self.requests.append(request)
-        try:
-            for item in self.scripts[len(self.requests) - 1] if self.scripts else self.script:
-                if isinstance(item, Exception):
-                    raise item
-                yield item
-        finally:
-            self.closed += 1
-
-    def load(self) -> Load:
-        return Load(2, 1, 4)
-
-    def sequences_total(self) -> int:
-        return 7
-
-    async def check_health(self) -> None:
-        if self.script and isinstance(self.script[0], EngineDead):
-            raise self.script[0]
 
 
 def deploy(*script: Any) -> tuple[ExpertDeployment, ScriptedEngine]:

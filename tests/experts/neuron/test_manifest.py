@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from experts.engines.factory import UnsupportedEngine, check_engine
 from experts.neuron.manifest import (
     Manifest,
     ManifestMismatch,
@@ -15,8 +14,7 @@ from experts.neuron.manifest import (
     check_neuron_config,
     read_manifest,
 )
-from experts.neuron.shapes import Shapes, ShapesWrong, shapes_of
-from tests.experts.neuron.entries import neuron_spec
+from experts.neuron.shapes import Shapes
 
 SHAPES = Shapes(batch_size=4, sequence_length=4096, prompt_bucket=3072, cores=2)
 STACK = Stack("0.4.5", "2.26.1", "2.21.33363.0")
@@ -86,28 +84,3 @@ def test_optimum_s_own_record_must_agree(tmp_path: Path, change: dict[str, objec
         return
     with pytest.raises(ManifestMismatch, match=next(iter(change))):
         check_neuron_config(tmp_path, SHAPES)
-
-
-def test_shapes_are_the_entry_s_own_words() -> None:
-    assert shapes_of(neuron_spec()) == SHAPES
-    assert shapes_of(neuron_spec(max_prompt_tokens=None)).prompt_bucket == 4096
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"resources": {"custom": {}}}, "neuron_cores must be a whole number"),
-        ({"resources": {"custom": {"neuron_cores": 1.5}}}, "neuron_cores must be a whole number"),
-        ({"max_batch_size": 1}, "max_batch_size must be 2 or more"),
-    ],
-)
-def test_shapes_that_cannot_be_compiled_stop_the_start(fields: dict[str, object], message: str) -> None:
-    with pytest.raises(ShapesWrong, match=message):
-        shapes_of(neuron_spec(**fields))
-    with pytest.raises(UnsupportedEngine, match=message):
-        check_engine(neuron_spec(**fields))
-
-
-def test_an_unknown_option_stops_the_start() -> None:
-    with pytest.raises(UnsupportedEngine, match="artefact"):
-        check_engine(neuron_spec(engine_options={"artifact": "/x", "artefact": "/x"}))

@@ -1,19 +1,27 @@
-"""What the tests of training share: a Llama small enough to train in a second. They need the [train] extra."""
+"""What the tests of training share: small data, and a Llama small enough to train in a second."""
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-collect_ignore_glob: list[str] = []
-try:
-    import peft  # noqa: F401
-    import torch  # noqa: F401
-    import transformers  # noqa: F401
-except ImportError:
-    collect_ignore_glob.append("test_*.py")  # `make test-train` installs what they need
+from tests.experts.training.recipes.data_files import write_data
+
+_NEED_TORCH = ["adapter_file", "batch", "cpu", "encode", "finetune", "losses", "progress", "stopping", "trainer"]
+_NEEDS = {name: ["torch", "transformers", "peft"] for name in _NEED_TORCH} | {"trainium_job": ["kubernetes_validate"]}
+# `make test-train` has torch, every other environment the rest.
+collect_ignore = [
+    f"test_{name}.py" for name, needed in _NEEDS.items() if not all(importlib.util.find_spec(one) for one in needed)
+]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Data files of the recipes, small ones."""
+    return write_data(tmp_path)
 
 
 @pytest.fixture(scope="session")

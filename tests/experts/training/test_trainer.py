@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 
-from experts.compilation.merge import read_adapter
 from experts.training import trainer as training
 from experts.training.adapter_file import save_adapter
 from experts.training.encode import Encoded
@@ -61,16 +60,6 @@ def test_a_killed_run_goes_on_exactly(tiny_base: Path, tmp_path: Path, monkeypat
     one, two = (load_file(tmp_path / name / "adapter_model.safetensors") for name in "ab")
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
-
-
-def test_an_adapter_is_small_and_readable_by_the_merger(tiny_base: Path, tmp_path: Path) -> None:
-    model = load_model(tiny_base, SFT)
-    size = save_adapter(model, tmp_path / "adapter", "pypi:base")
-    adapter = read_adapter(tmp_path / "adapter")
-    assert len(adapter.pairs) == 2 * 7
-    assert adapter.scale == 4.0
-    assert size == (tmp_path / "adapter" / "adapter_model.safetensors").stat().st_size
-    assert str(tmp_path) not in (tmp_path / "adapter" / "adapter_config.json").read_text()
 
 
 def test_only_the_adapter_learns_and_in_float32(tiny_base: Path) -> None:

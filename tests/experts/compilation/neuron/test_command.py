@@ -3,8 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any
+from types import ModuleType
 
 import pytest
 import yaml
@@ -12,10 +11,10 @@ import yaml
 from experts.artifacts.store import Artifact, hash_content
 from experts.compilation.neuron.store import finished
 from experts.compile import main
-from experts.neuron import plan
 from experts.neuron.manifest import Stack, check_neuron_config, read_manifest
 from experts.neuron.shapes import shapes_of
 from tests.experts.neuron.entries import neuron_spec
+from tests.experts.neuron.fake_compiler import FakeNeuronModel
 
 
 @pytest.fixture
@@ -39,13 +38,6 @@ def test_a_plan_prints_the_figures(catalog: str, capsys: pytest.CaptureFixture[s
     }
     assert told["gib_per_core"] == {"weights": 7.479, "cache": 1.0, "scores": 0.562}
     assert told["replicas_per_instance"]["inf2.48xlarge"] == 12
-
-
-def test_a_plan_for_people_names_the_exact_calls(capsys: pytest.CaptureFixture[str]) -> None:
-    assert plan.main(["hf:meta-llama/Llama-3.1-70B-Instruct", "--instance", "inf2.48xlarge"]) == 0
-    told = capsys.readouterr().out
-    assert "tensor_parallel_size=24" in told
-    assert "NeuronModelForCausalLM.export(MERGED, neuron_config=config, load_weights=False)" in told
 
 
 @pytest.mark.parametrize(
@@ -101,52 +93,6 @@ def test_mistakes_are_one_line(
     monkeypatch.setattr("experts.compilation.neuron.command.resolve_base", lambda base, store: one_file)
     assert main(["coder", "--target", "neuron", "--catalog", catalog, *more]) == 1
     assert message in capsys.readouterr().err.replace("\n", " ")
-
-
-@pytest.fixture
-def merged(tmp_path: Path) -> Path:
-    folder = tmp_path / "merged"
-    folder.mkdir()
-    config = {"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
-    config |= {"num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 100}
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "model.safetensors").write_bytes(b"weights")
-    (folder / "tokenizer.json").write_text("{}")
-    (folder / "generation_config.json").write_text('{"eos_token_id": [1, 2]}')
-    return folder
-
-
-class FakeNeuronModel:
-    """`NeuronModelForCausalLM`'s three calls, with its rule that a compiled model records what it was compiled for."""
-
-    def __init__(self, config: SimpleNamespace) -> None:
-        self.config = config
-
-    @classmethod
-    def get_neuron_config(
-        cls, model_name_or_path: str, *, instance_type: str, batch_size: int, sequence_length: int, **more: Any
-    ) -> SimpleNamespace:
-        return SimpleNamespace(
-            batch_size=batch_size,
-            max_batch_size=batch_size,
-            sequence_length=sequence_length,
-            max_context_length=sequence_length,
-            tp_degree=more["tensor_parallel_size"],
-            target={"inf2": "trn1"}[instance_type],
-            continuous_batching=batch_size > 1,
-            on_device_sampling=True,
-        )
-
-    @classmethod
-    def export(cls, model_id: str, *, neuron_config: SimpleNamespace, load_weights: bool) -> "FakeNeuronModel":
-        assert not load_weights
-        return cls(neuron_config)
-
-    def save_pretrained(self, save_directory: str) -> None:
-        folder = Path(save_directory)
-        folder.mkdir(parents=True)
-        (folder / "neuron_config.json").write_text(json.dumps(vars(self.config)))
-        (folder / "model.pt").write_bytes(b"graph")
 
 
 def test_compiling_publishes_an_artefact_that_its_engine_accepts(

@@ -1,4 +1,4 @@
-"""The chat suite: overlap against known values, and each structure check on crafted answers."""
+"""The chat suite: a good answer, and each structure check on crafted answers."""
 
 from typing import Any
 
@@ -6,7 +6,6 @@ import pytest
 
 from experts.evaluation.suites import structure
 from experts.evaluation.suites.chat import ChatSuite
-from experts.evaluation.suites.overlap import corpus_bleu, rouge_l
 from experts.evaluation.suites.suite import Reply
 
 PLAN = (
@@ -14,30 +13,6 @@ PLAN = (
     " with a friend.\n- Wednesday: read twenty pages before bed.\n\nStart small, and be kind to yourself."
 )
 ROW: dict[str, Any] = {"messages": [{"role": "user", "content": "Give me a plan for a calm week."}], "answer": PLAN}
-
-
-def test_rouge_l_is_the_f1_of_the_longest_common_subsequence() -> None:
-    # Lin 2004, section 3.1: police killed the gunman / police kill the gunman
-    assert rouge_l("police kill the gunman", "police killed the gunman") == pytest.approx(0.75)
-    assert rouge_l("the gunman kill police", "police killed the gunman") == pytest.approx(0.5)
-    assert rouge_l("same", "Same!") == 1.0
-    assert rouge_l("", "something") == 0.0
-
-
-def test_rouge_l_sees_letters_beyond_ascii() -> None:
-    """Google's rouge_score drops them, and finds these two alike in nothing."""
-    assert rouge_l("привет мир", "привет") == pytest.approx(2 / 3)
-
-
-def test_bleu_is_sacrebleus() -> None:
-    answers = ["The dog bit the man.", "It wasn't surprising.", "The man had just bitten him."]
-    references = ["The dog bit the man.", "It was not surprising.", "The man had bitten the dog."]
-    from sacrebleu.metrics.bleu import BLEU
-
-    found = corpus_bleu(answers, references, seed=0)
-    assert found.value == pytest.approx(BLEU().corpus_score(answers, [references]).score)
-    assert found.low <= found.value <= found.high
-    assert found == corpus_bleu(answers, references, seed=0)
 
 
 def test_a_good_answer_meets_the_target() -> None:

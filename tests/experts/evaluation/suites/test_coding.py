@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from experts.evaluation.suites.coding import CodeSuite, build_program
-from experts.evaluation.suites.fences import fenced_blocks
 from experts.evaluation.suites.rows import RowError
 from experts.evaluation.suites.sandbox import Limits
 from experts.evaluation.suites.suite import Reply
@@ -83,13 +82,3 @@ def test_helpers_before_the_function_of_a_prompt_are_kept() -> None:
 def test_rows_of_another_shape_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(RowError):
         CodeSuite().read(MBPP | change, 0)
-
-
-def test_fences_follow_commonmark() -> None:
-    blocks = fenced_blocks("a\n~~~~py\n```\nx\n```\n~~~~\nb\n   ```\ny\n  ````  \n``` a`b\n```\nz")
-    assert [(block.info, block.code, block.is_closed) for block in blocks] == [
-        ("py", "```\nx\n```", True),
-        ("", "y", True),
-        ("", "z", False),
-    ]
-    assert fenced_blocks("no `code` and    ```indented by four") == []
