@@ -41,7 +41,7 @@ BARS = {
     "documents": 0.83,
     "injected": 0.84,
     "tools fit": 0.99,
-    "tools misfit": 0.42,
+    "tools misfit": 0.37,  # by the words alone; the tool-caller hands back further ones (loadtests.hand_back)
 }
 
 

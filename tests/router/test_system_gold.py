@@ -69,8 +69,8 @@ def test_boilerplate_moves_nothing(router: Router, name: str) -> None:
     ("system", "text", "expert"),
     [
         ("You are a SQL assistant.", "top 10 customers by revenue", "coder"),
-        ("You are a poet.", "the sea", "advisor"),
-        ("You are an encyclopaedia.", "the sea", "researcher"),
+        ("You are a poet.", "something about the sea", "advisor"),
+        ("You are an encyclopaedia.", "something about the sea", "researcher"),
         ("Translate whatever the user writes into German.", "How do I sort a list in Python?", "advisor"),
         ("Classify the message as question, order or complaint.", "How do I sort a list in Python?", "generalist"),
         ("You are a helpful assistant.", "How do I sort a list in Python?", "coder"),
