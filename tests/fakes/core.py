@@ -21,7 +21,10 @@ from serve.dispatch.wasted_work import Follower
 from serve.errors import ExpertUnavailable, MoegateError
 from serve.expert_client.channel import ExpertCall
 from serve.expert_client.h2.call import CallError
+from serve.gateway import Answer
+from serve.limits.quota import Allowance
 from serve.request import ChatRequest
+from tests.helpers import chat_request, routed_record
 
 
 class FakeRouter:
@@ -62,6 +65,16 @@ class FakeStream:
             raise item
         assert item is not None
         return item
+
+
+def played_answer(
+    decision: RouteDecision, *items: pb.GenerateChunk | MoegateError | None, allowance: Allowance | None = None
+) -> Answer:
+    """An answer whose expert says `items`."""
+    stream = cast(Any, FakeStream(decision, items))
+    record = routed_record(decision)
+    record.answered(decision, 0.0)
+    return Answer(chat_request(), stream, record, allowance or Allowance())
 
 
 class FakeDispatcher:
