@@ -346,10 +346,11 @@ class TestCircuit:
 
     async def test_an_answer_closes_it(self) -> None:
         stage = Stage(retries=0, circuit={"open_s": 0.01})
-        stage.channels.ill.add("coder")
+        stage.channels.may_describe.clear()  # no probe is quicker
         stage.play("coder", LOST, ANSWERS)
         with pytest.raises(ExpertUnavailable):
             await stage.ask("coder")
+        assert stage.state("coder") is CircuitState.OPEN
         await until(lambda: not stage.dispatcher.is_open("coder"))
         assert (await stage.ask("coder")).expert == "coder"
         assert stage.state("coder") is CircuitState.CLOSED
@@ -429,7 +430,6 @@ class TestWaking:
 
     async def test_while_it_wakes_it_is_passed_over_by_who_has_another(self) -> None:
         stage = Stage(coder=COLD, experts={"accept_timeout_s": 0.02})
-        stage.channels.ill.add("coder")
         stage.play("coder", SILENT, ANSWERS)
         stage.play("advisor", ANSWERS)
         stage.channels.may_describe.clear()

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import orjson
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve.app import App
 from serve.http_api.asgi import Reply
@@ -307,17 +307,15 @@ async def test_expect_100_continue(app: App) -> None:
 
 
 async def echo_path(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["path"] == "/slow":
-        await asyncio.sleep(0.2)
     await Reply(send).whole(200, [], scope["path"].encode())
 
 
 class TestListener:
     """The server alone, in front of a small application."""
 
-    def server(self, **overrides: Any) -> HttpServer:
+    def server(self, app: ASGIApp = echo_path, **overrides: Any) -> HttpServer:
         sections = {"http": {"port": 0}, "shutdown_grace_s": 5.0, **overrides}
-        return HttpServer(echo_path, load_settings(overrides=sections))
+        return HttpServer(app, load_settings(overrides=sections))
 
     async def test_it_says_where_it_listens_and_a_taken_port_is_an_error(self) -> None:
         server = self.server()
@@ -334,13 +332,24 @@ class TestListener:
                 await client.get(f"http://{address}/a")
 
     async def test_at_the_end_an_open_request_is_answered_first(self) -> None:
-        server = self.server()
+        has_come, may_answer = asyncio.Event(), asyncio.Event()
+
+        async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+            has_come.set()
+            await may_answer.wait()
+            await echo_path(scope, receive, send)
+
+        server = self.server(slow, shutdown_grace_s=600.0)
         address = await server.start()
-        async with httpx2.AsyncClient() as client:
-            asking = asyncio.create_task(client.get(f"http://{address}/slow"))
-            await asyncio.sleep(0.05)
-            await server.stop()
-            assert (await asking).text == "/slow"
+        async with httpx2.AsyncClient(timeout=600) as client:
+            asking = asyncio.create_task(client.get(f"http://{address}/late"))
+            await has_come.wait()
+            stopping = asyncio.create_task(server.stop())
+            await asyncio.sleep(0.2)
+            assert not stopping.done()
+            may_answer.set()
+            assert (await asking).text == "/late"
+            await stopping
 
     async def test_one_that_never_started_can_be_stopped(self) -> None:
         await self.server().stop()

@@ -124,13 +124,13 @@ class TestFrames:
 
     def test_a_message_is_its_text_and_then_its_calls(self) -> None:
         message = chunk("I add. ")
-        message.tool_calls.append(chat.ToolCallDelta(index=0, id="call_1", name="add", arguments='{"a"'))
-        message.tool_calls.append(chat.ToolCallDelta(index=0, arguments=": 1}"))
+        message.tool_calls.append(chat.ToolCallDelta(index=1, id="call_1", name="add", arguments='{"a"'))
+        message.tool_calls.append(chat.ToolCallDelta(index=2, arguments=": 1}"))
         text, begin, more = (event["choices"][0]["delta"] for event in events(self.stream(CHAT_ANSWER).piece(message)))
         assert text == {"content": "I add. "}
         function = {"name": "add", "arguments": '{"a"'}
-        assert begin == {"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": function}]}
-        assert more == {"tool_calls": [{"index": 0, "function": {"arguments": ": 1}"}}]}
+        assert begin == {"tool_calls": [{"index": 1, "id": "call_1", "type": "function", "function": function}]}
+        assert more == {"tool_calls": [{"index": 2, "function": {"arguments": ": 1}"}}]}
 
     def test_a_message_without_text_has_no_frame_for_it(self) -> None:
         assert self.stream(CHAT_ANSWER).piece(pb.GenerateChunk()) == b""
