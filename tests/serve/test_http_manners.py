@@ -7,7 +7,8 @@ import orjson
 import pytest
 
 from serve.app import App
-from tests.serve.raw_http import CHAT, chat, connected, post, receive, send
+from tests.helpers import CHAT
+from tests.serve.raw_http import chat, connected, post, receive, send
 
 BODY = {"model": "coder", "messages": [{"role": "user", "content": "hello"}]}
 

@@ -15,7 +15,8 @@ from protos.gateway_pb2_grpc import GatewayStub
 from serve.access.tls import grpc_credentials, uvicorn_arguments
 from serve.app import App
 from serve.settings.tree import Settings, TlsSettings
-from tests.serve.test_access import BODY, CHAT, PROTO
+from tests.helpers import CHAT
+from tests.serve.test_access import BODY, PROTO
 
 
 def test_without_a_certificate_both_doors_speak_plain_text() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from serve.errors import MalformedBody, PayloadTooLarge, UnsupportedMediaType
 from serve.http_api.content_coding import decoder, gunzip
-from tests.serve.raw_http import CHAT
+from tests.helpers import CHAT
 
 BODY = {"model": "coder", "messages": [{"role": "user", "content": "hello"}]}
 

@@ -13,8 +13,8 @@ from serve.app import App
 from serve.http_api.asgi import Reply
 from serve.http_api.heartbeat import Heartbeat
 from tests.fakes.expert_server import FakeExperts
-from tests.helpers import until
-from tests.serve.raw_http import CHAT, chat, connected, post, receive, send
+from tests.helpers import CHAT, until
+from tests.serve.raw_http import chat, connected, post, receive, send
 
 BODY = {"model": "coder", "messages": [{"role": "user", "content": "hello"}]}
 

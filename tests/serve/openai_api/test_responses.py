@@ -25,8 +25,7 @@ from serve.openai_api.responses import (
     one_line,
 )
 from tests.fakes.expert_server import FakeExperts
-from tests.helpers import chunk, last_chunk
-from tests.serve.raw_http import CHAT
+from tests.helpers import CHAT, chunk, last_chunk
 
 BODY = {"model": "coder", "messages": [{"role": "user", "content": "hello"}]}
 CALL = chat.ToolCall(id="call_1", name="add", arguments='{"a": 1}')
