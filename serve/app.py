@@ -24,6 +24,7 @@ from serve.admission.permits import Admission
 from serve.costs.ledger import open_books
 from serve.dispatch.dispatcher import Dispatcher
 from serve.dispatch.health import HealthMonitor
+from serve.expert_client.channel import ExpertChannels
 from serve.feedback.store import FeedbackBook
 from serve.gateway import Gateway
 from serve.grpc_api.service import GrpcServer
@@ -36,7 +37,7 @@ from serve.limits.reservation import Reservations
 from serve.routing.expert_states import Candidates
 from serve.routing.kinds import load_router
 from serve.routing.reload import RouterReloader
-from serve.settings.tree import Settings, SettingsError, TracingSettings
+from serve.settings.tree import ExpertsSettings, Settings, SettingsError, TracingSettings
 from serve.steps.step import Steps
 from serve.telemetry.logs import count_losses
 from serve.telemetry.metrics import Metrics
@@ -83,13 +84,17 @@ class App:
         self.metrics.expect(self._catalog.names, self._catalog.handing_back)
         self.metrics.process.build(self._router.version)
         count_losses(self.metrics.process.lost_lines.inc)
-        self._dispatcher = Dispatcher(self._catalog, settings.experts, settings.dispatch, self.metrics.dispatch)
+        self._channels = _open_channels(settings.experts)
+        self._dispatcher = Dispatcher(
+            self._catalog, self._channels, settings.experts, settings.dispatch, self.metrics.dispatch
+        )
         admission = Admission(settings.admission)
         self.metrics.admission.waiting.set_function(lambda: admission.waiting)
         self._drain = Drain()
         self._health = HealthMonitor(self._catalog, self._dispatcher, self.metrics, settings.experts)
-        on_failure = self.metrics.access.store_failures.inc
-        self._limits = open_accounts(settings.access, siblings_folder, on_failure=on_failure)
+        self._limits = open_accounts(
+            settings.access, siblings_folder, on_failure=self.metrics.access.store_failures.inc
+        )
         if siblings_folder is None:
             warn_of_forgetting(settings.access, keys)
         ledger = open_books(self._catalog, prices, settings.cost, workers=settings.workers)
@@ -172,6 +177,7 @@ class App:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._dispatcher.close()
+        await self._channels.close()
         await self._limits.close()
         if self._siblings is not None:
             await self._siblings.stop()
@@ -240,6 +246,10 @@ def stop_on_signals() -> asyncio.Event:
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, stop.set)
     return stop
+
+
+def _open_channels(settings: ExpertsSettings) -> ExpertChannels:
+    return ExpertChannels(settings.target, settings.channels, secret=settings.secret)
 
 
 def _process_registry() -> CollectorRegistry:

@@ -8,6 +8,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from experts.catalog.prices import UsdPerMillion
+from experts.catalog.spec import Catalog, ExpertSpec, Price
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from router.decision import Candidate, Reason, RouteDecision
@@ -49,6 +51,25 @@ def chat_request(text: str = "Fix this function", **changes: Any) -> ChatRequest
         "deadline": time.monotonic() + 600,
     }
     return ChatRequest(**fields | changes)
+
+
+def expert_spec(name: str, **changes: Any) -> ExpertSpec:
+    """An expert of a catalogue, whose tokens cost nothing."""
+    fields: dict[str, Any] = {
+        "name": name,
+        "description": "plays a part",
+        "base": "pypi:none",
+        "engine": "echo",
+        "context_window": 1000,
+        "licence": "MIT",
+        "price": Price(usd_per_million=UsdPerMillion(prompt=0, completion=0)),
+    }
+    return ExpertSpec(**fields | changes)
+
+
+def catalog_of(*experts: ExpertSpec) -> Catalog:
+    """A catalogue whose last expert is the default."""
+    return Catalog(experts=experts, default=experts[-1].name)
 
 
 def route_decision(*experts: str, reason: Reason = Reason.CLASSIFIED, confidence: float = 0.8) -> RouteDecision:

@@ -25,6 +25,7 @@ from serve.costs.ledger import Waste
 from serve.dispatch.asking import Asking
 from serve.dispatch.attempt import FailedAttempt, Why, may_be_asleep
 from serve.dispatch.blame import Blame
+from serve.dispatch.channels import Channels
 from serve.dispatch.circuit_breaker import Circuit
 from serve.dispatch.circuits import Circuits
 from serve.dispatch.further_attempts import FurtherAttempts
@@ -33,7 +34,7 @@ from serve.dispatch.hedge import first_of
 from serve.dispatch.wake_up import Waker
 from serve.dispatch.wasted_work import Follower, Losses
 from serve.errors import ExpertUnavailable, MoegateError, Overloaded, Unanswerable
-from serve.expert_client.channel import ExpertCall, ExpertChannels
+from serve.expert_client.channel import ExpertCall
 from serve.expert_client.stream import ExpertStream
 from serve.request import ChatRequest
 from serve.settings.tree import DispatchSettings, ExpertsSettings
@@ -56,18 +57,18 @@ class Dispatcher:
     def __init__(
         self,
         catalog: Catalog,
+        channels: Channels,
         experts: ExpertsSettings,
         settings: DispatchSettings,
         metrics: DispatchMetrics,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._catalog = catalog
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
         self._accept_timeout_s = experts.accept_timeout_s
-        self._channels = ExpertChannels(experts.target, experts.channels, secret=experts.secret, clock=clock)
+        self._channels = channels
         self._further = FurtherAttempts(catalog, settings, metrics)
         self._handing_back = frozenset(catalog.handing_back)
         self._bounds = {expert.name: _most_at_once(expert) for expert in catalog.experts}
@@ -89,10 +90,9 @@ class Dispatcher:
         self.waker.on_awake.append(lambda expert, _: self.circuits[expert].succeeded())
 
     async def close(self) -> None:
-        """Close the connections; streams still open are cancelled."""
+        """Ask nobody any more how it is."""
         await self.circuits.close()
         await self.waker.close()
-        await self._channels.close()
 
     async def describe(self, expert: str, *, timeout_s: float) -> pb.DescribeResponse:
         """Probe an expert.

@@ -80,6 +80,7 @@ def _add_v1(pool: descriptor_pool.DescriptorPool) -> None:
         file = FileDescriptorProto()
         reflection_pb2.DESCRIPTOR.CopyToProto(file)
         file.name, file.package = _V1_FILE, V1_SERVICE.rpartition(".")[0]
+        file.ClearField("options")  # where the older package's generated code goes
         for message in file.message_type:
             for field in (field for field in message.field if field.type_name):
                 field.type_name = field.type_name.replace(*_PACKAGES)

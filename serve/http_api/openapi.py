@@ -20,6 +20,7 @@ _STATUSES: Final = {
     "408": "The deadline passed",
     "413": "The body is too large",
     "415": "The body is not JSON",
+    "422": "Experts failed on this request wherever it was sent",
     "429": "At capacity, or the key's limits are reached; see Retry-After",
     "431": "The request's head is too large",
     "500": "A fault of the gateway",

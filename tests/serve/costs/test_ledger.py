@@ -1,11 +1,11 @@
-"""Tariffs, books, and how the settings open them."""
+"""The books, and how the settings open them."""
 
 import pytest
 
 from experts.catalog.prices import PricesError, load_prices
 from experts.catalog.spec import load_catalog
 from serve.costs.ledger import Ledger, Waste, open_books
-from serve.costs.tariffs import PICO, Tariff, Work, tariffs
+from serve.costs.tariffs import PICO, Tariff, Work
 from serve.settings.tree import CostSettings
 
 LISTED = Tariff("coder", "configured", prompt=2.0, completion=3.0)
@@ -17,22 +17,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-def test_a_price_is_whole_picodollars() -> None:
-    assert LISTED.pico_usd(Work(10, 5)) == 35
-    assert Tariff("x", "measured", 0.3, 0.3).pico_usd(Work(1, 1)) == 1
-    assert MACHINE.pico_usd(Work(10, 5, slot_s=0.25)) == 250_000  # tokens do not matter, the slot does
-
-
-def test_the_shipped_catalogue_is_priced_by_machine() -> None:
-    rates = tariffs(load_catalog(), load_prices())
-    coder = rates["coder"]
-    assert coder.basis == "measured"
-    assert coder.pico_usd(Work(0, 1120 * 3600)) == pytest.approx(0.7582 * PICO, rel=1e-9)  # an hour of tokens
-    watts = 4 * 3.5 * 1.135
-    assert coder.joules_per_usd == pytest.approx(watts * 3600 / 0.7582)
-    assert coder.energy_source == "modelled"
 
 
 def test_the_books_balance() -> None:

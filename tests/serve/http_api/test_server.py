@@ -9,8 +9,12 @@ from typing import Any
 import httpx2
 import orjson
 import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve.app import App
+from serve.http_api.asgi import Reply
+from serve.http_api.server import HttpServer
+from serve.settings.tree import load_settings
 from tests.fakes.expert_server import FakeExperts
 from tests.helpers import CHAT, until
 
@@ -296,3 +300,52 @@ async def test_expect_100_continue(app: App) -> None:
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
         writer.write(raw)
         assert (await answer(reader))[0] == 200
+
+
+async def echo_path(scope: Scope, receive: Receive, send: Send) -> None:
+    await Reply(send).whole(200, [], scope["path"].encode())
+
+
+class TestListener:
+    """The server alone, in front of a small application."""
+
+    def server(self, app: ASGIApp = echo_path, **overrides: Any) -> HttpServer:
+        sections = {"http": {"port": 0}, "shutdown_grace_s": 5.0, **overrides}
+        return HttpServer(app, load_settings(overrides=sections))
+
+    async def test_it_says_where_it_listens_and_a_taken_port_is_an_error(self) -> None:
+        server = self.server()
+        address = await server.start()
+        host, _, port = address.rpartition(":")
+        assert host == "127.0.0.1"
+        assert int(port) > 0
+        with pytest.raises(OSError, match="already in use"):
+            await self.server(http={"port": int(port)}).start()
+        async with httpx2.AsyncClient() as client:
+            assert (await client.get(f"http://{address}/a")).text == "/a"
+            await server.stop()
+            with pytest.raises(httpx2.TransportError):
+                await client.get(f"http://{address}/a")
+
+    async def test_at_the_end_an_open_request_is_answered_first(self) -> None:
+        has_come, may_answer = asyncio.Event(), asyncio.Event()
+
+        async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+            has_come.set()
+            await may_answer.wait()
+            await echo_path(scope, receive, send)
+
+        server = self.server(slow, shutdown_grace_s=600.0)
+        address = await server.start()
+        async with httpx2.AsyncClient(timeout=600) as client:
+            asking = asyncio.create_task(client.get(f"http://{address}/late"))
+            await has_come.wait()
+            stopping = asyncio.create_task(server.stop())
+            await asyncio.sleep(0.2)
+            assert not stopping.done()
+            may_answer.set()
+            assert (await asking).text == "/late"
+            await stopping
+
+    async def test_one_that_never_started_can_be_stopped(self) -> None:
+        await self.server().stop()
