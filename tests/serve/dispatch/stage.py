@@ -99,7 +99,9 @@ class Stage:
     ) -> RouteDecision:
         """Dispatch a request; returns the decision as carried out."""
         decision = route_decision(*ranking or ("coder", "advisor"), reason=reason)
-        async with self.dispatcher.dispatch(request or chat_request(), decision, self.told) as stream:
+        async with self.dispatcher.dispatch(
+            request or chat_request(), decision, self.told, lambda _: decision
+        ) as stream:
             if read is not None:
                 await read(stream)
             return stream.decision
