@@ -41,5 +41,5 @@ def test_a_row_of_another_shape_names_its_source_and_not_its_text(row: dict[str,
 
 
 def test_whose_shape_is_known_already_is_not_named_twice() -> None:
-    with pytest.raises(BadSample, match="^inner: "), one_shape("outer"), one_shape("inner"):
+    with pytest.raises(BadSample, match=r"^inner: "), one_shape("outer"), one_shape("inner"):
         {}["a"]
