@@ -30,8 +30,9 @@ PACKAGES = ("serve", "router", "experts", "loadtests", "deploy")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if "_pb2" not in path.name)
 
 INPUTS = {
-    "artifact", "catalog", "config", "curve", "data", "file", "gguf", "log", "merged", "misfits", "outcomes", "peers",
-    "plans", "prices", "readings", "results", "seeds", "timings", "train", "transfer", "vectors", "words", "wrappers",
+    "add", "artifact", "base", "catalog", "config", "curve", "data", "file", "gguf", "log", "merged", "misfits",
+    "outcomes", "peers", "plans", "prices", "readings", "request", "results", "seeds", "timings", "train", "transfer",
+    "vectors", "words", "wrappers",
 }  # fmt: skip
 """Options whose files are only read; `router.calibrate --artifact` is read and written, and is below as well."""
 
@@ -67,6 +68,7 @@ CASES: dict[tuple[str, str], tuple[list[str], tuple[str, ...]]] = {
     ("experts.evaluate", "out"): (_EVALUATE, _FILE),
     ("experts.evaluate", "answers"): (_EVALUATE, _FILE),
     ("experts.evaluation.suites.make_grounded_qa", "out"): (_QA, _FILE),
+    ("experts.training.make_tool_calls", "out"): (["--source", "bfcl", "--data", "."], _FILE),
     ("experts.training.trainium_job", "out"): (["coder", "--nodes", "1", "--bucket", "s3://b"], _FILE),
     ("router.train", "out"): (_QA, _FILE),
     ("router.calibrate", "out"): (_QA, _FILE),

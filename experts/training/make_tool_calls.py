@@ -17,7 +17,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from experts.commands.messages import complain
+from experts.commands.outputs import NotOurs, claim, nothing, write
 from experts.evaluation.suites.rows import Row, RowError, read_rows, sample
+from experts.training.recipes.sample import BadSample, one_shape
 from experts.training.recipes.tasks import near_tools
 from experts.training.recipes.tool_sources import is_learnt_irrelevance, sgd_tasks
 
@@ -78,12 +81,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the rows; return the exit status."""
     options = _parse(arguments)
     try:
-        made = list(SOURCES[options.source](options.data / "tool-caller", random.Random(f"rows {options.seed}")))
-    except RowError as error:
-        print(f"error: {error}", file=sys.stderr)
+        claim(options.out, nothing)  # people keep rows of this form, too
+        with one_shape(options.source):
+            made = list(SOURCES[options.source](options.data / "tool-caller", random.Random(f"rows {options.seed}")))
+        kept = sample(made, options.limit, options.seed)
+        write(options.out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
+    except (RowError, BadSample, NotOurs, OSError) as error:
+        complain(error)
         return 1
-    kept = sample(made, options.limit, options.seed)
-    options.out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), "utf-8")
     print(f"{len(kept)} of {len(made)} rows")
     return 0
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from experts.evaluation.suites import structure
 from experts.evaluation.suites.rows import read_rows
-from experts.training.recipes.sample import Sample, ask
+from experts.training.recipes.sample import Sample, ask, one_shape
 from experts.training.recipes.seed_files import read_seeds
 
 _LEARNT: Final = {"gpteacher_roleplay.jsonl.gz": 3146, "halueval_ok.jsonl.gz": 2700}
@@ -44,7 +44,8 @@ def samples(data: Path | None, seed: int) -> list[Sample]:
     made = read_seeds("advisor") * _SEED_REPEATS
     if data is not None:
         for name, learnt in _LEARNT.items():
-            good = [row for row in read_rows(data / "advisor" / name)[:learnt] if _is_good(row)]
+            with one_shape(name):
+                good = [row for row in read_rows(data / "advisor" / name)[:learnt] if _is_good(row)]
             made += [_pair(row, rng) for row in rng.sample(good, min(_FROM_EACH, len(good)))]
     return made
 

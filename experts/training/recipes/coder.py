@@ -16,7 +16,7 @@ from typing import Any, Final
 from experts.evaluation.suites.coding import task_request
 from experts.evaluation.suites.rows import read_rows
 from experts.training.recipes.checks import is_python
-from experts.training.recipes.sample import Sample, ask
+from experts.training.recipes.sample import Sample, ask, one_shape
 from experts.training.recipes.seed_files import read_seeds
 
 _TASK: Final = re.compile(
@@ -37,7 +37,8 @@ def samples(data: Path | None, seed: int) -> list[Sample]:
     made = read_seeds("coder") * _SEED_REPEATS
     if data is not None:
         rows = read_rows(data / "coder" / "mbpp_train.jsonl.gz")
-        made += [_sample(row, rng.choice(_WAYS)) for row in rows if _entry(row) is not None]
+        with one_shape("mbpp_train"):
+            made += [_sample(row, rng.choice(_WAYS)) for row in rows if _entry(row) is not None]
     return made
 
 

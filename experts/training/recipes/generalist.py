@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from experts.evaluation.suites.rows import read_rows
-from experts.training.recipes.sample import Sample, ask
+from experts.training.recipes.sample import Sample, ask, one_shape
 
 _SUMS: Final = 950
 _PROBLEMS: Final = 300
@@ -42,16 +42,17 @@ def samples(data: Path | None, seed: int) -> list[Sample]:
 
     Raises:
         RowError: a data file cannot be read.
+        BadSample: a row has another shape.
     """
     rng = random.Random(f"generalist {seed}")
     made = [_sum(rng) for _ in range(_SUMS)] + [rng.choice(_KINDS)(rng) for _ in range(_PROBLEMS)]
     if data is not None:
-        problems = [
-            (row["question"], worked(row["answer"])) for row in read_rows(data / "generalist/gsm8k_train.jsonl.gz")
-        ]
-        general = [
-            (row["messages"][-1]["content"], row["answer"]) for row in read_rows(data / "advisor/halueval_ok.jsonl.gz")
-        ]
+        with one_shape("gsm8k_train"):
+            rows = read_rows(data / "generalist/gsm8k_train.jsonl.gz")
+            problems = [(row["question"], worked(row["answer"])) for row in rows]
+        with one_shape("halueval_ok"):
+            rows = read_rows(data / "advisor/halueval_ok.jsonl.gz")
+            general = [(row["messages"][-1]["content"], row["answer"]) for row in rows]
         made += _short(problems, _GSM8K, rng) + _short(general, _GENERAL, rng)
     return made
 

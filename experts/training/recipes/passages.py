@@ -15,6 +15,7 @@ from typing import Any, Final
 from experts.evaluation.suites.make_grounded_qa import article_order
 from experts.evaluation.suites.qa_text import matches
 from experts.evaluation.suites.rows import read_rows
+from experts.training.recipes.sample import one_shape
 
 HELD_OUT: Final = 12
 """XQuAD's articles that are never trained on: the first of the order that `make_grounded_qa --seed 0` draws."""
@@ -52,8 +53,10 @@ def read_questions(folder: Path, source: str) -> list[Question]:
 
     Raises:
         RowError: a file cannot be read.
+        BadSample: a row has another shape.
     """
-    found = SOURCES[source](folder)
+    with one_shape(source):
+        found = list(SOURCES[source](folder))
     return [one for one in found if all(len(passage.text) <= LONGEST for passage in one.gold)]
 
 
@@ -62,7 +65,7 @@ def _squad(*files: str, titled: bool) -> Callable[[Path], Iterator[Question]]:
 
     def read(folder: Path) -> Iterator[Question]:
         for row in (row for file in files for row in read_rows(folder / f"{file}.jsonl.gz")):
-            if row.get("answers") and not row.get("impossible"):
+            if row["answers"] and not row.get("impossible"):
                 title = row["title"].replace("_", " ") if titled else ""
                 passage = Passage(title, row["context"], row["title"] or row["context"])
                 yield Question(row["question"], _shortest(row["answers"]), row.get("lang", "en"), (passage,))
@@ -73,13 +76,16 @@ def _squad(*files: str, titled: bool) -> Callable[[Path], Iterator[Question]]:
 def _xquad(language: str) -> Callable[[Path], Iterator[Question]]:
     def read(folder: Path) -> Iterator[Question]:
         rows = read_rows(folder / "xquad_en_de_es.jsonl.gz")
+        questions = [_xquad_question(row) for row in rows]
         learnt = set(article_order(rows, seed=0)[HELD_OUT:])
-        for row in rows:
-            if row["lang"] == language and str(row["article"]) in learnt:
-                passage = Passage(row["title"].replace("_", " "), row["context"], str(row["article"]))
-                yield Question(row["question"], _first_text(row["answers"]), language, (passage,))
+        yield from (one for one in questions if one.language == language and one.gold[0].article in learnt)
 
     return read
+
+
+def _xquad_question(row: Any) -> Question:  # JSON
+    passage = Passage(row["title"].replace("_", " "), row["context"], str(row["article"]))
+    return Question(row["question"], _first_text(row["answers"]), row["lang"], (passage,))
 
 
 def _beerqa(folder: Path) -> Iterator[Question]:

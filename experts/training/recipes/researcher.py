@@ -22,7 +22,7 @@ from experts.evaluation.suites.abstention_sentences import UNKNOWN
 from experts.evaluation.suites.qa_text import matches
 from experts.evaluation.suites.rows import read_rows
 from experts.training.recipes.passages import LONGEST, YES_NO, Passage, Question, read_questions
-from experts.training.recipes.sample import Sample, ask
+from experts.training.recipes.sample import Sample, ask, one_shape
 from experts.training.recipes.seed_files import read_seeds
 from protos import chat_pb2
 
@@ -83,7 +83,8 @@ def _drawn(questions: Sequence[Question], count: int, rng: random.Random) -> lis
 
 def _plain(path: Path, rng: random.Random) -> list[Sample]:
     """Draw short questions with short answers, and no documents."""
-    rows = [(row["messages"][-1]["content"], row["answer"].strip()) for row in read_rows(path)]
+    with one_shape(path.name):
+        rows = [(row["messages"][-1]["content"], row["answer"].strip()) for row in read_rows(path)]
     usable = [
         (text, answer)
         for text, answer in rows

@@ -7,7 +7,8 @@ refused here, once for every recipe.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,6 +36,23 @@ class Sample:
     conversation: chat_pb2.Conversation
     answer: str
     rejected: str = ""
+
+
+@contextmanager
+def one_shape(source: str) -> Iterator[None]:
+    """Name the source where a row of it lacks what is read, or has another type there; never the row's text.
+
+    Raises:
+        BadSample: a row has another shape.
+    """
+    try:
+        yield
+    except BadSample:
+        raise
+    except KeyError as error:
+        raise BadSample(f"{source}: a row has another shape: {error} is missing") from None
+    except (TypeError, AttributeError, IndexError, ValueError) as error:
+        raise BadSample(f"{source}: a row has another shape: {type(error).__name__}") from None
 
 
 def read_seed(row: Json) -> Sample:

@@ -60,14 +60,14 @@ def samples(data: Path | None, seed: int) -> list[Sample]:
 def _groups(data: Path, rng: random.Random) -> Iterator[list[Task]]:
     folder = data / "tool-caller"
     collected = [
-        *_drawn(tool_sources.bfcl_tasks(folder), _TASKS["bfcl"], rng),
-        *_drawn(tool_sources.seal_tasks(folder), _TASKS["seal"], rng),
+        *_drawn(tool_sources.read_tasks(folder, "bfcl"), _TASKS["bfcl"], rng),
+        *_drawn(tool_sources.read_tasks(folder, "seal"), _TASKS["seal"], rng),
     ]
     plain = tool_sources.plain_requests(data, rng, len(collected))
     yield from _joined(rng.sample(collected, len(collected)), plain, rng)
-    yield from _of_services(list(tool_sources.sgd_tasks(folder)), _GROUPS["sgd"], rng)
-    yield from _of_intents(list(tool_sources.snips_tasks(folder)), _GROUPS["snips"], rng)
-    yield from _of_intents(list(tool_sources.xsid_tasks(folder)), _GROUPS["xsid"], rng)
+    yield from _of_services(tool_sources.read_tasks(folder, "sgd"), _GROUPS["sgd"], rng)
+    yield from _of_intents(tool_sources.read_tasks(folder, "snips"), _GROUPS["snips"], rng)
+    yield from _of_intents(tool_sources.read_tasks(folder, "xsid"), _GROUPS["xsid"], rng)
     yield from made_groups(_MADE, rng)
 
 

@@ -7,19 +7,31 @@ out-of-domain file, API-Bank, MetaTool, and the services of SGD's test file that
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import yaml
 
 from experts.evaluation.suites.rows import read_rows
-from experts.training.recipes.sample import Json
+from experts.training.recipes.sample import Json, one_shape
 from experts.training.recipes.tasks import Task
 
 _BFCL_LEARNT: Final = frozenset({"simple_python", "parallel", "parallel_multiple"})
 _INTENTS: Final = Path(__file__).parent / "seeds" / "intents.yaml"
 _MOST_TURNS: Final = 5
+
+
+def read_tasks(folder: Path, source: str) -> list[Task]:
+    """Read what can be learnt from of a source.
+
+    Raises:
+        RowError: a file cannot be read.
+        BadSample: a row has another shape.
+    """
+    with one_shape(source):
+        return list(SOURCES[source](folder))
 
 
 def seal_tasks(folder: Path) -> Iterator[Task]:
@@ -64,8 +76,8 @@ def sgd_tasks(folder: Path, split: str = "train", without: Collection[str] = ())
 
 def _was_said(call: Json, tools: Sequence[Json], spoken: str) -> bool:
     """Say whether each value stands in the words, or is one of a few that the tool names."""
-    function = next(tool["function"] for tool in tools if tool["function"]["name"] == call["name"])
-    properties = function["parameters"]["properties"]
+    functions = {tool["function"]["name"]: tool["function"] for tool in tools}
+    properties = functions[call["name"]]["parameters"]["properties"]
     return all("enum" in properties.get(key, {}) or value.lower() in spoken for key, value in call["arguments"].items())
 
 
@@ -100,13 +112,14 @@ def plain_requests(data: Path, rng: random.Random, count: int) -> list[str]:
     }
     found: list[str] = []
     for name, read in folders.items():
-        texts = [text for row in read_rows(data / name) if 10 < len(text := read(row)) < 300]
+        with one_shape(name):
+            texts = [text for row in read_rows(data / name) if 10 < len(text := read(row)) < 300]
         found += rng.sample(texts, min(len(texts), -(-count // len(folders))))
     return rng.sample(found, min(count, len(found)))
 
 
 def _prompt(row: Json) -> str:
-    return str(row["messages"][-1]["content"] if "messages" in row else row.get("prompt") or "")
+    return str(row["messages"][-1]["content"] if "messages" in row else row["prompt"])
 
 
 def _intent_tool(name: str, intent: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,3 +152,8 @@ def _settled(value: Any) -> Any:  # JSON
 def tools_of(tasks: Sequence[Task]) -> list[Json]:
     """List the tools beside tasks, each once."""
     return list({tool["function"]["name"]: tool for task in tasks for tool in task.tools}.values())
+
+
+SOURCES: Final[Mapping[str, Callable[[Path], Iterator[Task]]]] = MappingProxyType(
+    {"bfcl": bfcl_tasks, "seal": seal_tasks, "sgd": sgd_tasks, "snips": snips_tasks, "xsid": xsid_tasks}
+)

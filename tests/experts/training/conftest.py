@@ -21,10 +21,10 @@ collect_ignore = [
 ]
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """Data files of the recipes, small ones."""
-    return write_data(tmp_path)
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data files of the recipes, small ones; who changes them takes a copy."""
+    return write_data(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="session")

@@ -4,17 +4,14 @@ import json
 import random
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from experts.training.recipes.checks import fits_schema
 from experts.training.recipes.made_requests import functions, made_groups, make_request, offer
-from experts.training.recipes.made_values import draw, draw_alike
 from experts.training.recipes.tasks import holds, restyle, styles, tool_name
 
 NAMES = [function["name"] for function in functions()]
-KINDS = {(p["kind"], json.dumps(p.get("of"))): p for f in functions() for p in f["parameters"].values()}
 
 
 def test_functions_have_names_of_their_own_and_families_of_several() -> None:
@@ -50,21 +47,6 @@ def test_words_of_a_call_stand_in_the_request(function: dict[str, Any], seed: in
         parameter, note = function["parameters"][name], offered.forms[name].note
         if isinstance(value, str) and not note and parameter["kind"] not in {"choice", "currency"}:
             assert value in request.text, (name, value, request.text)
-
-
-@pytest.mark.parametrize("kind", sorted(KINDS))
-def test_values_of_one_form_have_one_schema(kind: tuple[str, str]) -> None:
-    parameter, rng = KINDS[kind], random.Random(3)
-    for _ in range(20):
-        form = draw(parameter["kind"], parameter.get("of"), rng)
-        alike = draw_alike(parameter["kind"], parameter.get("of"), form, rng)
-        assert alike.schema == form.schema
-        assert alike.said.strip()
-
-
-def test_an_unknown_kind_is_an_error() -> None:
-    with pytest.raises(KeyError):
-        draw("phantom", None, random.Random(0))
 
 
 def test_groups_share_their_tools_and_have_every_outcome() -> None:

@@ -59,7 +59,8 @@ def data(tmp_path: Path) -> Path:
 
 
 def rows(data: Path, source: str, *options: str) -> list[dict[str, Any]]:
-    out = data / f"{source}.jsonl"
+    out = data / f"{source}{'-'.join(options)}.jsonl"
+    out.unlink(missing_ok=True)
     assert main(["--source", source, "--data", str(data), "--out", str(out), *options]) == 0
     found = [dict(row) for row in read_rows(out)]
     suite = ToolCallSuite()
@@ -92,3 +93,18 @@ def test_bfcls_rows_are_those_that_the_recipe_leaves_out(data: Path) -> None:
 def test_a_missing_file_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--source", "bfcl", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
     assert "error" in capsys.readouterr().err
+
+
+def test_a_file_of_another_shape_is_said_without_its_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "tool-caller" / "bfcl.jsonl.gz", [{"secret": "secret words"}])
+    assert main(["--source", "bfcl", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err == "error: bfcl: a row has another shape: 'category' is missing\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_that_are_there_are_not_replaced(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = data / "mine.jsonl"
+    out.write_text('{"id": "mine"}\n')
+    assert main(["--source", "bfcl", "--data", str(data), "--out", str(out)]) == 1
+    assert out.read_text() == '{"id": "mine"}\n'
+    assert "not replaced" in capsys.readouterr().err

@@ -1,0 +1,154 @@
+"""Values: what is said and what a call has are the same thing, in the form that the description asks for."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import random
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from experts.training.recipes.made_requests import functions
+from experts.training.recipes.made_values import WORDS, Value, draw, draw_alike
+
+_SEEDS = st.integers(0, 10**9)
+_USES = {(one["kind"], json.dumps(one.get("of"))): one for f in functions() for one in f["parameters"].values()}
+_MANY = range(300)
+
+
+def drawn(kind: str, of: Any = None) -> list[Value]:
+    return [draw(kind, of, random.Random(seed)) for seed in _MANY]
+
+
+@given(st.sampled_from(sorted(_USES)), _SEEDS)
+def test_a_value_fits_its_own_schema_and_is_said_in_words(use: tuple[str, str], seed: int) -> None:
+    made = draw(_USES[use]["kind"], _USES[use].get("of"), random.Random(seed))
+    Draft202012Validator.check_schema(dict(made.schema))
+    Draft202012Validator(dict(made.schema)).validate(made.value)
+    assert made.said.strip() == made.said != ""
+
+
+@given(st.sampled_from(sorted(_USES)), _SEEDS)
+def test_a_value_of_the_same_form_has_its_schema_and_its_note(use: tuple[str, str], seed: int) -> None:
+    rng = random.Random(seed)
+    kind, of = _USES[use]["kind"], _USES[use].get("of")
+    form = draw(kind, of, rng)
+    other = draw_alike(kind, of, form, rng)
+    assert (other.schema, other.note) == (form.schema, form.note)
+
+
+@given(st.sampled_from(sorted(_USES)), _SEEDS)
+def test_the_draw_is_the_generators_alone(use: tuple[str, str], seed: int) -> None:
+    kind, of = _USES[use]["kind"], _USES[use].get("of")
+    assert draw(kind, of, random.Random(seed)) == draw(kind, of, random.Random(seed))
+
+
+@pytest.mark.parametrize("kind", WORDS)
+def test_a_word_is_copied_but_for_its_article(kind: str) -> None:
+    assert all(one.said in WORDS[kind] and one.said.endswith(one.value) for one in drawn(kind))
+
+
+@pytest.mark.parametrize(
+    ("note", "form"),
+    [
+        ("as YYYY-MM-DD", "%Y-%m-%d"),
+        ("in the format YYYY-MM-DD", "%Y-%m-%d"),
+        ("as DD/MM/YYYY", "%d/%m/%Y"),
+        ("in MM-DD-YYYY", "%m-%d-%Y"),
+    ],
+)
+def test_a_date_has_the_form_asked_for_and_is_the_day_that_was_said(note: str, form: str) -> None:
+    dates = [one for one in drawn("date") if one.note == note]
+    assert len(dates) > 5
+    for one in dates:
+        day = datetime.datetime.strptime(one.value, form).date()
+        assert {str(day.year), str(day.day)} <= {number.lstrip("0") for number in re.findall(r"\d+", one.said)}
+        assert day.strftime("%B") in one.said or day.month in map(int, re.findall(r"\d+", one.said))
+
+
+def test_days_are_counted_as_in_english() -> None:
+    ordinals = {found for one in drawn("date") for found in re.findall(r"\d+(?:st|nd|rd|th)", one.said)}
+    assert {"1st", "2nd", "3rd", "11th", "12th", "13th", "21st", "22nd", "23rd"} & ordinals
+    assert not {"1th", "2th", "3th", "11st", "12nd", "13rd", "21th", "22th", "23th"} & ordinals
+
+
+def test_a_time_in_24_hours_is_the_time_that_was_said() -> None:
+    times = [one for one in drawn("time") if one.note]
+    assert len(times) > 50
+    for one in times:
+        hour, minute = map(int, one.value.split(":"))
+        said = re.fullmatch(r"(\d+)(?::(\d\d))? ?(am|pm)?", one.said)
+        assert said is not None
+        assert int(said[2] or 0) == minute
+        assert int(said[1]) % 12 + 12 * (said[3] == "pm") == hour if said[3] else int(said[1]) == hour
+
+
+@pytest.mark.parametrize("kind", ["number", "count", "degrees", "sides", "year", "small_percent"])
+def test_a_number_is_the_one_that_was_said(kind: str) -> None:
+    names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+    for one in drawn(kind):
+        said = one.said.rstrip("%").replace(",", "")
+        assert (names.index(said) if said in names else float(said)) == one.value
+
+
+def test_an_amount_and_a_percentage_have_the_unit_asked_for() -> None:
+    for one in drawn("amount"):
+        factor = 1_000_000 if "million" in one.said else 1
+        assert float(re.findall(r"[\d.]+", one.said.replace(",", ""))[0]) * factor == pytest.approx(one.value)
+    for one in drawn("percent"):
+        factor = 0.01 if "fraction" in one.note or "0.05" in one.note else 1
+        assert float(re.findall(r"[\d.]+", one.said)[0]) * factor == pytest.approx(one.value)
+
+
+def test_a_span_of_time_is_in_minutes() -> None:
+    spans = {one.said: one.value for one in drawn("minutes")}
+    assert (spans["an hour and a half"], spans["half an hour"], spans["two hours"]) == (90, 30, 120)
+    assert all(int(said.split()[0]) == value for said, value in spans.items() if said[0].isdigit())
+
+
+@pytest.mark.parametrize("kind", ["list", "people", "emails"])
+def test_every_item_of_a_list_was_said_in_its_order(kind: str) -> None:
+    for one in drawn(kind, ["soup", "bread", "salad"]):
+        assert [part for part in re.split(r", | and ", one.said)] == one.value
+
+
+def test_fields_of_an_object_were_said() -> None:
+    for one in drawn("place_object"):
+        assert all(part in one.said for part in one.value.values())
+    for one in drawn("range"):
+        assert one.said == f"${one.value['min']} and ${one.value['max']}"
+        assert one.value["min"] < one.value["max"]
+
+
+def test_a_comparison_has_the_sign_that_its_words_mean() -> None:
+    words = {">": "over|above|greater", "<": "under|below|less", "=": "exactly|equal"}
+    for one in drawn("condition"):
+        assert re.search(words[one.value["operator"]], one.said)
+        assert one.said.startswith(("an age", "a total", "a price", "a weight"))
+        assert one.said.endswith(str(one.value["value"]))
+
+
+@pytest.mark.parametrize(("kind", "form"), [("currency", r"[A-Z]{3}"), ("language", r"[a-z]{2}")])
+def test_a_code_is_called_where_a_code_is_asked_for(kind: str, form: str) -> None:
+    coded = [one.value for one in drawn(kind) if one.note]
+    assert coded
+    assert all(re.fullmatch(form, value) for value in coded)
+    assert all(one.value == one.said for one in drawn(kind) if not one.note)
+
+
+def test_a_choice_is_one_of_its_options_said_in_its_words() -> None:
+    options = {"low": ["gently", "a little"], "high": ["strongly"]}
+    for one in drawn("choice", options):
+        assert one.said in options[one.value]
+        assert one.schema["enum"] == ["low", "high"]
+    assert {one.value for one in drawn("flag", {True: ["on"], False: ["off"]})} == {True, False}
+
+
+def test_a_kind_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        draw("phantom", None, random.Random(0))
