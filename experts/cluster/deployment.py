@@ -136,7 +136,7 @@ class ExpertDeployment:
         if form is not None and request.whole and request.conversation.response_format.strict:
             return generate_checked(self._engine, generation, form)
         items = self._engine.generate(generation)
-        return until_decided(items) if may_hand_back(self._spec, request) else items
+        return until_decided(items, stops=generation.sampling.stop) if may_hand_back(self._spec, request) else items
 
     def _read(self, request: expert_pb2.GenerateRequest, context: CallContext) -> GenerationInput:
         sampling = resolve_sampling(request.sampling, self._spec, is_exact=_is_form(request))

@@ -9,7 +9,7 @@ gets the sentence as an answer.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from enum import Enum, auto
@@ -56,6 +56,18 @@ def read_beginning(text: str, *, is_over: bool = False) -> Beginning:
     return Beginning.OPEN if Beginning.OPEN in found and not is_over else Beginning.ANSWER
 
 
+def read_ending(text: str, end: FinishReason, stops: Sequence[str]) -> Beginning:
+    """Tell what an answer is that ended before its beginning was told.
+
+    Where `max_tokens` or one of the `stops` cut it, it counts as the sentence that it was about to become. One that the
+    model ended ("No", beside "None of the tools") is an answer.
+    """
+    spoken = [text] if end is FinishReason.LENGTH else [text + stop for stop in stops]
+    if any(said.strip() and read_beginning(said) is not Beginning.ANSWER for said in spoken):
+        return Beginning.DECLINE
+    return read_beginning(text, is_over=True)
+
+
 def _compare(said: str, decline: str) -> Beginning:
     """Compare with one sentence: its last word has to be whole ("toolsmiths" is another), where words have spaces."""
     rest = said.removeprefix(decline)
@@ -82,7 +94,9 @@ def may_hand_back(spec: ExpertSpec, request: expert_pb2.GenerateRequest) -> bool
 
 
 async def until_decided(
-    items: AsyncGenerator[TokenDelta | Completion, None], clock: Callable[[], float] = time.monotonic
+    items: AsyncGenerator[TokenDelta | Completion, None],
+    clock: Callable[[], float] = time.monotonic,
+    stops: Sequence[str] = (),
 ) -> AsyncGenerator[TokenDelta | Completion, None]:
     """Pass an engine's items on, holding tokens back until the answer's beginning is told.
 
@@ -92,6 +106,7 @@ async def until_decided(
     Args:
         items: what `Engine.generate` yields; closed when this is.
         clock: seconds, monotonic.
+        stops: the request's stop strings, which may have cut the sentence.
     """
     watch, held = _Watch(clock), TokenDelta("", 0)
     async with aclosing(items):
@@ -99,7 +114,10 @@ async def until_decided(
             delta = item.tail if isinstance(item, Completion) else item
             watch.note(delta)
             held = TokenDelta(held.text + delta.text, held.token_count + delta.token_count)
-            beginning = read_beginning(held.text, is_over=isinstance(item, Completion))
+            if isinstance(item, Completion):
+                beginning = read_ending(held.text, item.finish_reason, stops)
+            else:
+                beginning = read_beginning(held.text)
             if beginning is Beginning.DECLINE:
                 break
             told = replace(held, prompt_tokens=delta.prompt_tokens)

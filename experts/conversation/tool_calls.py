@@ -112,7 +112,8 @@ class ToolCallReader:
             self._enter(_State.WORDS)
         elif self._state is _State.WORDS:
             begun = _begun(self._text, OPEN)
-            self._text = self._text[: len(self._text) - (begun if begun > 1 else 0)]  # "<" alone may be a word
+            is_tag = begun > 1 or (self._is_bare and self._offer.is_constrained)  # after words, "<" may be one
+            self._text = self._text[: len(self._text) - (begun if is_tag else 0)]
 
     def _read(self) -> list[Piece]:
         """Go from state to state until more text is needed."""

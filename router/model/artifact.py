@@ -145,9 +145,7 @@ def load(path: Path = DEFAULT_PATH) -> Artifact:
         ArtifactError: it is missing, torn, too large, or made for another format, feature set or shape.
     """
     try:
-        raw = path.read_bytes()
-        if len(raw) > MAX_BYTES:
-            raise ArtifactError(f"artefact of {len(raw)} bytes is over {MAX_BYTES}")
+        raw = _read(path)
         with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
             header = json.loads(arrays["header"].tobytes())
             _check_header(header)
@@ -156,6 +154,17 @@ def load(path: Path = DEFAULT_PATH) -> Artifact:
         raise ArtifactError(f"{path}: artefact cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{path}: artefact is damaged ({type(error).__name__})") from error
+
+
+def _read(path: Path) -> bytes:
+    """Read no more than an artefact may hold: a device or a pipe may have no end."""
+    if path.exists() and not path.is_file():
+        raise ArtifactError(f"{path}: an artefact is a file")
+    with path.open("rb") as file:
+        raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise ArtifactError(f"{path}: artefact is over {MAX_BYTES} bytes")
+    return raw
 
 
 def _check_header(header: dict[str, Any]) -> None:

@@ -60,6 +60,7 @@ def _beyond(settings: Settings) -> Iterator[Mistake]:
     steps: dict[str, Callable[[Settings], object]] = {
         "access": lambda given: check_exposure(given, has_keys=bool(load_keys(given.access))),
         "tls": _tls,
+        "cost.prices": lambda given: load_prices(given.cost.prices),  # before the catalogue, which reads them as well
         "experts.catalog": _catalog,
         "cost": _cost,
         "router": lambda given: load_router(given.router, _catalog(given)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -67,8 +68,8 @@ def deltas(parts: Sequence[str]) -> list[TokenDelta | Completion]:
     return [*told, end(total=len(parts))]
 
 
-async def decided(items: Iterable[TokenDelta | Completion]) -> list[TokenDelta | Completion]:
-    return [item async for item in until_decided(play(items))]
+async def decided(items: Iterable[TokenDelta | Completion], stops: Sequence[str] = ()) -> list[TokenDelta | Completion]:
+    return [item async for item in until_decided(play(items), stops=stops)]
 
 
 def text_of(items: Sequence[TokenDelta | Completion]) -> str:
@@ -116,6 +117,50 @@ async def test_what_does_not_decline_leaves_as_it_came(answer: str) -> None:
         assert not last.handed_back
         assert (text_of(items), tokens_of(items)) == (answer, len(given_parts))
         assert prompts_of(items) == [7]
+
+
+@pytest.mark.parametrize(
+    "said", ["N", "None", "None of the", "None of the tools", " None", "Keines der", "Aucun des o", "没有"]
+)
+async def test_a_decline_that_max_tokens_cuts_is_one(said: str) -> None:
+    cut = replace(end(total=1), finish_reason=FinishReason.LENGTH)
+    last = (await decided([TokenDelta(said, 1, 7), cut]))[-1]
+    assert isinstance(last, Completion)
+    assert last.handed_back
+
+
+@pytest.mark.parametrize("said", ["", " ", "Nobody", "None of us", "17", "The", CALL[:5]])
+async def test_another_beginning_that_max_tokens_cuts_is_an_answer(said: str) -> None:
+    cut = replace(end(total=1), finish_reason=FinishReason.LENGTH)
+    items = await decided([TokenDelta(said, 1, 7), cut])
+    assert text_of(items) == said
+
+
+@pytest.mark.parametrize(
+    ("said", "stops"),
+    [
+        ("None", [" "]),
+        ("N", ["o"]),
+        ("", ["None"]),
+        ("None of the ", ["x", "tools"]),
+        ("None of the", [" tools can"]),
+        ("Keines ", ["der"]),
+        ("没有", ["一"]),
+    ],
+)
+async def test_a_decline_that_a_stop_string_cuts_is_one(said: str, stops: list[str]) -> None:
+    last = (await decided([TokenDelta(said, 1, 7), end(total=1)], stops))[-1]
+    assert isinstance(last, Completion)
+    assert last.handed_back
+
+
+@pytest.mark.parametrize(
+    ("said", "stops"),
+    [("No", ["\n"]), ("None", [" flights"]), ("", ["\n", " "]), ("No", ["."]), ("17", ["None"])],
+)
+async def test_another_beginning_that_a_stop_string_cuts_is_an_answer(said: str, stops: list[str]) -> None:
+    items = await decided([TokenDelta(said, 1, 7), end(total=1)], stops)
+    assert text_of(items) == said
 
 
 @given(

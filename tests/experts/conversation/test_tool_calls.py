@@ -219,6 +219,24 @@ def test_ids_are_unique() -> None:
     assert len({new_call_id() for _ in range(100)}) == 100
 
 
+@pytest.mark.parametrize(
+    ("said", "is_constrained", "shown"),
+    [
+        ("<", True, ""),
+        (" <", True, " "),
+        (OSLO + "<", True, ""),
+        ("3 <", True, "3 <"),
+        ("a<", True, "a<"),
+        ("<", False, "<"),
+    ],
+)
+def test_the_tags_first_letter_is_markup_where_a_grammar_holds_calls(
+    said: str, is_constrained: bool, shown: str
+) -> None:
+    words, _ = read([said], is_cut=True, using=reader(is_constrained=is_constrained))
+    assert words == shown
+
+
 SCRAPS = [
     OPEN,
     CLOSE,

@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,4 +69,13 @@ def test_an_oversized_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "huge.npz"
     path.write_bytes(b"\0" * (MAX_BYTES + 1))
     with pytest.raises(ArtifactError, match="bytes"):
+        load(path)
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "folder"])
+def test_what_is_no_file_is_refused_unread(kind: str, tmp_path: Path) -> None:
+    path = {"device": Path("/dev/zero"), "pipe": tmp_path / "pipe", "folder": tmp_path}[kind]
+    if kind == "pipe":
+        os.mkfifo(path)
+    with pytest.raises(ArtifactError, match="is a file"):
         load(path)

@@ -55,6 +55,8 @@ def test_the_environment_adds_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
         ("experts: {catalog: broken.yaml}", "broken.yaml:1: not YAML"),
         ("experts: {catalog: keys.yaml}", "a catalogue is a mapping"),
         ("cost: {prices: nowhere.yaml}", "nowhere.yaml: cannot be read"),
+        ("cost: {prices: broken.yaml}", "broken.yaml:1: not YAML"),
+        ("cost: {prices: keys.yaml}", "setting cost.prices: "),
         ("cost: {baseline_expert: nobody}", "nobody"),
         ("router: {artifact: keys.yaml}", "artefact"),
         ("router: {artifact: nowhere.npz}", "artefact"),
@@ -68,3 +70,16 @@ def test_files_that_it_names_are_looked_at(
     (tmp_path / "gateway.yaml").write_text(settings)
     assert main(["config", "check", str(tmp_path / "gateway.yaml")]) == 1
     assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("prices", ["nowhere.yaml", "broken.yaml", "list.yaml"])
+def test_a_broken_price_list_is_no_mistake_of_the_catalogue(
+    tmp_path: Path, prices: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.yaml").write_text("keys: [")
+    (tmp_path / "list.yaml").write_text("- name: alice\n")
+    (tmp_path / "gateway.yaml").write_text(f"cost: {{prices: {prices}}}")
+    assert main(["config", "check", str(tmp_path / "gateway.yaml")]) == 1
+    said = capsys.readouterr().err
+    assert "setting cost.prices: " in said
+    assert "experts.catalog" not in said
