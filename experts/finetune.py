@@ -22,13 +22,13 @@ from experts.catalog.spec import CatalogError, adapter_folder, load_catalog
 from experts.commands.messages import INTERRUPTED, complain
 from experts.commands.outputs import NotOurs, claim, claim_all, json_with, nothing, write
 from experts.evaluation.suites.rows import RowError
-from experts.training.recipe import RECIPES, Hyperparameters, Recipe
+from experts.training.recipe import RECIPES, Hyperparameters, NoRecipe, Recipe
 from experts.training.recipes.sample import BadSample
 from experts.training.run import Run
 from experts.training.run_folder import ADAPTER, ADAPTER_FILES, OtherRun, Stopped, claim_run
 from experts.training.training_cost import Ledger, Prices
 
-FAILURES = (CatalogError, BaseUnavailable, RowError, BadSample, NotOurs, OtherRun, OSError)
+FAILURES = (CatalogError, NoRecipe, BaseUnavailable, RowError, BadSample, NotOurs, OtherRun, OSError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,10 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _plan(options: argparse.Namespace) -> Run:
-    spec = load_catalog(options.catalog).get(options.expert)
+    catalog = load_catalog(options.catalog)
+    spec = catalog.get(options.expert)
     if spec is None:
-        raise CatalogError(f"no such expert: {options.expert}")
-    recipe = RECIPES[options.expert]
+        raise CatalogError(f"no such expert: {options.expert}; the catalogue has {', '.join(catalog.names)}")
+    recipe = RECIPES.get(spec.name)
+    if recipe is None:
+        raise NoRecipe(spec.name)
     wishes = _wishes(recipe, options)
     samples = [s for s in recipe.samples(options.data, wishes.seed) if wishes.method == "sft" or s.rejected]
     start = adapter_folder(options.start) if options.start else None
@@ -113,7 +116,7 @@ def _prices(options: argparse.Namespace) -> Prices:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m experts.finetune", description="Fine-tune an expert.")
-    parser.add_argument("expert", choices=sorted(RECIPES))
+    parser.add_argument("expert", help=f"one of the catalogue that has a recipe, such as {', '.join(sorted(RECIPES))}")
     parser.add_argument("--data", type=Path, help="the folder with the recipe's data files (default: the seeds alone)")
     parser.add_argument("--method", choices=["sft", "orpo"], help="default: the recipe's")
     parser.add_argument("--device", choices=["cpu", "neuron"], default="cpu")

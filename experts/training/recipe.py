@@ -45,6 +45,18 @@ class Recipe:
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
 
 
+class NoRecipe(Exception):
+    """Nothing says what an expert learns from; the message says what can be done about it."""
+
+    def __init__(self, expert: str) -> None:
+        super().__init__(
+            f"{expert}: there is no recipe to train it by. It can serve as it is, without an adapter. To use a LoRA "
+            "adapter that you have, name its folder as `adapter` in the catalogue. To train one here, write a module "
+            "beside those in experts/training/recipes/ and add it to RECIPES in experts/training/recipe.py, which has "
+            f"{', '.join(sorted(RECIPES))}"
+        )
+
+
 _WIDER: Final = Hyperparameters(batch_size=4, learning_rate=6e-4, rank=16, alpha=32, longest=900, frozen_layers=12)
 """For what is learnt from many sources."""
 
@@ -57,4 +69,4 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
         "advisor": Recipe(advisor.samples, Hyperparameters(method="orpo", batch_size=4, learning_rate=5e-4)),
     }
 )
-"""Every expert's; which adapters ship is what held-out rows say (docs/results.md)."""
+"""Every shipped expert's; which adapters ship is what held-out rows say (docs/results.md)."""

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 LEVELS = 7  # of each sign
+WIDE_LEVELS = LEVELS * (2 * LEVELS + 2)  # of each sign, in two halves
 
 Int8s = np.ndarray[Any, np.dtype[np.int8]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
@@ -20,3 +21,14 @@ def unpack(packed: Bytes) -> Int8s:
     """Take them out again."""
     both = np.stack([packed >> 4, packed & 15], axis=2).reshape(len(packed), -1)
     return both.astype(np.int8) - 8
+
+
+def halves(numbers: Int8s) -> tuple[Int8s, Int8s]:
+    """Split numbers of -112..112 into (low, high) of -7..7 each: low + 15 * high."""
+    high = np.rint(numbers / (2 * LEVELS + 1)).astype(np.int8)
+    return numbers - high * np.int8(2 * LEVELS + 1), high
+
+
+def whole(low: Int8s, high: Int8s) -> Int8s:
+    """Put the halves together again."""
+    return low + high * np.int8(2 * LEVELS + 1)

@@ -16,7 +16,7 @@ import numpy as np
 
 from router.errors import ArtifactError
 from router.features.featurize import BUCKETS, DENSE_NAMES, FEATURE_VERSION
-from router.features.int4 import pack, unpack
+from router.features.int4 import halves, pack, unpack, whole
 from router.features.tool_fit import FIT_NAMES
 from router.features.word_vectors import SIZE
 from router.model.network import Network
@@ -24,6 +24,7 @@ from router.model.system_prompt import SystemHead
 from router.outputs import arrays_with, write
 
 FORMAT_VERSION = 4
+WIDE_VERSION = 5  # the same, and some n-grams' weights have eight bits: `router.training.grow` adds such units
 MAX_BYTES = 4_000_000
 DEFAULT_PATH = Path(__file__).parents[1] / "artifacts" / "router.npz"
 
@@ -86,8 +87,9 @@ def save(artifact: Artifact, path: Path) -> str:
     size for a rounding error below half a percent of the largest weight.
     """
     sides = {name: side for name, side in (("leans", artifact.leans), ("fits", artifact.fits)) if side}
+    low, high = halves(artifact.network.hashed)
     header = {
-        "format_version": FORMAT_VERSION,
+        "format_version": WIDE_VERSION if high.any() else FORMAT_VERSION,
         "feature_version": FEATURE_VERSION,
         "dense_names": list(DENSE_NAMES),
         "fit_names": list(FIT_NAMES),
@@ -103,7 +105,8 @@ def save(artifact: Artifact, path: Path) -> str:
     arrays: dict[str, Any] = {
         "header": np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8),
         **{name: getattr(artifact.network, name) for name in _NETWORK},
-        "hashed": pack(artifact.network.hashed),
+        "hashed": pack(low),
+        **({"hashed_high": pack(high)} if high.any() else {}),
         **{name: getattr(artifact, name).astype(np.float32) for name in ("slope", "intercept")},
     }
     for name, side in sides.items():
@@ -169,8 +172,9 @@ def _read(path: Path) -> bytes:
 
 def _check_header(header: dict[str, Any]) -> None:
     """Refuse another format or another feature set."""
+    if header.get("format_version") not in {FORMAT_VERSION, WIDE_VERSION}:
+        raise ArtifactError("artefact's format_version does not match this code's")
     expected = {
-        "format_version": FORMAT_VERSION,
         "feature_version": FEATURE_VERSION,
         "dense_names": list(DENSE_NAMES),
         "fit_names": list(FIT_NAMES),
@@ -185,6 +189,8 @@ def _assemble(header: dict[str, Any], arrays: dict[str, Any], version: str) -> A
     classes = tuple(str(name) for name in header["classes"])
     known, units = len(arrays["known"]), len(arrays["bias"])
     arrays["hashed"] = unpack(arrays["hashed"])
+    if header["format_version"] == WIDE_VERSION:
+        arrays["hashed"] = whole(arrays["hashed"], unpack(arrays["hashed_high"]))
     shapes: dict[str, tuple[int, ...]] = {
         "known": (known,),
         "hashed": (known + 1, units),

@@ -1,9 +1,11 @@
 """The gate: calibrated probabilities of each expert for one query, by a small network in numpy.
 
 `router.Router` owns one, built from an `Artifact`. Without tools the tool-caller is never a candidate. With tools its
-probability is that they fit the request. A head of its own gives that, and prefers yes in doubt.
+probability is that they fit the request. A head of its own gives that, and prefers yes in doubt. Where the catalogue
+has no tool-caller, the words alone decide.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,8 @@ from router.model.artifact import Artifact, Side
 from router.model.system_prompt import Effect
 
 TOOL_CALLER = "tool-caller"
+"""The label of training rows whose tools fit, and so the class of the head that learned from them. A catalogue need not
+have an expert of that name."""
 FIRM = 0.0  # log-odds from which words that put the usual task aside say themselves what is wanted
 TOOLS_FROM = 0.5  # tools at least this likely to fit come before any words
 
@@ -40,11 +44,14 @@ class Gate:
         """Name the experts in the order of `probabilities`."""
         return (*self.artifact.classes, TOOL_CALLER)
 
-    def probabilities(self, query: RouteQuery) -> Doubles:
-        """Return (E,) calibrated probabilities in [0, 1], each on its own: they need not sum to 1."""
+    def probabilities(self, query: RouteQuery, *, serves_tools: bool = True) -> Doubles:
+        """Return (E,) calibrated probabilities in [0, 1], each on its own: they need not sum to 1.
+
+        Where there is no tool-caller (`serves_tools` is False), offered tools take nothing from the others.
+        """
         features = self.features(query)
         heads = sigmoid(self.logits(features, self.effect(query, features)))
-        if not query.has_tools:
+        if not (query.has_tools and serves_tools):
             return np.concatenate((heads, _NOT_OFFERED))
         fit = self.fit(query, features)
         if fit >= min(TOOLS_FROM, float(heads.max())):
@@ -70,9 +77,11 @@ class Gate:
         side = self.artifact.leans
         return _answer(side, features, features.dense) if side else 0.0
 
-    def by_expert(self, query: RouteQuery) -> dict[str, float]:
-        """Return the same by name."""
-        return dict(zip(self.experts, self.probabilities(query).tolist(), strict=True))
+    def by_expert(self, query: RouteQuery, served: Collection[str] | None = None) -> dict[str, float]:
+        """Return the same by name; `served` names the experts there are, None = all that the artefact knows."""
+        serves_tools = served is None or TOOL_CALLER in served
+        found = self.probabilities(query, serves_tools=serves_tools)
+        return dict(zip(self.experts, found.tolist(), strict=True))
 
     def effect(self, query: RouteQuery, features: Features) -> Effect | None:
         """Say what the system prompt does to the words' log-odds; None where it is as if there were none."""

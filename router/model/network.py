@@ -22,7 +22,8 @@ class Network:
 
     Attributes:
         known: buckets of the n-grams it knows, (K,) int32, ascending.
-        hashed: what each adds to the H units, (K + 1, H) int8 of -7..7; the first row, zeros, is for all others.
+        hashed: what each adds to the H units, (K + 1, H) int8; the first row, zeros, is for all others. -7..7 in
+            trained units, -112..112 in those that `router.training.grow` adds.
         scale: what 1 in `hashed` is worth, (H,) float32.
         dense: what structure and meaning add, (D, H) float32.
         bias: of the units, (H,) float32.

@@ -27,12 +27,14 @@ class ExampleWords:
 
     Attributes:
         words: expert to word (or concept) to weight.
+        for_tools: the experts for requests that offer tools.
     """
 
     words: Mapping[str, Mapping[str, float]]
+    for_tools: Sequence[str] = (TOOL_CALLER,)
 
     @classmethod
-    def of(cls, texts: Mapping[str, Sequence[str]]) -> "ExampleWords":
+    def of(cls, texts: Mapping[str, Sequence[str]], for_tools: Sequence[str] = (TOOL_CALLER,)) -> "ExampleWords":
         """Weigh the words of a few texts by expert: its description, example requests."""
         bags = {name: Counter(part for text in own for part in set(_parts(text))) for name, own in texts.items()}
         spread = Counter(part for bag in bags.values() for part in bag)
@@ -43,15 +45,16 @@ class ExampleWords:
                     for part, count in bag.items()
                 }
                 for name, bag in bags.items()
-            }
+            },
+            for_tools,
         )
 
     def __call__(self, query: RouteQuery, experts: Sequence[str]) -> Mapping[str, float]:
-        """Squash the weight of shared words into [0, 1); offered tools are for the tool-caller."""
+        """Squash the weight of shared words into [0, 1); offered tools are for `for_tools`, and nothing else is."""
         parts = set(_parts(f"{query.thread.system}\n{window_of(query).own}"))
         weight = {name: sum(self.words.get(name, {}).get(part, 0.0) for part in parts) for name in experts}
         found = {name: each / (each + SURE) for name, each in weight.items()}
-        return found | {TOOL_CALLER: 1.0 if query.has_tools else 0.0}
+        return found | dict.fromkeys(self.for_tools, 1.0 if query.has_tools else 0.0)
 
 
 def _parts(text: str) -> list[str]:

@@ -11,7 +11,7 @@ from experts.catalog.spec import Catalog
 from router.decision import Coverage, RouteDecision
 from router.features.featurize import RouteQuery
 from router.model.artifact import Artifact
-from router.model.gate import Gate
+from router.model.gate import TOOL_CALLER, Gate
 from router.policy.decide import ExpertState, Policy, Wishes
 from router.policy.examples import ExampleWords
 from router.policy.explore import Exploration
@@ -117,7 +117,8 @@ def _examples(settings: RouterSettings, catalog: Catalog) -> ServingRouter:
     texts = {expert.name: [expert.description, *expert.examples] for expert in catalog.experts}
     below = UNSURE if settings.abstain_below is None else settings.abstain_below
     policy = Policy(catalog.default, below)
-    return RuleRouter(ExampleWords.of(texts), "examples", policy, _exploration(settings))
+    judge = ExampleWords.of(texts, (TOOL_CALLER, *catalog.handing_back))
+    return RuleRouter(judge, "examples", policy, _exploration(settings))
 
 
 def _random(settings: RouterSettings, catalog: Catalog) -> ServingRouter:

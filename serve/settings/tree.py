@@ -183,7 +183,7 @@ class AdmissionSettings(_Section):
 class RouterSettings(_Section):
     """Which router decides."""
 
-    kind: str = "learned"  # a name in `serve.routing.kinds.KINDS`: learned, keywords or random
+    kind: str = "learned"  # a name in `serve.routing.kinds.KINDS`: learned, keywords, examples or random
     artifact: Path | None = None  # of the learned router; None = the one that ships
     abstain_below: float | None = Field(None, ge=0, le=1)  # None = the artefact's calibrated threshold
     quality_cost: float = Field(0.0, ge=0, le=1)  # the knob of a request that sets none: 0 = quality alone

@@ -1,3 +1,4 @@
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,8 @@ import pytest
 import router.model.artifact as artifact_module
 from router.errors import ArtifactError
 from router.features.featurize import BUCKETS
-from router.model.artifact import MAX_BYTES, load, save
+from router.features.int4 import WIDE_LEVELS
+from router.model.artifact import DEFAULT_PATH, MAX_BYTES, load, save
 from router.train import Trained
 
 
@@ -79,3 +81,16 @@ def test_what_is_no_file_is_refused_unread(kind: str, tmp_path: Path) -> None:
         os.mkfifo(path)
     with pytest.raises(ArtifactError, match="is a file"):
         load(path)
+
+
+def test_wide_weights_are_kept_and_make_another_format(trained: Trained, tmp_path: Path) -> None:
+    network = trained.artifact.network
+    wide = network.hashed.copy()
+    wide[1:, -2:] = np.random.default_rng(0).integers(-WIDE_LEVELS, WIDE_LEVELS + 1, (len(wide) - 1, 2))
+    path = tmp_path / "wide.npz"
+    save(replace(trained.artifact, network=replace(network, hashed=wide)), path)
+    assert np.array_equal(load(path).network.hashed, wide)
+    for file, version in ((path, artifact_module.WIDE_VERSION), (DEFAULT_PATH, artifact_module.FORMAT_VERSION)):
+        with np.load(file) as arrays:
+            assert json.loads(arrays["header"].tobytes())["format_version"] == version
+            assert ("hashed_high" in arrays.files) == (file == path)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from router.features.featurize import BUCKETS, DENSE_NAMES, RouteQuery, Turn, query_from_openai
 from router.features.tool_fit import FIT_NAMES
-from router.model.artifact import Artifact, Side
+from router.model.artifact import Artifact, Side, load
 from router.model.gate import TOOL_CALLER, Gate
 from router.model.network import Network
 from router.train import Trained
@@ -70,3 +70,14 @@ def test_a_follow_up_is_read_with_the_turn_it_leans_on(trained: Trained) -> None
     follow = [first, {"role": "assistant", "content": "```python\n```"}, {"role": "user", "content": "shorter"}]
     found = gate.probabilities(query_from_openai(follow))
     assert gate.experts[int(np.argmax(found))] == "coder"
+
+
+@pytest.mark.parametrize("served", [["coder"], ["coder", "generalist"], ["advisor", "researcher"]])
+@pytest.mark.parametrize("text", ["write a python function that sorts a list", "fix this SQL query: SELEC 1"])
+def test_without_a_tool_caller_tools_take_nothing_from_the_others(served: list[str], text: str) -> None:
+    gate = Gate(load())
+    words = RouteQuery((Turn("user", text),))
+    tools = replace(words, tool_names=("sort_list",), tool_text="sort_list: sorts", has_tools=True, must_call=True)
+    assert gate.by_expert(tools, [*served, "tool-caller"])["coder"] < 0.5
+    among = gate.by_expert(tools, served)
+    assert among["coder"] > 0.5 and among["tool-caller"] == 0.0

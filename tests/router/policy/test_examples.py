@@ -54,3 +54,11 @@ def test_tools_are_for_the_tool_caller(router: RuleRouter) -> None:
 def test_an_expert_without_texts_is_never_likely() -> None:
     judge = ExampleWords.of({"cook": ["soup"]})
     assert judge(query_from_openai([{"role": "user", "content": "soup"}]), ["cook", "poet"])["poet"] == 0.0
+
+
+@pytest.mark.parametrize("name", ["agent", "tool-user", "caller"])
+def test_the_experts_for_tools_may_have_any_name(name: str) -> None:
+    judge = ExampleWords.of(EXAMPLES | {name: ["Calls tools."]}, (name,))
+    offered = query_from_openai([{"role": "user", "content": "a recipe for soup"}], TOOLS)
+    assert judge(offered, [*EXAMPLES, name])[name] == 1.0
+    assert judge(query_from_openai([{"role": "user", "content": "call tools"}]), [*EXAMPLES, name])[name] == 0.0

@@ -7,6 +7,7 @@ import httpx2
 import orjson
 import pytest
 
+from experts.catalog.spec import load_catalog
 from router.decision import Reason
 from router.features.featurize import query_from_openai
 from router.policy.decide import ExpertState
@@ -18,13 +19,14 @@ from serve.routing.kinds import KINDS, load_router
 from serve.settings.tree import RouterSettings, Settings, SettingsError
 
 STATES = [ExpertState(name, 8192, True, 0, 16, 0.1) for name in ("researcher", "coder", "advisor", "generalist")]
+CATALOG = load_catalog()
 CODE = query_from_openai([{"role": "user", "content": "fix this python script"}])
 CHAT = {"model": "auto", "messages": [{"role": "user", "content": "fix this python script"}]}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_ranks_all_experts(kind: str) -> None:
-    router = load_router(RouterSettings(kind=kind))
+    router = load_router(RouterSettings(kind=kind), CATALOG)
     decision = router.route(CODE, STATES)
     assert {one.expert for one in decision.ranking} == {state.name for state in STATES}
     assert decision.reason is Reason.CLASSIFIED
@@ -33,23 +35,24 @@ def test_every_kind_ranks_all_experts(kind: str) -> None:
 
 
 def test_the_settings_reach_a_rule() -> None:
-    unsure = load_router(RouterSettings(kind="keywords", abstain_below=0.9)).route(CODE, STATES)
+    unsure = load_router(RouterSettings(kind="keywords", abstain_below=0.9), CATALOG).route(CODE, STATES)
     assert (unsure.expert, unsure.reason) == ("generalist", Reason.ABSTAINED)
-    explored = load_router(RouterSettings(kind="keywords", explore=1.0)).route(CODE, STATES)
+    explored = load_router(RouterSettings(kind="keywords", explore=1.0), CATALOG).route(CODE, STATES)
     assert explored.propensity == 0.25
     draws = [
-        [load_router(RouterSettings(kind="random", explore_seed=seed)).route(CODE, STATES).expert] for seed in range(9)
+        [load_router(RouterSettings(kind="random", explore_seed=seed), CATALOG).route(CODE, STATES).expert]
+        for seed in range(9)
     ]
     assert len({str(draw) for draw in draws}) > 1
 
 
 @pytest.mark.parametrize("kind", ["", "Learned", "keyword", "random ", "router.router:Router", "none"])
 def test_a_kind_that_does_not_exist_is_refused(kind: str, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"router\.kind: .* is not one of learned, keywords, random"):
-        load_router(RouterSettings(kind=kind))
+    with pytest.raises(SettingsError, match=r"router\.kind: .* is not one of learned, keywords, examples, random"):
+        load_router(RouterSettings(kind=kind), CATALOG)
     file = tmp_path / "gateway.yaml"
     file.write_text(f"router: {{kind: '{kind}'}}\n")
-    assert "is not one of learned, keywords, random" in "".join(str(one) for one in find(file))
+    assert "is not one of learned, keywords, examples, random" in "".join(str(one) for one in find(file))
 
 
 async def test_up_refuses_it_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
