@@ -33,7 +33,7 @@ from serve.routing.query import last_speaker, route_query, words_query
 from serve.settings.tree import RouterSettings
 from serve.steps.step import NO_STEPS, Steps
 from serve.telemetry.record import Recorder, RequestRecord
-from serve.validation.forms import check_form
+from serve.validation.forms import check_answer
 from serve.validation.rules import validate
 
 
@@ -96,8 +96,7 @@ class Answer:
         cost_usd = self._record.completed(chunk.completion)
         self.end = End(chunk.completion, cost_usd, self._record.ttft_s)
         await self._allowance.settle()
-        if chunk.completion.form:
-            check_form(self._request.response_format, chunk.completion)
+        check_answer(self._request, chunk.completion)
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,11 @@ class ChatRequest:
         return not isinstance(asked, str) and bool(asked.tools) and asked.tool_choice.mode in _LEFT_TO_THE_MODEL
 
     @property
+    def has_strict_tools(self) -> bool:
+        """Whether a call that breaks its schema may not be presented as one."""
+        return not isinstance(self.input, str) and any(tool.strict for tool in self.input.tools)
+
+    @property
     def needs_structure(self) -> bool:
         """Whether the answer has a form that not every engine can keep to."""
         return self.response_format.type != chat.ResponseFormat.TYPE_TEXT

@@ -110,6 +110,7 @@ class FunctionBody(Body):
     name: str
     description: str | None = None
     parameters: dict[str, Any] | None = None
+    strict: bool | None = None
 
 
 class ToolBody(Body):
@@ -211,7 +212,12 @@ def to_message(body: MessageBody, where: str) -> chat.Message:
 def to_tool(function: FunctionBody) -> chat.Tool:
     """Translate a tool."""
     schema = "" if function.parameters is None else orjson.dumps(function.parameters).decode()
-    return chat.Tool(name=function.name, description=function.description or "", parameters_json=schema)
+    return chat.Tool(
+        name=function.name,
+        description=function.description or "",
+        parameters_json=schema,
+        strict=bool(function.strict),
+    )
 
 
 def to_response_format(body: ResponseFormat | None) -> chat.ResponseFormat | None:

@@ -9,6 +9,7 @@ from typing import Final
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from serve.errors import AnswerInvalid
+from serve.request import ChatRequest
 
 FORM_NAMES: Final = {
     chat.FORM_OUTCOME_OK: "ok",
@@ -19,12 +20,20 @@ FORM_NAMES: Final = {
 """As the metric's label, the header and the log have them."""
 
 
-def check_form(wanted: chat.ResponseFormat, end: pb.Completion) -> None:
-    """Check that a strict form was kept. One that `max_tokens` cut off says so by its finish reason.
+_NO_RETRY: Final = (("x-should-retry", "false"),)
+"""The same request would most likely end the same way: the official SDKs need not try it three times."""
+
+
+def check_answer(request: ChatRequest, end: pb.Completion) -> None:
+    """Check that a strict form, and the schemas of strict tools, were kept.
+
+    A form that `max_tokens` cut off says so by its finish reason. Where one tool is strict, any call with arguments
+    that break their schema counts: the expert tells how many there were, not whose.
 
     Raises:
-        AnswerInvalid: it was not.
+        AnswerInvalid: they were not.
     """
-    if wanted.strict and end.form == chat.FORM_OUTCOME_INVALID:
-        # The same request would most likely end the same way: the official SDKs need not try it three times.
-        raise AnswerInvalid("the answer does not follow the schema", headers=(("x-should-retry", "false"),))
+    if end.form == chat.FORM_OUTCOME_INVALID and request.response_format.strict:
+        raise AnswerInvalid("the answer does not follow the schema", headers=_NO_RETRY)
+    if end.tool_calls.invalid_arguments and request.has_strict_tools:
+        raise AnswerInvalid("a tool call does not follow its strict schema", headers=_NO_RETRY)

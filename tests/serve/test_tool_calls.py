@@ -155,3 +155,16 @@ async def test_a_call_cut_off_by_max_tokens(http: httpx2.AsyncClient, experts: F
     [choice] = (await http.post(CHAT, json=body())).json()["choices"]
     assert (choice["finish_reason"], choice["message"]["content"]) == ("length", None)
     assert len(choice["message"]["tool_calls"]) == 1
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_a_strict_tools_broken_call_is_never_a_success(
+    http: httpx2.AsyncClient, experts: FakeExperts, is_stream: bool
+) -> None:
+    experts["tool-caller"].words = ['<tool_call>{"name": "get_time", "arguments": {"city": 7}}</tool_call>']
+    strict = {**TOOL, "function": {**TOOL["function"], "strict": True}}  # type: ignore[dict-item]
+    answer = await http.post(CHAT, json=body(tools=[strict], stream=is_stream))
+    assert "answer_invalid" in answer.text
+    assert answer.status_code == (200 if is_stream else 502)
+    assert "[DONE]" not in answer.text
+    assert (await http.post(CHAT, json=body(stream=is_stream))).status_code == 200
