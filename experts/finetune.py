@@ -73,17 +73,19 @@ def _plan(options: argparse.Namespace) -> Run:
     recipe = RECIPES.get(spec.name)
     if recipe is None:
         raise NoRecipe(spec.name)
-    wishes = _wishes(recipe, options)
-    samples = [s for s in recipe.samples(options.data, wishes.seed) if wishes.method == "sft" or s.rejected]
+    hyperparameters = _hyperparameters(recipe, options)
+    samples = [
+        s for s in recipe.samples(options.data, hyperparameters.seed) if hyperparameters.method == "sft" or s.rejected
+    ]
     start = adapter_folder(options.start) if options.start else None
     if start and not (start / "adapter_model.safetensors").is_file():
         raise BaseUnavailable(f"{start} holds no adapter to start from")
-    run = Run(spec, samples, wishes, options.run or default_root() / "finetune" / spec.name, start)
+    run = Run(spec, samples, hyperparameters, options.run or default_root() / "finetune" / spec.name, start)
     claim_run(run.folder, run.digest, fresh=options.fresh)
     return run
 
 
-def _wishes(recipe: Recipe, options: argparse.Namespace) -> Hyperparameters:
+def _hyperparameters(recipe: Recipe, options: argparse.Namespace) -> Hyperparameters:
     given = {
         name: getattr(options, name) for name in ("method", "epochs", "batch_size", "learning_rate", "rank", "seed")
     }

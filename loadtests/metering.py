@@ -20,7 +20,7 @@ from experts.catalog.spec import load_catalog
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from router.decision import Candidate, Reason, RouteDecision
-from serve.costs.ledger import open_books
+from serve.costs.ledger import open_ledger
 from serve.request import ChatRequest
 from serve.settings.tree import CostSettings
 from serve.telemetry.language import LANGUAGES
@@ -76,7 +76,7 @@ def _parts() -> tuple[Metrics, Recorder]:
     catalog = load_catalog()
     metrics = Metrics(CollectorRegistry())
     metrics.expect(catalog.names)
-    ledger = open_books(catalog, load_prices(), CostSettings())
+    ledger = open_ledger(catalog, load_prices(), CostSettings())
     metrics.money.show(ledger)
     traffic = Traffic(metrics.routing, {"coder": 0.5, "advisor": 0.5})
     observers = (MetricsObserver(metrics), LedgerObserver(ledger), traffic, Recent(), TraceObserver(), LogObserver())

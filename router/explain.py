@@ -16,8 +16,8 @@ from router.decision import RouteDecision
 from router.features.featurize import RouteQuery, name_features
 from router.features.structure import STRUCTURE_NAMES
 from router.model.gate import TOOL_CALLER, Gate
-from router.policy.decide import ExpertState, Wishes
-from router.policy.objective import NO_WISHES
+from router.policy.decide import ExpertState, RoutingPreferences
+from router.policy.objective import NO_PREFERENCES
 
 TOP = 6
 
@@ -31,7 +31,11 @@ class Explainable(Protocol):
         ...
 
     def route(
-        self, query: RouteQuery, states: Sequence[ExpertState], pinned: str | None = None, wishes: Wishes = NO_WISHES
+        self,
+        query: RouteQuery,
+        states: Sequence[ExpertState],
+        pinned: str | None = None,
+        preferences: RoutingPreferences = NO_PREFERENCES,
     ) -> RouteDecision:
         """Rank all experts."""
         ...
@@ -100,7 +104,7 @@ def explain(
     query: RouteQuery,
     states: Sequence[ExpertState],
     pinned: str | None = None,
-    wishes: Wishes = NO_WISHES,
+    preferences: RoutingPreferences = NO_PREFERENCES,
 ) -> Explanation:
     """Route a query and say why; the time is that of the routing alone.
 
@@ -108,7 +112,7 @@ def explain(
         NoExpertsError: `states` is empty.
         UnknownExpertError: `pinned` is not among `states`.
     """
-    decision = router.route(query, states, pinned, wishes)
+    decision = router.route(query, states, pinned, preferences)
     if router.gate is None:
         return Explanation(decision, {})
     found = _contributions(router.gate, query)

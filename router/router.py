@@ -15,9 +15,9 @@ from router.features.featurize import RouteQuery, featurize, is_suspected
 from router.features.tokens import estimate_tokens
 from router.model.artifact import DEFAULT_PATH, Artifact, load
 from router.model.gate import Gate
-from router.policy.decide import ExpertState, Policy, Wishes, decide
+from router.policy.decide import ExpertState, Policy, RoutingPreferences, decide
 from router.policy.explore import Exploration
-from router.policy.objective import NO_WISHES
+from router.policy.objective import NO_PREFERENCES
 from router.policy.settings import policy_of
 from router.policy.sticky import Previous, anchor, inertia_of
 
@@ -84,7 +84,7 @@ class Router:
         query: RouteQuery,
         states: Sequence[ExpertState],
         pinned: str | None = None,
-        wishes: Wishes = NO_WISHES,
+        preferences: RoutingPreferences = NO_PREFERENCES,
     ) -> RouteDecision:
         """Rank all experts for one query; pure but for the clock and exploration's draws.
 
@@ -95,7 +95,7 @@ class Router:
         started = self.clock()
         gate, policy = self.gate, self.policy_in_force
         prompt_tokens = estimate_tokens(turn.text for turn in query.turns) + query.documents.tokens
-        previous = None if pinned is not None else _previous(gate, policy, query, states, wishes)
+        previous = None if pinned is not None else _previous(gate, policy, query, states, preferences)
         decision = decide(
             gate.by_expert(query, [state.name for state in states]),
             states,
@@ -103,7 +103,7 @@ class Router:
             prompt_tokens=prompt_tokens,
             router_version=gate.artifact.version,
             pinned=pinned,
-            wishes=wishes,
+            preferences=preferences,
             previous=previous,
             is_suspected=is_suspected(query),
         )
@@ -167,19 +167,19 @@ class Router:
 
 
 def _previous(
-    gate: Gate, policy: Policy, query: RouteQuery, states: Sequence[ExpertState], wishes: Wishes
+    gate: Gate, policy: Policy, query: RouteQuery, states: Sequence[ExpertState], preferences: RoutingPreferences
 ) -> Previous | None:
     """Find who answered the conversation so far: whom the caller names, or whom its last whole turn would go to.
 
     An earlier turn that the gate was unsure of holds nobody.
     """
-    if wishes.previous_expert is not None:
-        return Previous(wishes.previous_expert, inertia_of(query))
+    if preferences.previous_expert is not None:
+        return Previous(preferences.previous_expert, inertia_of(query))
     earlier = anchor(query)
     if earlier is None:
         return None
     found = gate.by_expert(earlier, [state.name for state in states])
-    decision = decide(found, states, policy, prompt_tokens=0, router_version="", wishes=wishes)
+    decision = decide(found, states, policy, prompt_tokens=0, router_version="", preferences=preferences)
     if decision.reason is Reason.ABSTAINED:
         return None
     return Previous(decision.expert, inertia_of(query))

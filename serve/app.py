@@ -21,7 +21,7 @@ from serve.access.exposure import check_exposure
 from serve.access.keys import KeyRing, load_keys
 from serve.admission.drain import Drain
 from serve.admission.permits import Admission
-from serve.costs.ledger import open_books
+from serve.costs.ledger import open_ledger
 from serve.dispatch.dispatcher import Dispatcher
 from serve.dispatch.health import HealthMonitor
 from serve.expert_client.channel import ExpertChannels
@@ -32,7 +32,7 @@ from serve.http_api.app import HttpApp
 from serve.http_api.cross_origin import with_cors
 from serve.http_api.server import HttpServer
 from serve.limits.accounts import open_accounts, warn_of_forgetting
-from serve.limits.quota import Allowances
+from serve.limits.quota import Quotas
 from serve.limits.reservation import Reservations
 from serve.routing.expert_states import Candidates
 from serve.routing.kinds import load_router
@@ -50,8 +50,8 @@ from serve.telemetry.recent_decisions import Recent
 from serve.telemetry.record import Recorder
 from serve.telemetry.tracing import NoTracer, Tracer
 from serve.telemetry.traffic import Traffic
-from serve.workers.gc_tuning import settle
-from serve.workers.shared_metrics import Siblings
+from serve.workers.gc_tuning import freeze_gc
+from serve.workers.shared_metrics import SharedMetrics
 from serve.workers.sockets import Listening
 from serve.workers.supervisor import run_workers
 
@@ -97,7 +97,7 @@ class App:
         )
         if siblings_folder is None:
             warn_of_forgetting(settings.access, keys)
-        ledger = open_books(self._catalog, prices, settings.cost, workers=settings.workers)
+        ledger = open_ledger(self._catalog, prices, settings.cost, workers=settings.workers)
         self.metrics.money.show(ledger)
         self._traffic = Traffic(self.metrics.routing, self._router.training_mix)
         self._recent = Recent()
@@ -114,7 +114,7 @@ class App:
         self.gateway = Gateway(
             catalog=self._catalog,
             router=self._router,
-            allowances=Allowances(
+            allowances=Quotas(
                 self._limits,
                 Reservations(self._catalog, ledger.tariffs, is_hedging=settings.dispatch.hedge_after_ms is not None),
                 on_refusal=lambda short: self.metrics.access.limited.labels(short.value).inc(),
@@ -130,7 +130,7 @@ class App:
         )
         self._feedback = FeedbackBook(settings.feedback, self._recent, self.metrics.feedback, self._catalog.names)
         self._siblings = (
-            Siblings(siblings_folder, self.metrics.registry, self.metrics.across) if siblings_folder else None
+            SharedMetrics(siblings_folder, self.metrics.registry, self.metrics.across) if siblings_folder else None
         )
         is_shared = self._siblings is not None
         self._http_app = HttpApp(self.gateway, self._metrics_page, self._feedback, key_ring, settings)
@@ -232,7 +232,7 @@ async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[Liste
     app = App(settings)
     try:
         await app.start()
-        settle()
+        freeze_gc()
         on_ready(app)
         await stop.wait()
     finally:

@@ -15,8 +15,8 @@ from experts.catalog.spec import Catalog
 from protos import expert_pb2 as pb
 from router.decision import Coverage, RouteDecision
 from router.features.featurize import RouteQuery
-from router.policy.decide import ExpertState, Wishes
-from router.policy.objective import NO_WISHES
+from router.policy.decide import ExpertState, RoutingPreferences
+from router.policy.objective import NO_PREFERENCES
 from serve.admission.drain import Drain
 from serve.admission.permits import Admission
 from serve.dispatch.hand_back import DecideAgain, handed_back_by
@@ -24,11 +24,11 @@ from serve.dispatch.health import HealthMonitor
 from serve.dispatch.wasted_work import Follower
 from serve.errors import InvalidRequest, UnknownModel
 from serve.expert_client.stream import ExpertStream
-from serve.limits.quota import Allowance, Allowances, Headers
+from serve.limits.quota import Allowance, Headers, Quotas
 from serve.request import ChatRequest
 from serve.routing.canary import canaries, with_canary
 from serve.routing.expert_states import Candidates
-from serve.routing.preferences import PREVIOUS_EXPERT_HEADER, router_wishes
+from serve.routing.preferences import PREVIOUS_EXPERT_HEADER, routing_preferences
 from serve.routing.query import last_speaker, route_query, words_query
 from serve.settings.tree import RouterSettings
 from serve.steps.step import NO_STEPS, Steps
@@ -117,7 +117,7 @@ class Router(Protocol):
         experts: Sequence[ExpertState],
         *,
         pinned: str | None = None,
-        wishes: Wishes = NO_WISHES,
+        preferences: RoutingPreferences = NO_PREFERENCES,
     ) -> RouteDecision:
         """Rank the experts."""
         ...
@@ -149,7 +149,7 @@ class Gateway:
         *,
         catalog: Catalog,
         router: Router,
-        allowances: Allowances,
+        allowances: Quotas,
         admission: Admission,
         drain: Drain,
         dispatcher: Dispatcher,
@@ -189,9 +189,9 @@ class Gateway:
             async with self._allowances.hold(request, record) as allowance, self._admitted(request) as waited_s:
                 record.admitted(waited_s)
                 prepared = await self._steps.prepare(request, record)
-                wishes = self._wishes(prepared)
-                decision = self._decide(prepared, wishes)
-                record.routed(decision, wishes.previous_expert)
+                preferences = self._preferences(prepared)
+                decision = self._decide(prepared, preferences)
+                record.routed(decision, preferences.previous_expert)
                 again = partial(self._decide_again, prepared)
                 async with self._dispatcher.dispatch(record.traced(prepared), decision, record, again) as stream:
                     record.answered(stream.decision, stream.begun_at)
@@ -213,7 +213,7 @@ class Gateway:
             UnknownModel: `model` names no expert.
         """
         self._check(request)
-        return self._decide(request, self._wishes(request))
+        return self._decide(request, self._preferences(request))
 
     def router_coverage(self) -> Coverage:
         """How the router's experts and the catalogue's match; a canary is its incumbent's business."""
@@ -229,18 +229,18 @@ class Gateway:
             known = ", ".join(("auto", *self.catalog.names))
             raise UnknownModel(f"no such model; the models are: {known}", param="model")
         validate(request, max_tokens_limit=self.max_tokens_limit)
-        previous = request.wishes.previous_expert
+        previous = request.preferences.previous_expert
         if previous is not None and self.catalog.get(previous) is None:
             param = "previous_expert" if request.door == "grpc" else PREVIOUS_EXPERT_HEADER
             raise InvalidRequest(f"'{param}' names no expert", param=param)
         self._candidates.check_structure(request)
 
-    def _decide(self, request: ChatRequest, wishes: Wishes) -> RouteDecision:
+    def _decide(self, request: ChatRequest, preferences: RoutingPreferences) -> RouteDecision:
         decision = self._router.route(
             route_query(request.input),
             self._candidates.states(request),
             pinned=request.pinned,
-            wishes=wishes,
+            preferences=preferences,
         )
         return with_canary(decision, self._canaries, request.request_id)
 
@@ -248,14 +248,14 @@ class Gateway:
         """Decide by the words alone, without `expert`: it has handed the request back."""
         states = self._candidates.states(request)
         others = [state for state in states if state.name != expert]
-        decision = self._router.route(words_query(request.input), others, wishes=self._wishes(request))
+        decision = self._router.route(words_query(request.input), others, preferences=self._preferences(request))
         return handed_back_by(expert, with_canary(decision, self._canaries, request.request_id), states)
 
-    def _wishes(self, request: ChatRequest) -> Wishes:
-        """The caller's wishes, the settings' where there are none; a latency target counts from receipt."""
+    def _preferences(self, request: ChatRequest) -> RoutingPreferences:
+        """The caller's preferences, the settings' where there are none; a latency target counts from receipt."""
         now = self._clock()
-        return router_wishes(
-            request.wishes,
+        return routing_preferences(
+            request.preferences,
             self._router_settings,
             elapsed_s=now - request.received_at,
             now=now,

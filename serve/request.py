@@ -16,7 +16,7 @@ from serve.errors import InvalidRequest
 
 
 @dataclass(frozen=True, slots=True)
-class CallerWishes:
+class CallerPreferences:
     """What the caller said; None where nothing, and the settings' default holds.
 
     Attributes:
@@ -87,7 +87,7 @@ ANYONE: Final = Caller("", UNLIMITED)
 
 Door = Literal["http", "grpc"]
 
-NO_WISHES: Final = CallerWishes()
+NO_PREFERENCES: Final = CallerPreferences()
 
 AUTO: Final = frozenset({"", "auto", "moegate"})
 """Values of `model` that leave the choice to the router."""
@@ -109,7 +109,7 @@ class ChatRequest:
         is_stream: the caller reads tokens as they come.
         received_at: gateway's monotonic clock, seconds.
         deadline: gateway's monotonic clock, seconds.
-        wishes: what the caller asks of routing.
+        preferences: what the caller asks of routing.
         priority: who goes first when there is a queue.
         caller: who asks, by the API key.
         traceparent: the caller's W3C trace context, if it sent one.
@@ -124,7 +124,7 @@ class ChatRequest:
     is_stream: bool
     received_at: float
     deadline: float
-    wishes: CallerWishes = NO_WISHES
+    preferences: CallerPreferences = NO_PREFERENCES
     priority: Priority = Priority.INTERACTIVE
     caller: Caller = ANYONE
     traceparent: str | None = None

@@ -35,20 +35,20 @@ def train(run: Run, prices: Prices, console: Console) -> Ledger:
     began = time.monotonic()
     torch.use_deterministic_algorithms(mode=True)
     base = unpacked_base(run.spec.base, ArtifactStore(default_root())).path
-    encoder = Encoder(AutoTokenizer.from_pretrained(base), run.spec, run.wishes.longest)
+    encoder = Encoder(AutoTokenizer.from_pretrained(base), run.spec, run.hyperparameters.longest)
     encoded = encoder.encode_all(run.samples)
-    samples = encoded if run.wishes.method == "orpo" else share(encoded, run.wishes.longest)
+    samples = encoded if run.hyperparameters.method == "orpo" else share(encoded, run.hyperparameters.longest)
     tokens = sum(_tokens(sample.prompt, sample.answer, sample.rejected) for sample in encoded)
-    computed = tokens if run.wishes.method == "orpo" else sum(row.length for row in samples)
+    computed = tokens if run.hyperparameters.method == "orpo" else sum(row.length for row in samples)
     left_out = len(run.samples) - len(encoded)
     console.print(
         f"{len(encoded)} samples of {tokens:,} tokens, in {len(samples)} rows {computed:,} an epoch; "
         f"{left_out} too long and left out"
     )
-    model, checkpoint = load_model(base, run.wishes, run.start), last_checkpoint(run.folder)
+    model, checkpoint = load_model(base, run.hyperparameters, run.start), last_checkpoint(run.folder)
     loaded = time.monotonic()
     show = ShowProgress(console, computed, run.folder / LOSSES, read_spent(checkpoint) + Spent(load_s=loaded - began))
-    trainer = make_trainer(model, samples, run.wishes, run.folder, [show, stop := StopAtRequest(console)])
+    trainer = make_trainer(model, samples, run.hyperparameters, run.folder, [show, stop := StopAtRequest(console)])
     if checkpoint:
         console.print(f"going on from {checkpoint.name}", highlight=False)
     try:

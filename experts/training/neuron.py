@@ -48,7 +48,7 @@ def train(run: Run, prices: Prices, console: Console) -> Ledger:
         BaseUnavailable: the base cannot be had, or the method is not one that Neuron has.
         ImportError: the Neuron SDK or optimum-neuron's training extra is not installed.
     """
-    if run.wishes.method != "sft":
+    if run.hyperparameters.method != "sft":
         raise BaseUnavailable("optimum-neuron 0.4.5 trains with sft only: give --method sft")
     if run.start is not None:
         raise BaseUnavailable("an adapter to start from is for --device cpu")
@@ -58,7 +58,7 @@ def train(run: Run, prices: Prices, console: Console) -> Ledger:
     began = time.monotonic()
     base = unpacked_base(run.spec.base, ArtifactStore(default_root())).path
     tokenizer = AutoTokenizer.from_pretrained(base)
-    samples = Encoder(tokenizer, run.spec, run.wishes.longest).encode_all(run.samples)
+    samples = Encoder(tokenizer, run.spec, run.hyperparameters.longest).encode_all(run.samples)
     trainer = _trainer(run, base, tokenizer, samples, Shards.from_environment())
     checkpoint = get_last_checkpoint(str(run.folder))
     loaded = time.monotonic()
@@ -70,7 +70,7 @@ def train(run: Run, prices: Prices, console: Console) -> Ledger:
     done = time.monotonic()
     first = int(checkpoint.rpartition("-")[2]) if checkpoint else 0
     share = 1 - first / max(1, trainer.state.max_steps)  # of the steps: earlier sessions' times are not known here
-    tokens = round(share * sum(len(s.prompt) + len(s.answer) for s in samples) * run.wishes.epochs)
+    tokens = round(share * sum(len(s.prompt) + len(s.answer) for s in samples) * run.hyperparameters.epochs)
     return Ledger(run.spec.name, tokens, loaded - began, trained - loaded, done - trained, prices)
 
 
@@ -81,17 +81,17 @@ def _trainer(run: Run, base: Path, tokenizer: Any, samples: list[Encoded], shard
     from optimum.neuron.models.training import NeuronModelForCausalLM  # noqa: PLC0415
     from peft import LoraConfig  # noqa: PLC0415
 
-    wishes = run.wishes
+    hyperparameters = run.hyperparameters
     arguments = NeuronTrainingArguments(
         output_dir=str(run.folder),
-        num_train_epochs=wishes.epochs,
+        num_train_epochs=hyperparameters.epochs,
         per_device_train_batch_size=1,
-        gradient_accumulation_steps=wishes.batch_size,
-        learning_rate=wishes.learning_rate,
-        warmup_ratio=wishes.warmup,
+        gradient_accumulation_steps=hyperparameters.batch_size,
+        learning_rate=hyperparameters.learning_rate,
+        warmup_ratio=hyperparameters.warmup,
         lr_scheduler_type="cosine",
         bf16=True,
-        seed=wishes.seed,
+        seed=hyperparameters.seed,
         tensor_parallel_size=shards.tensor_parallel,
         pipeline_parallel_size=shards.pipeline_parallel,
         zero_1=True,
@@ -103,10 +103,14 @@ def _trainer(run: Run, base: Path, tokenizer: Any, samples: list[Encoded], shard
         str(base), arguments.trn_config, torch_dtype=torch.bfloat16, attn_implementation="flash_attention_2"
     )
     return NeuronSFTTrainer(
-        args=NeuronSFTConfig(max_length=wishes.longest, packing=False, **arguments.to_dict()),
+        args=NeuronSFTConfig(max_length=hyperparameters.longest, packing=False, **arguments.to_dict()),
         model=model,
         peft_config=LoraConfig(
-            r=wishes.rank, lora_alpha=wishes.alpha, target_modules="all-linear", bias="none", task_type="CAUSAL_LM"
+            r=hyperparameters.rank,
+            lora_alpha=hyperparameters.alpha,
+            target_modules="all-linear",
+            bias="none",
+            task_type="CAUSAL_LM",
         ),
         processing_class=tokenizer,
         train_dataset=Dataset.from_list([_row(sample) for sample in samples]),

@@ -32,25 +32,25 @@ AT_ONCE = 4
 """Samples of one pass; a step adds up several. Twice as many of 1,024 tokens would take 9 GB instead of 5."""
 
 
-def load_model(folder: Path, wishes: Hyperparameters, start: Path | None = None) -> Any:  # a PeftModel
+def load_model(folder: Path, hyperparameters: Hyperparameters, start: Path | None = None) -> Any:  # a PeftModel
     """Load the base in bfloat16 and put a float32 adapter on every linear layer of it: a fresh one, or `start` grown.
 
     Raises:
         BaseUnavailable: `start` cannot be read, or is no adapter of these layers and at most that rank.
     """
-    torch.manual_seed(wishes.seed)
+    torch.manual_seed(hyperparameters.seed)
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, attn_implementation=attention.register())
     config = LoraConfig(
-        r=wishes.rank,
-        lora_alpha=wishes.alpha,
-        lora_dropout=wishes.dropout,
+        r=hyperparameters.rank,
+        lora_alpha=hyperparameters.alpha,
+        lora_dropout=hyperparameters.dropout,
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
     model = get_peft_model(base, config)
     if start is not None:
         start_from(model, start)
-    _freeze(model, wishes.frozen_layers)
+    _freeze(model, hyperparameters.frozen_layers)
     return model
 
 
@@ -62,23 +62,23 @@ def _freeze(model: Any, layers: int) -> None:  # a PeftModel
 def make_trainer(
     model: Any,  # a PeftModel
     samples: Sequence[Encoded] | Sequence[Row],
-    wishes: Hyperparameters,
+    hyperparameters: Hyperparameters,
     folder: Path,
     callbacks: Sequence[TrainerCallback],
 ) -> Trainer:
     """Set up a run that checkpoints under `folder` and can go on from there."""
     arguments = TrainingArguments(
         output_dir=str(folder),
-        num_train_epochs=wishes.epochs,
-        per_device_train_batch_size=min(wishes.batch_size, AT_ONCE),
-        gradient_accumulation_steps=-(-wishes.batch_size // AT_ONCE),
-        learning_rate=wishes.learning_rate,
-        warmup_steps=wishes.warmup,
-        weight_decay=wishes.weight_decay,
+        num_train_epochs=hyperparameters.epochs,
+        per_device_train_batch_size=min(hyperparameters.batch_size, AT_ONCE),
+        gradient_accumulation_steps=-(-hyperparameters.batch_size // AT_ONCE),
+        learning_rate=hyperparameters.learning_rate,
+        warmup_steps=hyperparameters.warmup,
+        weight_decay=hyperparameters.weight_decay,
         lr_scheduler_type="cosine",
         max_grad_norm=1.0,
         use_cpu=True,
-        seed=wishes.seed,
+        seed=hyperparameters.seed,
         save_steps=CHECKPOINT_STEPS,
         logging_steps=5,
         disable_tqdm=True,
@@ -93,7 +93,7 @@ def make_trainer(
         train_dataset=list(samples),
         data_collator=collate_rows if isinstance(samples[0], Row) else collate,
         callbacks=[*callbacks, KeepLast()],
-        wishes=wishes,
+        hyperparameters=hyperparameters,
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -110,9 +110,9 @@ class KeepLast(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
 class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers ships no types here
     """Minimises the loss of the answers alone."""
 
-    def __init__(self, *, wishes: Hyperparameters, **parts: Any) -> None:  # the Trainer's
+    def __init__(self, *, hyperparameters: Hyperparameters, **parts: Any) -> None:  # the Trainer's
         super().__init__(**parts)
-        self._wishes = wishes
+        self._hyperparameters = hyperparameters
         self.model_accepts_loss_kwargs = False  # so that a step's passes are averaged
 
     def compute_loss(
@@ -128,13 +128,13 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers ships no typ
             labels = inputs.pop("labels")
             hidden = inner.model(**inputs, use_cache=False).last_hidden_state
             log_probs, rows = answer_log_probs(hidden, labels, inner.lm_head)
-        if self._wishes.method == "orpo":
-            return orpo_loss(log_probs, rows, self._wishes.strength)
+        if self._hyperparameters.method == "orpo":
+            return orpo_loss(log_probs, rows, self._hyperparameters.strength)
         return sft_loss(log_probs)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:  # a Sampler
         lengths = [sample.length for sample in self.train_dataset]
-        return LikeLengths(lengths, self._wishes.batch_size, self.args.seed)
+        return LikeLengths(lengths, self._hyperparameters.batch_size, self.args.seed)
 
 
 class LikeLengths(Sampler):  # type: ignore[misc]  # torch is not typed where mypy runs

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from router.decision import Candidate, Reason, RouteDecision
 from router.errors import NoExpertsError, UnknownExpertError
-from router.policy.objective import NO_WISHES, QUALITY_DIGITS, ExpertState, Objective, Wishes
+from router.policy.objective import NO_PREFERENCES, QUALITY_DIGITS, ExpertState, Objective, RoutingPreferences
 from router.policy.sticky import Previous
 
-__all__ = ["ExpertState", "Policy", "Wishes", "decide"]
+__all__ = ["ExpertState", "Policy", "RoutingPreferences", "decide"]
 
 DEFAULT_OBJECTIVE = Objective()
 
@@ -45,7 +45,7 @@ def decide(
     prompt_tokens: int,
     router_version: str,
     pinned: str | None = None,
-    wishes: Wishes = NO_WISHES,
+    preferences: RoutingPreferences = NO_PREFERENCES,
     previous: Previous | None = None,
     is_suspected: bool = False,
 ) -> RouteDecision:
@@ -59,7 +59,7 @@ def decide(
         router_version: passed through.
         pinned: the expert the caller named; it stays first even when it is down or too small, so that the caller gets
             that expert's own answer or error.
-        wishes: the caller's knob and latency target.
+        preferences: the caller's knob and latency target.
         previous: who answered the conversation so far, if it is one.
         is_suspected: the request may be a jailbreak: then neither doubt nor its wrapper brings it to the default
             expert, the cheapest, as long as another can answer it at all.
@@ -70,7 +70,7 @@ def decide(
     """
     if not states:
         raise NoExpertsError("the catalogue holds no expert")
-    worth = policy.objective.utilities(probabilities, states, wishes, prompt_tokens)
+    worth = policy.objective.utilities(probabilities, states, preferences, prompt_tokens)
     liked = sorted(states, key=lambda state: _preference(state, probabilities, worth))
     if pinned is not None:
         liked, reason = _first(liked, pinned), Reason.PINNED

@@ -43,7 +43,7 @@ class ExpertState:
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class RoutingPreferences:
     """What a caller wants besides a good answer.
 
     Attributes:
@@ -61,7 +61,7 @@ class Wishes:
     now: float = 0.0
 
 
-NO_WISHES = Wishes()
+NO_PREFERENCES = RoutingPreferences()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +75,22 @@ class Objective:
         self,
         probabilities: Mapping[str, float],
         states: Sequence[ExpertState],
-        wishes: Wishes,
+        preferences: RoutingPreferences,
         prompt_tokens: int,
     ) -> dict[str, float]:
         """Return each expert's worth for one request.
 
         Cost counts from the cheapest expert up, so that equal prices leave every worth exactly as it was.
         """
-        price_of_cost = self.knob.price_of_cost(wishes.quality_cost)
-        costs = self._costs(probabilities, states, wishes, prompt_tokens) if price_of_cost else {}
+        price_of_cost = self.knob.price_of_cost(preferences.quality_cost)
+        costs = self._costs(probabilities, states, preferences, prompt_tokens) if price_of_cost else {}
         found = {}
         for state in states:
             worth = round(probabilities.get(state.name, 0.0), QUALITY_DIGITS)
             if costs:
                 worth -= price_of_cost * costs[state.name]
-            if wishes.ttft_target_s is not None:
-                worth -= self.late_weight * _p_late(state, wishes.ttft_target_s, wishes.now)
+            if preferences.ttft_target_s is not None:
+                worth -= self.late_weight * _p_late(state, preferences.ttft_target_s, preferences.now)
             found[state.name] = worth
         return found
 
@@ -98,13 +98,13 @@ class Objective:
         self,
         probabilities: Mapping[str, float],
         states: Sequence[ExpertState],
-        wishes: Wishes,
+        preferences: RoutingPreferences,
         prompt_tokens: int,
     ) -> dict[str, float]:
         """Return what each expert costs above the cheapest, in reference answers."""
         completion = expected_completion_tokens(probabilities, states)
-        if wishes.max_tokens is not None:
-            completion = min(completion, float(wishes.max_tokens))
+        if preferences.max_tokens is not None:
+            completion = min(completion, float(preferences.max_tokens))
         usd = {state.name: usd_of(state, prompt_tokens * PROMPT_SCALE, completion) for state in states}
         unit = max(usd_of(state, self.knob.prompt_tokens, self.knob.completion_tokens) for state in states)
         cheapest = min(usd.values())

@@ -15,9 +15,9 @@ from router.features.featurize import RouteQuery, is_suspected
 from router.features.tokens import estimate_tokens
 from router.model.artifact import Artifact
 from router.model.gate import Gate
-from router.policy.decide import ExpertState, Policy, Wishes, decide
+from router.policy.decide import ExpertState, Policy, RoutingPreferences, decide
 from router.policy.explore import Exploration
-from router.policy.objective import NO_WISHES
+from router.policy.objective import NO_PREFERENCES
 from router.policy.sticky import Previous, anchor, inertia_of
 
 Judge = Callable[[RouteQuery, Sequence[str]], Mapping[str, float]]
@@ -50,7 +50,7 @@ class RuleRouter:
         query: RouteQuery,
         states: Sequence[ExpertState],
         pinned: str | None = None,
-        wishes: Wishes = NO_WISHES,
+        preferences: RoutingPreferences = NO_PREFERENCES,
     ) -> RouteDecision:
         """Rank all experts for one query.
 
@@ -60,7 +60,7 @@ class RuleRouter:
         """
         started = self.clock()
         prompt_tokens = estimate_tokens(turn.text for turn in query.turns) + query.documents.tokens
-        previous = None if pinned is not None else self._previous(query, states, wishes)
+        previous = None if pinned is not None else self._previous(query, states, preferences)
         decision = decide(
             self.judge(query, [state.name for state in states]),
             states,
@@ -68,7 +68,7 @@ class RuleRouter:
             prompt_tokens=prompt_tokens,
             router_version=self.version,
             pinned=pinned,
-            wishes=wishes,
+            preferences=preferences,
             previous=previous,
             is_suspected=is_suspected(query),
         )
@@ -103,15 +103,17 @@ class RuleRouter:
         """
         raise ArtifactError(f"the router {self.version!r} takes no artefact")
 
-    def _previous(self, query: RouteQuery, states: Sequence[ExpertState], wishes: Wishes) -> Previous | None:
+    def _previous(
+        self, query: RouteQuery, states: Sequence[ExpertState], preferences: RoutingPreferences
+    ) -> Previous | None:
         """Find who answered the conversation so far: whom the caller names, else whom the rule would name."""
-        if wishes.previous_expert is not None:
-            return Previous(wishes.previous_expert, inertia_of(query))
+        if preferences.previous_expert is not None:
+            return Previous(preferences.previous_expert, inertia_of(query))
         earlier = anchor(query) if self.follows_conversations else None
         if earlier is None:
             return None
         shares = self.judge(earlier, [state.name for state in states])
-        decision = decide(shares, states, self.policy, prompt_tokens=0, router_version="", wishes=wishes)
+        decision = decide(shares, states, self.policy, prompt_tokens=0, router_version="", preferences=preferences)
         return Previous(decision.expert, inertia_of(query))
 
 

@@ -17,7 +17,7 @@ from experts.catalog.spec import Catalog, CatalogError, load_catalog
 from router.errors import RouterError
 from serve.access.exposure import check_exposure
 from serve.access.keys import load_keys
-from serve.costs.ledger import open_books
+from serve.costs.ledger import open_ledger
 from serve.routing.kinds import load_router
 from serve.settings.file import Mistake
 from serve.settings.tree import Settings, SettingsError, check_file
@@ -78,7 +78,7 @@ def _beyond(settings: Settings) -> Iterator[Mistake]:
 
 def _cost(settings: Settings) -> None:
     prices = load_prices(settings.cost.prices)
-    open_books(load_catalog(settings.experts.catalog, prices), prices, settings.cost, workers=settings.workers)
+    open_ledger(load_catalog(settings.experts.catalog, prices), prices, settings.cost, workers=settings.workers)
 
 
 def _tls(settings: Settings) -> None:

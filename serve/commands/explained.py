@@ -9,10 +9,10 @@ import time
 from experts.catalog.spec import Catalog
 from router.explain import Explanation, explain
 from serve.openai_api.bodies import ChatCompletionBody
-from serve.request import AUTO, CallerWishes
+from serve.request import AUTO, CallerPreferences
 from serve.routing.expert_states import idle_states
 from serve.routing.kinds import ServingRouter
-from serve.routing.preferences import router_wishes
+from serve.routing.preferences import routing_preferences
 from serve.routing.query import last_speaker, route_query
 from serve.settings.tree import RouterSettings
 
@@ -29,8 +29,8 @@ def explain_request(
     """
     conversation, sampling = body.to_input(), body.to_sampling()
     query, states = route_query(conversation), idle_states(catalog, sampling)
-    wishes = router_wishes(
-        CallerWishes(body.quality_cost, body.ttft_target_ms),
+    preferences = routing_preferences(
+        CallerPreferences(body.quality_cost, body.ttft_target_ms),
         settings,
         elapsed_s=0.0,
         now=time.monotonic(),
@@ -39,5 +39,5 @@ def explain_request(
     )
     pinned = None if body.model in AUTO else body.model
     for _ in range(WARM_UP):
-        router.route(query, states, pinned, wishes)
-    return explain(router, query, states, pinned, wishes)
+        router.route(query, states, pinned, preferences)
+    return explain(router, query, states, pinned, preferences)

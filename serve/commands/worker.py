@@ -16,7 +16,7 @@ from router.errors import RouterError
 from serve.app import App
 from serve.settings.tree import Settings, SettingsError
 from serve.telemetry.logs import set_up_logging
-from serve.workers.gc_tuning import settle
+from serve.workers.gc_tuning import freeze_gc
 from serve.workers.supervisor import read_settings
 
 
@@ -40,7 +40,7 @@ async def _serve(settings: Settings, folder: Path) -> None:
     app = App(settings, siblings_folder=folder)
     try:
         await app.start()
-        settle()
+        freeze_gc()
         print("ready", flush=True)
         await stop.wait()
     finally:

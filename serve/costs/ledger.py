@@ -103,7 +103,7 @@ class Ledger:
         return self._idle
 
 
-def open_books(catalog: Catalog, prices: PriceList, settings: CostSettings, *, workers: int = 1) -> Ledger:
+def open_ledger(catalog: Catalog, prices: PriceList, settings: CostSettings, *, workers: int = 1) -> Ledger:
     """Make the ledger.
 
     Args:

@@ -31,8 +31,8 @@ from serve.dispatch.circuits import Circuits
 from serve.dispatch.further_attempts import FurtherAttempts
 from serve.dispatch.hand_back import DecideAgain
 from serve.dispatch.hedge import first_of
-from serve.dispatch.wake_up import Waker
-from serve.dispatch.wasted_work import Follower, Losses
+from serve.dispatch.wake_up import ColdStartWaker
+from serve.dispatch.wasted_work import Follower, WastedWork
 from serve.errors import ExpertUnavailable, MoegateError, Overloaded, Unanswerable
 from serve.expert_client.channel import ExpertCall
 from serve.expert_client.stream import ExpertStream
@@ -81,7 +81,7 @@ class Dispatcher:
             clock=clock,
             on_change=metrics.circuit,
         )
-        self.waker = Waker(
+        self.waker = ColdStartWaker(
             (expert.name for expert in catalog.experts if expert.scaling.min_replicas == 0),
             self._channels.describe,
             limit_s=experts.wake_timeout_s,
@@ -133,7 +133,7 @@ class Dispatcher:
         stream = await self._first_word(asking, follower)
         if not stream.is_handed_back:
             return stream
-        losses = Losses(follower)
+        losses = WastedWork(follower)
         losses.add(stream.expert, stream.work)
         losses.settle(Waste.HANDED_BACK)
         stream.close()
@@ -145,7 +145,7 @@ class Dispatcher:
         index = retries = 0
         while True:
             expert, rest = asking.experts[index], asking.experts[index + 1 :]
-            losses = Losses(follower)
+            losses = WastedWork(follower)
             try:
                 stream = await self._ask(asking, expert, rest, losses)
             except FailedAttempt as failed:
@@ -181,7 +181,7 @@ class Dispatcher:
         blame.is_proven()
         return ExpertUnavailable("the expert cannot be reached; retry later")
 
-    async def _ask(self, asking: Asking, expert: str, rest: list[str], losses: Losses) -> ExpertStream:
+    async def _ask(self, asking: Asking, expert: str, rest: list[str], losses: WastedWork) -> ExpertStream:
         """Ask one expert and, where hedging is wanted and it is slow, the next one beside it."""
         may_hand_back = asking.may_hand_back(expert)
         attempt = partial(self._attempt, asking, expert, losses, is_last=not rest, may_hand_back=may_hand_back)
@@ -195,7 +195,7 @@ class Dispatcher:
         )
 
     async def _attempt(
-        self, asking: Asking, expert: str, losses: Losses, *, is_last: bool, may_hand_back: bool = False
+        self, asking: Asking, expert: str, losses: WastedWork, *, is_last: bool, may_hand_back: bool = False
     ) -> ExpertStream:
         """Ask one expert once, up to its first token; the stream counts as in flight until it is closed.
 

@@ -31,7 +31,7 @@ class Describe(Protocol):
         ...
 
 
-class Waker:
+class ColdStartWaker:
     """Holds the waking calls of one process, at most one an expert.
 
     Attributes:

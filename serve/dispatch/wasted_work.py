@@ -1,6 +1,6 @@
 """The work of attempts that did not become the answer, kept until the reason is known.
 
-`serve.dispatch.dispatcher` opens one `Losses` for each round of attempts (one attempt, or two with hedging). It tells
+`serve.dispatch.dispatcher` opens one `WastedWork` for each round of attempts (one, or two with hedging). It tells
 the follower of the request, which is the request's record; the ledger and the log get it from there. Only what an
 expert has reported counts: the prompt once the engine has begun to read it, and the tokens that have come.
 """
@@ -28,7 +28,7 @@ class Follower(Protocol):
         ...
 
 
-class Losses:
+class WastedWork:
     """The attempts of one round that did not become the answer."""
 
     def __init__(self, follower: Follower) -> None:

@@ -8,7 +8,7 @@ from serve.gateway import Answer
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class CollectedAnswer:
     """A whole answer. `annotations` is None if there were no documents to cite."""
 
     text: str
@@ -16,7 +16,7 @@ class Whole:
     annotations: Sequence[chat.Annotation] | None
 
 
-async def gather(answer: Answer, *, has_documents: bool) -> Whole:
+async def collect(answer: Answer, *, has_documents: bool) -> CollectedAnswer:
     """Read an answer to its end.
 
     Raises:
@@ -30,4 +30,4 @@ async def gather(answer: Answer, *, has_documents: bool) -> Whole:
             if delta.index == len(calls):
                 calls.append(chat.ToolCall(id=delta.id, name=delta.name))
             calls[delta.index].arguments += delta.arguments
-    return Whole("".join(texts), calls, answer.end.completion.annotations if has_documents else None)
+    return CollectedAnswer("".join(texts), calls, answer.end.completion.annotations if has_documents else None)

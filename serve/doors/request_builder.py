@@ -16,7 +16,7 @@ from typing import Final
 from protos import chat_pb2 as chat
 from serve.errors import InvalidRequest
 from serve.request import Caller, ChatRequest, Door, read_priority
-from serve.routing.preferences import read_wishes
+from serve.routing.preferences import read_preferences
 from serve.telemetry.tracing import read_traceparent
 
 Headers = Callable[[str], str | None]
@@ -98,7 +98,7 @@ class Arrival:
             is_stream=parts.is_stream,
             received_at=self.received_at,
             deadline=self.received_at + self._timeout_s(parts.remaining_s),
-            wishes=read_wishes(
+            preferences=read_preferences(
                 self.headers,
                 quality_cost=parts.quality_cost,
                 ttft_target_ms=parts.ttft_target_ms,

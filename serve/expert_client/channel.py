@@ -30,7 +30,7 @@ from serve.errors import (
 from serve.expert_client.h2.call import Call, CallError
 from serve.expert_client.h2.frames import header, request_head, secret_header
 from serve.expert_client.h2.pool import Pool
-from serve.expert_client.idle_timeout import Patience
+from serve.expert_client.idle_timeout import IdleTimeout
 
 log = logging.getLogger("moegate.expert_channel")
 
@@ -62,7 +62,7 @@ class ExpertCall:
         self._prompt_tokens = self._completion_tokens = 0
         self.is_taken_on = self.is_told = False
         self.begun_at = 0.0
-        self.patience = Patience(accept_within_s, call.cancel)
+        self.patience = IdleTimeout(accept_within_s, call.cancel)
 
     @property
     def is_ready(self) -> bool:

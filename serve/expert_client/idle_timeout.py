@@ -7,7 +7,7 @@ from typing import Final
 _LAST_CHANCE_S: Final = 0.1
 
 
-class Patience:
+class IdleTimeout:
     """Measures how long a stream is silent.
 
     Attributes:

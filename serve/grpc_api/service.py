@@ -17,7 +17,7 @@ from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayServicer, add_GatewayServicer_to_server
 from serve.access.keys import KeyRing
 from serve.access.tls import grpc_credentials
-from serve.doors.collect import gather
+from serve.doors.collect import collect
 from serve.doors.request_builder import REQUEST_ID_HEADER, Arrival, Limits, Parts, RequestBuilder
 from serve.doors.routing_facts import routing_facts
 from serve.errors import InternalError, InvalidRequest, MoegateError
@@ -73,7 +73,7 @@ class GatewayService(GatewayServicer):
         async with self._arrival(context) as arrival:
             request = self._request(message, context, arrival, is_stream=False)
             async with self._gateway.generate(request) as answer:
-                whole = await gather(answer, has_documents=request.has_documents)
+                whole = await collect(answer, has_documents=request.has_documents)
                 await context.send_initial_metadata(_initial_metadata(request, answer))
                 return pb.CompleteResponse(
                     id=request.id,

@@ -85,7 +85,7 @@ async def read_json_body(scope: Scope, receive: Receive, max_bytes: int) -> byte
             return body if decode is None else decode(body, max_bytes)
 
 
-class Departure(Interruption):
+class ClientDisconnect(Interruption):
     """Interrupts the work for a connection when its client disconnects. One for each connection.
 
     `serve.http_api.server` puts it into each request's `scope["state"]`. ASGI's own way, to wait for `http.disconnect`,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from starlette.types import Receive, Scope, Send
 
-from serve.doors.collect import gather
+from serve.doors.collect import collect
 from serve.doors.request_builder import Limits, Parts, RequestBuilder
 from serve.doors.routing_facts import routing_facts
 from serve.errors import InternalError, MoegateError
@@ -17,8 +17,8 @@ from serve.gateway import Answer, Gateway
 from serve.http_api.asgi import (
     EVENT_STREAM,
     JSON,
+    ClientDisconnect,
     ClientGone,
-    Departure,
     Header,
     HeaderLookup,
     Reply,
@@ -61,7 +61,7 @@ class GenerateEndpoint:
             body = parse(self._body, await read_json_body(scope, receive, self._settings.http.max_body_bytes))
             body.refuse_unsupported()
             request = arrival.request(_parts(body), scope["state"]["caller"])
-            departure: Departure = scope["state"]["departure"]
+            departure: ClientDisconnect = scope["state"]["departure"]
             with departure.watch():
                 await self._answer(request, reply, include_usage=body.include_usage)
         except ClientGone:
@@ -114,7 +114,7 @@ async def _stream(reply: Reply, answer: Answer, frames: Frames) -> None:
 
 async def _collect(reply: Reply, answer: Answer, envelope: Envelope, *, has_documents: bool) -> None:
     """Send a whole answer: the same stream, collected."""
-    whole = await gather(answer, has_documents=has_documents)
+    whole = await collect(answer, has_documents=has_documents)
     headers = [JSON, *_routing_headers(answer), (b"x-moegate-cost-usd", f"{answer.end.cost_usd:.12f}".encode())]
     if form := FORM_NAMES.get(answer.end.completion.form):
         headers.append((b"x-moegate-form", form.encode()))

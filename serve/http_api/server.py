@@ -29,7 +29,7 @@ from serve.errors import (
     MethodNotAllowed,
     MoegateError,
 )
-from serve.http_api.asgi import Departure, error_headers
+from serve.http_api.asgi import ClientDisconnect, error_headers
 from serve.http_api.transports import Beginning, Unchunked
 from serve.http_api.upgrade import head_without_offer, new_parser
 from serve.openai_api.responses import error_body
@@ -102,7 +102,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._read_by: asyncio.TimerHandle | None = None
         self._is_refused = False
         self._refusal: MoegateError | None = None  # one that waits until the answers before it are out
-        self._departure = Departure()
+        self._departure = ClientDisconnect()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Accept a connection, unless there are too many."""

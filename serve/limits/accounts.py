@@ -21,10 +21,10 @@ def open_accounts(
     """
     if settings.redis_url is not None:
         # Only who configures Redis needs its library.
-        from serve.limits.fallback_store import Forgiving  # noqa: PLC0415
+        from serve.limits.fallback_store import FallbackStore  # noqa: PLC0415
         from serve.limits.redis_store import RedisStore  # noqa: PLC0415
 
-        return Forgiving(RedisStore(settings.redis_url, settings.redis_timeout_s), on_failure=on_failure)
+        return FallbackStore(RedisStore(settings.redis_url, settings.redis_timeout_s), on_failure=on_failure)
     path = settings.accounts or (siblings_folder / "accounts" if siblings_folder is not None else None)
     if path is None:
         return LocalStore()

@@ -36,7 +36,7 @@ class Amount:
 NOTHING: Final = Amount()
 
 
-class Short(StrEnum):
+class LimitKind(StrEnum):
     """The limit that is used up."""
 
     REQUESTS = "requests"
@@ -67,7 +67,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LimitStatus:
     """The state of an account after a request was admitted, refused or settled.
 
     Attributes:
@@ -83,7 +83,7 @@ class Standing:
     """
 
     limit: Limit
-    short: Short | None
+    short: LimitKind | None
     requests: float
     tokens: float
     spent: float = 0.0
@@ -104,7 +104,7 @@ class Standing:
         return self.limit.pico is not None and self.spent >= self.limit.pico
 
 
-def take(account: Account, limit: Limit, wanted: Amount, now: float) -> Standing:
+def take(account: Account, limit: Limit, wanted: Amount, now: float) -> LimitStatus:
     """Reserve one request and the most that it may use, or reserve nothing."""
     _fill(account, limit, now)
     short, wait_s = _shortage(account, limit, wanted)
@@ -115,7 +115,7 @@ def take(account: Account, limit: Limit, wanted: Amount, now: float) -> Standing
     return _standing(account, limit, wanted if short is None else NOTHING, short, wait_s)
 
 
-def settle(account: Account, taken: Standing, used: Amount, now: float) -> Standing:
+def settle(account: Account, taken: LimitStatus, used: Amount, now: float) -> LimitStatus:
     """Replace a request's reservation by what it really used; `taken` is the account's state at its admission."""
     limit, reserved = taken.limit, taken.reserved
     _fill(account, limit, now)
@@ -126,17 +126,17 @@ def settle(account: Account, taken: Standing, used: Amount, now: float) -> Stand
     return _standing(account, limit, NOTHING)
 
 
-def _shortage(account: Account, limit: Limit, wanted: Amount) -> tuple[Short | None, float]:
+def _shortage(account: Account, limit: Limit, wanted: Amount) -> tuple[LimitKind | None, float]:
     """The limit that is used up, and for how many seconds."""
     budget, held = limit.pico, account.held + account.held_before
     if budget is not None and account.spent >= budget:
-        return Short.USD, (account.period + 1) * limit.usd_period_s - account.at
+        return LimitKind.USD, (account.period + 1) * limit.usd_period_s - account.at
     if budget is not None and held > 0 and account.spent + held + wanted.pico > budget:
-        return Short.USD, BESIDE_OTHERS_S
+        return LimitKind.USD, BESIDE_OTHERS_S
     if limit.rpm is not None and account.requests < 1:
-        return Short.REQUESTS, min(MINUTE_S, (1 - account.requests) * MINUTE_S / limit.rpm)
+        return LimitKind.REQUESTS, min(MINUTE_S, (1 - account.requests) * MINUTE_S / limit.rpm)
     if limit.tpm is not None and account.tokens < min(wanted.tokens, limit.tpm):
-        return Short.TOKENS, min(MINUTE_S, (min(wanted.tokens, limit.tpm) - account.tokens) * MINUTE_S / limit.tpm)
+        return LimitKind.TOKENS, min(MINUTE_S, (min(wanted.tokens, limit.tpm) - account.tokens) * MINUTE_S / limit.tpm)
     return None, 0.0
 
 
@@ -170,7 +170,7 @@ def _expire(account: Account, hold_s: float) -> None:
         account.held_since += hold_s
 
 
-def _release(account: Account, taken: Standing) -> None:
+def _release(account: Account, taken: LimitStatus) -> None:
     """Give back what a request held, unless that has expired."""
     if account.at - taken.at > taken.limit.hold_s:
         return
@@ -181,7 +181,9 @@ def _release(account: Account, taken: Standing) -> None:
 
 
 def _standing(
-    account: Account, limit: Limit, reserved: Amount, short: Short | None = None, wait_s: float = 0.0
-) -> Standing:
+    account: Account, limit: Limit, reserved: Amount, short: LimitKind | None = None, wait_s: float = 0.0
+) -> LimitStatus:
     held = account.held + account.held_before
-    return Standing(limit, short, account.requests, account.tokens, account.spent, held, account.at, reserved, wait_s)
+    return LimitStatus(
+        limit, short, account.requests, account.tokens, account.spent, held, account.at, reserved, wait_s
+    )

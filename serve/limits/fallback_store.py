@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from redis.exceptions import RedisError
 
-from serve.limits.bucket import NOTHING, Amount, Standing
+from serve.limits.bucket import NOTHING, Amount, LimitStatus
 from serve.limits.stores import LimitStore, LocalStore
 from serve.request import Limit
 
@@ -27,7 +27,7 @@ _MOST_UNTOLD: Final = 100_000  # settlements kept for it; a few hundred bytes ea
 _FAILURES: Final = (RedisError, OSError, TimeoutError)
 
 
-class Forgiving:
+class FallbackStore:
     """Asks a store, and keeps accounts here while that store fails."""
 
     def __init__(
@@ -38,10 +38,10 @@ class Forgiving:
         self._on_failure = on_failure
         self._clock = clock
         self._rests_until = 0.0
-        self._untold: deque[tuple[str, Standing, Amount]] = deque(maxlen=_MOST_UNTOLD)
+        self._untold: deque[tuple[str, LimitStatus, Amount]] = deque(maxlen=_MOST_UNTOLD)
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def take(self, name: str, limit: Limit, wanted: Amount, now: float) -> Standing:
+    async def take(self, name: str, limit: Limit, wanted: Amount, now: float) -> LimitStatus:
         """Reserve in the store, or here while the store fails."""
         if self._clock() >= self._rests_until:
             try:
@@ -53,7 +53,7 @@ class Forgiving:
                 return standing
         return replace(await self._own.take(name, limit, wanted, now), is_stand_in=True)
 
-    async def settle(self, name: str, taken: Standing, used: Amount, now: float) -> Standing:
+    async def settle(self, name: str, taken: LimitStatus, used: Amount, now: float) -> LimitStatus:
         """Settle in the store, or remember it for later, even if the caller is cancelled: what was used stays used."""
         return await asyncio.shield(self._start(self._settle(name, taken, used, now)))
 
@@ -63,7 +63,7 @@ class Forgiving:
             await asyncio.wait(self._tasks)
         await self._store.close()
 
-    async def _settle(self, name: str, taken: Standing, used: Amount, now: float) -> Standing:
+    async def _settle(self, name: str, taken: LimitStatus, used: Amount, now: float) -> LimitStatus:
         if taken.is_stand_in:
             self._untold.append((name, replace(taken, reserved=NOTHING), Amount(0, used.pico)))
             return replace(await self._own.settle(name, taken, used, now), is_stand_in=True)
@@ -83,7 +83,7 @@ class Forgiving:
             self._untold.clear()
             self._start(self._tell_all(untold))
 
-    async def _tell_all(self, untold: list[tuple[str, Standing, Amount]]) -> None:
+    async def _tell_all(self, untold: list[tuple[str, LimitStatus, Amount]]) -> None:
         for i, (name, taken, used) in enumerate(untold):
             try:
                 await self._store.settle(name, taken, used, taken.at)

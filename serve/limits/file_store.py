@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from serve.limits.bucket import Account, Amount, Standing, settle, take
+from serve.limits.bucket import Account, Amount, LimitStatus, settle, take
 from serve.request import Limit
 
 _MAGIC: Final = b"moegate accounts 1\n".ljust(32)
@@ -46,12 +46,12 @@ class SharedStore:
             os.close(self._file)
             raise AccountFileError(f"{path}: is not a file of accounts; it is left as it is")
 
-    async def take(self, name: str, limit: Limit, wanted: Amount, now: float) -> Standing:
+    async def take(self, name: str, limit: Limit, wanted: Amount, now: float) -> LimitStatus:
         """Reserve, under the file's lock."""
         with self._account(name) as account:
             return take(account, limit, wanted, now)
 
-    async def settle(self, name: str, taken: Standing, used: Amount, now: float) -> Standing:
+    async def settle(self, name: str, taken: LimitStatus, used: Amount, now: float) -> LimitStatus:
         """Charge what was really used, under the file's lock."""
         with self._account(name) as account:
             return settle(account, taken, used, now)

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from serve.costs.tariffs import PICO
 from serve.errors import BudgetExhausted, RateLimited, RequestExceedsLimit
-from serve.limits.bucket import Amount, Short, Standing
+from serve.limits.bucket import Amount, LimitKind, LimitStatus
 from serve.limits.reservation import Reservations, asked_tokens
 from serve.limits.stores import LimitStore
 from serve.request import ChatRequest, Limit
@@ -47,7 +47,7 @@ class HeldAllowance(Allowance):
     """The allowance of a request whose key has an account."""
 
     def __init__(
-        self, store: LimitStore, name: str, standing: Standing, spending: Spending, clock: Callable[[], float]
+        self, store: LimitStore, name: str, standing: LimitStatus, spending: Spending, clock: Callable[[], float]
     ) -> None:
         self._store = store
         self._name = name
@@ -72,7 +72,7 @@ class HeldAllowance(Allowance):
 _UNLIMITED: Final = nullcontext(Allowance())
 
 
-class Allowances:
+class Quotas:
     """Gives each request its allowance."""
 
     def __init__(
@@ -80,7 +80,7 @@ class Allowances:
         store: LimitStore,
         reservations: Reservations,
         *,
-        on_refusal: Callable[[Short], None],
+        on_refusal: Callable[[LimitKind], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -119,15 +119,15 @@ class Allowances:
         if limit.tpm is not None and wanted.tokens > limit.tpm:
             least = self._reservations.at_least(request)
             if least > limit.tpm:
-                self._on_refusal(Short.TOKENS)
+                self._on_refusal(LimitKind.TOKENS)
                 raise _too_large(request, limit.tpm, least)
         return wanted
 
 
-def refusal(standing: Standing) -> RateLimited | BudgetExhausted:
+def refusal(standing: LimitStatus) -> RateLimited | BudgetExhausted:
     """Make the error that names the used-up limit and the time of a retry."""
     headers, wait_s = tuple(limit_headers(standing)), math.ceil(standing.retry_after_s)
-    if standing.short is not Short.USD:
+    if standing.short is not LimitKind.USD:
         message = f"the key's {standing.short} per minute are used up; retry later"
     elif standing.is_budget_spent:
         message = "the key's budget is used up"
@@ -146,7 +146,7 @@ def _too_large(request: ChatRequest, tpm: int, least: int) -> RequestExceedsLimi
     return RequestExceedsLimit(f"{what}; shorten '{param}'", param=param, headers=(_NO_RETRY,))
 
 
-def limit_headers(standing: Standing) -> Iterator[tuple[str, str]]:
+def limit_headers(standing: LimitStatus) -> Iterator[tuple[str, str]]:
     """OpenAI's rate limit headers (https://platform.openai.com/docs/guides/rate-limits), and the budget's."""
     limit: Limit = standing.limit
     kinds = (("requests", limit.rpm, standing.requests), ("tokens", limit.tpm, standing.tokens))

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from serve.limits.bucket import BESIDE_OTHERS_S, Amount, Short, Standing
+from serve.limits.bucket import BESIDE_OTHERS_S, Amount, LimitKind, LimitStatus
 from serve.request import Limit
 
-_SHORT: Final = {1: Short.USD, 2: Short.REQUESTS, 3: Short.TOKENS}
+_SHORT: Final = {1: LimitKind.USD, 2: LimitKind.REQUESTS, 3: LimitKind.TOKENS}
 
 # KEYS[1]: an account. ARGV: 1 rpm, 2 tpm, 3 budget in picodollars (-1 = no limit), 4 period_s, 5 hold_s, 6 the clock
 # ("" = Redis's own), 7 and 8 the tokens and picodollars reserved, 9 "take", or the time of the reservation that is
@@ -101,11 +101,11 @@ class RedisStore:
         self._redis = Redis.from_url(url, socket_connect_timeout=timeout_s, socket_timeout=timeout_s)
         self._script = self._redis.register_script(_SCRIPT)
 
-    async def take(self, name: str, limit: Limit, wanted: Amount, now: float) -> Standing:
+    async def take(self, name: str, limit: Limit, wanted: Amount, now: float) -> LimitStatus:
         """Reserve in Redis; raises what the client library raises if Redis does not answer in time."""
         return await self._run(name, limit, wanted, "take")
 
-    async def settle(self, name: str, taken: Standing, used: Amount, now: float) -> Standing:
+    async def settle(self, name: str, taken: LimitStatus, used: Amount, now: float) -> LimitStatus:
         """Charge what was really used, and return the rest of the reservation."""
         return await self._run(name, taken.limit, taken.reserved, repr(taken.at), used.tokens, used.pico)
 
@@ -113,7 +113,7 @@ class RedisStore:
         """Close the connections to Redis."""
         await self._redis.aclose()
 
-    async def _run(self, name: str, limit: Limit, reserved: Amount, *step: str | float) -> Standing:
+    async def _run(self, name: str, limit: Limit, reserved: Amount, *step: str | float) -> LimitStatus:
         limits = (-1 if value is None else value for value in (limit.rpm, limit.tpm, limit.pico))
         clock = "" if self._clock is None else repr(self._clock())
         arguments = [*limits, limit.usd_period_s, limit.hold_s, clock, reserved.tokens, reserved.pico, *step]
@@ -122,4 +122,4 @@ class RedisStore:
         requests, tokens, spent, held, at, wait_s = map(float, answer[1:])
         short = _SHORT.get(answer[0])
         holds = reserved if step == ("take",) and short is None else Amount()
-        return Standing(limit, short, requests, tokens, spent, held, at, holds, wait_s)
+        return LimitStatus(limit, short, requests, tokens, spent, held, at, holds, wait_s)

@@ -12,7 +12,7 @@ import orjson
 
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
-from serve.doors.collect import Whole
+from serve.doors.collect import CollectedAnswer
 from serve.errors import MoegateError
 
 FINISH_NAMES: Final = {
@@ -31,7 +31,7 @@ class Dialect(Protocol):
     object: str
     chunk_object: str
 
-    def choice(self, answer: Whole, finish: str | None) -> dict[str, Any]:
+    def choice(self, answer: CollectedAnswer, finish: str | None) -> dict[str, Any]:
         """The one choice of a whole answer."""
         ...
 
@@ -51,7 +51,7 @@ class ChatDialect:
     object = "chat.completion"
     chunk_object = "chat.completion.chunk"
 
-    def choice(self, answer: Whole, finish: str | None) -> dict[str, Any]:
+    def choice(self, answer: CollectedAnswer, finish: str | None) -> dict[str, Any]:
         """A message."""
         message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
         if answer.tool_calls:
@@ -78,7 +78,7 @@ class CompletionDialect:
     object = "text_completion"
     chunk_object = "text_completion"
 
-    def choice(self, answer: Whole, finish: str | None) -> dict[str, Any]:
+    def choice(self, answer: CollectedAnswer, finish: str | None) -> dict[str, Any]:
         """A text."""
         return self.delta(answer.text, finish)
 
@@ -105,7 +105,7 @@ class Envelope:
         """Start an answer now."""
         return cls(request_id, expert, dialect, int(time.time()))
 
-    def whole(self, answer: Whole, end: pb.Completion, cost_usd: float) -> bytes:
+    def whole(self, answer: CollectedAnswer, end: pb.Completion, cost_usd: float) -> bytes:
         """A whole answer."""
         choice = self.dialect.choice(answer, FINISH_NAMES[end.finish_reason])
         return orjson.dumps(

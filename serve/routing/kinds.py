@@ -12,11 +12,11 @@ from router.decision import Coverage, RouteDecision
 from router.features.featurize import RouteQuery
 from router.model.artifact import Artifact
 from router.model.gate import TOOL_CALLER, Gate
-from router.policy.decide import ExpertState, Policy, Wishes
+from router.policy.decide import ExpertState, Policy, RoutingPreferences
 from router.policy.examples import ExampleWords
 from router.policy.explore import Exploration
 from router.policy.keywords import keywords
-from router.policy.objective import NO_WISHES
+from router.policy.objective import NO_PREFERENCES
 from router.policy.rules import Judge, RuleRouter, random_router
 from router.router import Router
 from serve.settings.tree import RouterSettings, SettingsError
@@ -47,7 +47,7 @@ class ServingRouter(Protocol):
         query: RouteQuery,
         states: Sequence[ExpertState],
         pinned: str | None = None,
-        wishes: Wishes = NO_WISHES,
+        preferences: RoutingPreferences = NO_PREFERENCES,
     ) -> RouteDecision:
         """Rank all experts for one query.
 

@@ -8,9 +8,9 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from router.policy.decide import Wishes
+from router.policy.decide import RoutingPreferences
 from serve.errors import InvalidRequest
-from serve.request import CallerWishes
+from serve.request import CallerPreferences
 from serve.settings.tree import RouterSettings
 
 QUALITY_COST_HEADER: Final = "x-moegate-quality-cost"
@@ -18,14 +18,14 @@ TTFT_TARGET_HEADER: Final = "x-moegate-ttft-target-ms"
 PREVIOUS_EXPERT_HEADER: Final = "x-moegate-previous-expert"
 
 
-def read_wishes(
+def read_preferences(
     header: Callable[[str], str | None],
     *,
     quality_cost: float | None,
     ttft_target_ms: float | None,
     previous_expert: str | None = None,
-) -> CallerWishes:
-    """Gather the wishes of a request: its fields, and where they are None its headers.
+) -> CallerPreferences:
+    """Gather the preferences of a request: its fields, and where they are None its headers.
 
     Args:
         header: looks a header up by its lower-case name.
@@ -36,23 +36,23 @@ def read_wishes(
     Raises:
         InvalidRequest: a value is no number or out of its range; `param` names the field or the header.
     """
-    return CallerWishes(
+    return CallerPreferences(
         _number(header, "quality_cost", QUALITY_COST_HEADER, quality_cost, lowest=0.0, highest=1.0),
         _number(header, "ttft_target_ms", TTFT_TARGET_HEADER, ttft_target_ms, lowest=1.0, highest=math.inf),
         previous_expert or header(PREVIOUS_EXPERT_HEADER) or None,
     )
 
 
-def router_wishes(
-    said: CallerWishes,
+def routing_preferences(
+    said: CallerPreferences,
     settings: RouterSettings,
     *,
     elapsed_s: float,
     now: float,
     max_tokens: int | None,
     last_speaker: str | None,
-) -> Wishes:
-    """What the router is told: the caller's wishes, and the settings' where there are none.
+) -> RoutingPreferences:
+    """What the router is told: the caller's preferences, and the settings' where there are none.
 
     Args:
         said: by the caller.
@@ -63,7 +63,7 @@ def router_wishes(
         last_speaker: who gave the conversation's last answer, as its messages say.
     """
     target_ms = settings.ttft_target_ms if said.ttft_target_ms is None else said.ttft_target_ms
-    return Wishes(
+    return RoutingPreferences(
         quality_cost=settings.quality_cost if said.quality_cost is None else said.quality_cost,
         ttft_target_s=None if target_ms is None else target_ms / 1e3 - elapsed_s,
         max_tokens=max_tokens,

@@ -11,7 +11,7 @@ from typing import Final
 _YOUNG: Final = 20_000  # container objects made and not yet freed before the youngest are looked at
 
 
-def settle() -> None:
+def freeze_gc() -> None:
     """Leave what exists now out of every later collection, and collect less often."""
     gc.collect()
     gc.freeze()

@@ -21,7 +21,7 @@ from serve.telemetry.metrics.registrar import Across
 _ANSWER_S: Final = 1.0  # a sibling that is silent for longer counts as dead
 
 
-class Siblings:
+class SharedMetrics:
     """One worker's view of all of them."""
 
     def __init__(self, folder: Path, registry: CollectorRegistry, across: Mapping[str, Across]) -> None:

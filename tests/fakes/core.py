@@ -15,8 +15,8 @@ from grpc import StatusCode
 from protos import expert_pb2 as pb
 from router.decision import Coverage, RouteDecision
 from router.features.featurize import RouteQuery
-from router.policy.decide import ExpertState, Wishes
-from router.policy.objective import NO_WISHES
+from router.policy.decide import ExpertState, RoutingPreferences
+from router.policy.objective import NO_PREFERENCES
 from serve.dispatch.hand_back import DecideAgain
 from serve.dispatch.wasted_work import Follower
 from serve.errors import ExpertUnavailable, MoegateError
@@ -34,7 +34,7 @@ class FakeRouter:
     def __init__(self, decision: RouteDecision) -> None:
         self.decision = decision
         self.later: list[RouteDecision] = []
-        self.asked: list[tuple[RouteQuery, str | None, Wishes]] = []
+        self.asked: list[tuple[RouteQuery, str | None, RoutingPreferences]] = []
         self.offered: list[list[str]] = []
 
     def route(
@@ -42,9 +42,9 @@ class FakeRouter:
         query: RouteQuery,
         states: Sequence[ExpertState],
         pinned: str | None = None,
-        wishes: Wishes = NO_WISHES,
+        preferences: RoutingPreferences = NO_PREFERENCES,
     ) -> RouteDecision:
-        self.asked.append((query, pinned, wishes))
+        self.asked.append((query, pinned, preferences))
         self.offered.append([state.name for state in states])
         return self.later.pop(0) if self.later and len(self.asked) > 1 else self.decision
 

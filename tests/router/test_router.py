@@ -15,7 +15,7 @@ from router.errors import ArtifactError
 from router.features.featurize import RouteQuery, Turn, query_from_openai
 from router.model.artifact import DEFAULT_PATH, save
 from router.model.gate import Gate
-from router.policy.decide import ExpertState, Wishes
+from router.policy.decide import ExpertState, RoutingPreferences
 from router.policy.explore import Exploration
 from router.router import Router
 from router.train import Trained
@@ -147,7 +147,7 @@ def test_another_request_moves(router: Router, states: list[ExpertState]) -> Non
 
 
 def test_the_caller_may_say_who_answered_before(router: Router, states: list[ExpertState]) -> None:
-    made = router.route(ask("shorter"), states, wishes=Wishes(previous_expert="advisor"))
+    made = router.route(ask("shorter"), states, preferences=RoutingPreferences(previous_expert="advisor"))
     assert made.expert == "advisor"
     unsaid = router.route(ask("shorter"), states)
     assert unsaid.reason in {Reason.ABSTAINED, Reason.CLASSIFIED}
@@ -169,7 +169,7 @@ def test_one_more_look_of_the_gate_and_only_in_a_conversation(
     router.route(chat(*["who first described rivers?"] * 41), states)
     assert len(looks) == 3
     router.route(chat("a", "b", "c"), states, pinned="coder")
-    router.route(chat("a", "b", "c"), states, wishes=Wishes(previous_expert="coder"))
+    router.route(chat("a", "b", "c"), states, preferences=RoutingPreferences(previous_expert="coder"))
     assert len(looks) == 5
 
 

@@ -18,10 +18,10 @@ from serve.costs.tariffs import tariffs
 from serve.dispatch.health import HealthMonitor
 from serve.errors import ExpertFailed, ExpertUnavailable, InvalidRequest, Overloaded, ShuttingDown, UnknownModel
 from serve.gateway import Gateway
-from serve.limits.quota import Allowances
+from serve.limits.quota import Quotas
 from serve.limits.reservation import Reservations
 from serve.limits.stores import LocalStore
-from serve.request import CallerWishes, ChatRequest
+from serve.request import CallerPreferences, ChatRequest
 from serve.routing.expert_states import Candidates
 from serve.settings.tree import AdmissionSettings, RouterSettings
 from serve.telemetry.record import Recorder
@@ -68,7 +68,7 @@ class Core:
         self.gateway = Gateway(
             catalog=catalog,
             router=self.router,
-            allowances=Allowances(LocalStore(), reservations, on_refusal=lambda _: None),
+            allowances=Quotas(LocalStore(), reservations, on_refusal=lambda _: None),
             admission=self.admission,
             drain=self.drain,
             dispatcher=cast(Any, self.dispatcher),
@@ -176,7 +176,11 @@ async def test_what_no_expert_could_answer_is_refused_before_anybody_is_asked(co
         (chat_request(model="poet"), UnknownModel, "model"),
         (chat_request(input=chat.Conversation()), InvalidRequest, "messages"),
         (chat_request(sampling=chat.Sampling(temperature=9)), InvalidRequest, "temperature"),
-        (chat_request(wishes=CallerWishes(previous_expert="poet")), InvalidRequest, "x-moegate-previous-expert"),
+        (
+            chat_request(preferences=CallerPreferences(previous_expert="poet")),
+            InvalidRequest,
+            "x-moegate-previous-expert",
+        ),
     ]
     for request, error, param in wrong:
         with pytest.raises(error) as refused:
@@ -248,7 +252,7 @@ async def test_beyond_capacity_is_refused_and_a_permit_lasts_as_long_as_the_stre
 async def test_what_the_caller_says_wins_over_the_settings(catalog_file: Path) -> None:
     core = Core(catalog_file, RouterSettings(quality_cost=0.3, ttft_target_ms=5000), AdmissionSettings())
     await core.ask()
-    await core.ask(chat_request(wishes=CallerWishes(quality_cost=0.7, ttft_target_ms=1e7)))
+    await core.ask(chat_request(preferences=CallerPreferences(quality_cost=0.7, ttft_target_ms=1e7)))
     [(_, _, from_settings), (_, _, said)] = core.router.asked
     assert (from_settings.quality_cost, said.quality_cost) == (0.3, 0.7)
     assert from_settings.ttft_target_s is not None

@@ -35,7 +35,7 @@ class LogObserver(Observer):
             "expert": record.expert,
             "reason": decision.reason.value if decision else None,
             "confidence": round(decision.confidence, 4) if decision else None,
-            "quality_cost": request.wishes.quality_cost,
+            "quality_cost": request.preferences.quality_cost,
             "propensity": decision.propensity if decision else None,
             "prompt_tokens": record.prompt_tokens,
             "completion_tokens": record.completion_tokens,

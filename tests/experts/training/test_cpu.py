@@ -49,15 +49,15 @@ def test_the_ledger_counts_prompts_and_answers_over_all_epochs(run: Run) -> None
 
 def test_a_prompt_counts_once_for_each_of_its_answers(run: Run) -> None:
     pair = [Sample(ask("Say a"), "aaaa", "b")]
-    wishes = replace(run.wishes, method="orpo", epochs=1)
-    ledger = cpu.train(replace(run, samples=pair, wishes=wishes), PRICES, Console(file=io.StringIO()))
+    hyperparameters = replace(run.hyperparameters, method="orpo", epochs=1)
+    ledger = cpu.train(replace(run, samples=pair, hyperparameters=hyperparameters), PRICES, Console(file=io.StringIO()))
     assert ledger.tokens == 2 * length("Say a") + (4 + 1) + (1 + 1)
 
 
 def test_what_is_too_long_is_left_out_and_said(run: Run) -> None:
     out = io.StringIO()
     samples = [*SAMPLES, Sample(ask("Say " + "c" * 200), "c")]
-    run = replace(run, samples=samples, wishes=replace(run.wishes, longest=100, epochs=1))
+    run = replace(run, samples=samples, hyperparameters=replace(run.hyperparameters, longest=100, epochs=1))
     ledger = cpu.train(run, PRICES, Console(file=out, width=200))
     assert out.getvalue().startswith("2 samples, 54 tokens an epoch; 1 too long and left out\n")
     assert ledger.tokens == 54

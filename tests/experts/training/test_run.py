@@ -42,9 +42,9 @@ def test_whatever_decides_the_outcome_does(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("field", Hyperparameters.__dataclass_fields__)
 def test_every_hyperparameter_decides(field: str) -> None:
-    value = getattr(RUN.wishes, field)
+    value = getattr(RUN.hyperparameters, field)
     other = "orpo" if field == "method" else value + 1
-    assert replace(RUN, wishes=replace(RUN.wishes, **{field: other})).digest != RUN.digest
+    assert replace(RUN, hyperparameters=replace(RUN.hyperparameters, **{field: other})).digest != RUN.digest
 
 
 def test_the_edge_between_an_answer_and_its_rejected_twin_matters() -> None:

@@ -33,18 +33,22 @@ class StopAt(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
             raise KeyboardInterrupt
 
 
-def run(base: Path, folder: Path, wishes: Hyperparameters, stop: int | None = None) -> Any:
+def run(base: Path, folder: Path, hyperparameters: Hyperparameters, stop: int | None = None) -> Any:
     show = ShowProgress(Console(file=io.StringIO()), 48, folder.parent / f"{folder.name}.jsonl")
     callbacks: list[TrainerCallback] = [show] if stop is None else [show, StopAt(stop)]
-    trainer = make_trainer(load_model(base, wishes), SAMPLES, wishes, folder, callbacks)
+    trainer = make_trainer(load_model(base, hyperparameters), SAMPLES, hyperparameters, folder, callbacks)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.exists() else None)
     return trainer
 
 
 @pytest.mark.parametrize("method", ["sft", "orpo"])
 def test_the_loss_falls(tiny_base: Path, tmp_path: Path, method: Any) -> None:
-    wishes = replace(SFT, method=method, epochs=30, learning_rate=5e-2)
-    losses = [entry["loss"] for entry in run(tiny_base, tmp_path / "run", wishes).state.log_history if "loss" in entry]
+    hyperparameters = replace(SFT, method=method, epochs=30, learning_rate=5e-2)
+    losses = [
+        entry["loss"]
+        for entry in run(tiny_base, tmp_path / "run", hyperparameters).state.log_history
+        if "loss" in entry
+    ]
     assert losses[-1] < losses[0] - 0.1
 
 

@@ -30,9 +30,9 @@ def adapter(tiny_base: Path, tmp_path: Path) -> Path:
     return tmp_path / "adapter"
 
 
-def said(base: Path, wishes: Hyperparameters, start: Path | None) -> torch.Tensor:
+def said(base: Path, hyperparameters: Hyperparameters, start: Path | None) -> torch.Tensor:
     with torch.no_grad():
-        return torch.Tensor(load_model(base, wishes, start).float()(TOKENS).logits)
+        return torch.Tensor(load_model(base, hyperparameters, start).float()(TOKENS).logits)
 
 
 @pytest.mark.parametrize(("rank", "alpha"), [(2, 8), (4, 8), (4, 16), (6, 3)])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from router.decision import Reason
 from router.errors import NoExpertsError, UnknownExpertError
-from router.policy.decide import ExpertState, Policy, Wishes, decide
+from router.policy.decide import ExpertState, Policy, RoutingPreferences, decide
 from router.policy.objective import usd_of
 from router.policy.sticky import STAYS, Previous
 
@@ -28,9 +28,9 @@ def catalogues(draw: st.DrawFn) -> list[ExpertState]:
     ]
 
 
-def wishes() -> st.SearchStrategy[Wishes]:
+def preferences() -> st.SearchStrategy[RoutingPreferences]:
     return st.builds(
-        Wishes,
+        RoutingPreferences,
         quality_cost=st.floats(0, 1),
         ttft_target_s=st.none() | st.floats(-1, 10),
         max_tokens=st.none() | st.integers(1, 4_000),
@@ -41,13 +41,13 @@ previouses = st.none() | st.builds(Previous, st.sampled_from(NAMES), st.sampled_
 beliefs = st.dictionaries(st.sampled_from(NAMES), st.floats(0, 1))
 
 
-@given(catalogues(), beliefs, st.integers(0, 10_000), st.booleans(), wishes(), previouses)
+@given(catalogues(), beliefs, st.integers(0, 10_000), st.booleans(), preferences(), previouses)
 def test_every_ranking_keeps_its_promises(
     states: list[ExpertState],
     probabilities: dict[str, float],
     prompt_tokens: int,
     is_pinned: bool,
-    wish: Wishes,
+    wish: RoutingPreferences,
     previous: Previous | None,
 ) -> None:
     pinned = states[-1].name if is_pinned else None
@@ -58,7 +58,7 @@ def test_every_ranking_keeps_its_promises(
         prompt_tokens=prompt_tokens,
         router_version="v",
         pinned=pinned,
-        wishes=wish,
+        preferences=wish,
         previous=previous,
     )
     assert sorted(one.expert for one in made.ranking) == sorted(state.name for state in states)
@@ -74,21 +74,33 @@ def test_every_ranking_keeps_its_promises(
         assert by_name[made.expert] in fitting or not fitting
 
 
-@given(catalogues(), beliefs, st.integers(0, 10_000), wishes(), previouses, st.randoms(use_true_random=False))
+@given(catalogues(), beliefs, st.integers(0, 10_000), preferences(), previouses, st.randoms(use_true_random=False))
 def test_the_order_of_the_catalogue_does_not_matter(
     states: list[ExpertState],
     probabilities: dict[str, float],
     prompt_tokens: int,
-    wish: Wishes,
+    wish: RoutingPreferences,
     previous: Previous | None,
     random: Random,
 ) -> None:
     made = decide(
-        probabilities, states, POLICY, prompt_tokens=prompt_tokens, router_version="v", wishes=wish, previous=previous
+        probabilities,
+        states,
+        POLICY,
+        prompt_tokens=prompt_tokens,
+        router_version="v",
+        preferences=wish,
+        previous=previous,
     )
     shuffled = random.sample(states, len(states))
     again = decide(
-        probabilities, shuffled, POLICY, prompt_tokens=prompt_tokens, router_version="v", wishes=wish, previous=previous
+        probabilities,
+        shuffled,
+        POLICY,
+        prompt_tokens=prompt_tokens,
+        router_version="v",
+        preferences=wish,
+        previous=previous,
     )
     assert made == again
 
@@ -124,7 +136,7 @@ def test_cost_and_quality_only_fall_as_the_knob_moves(
             POLICY,
             prompt_tokens=tokens,
             router_version="v",
-            wishes=Wishes(quality_cost=at / 20),
+            preferences=RoutingPreferences(quality_cost=at / 20),
             previous=previous,
         )
         for at in range(21)
@@ -142,8 +154,8 @@ def test_with_equal_prices_the_knob_changes_nothing(
     states = experts_at([price] * 5, [True] * 5)
     probabilities = {name: percent / 100 for name, percent in zip(NAMES, percents, strict=True)}
     plain, moved = (
-        decide(probabilities, states, POLICY, prompt_tokens=99, router_version="v", wishes=wish, previous=previous)
-        for wish in (Wishes(), Wishes(quality_cost=knob))
+        decide(probabilities, states, POLICY, prompt_tokens=99, router_version="v", preferences=wish, previous=previous)
+        for wish in (RoutingPreferences(), RoutingPreferences(quality_cost=knob))
     )
     assert plain == moved
 
@@ -151,7 +163,7 @@ def test_with_equal_prices_the_knob_changes_nothing(
 def test_no_price_brings_in_an_expert_that_is_ruled_out() -> None:
     states = [state("coder", usd_per_million_tokens=9.0), state("tool-caller", usd_per_million_tokens=0.0)]
     made = decide({"coder": 0.6, "tool-caller": 0.0}, states, POLICY, prompt_tokens=9, router_version="v",
-                  wishes=Wishes(quality_cost=1.0))  # fmt: skip
+                  preferences=RoutingPreferences(quality_cost=1.0))  # fmt: skip
     assert made.expert == "coder"
 
 
@@ -220,12 +232,12 @@ def test_refusals_are_typed() -> None:
         decide({}, [state("coder")], POLICY, prompt_tokens=0, router_version="v", pinned="nobody")
 
 
-@given(catalogues(), beliefs, st.integers(0, 10_000), wishes(), previouses)
+@given(catalogues(), beliefs, st.integers(0, 10_000), preferences(), previouses)
 def test_a_suspicion_never_lowers_the_choice(
     states: list[ExpertState],
     probabilities: dict[str, float],
     prompt_tokens: int,
-    wish: Wishes,
+    wish: RoutingPreferences,
     previous: Previous | None,
 ) -> None:
     def first(is_suspected: bool) -> str:
@@ -235,7 +247,7 @@ def test_a_suspicion_never_lowers_the_choice(
             POLICY,
             prompt_tokens=prompt_tokens,
             router_version="v",
-            wishes=wish,
+            preferences=wish,
             previous=previous,
             is_suspected=is_suspected,
         ).expert

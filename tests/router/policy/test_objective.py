@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from router.policy.cost_knob import Knob
 from router.policy.estimates import ExpertEstimate
-from router.policy.objective import ExpertState, Objective, Wishes, expected_completion_tokens, usd_of
+from router.policy.objective import ExpertState, Objective, RoutingPreferences, expected_completion_tokens, usd_of
 
 PLAIN = Objective(Knob((0.0, 1.0)))
 NAMES = ["advisor", "coder", "generalist"]
@@ -23,13 +23,13 @@ def test_equal_prices_leave_every_worth_as_it_was(
 ) -> None:
     states = [state(name, price, tokens=100 * at) for at, name in enumerate(NAMES)]
     probabilities = dict(zip(NAMES, beliefs, strict=True))
-    plain = Objective().utilities(probabilities, states, Wishes(), prompt_tokens)
-    assert Objective().utilities(probabilities, states, Wishes(quality_cost=knob), prompt_tokens) == plain
+    plain = Objective().utilities(probabilities, states, RoutingPreferences(), prompt_tokens)
+    assert Objective().utilities(probabilities, states, RoutingPreferences(quality_cost=knob), prompt_tokens) == plain
 
 
 def test_cost_is_what_the_dearer_expert_adds_in_reference_answers() -> None:
     states = [state("coder", 4.0), state("generalist", 1.0)]
-    worth = PLAIN.utilities({"coder": 0.9, "generalist": 0.6}, states, Wishes(quality_cost=1.0), 0)
+    worth = PLAIN.utilities({"coder": 0.9, "generalist": 0.6}, states, RoutingPreferences(quality_cost=1.0), 0)
     assert worth["generalist"] == pytest.approx(0.6)
     usual, dearest = 200 * 3.0, 200 * 4.0 + 200 * 1.0  # what coder adds to an answer; the reference answer
     assert worth["coder"] == pytest.approx(0.9 - usual / dearest)
@@ -37,7 +37,7 @@ def test_cost_is_what_the_dearer_expert_adds_in_reference_answers() -> None:
 
 def test_a_limit_on_the_answer_limits_its_cost() -> None:
     states = [state("coder", 4.0), state("generalist", 1.0)]
-    short = PLAIN.utilities({"coder": 0.9}, states, Wishes(quality_cost=1.0, max_tokens=2), 0)
+    short = PLAIN.utilities({"coder": 0.9}, states, RoutingPreferences(quality_cost=1.0, max_tokens=2), 0)
     assert short["coder"] == pytest.approx(0.9 - 2 * 3.0 / 1000)
 
 
@@ -53,8 +53,8 @@ def test_lateness_counts_only_for_those_who_care() -> None:
     slow = ExpertEstimate().answered(ttft_s=5.0, queue_s=0, slot_s=1, completion_tokens=9, at=0.0)
     states = [ExpertState("coder", 4096, True, 0, 8, 1.0, 1.0, slow), state("generalist")]
     beliefs = {"coder": 0.9, "generalist": 0.5}
-    assert Objective().utilities(beliefs, states, Wishes(), 10) == beliefs
-    hurried = Objective(late_weight=0.5).utilities(beliefs, states, Wishes(ttft_target_s=1.0), 10)
+    assert Objective().utilities(beliefs, states, RoutingPreferences(), 10) == beliefs
+    hurried = Objective(late_weight=0.5).utilities(beliefs, states, RoutingPreferences(ttft_target_s=1.0), 10)
     assert hurried == {"coder": pytest.approx(0.4), "generalist": 0.5}
 
 

@@ -11,7 +11,7 @@ from router.errors import ArtifactError, NoExpertsError, UnknownExpertError
 from router.features.featurize import RouteQuery, query_from_openai
 from router.model.artifact import load
 from router.model.gate import TOOL_CALLER
-from router.policy.decide import ExpertState, Policy, Wishes
+from router.policy.decide import ExpertState, Policy, RoutingPreferences
 from router.policy.explore import Exploration
 from router.policy.keywords import keywords
 from router.policy.rules import RuleRouter, random_router, uniform
@@ -54,7 +54,7 @@ def test_pins_health_and_size_work_as_ever(router: RuleRouter, states: list[Expe
 def test_a_conversation_stays(router: RuleRouter, states: list[ExpertState]) -> None:
     follow_up = router.route(ask("fix this python script", "shorter please"), states)
     assert (follow_up.expert, follow_up.reason) == ("coder", Reason.STICKY)
-    named = router.route(ask("shorter please"), states, wishes=Wishes(previous_expert="advisor"))
+    named = router.route(ask("shorter please"), states, preferences=RoutingPreferences(previous_expert="advisor"))
     assert (named.expert, named.reason) == ("advisor", Reason.STICKY)
     assert (
         router.route(ask("fix this python script", "now write a poem about the sea for me"), states).expert == "advisor"
@@ -101,8 +101,8 @@ def test_the_even_draw_leaves_out_who_cannot_answer(states: list[ExpertState]) -
 def test_the_even_draw_follows_only_whom_the_caller_names(states: list[ExpertState]) -> None:
     router = random_router("generalist", random.Random(2))
     assert {router.route(ask("hello", "shorter"), states).reason for _ in range(20)} == {Reason.CLASSIFIED}
-    named = Wishes(previous_expert="advisor")
-    assert {router.route(ask("hello", "shorter"), states, wishes=named).expert for _ in range(20)} == {"advisor"}
+    named = RoutingPreferences(previous_expert="advisor")
+    assert {router.route(ask("hello", "shorter"), states, preferences=named).expert for _ in range(20)} == {"advisor"}
 
 
 def test_uniform_of_nobody() -> None:

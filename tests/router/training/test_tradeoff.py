@@ -13,7 +13,7 @@ from router.model.artifact import Artifact, load, save
 from router.model.gate import Gate
 from router.policy.cost_knob import SETTINGS, Knob
 from router.policy.decide import Policy, decide
-from router.policy.objective import Objective, Wishes
+from router.policy.objective import Objective, RoutingPreferences
 from router.policy.settings import policy_of
 from router.train import Trained
 from router.training.calibrate_knob import asked_of, halves, with_reference_knob
@@ -62,7 +62,7 @@ def test_all_rows_at_once_choose_as_the_policy_does(trained: Trained, rows: list
             policy,
             prompt_tokens=estimate_tokens(turn.text for turn in row.query.turns),
             router_version="v",
-            wishes=Wishes(quality_cost=1.0),
+            preferences=RoutingPreferences(quality_cost=1.0),
         )
         assert made.expert == states[at].name
 

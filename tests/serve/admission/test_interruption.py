@@ -9,7 +9,7 @@ import pytest
 from serve.admission.drain import Drain
 from serve.admission.interruption import Interruption
 from serve.errors import ShuttingDown
-from serve.http_api.asgi import ClientGone, Departure
+from serve.http_api.asgi import ClientDisconnect, ClientGone
 
 
 class Stopped(Exception):
@@ -87,7 +87,7 @@ async def test_somebody_elses_cancel_stays_one() -> None:
 
 async def test_the_outer_of_two_has_the_last_word() -> None:
     for order in itertools.permutations((0, 1)):
-        departure, drain = Departure(), Drain()
+        departure, drain = ClientDisconnect(), Drain()
         both = (departure, drain)
         task = await start(*both)
         for which in order:
@@ -97,7 +97,7 @@ async def test_the_outer_of_two_has_the_last_word() -> None:
 
 async def test_each_alone_says_what_it_is() -> None:
     for at, kind in enumerate((ClientGone, ShuttingDown)):
-        both = (Departure(), Drain())
+        both = (ClientDisconnect(), Drain())
         task = await start(*both)
         both[at].happen()
         assert isinstance(await ended(task), kind)

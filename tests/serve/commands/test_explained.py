@@ -69,11 +69,12 @@ def _request(body: dict[str, Any]) -> Any:
     from serve.request import ChatRequest
 
     read = parse(ChatCompletionBody, orjson.dumps(body))
-    from serve.request import CallerWishes
+    from serve.request import CallerPreferences
 
     return ChatRequest(
         id="1", request_id="1", door="http", model=read.model, input=read.to_input(), sampling=read.to_sampling(),
-        is_stream=False, received_at=0.0, deadline=1e9, wishes=CallerWishes(read.quality_cost, read.ttft_target_ms),
+        is_stream=False, received_at=0.0, deadline=1e9,
+        preferences=CallerPreferences(read.quality_cost, read.ttft_target_ms),
     )  # fmt: skip
 
 

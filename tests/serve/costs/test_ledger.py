@@ -4,7 +4,7 @@ import pytest
 
 from experts.catalog.prices import PricesError, load_prices
 from experts.catalog.spec import load_catalog
-from serve.costs.ledger import Ledger, Waste, open_books
+from serve.costs.ledger import Ledger, Waste, open_ledger
 from serve.costs.tariffs import PICO, Tariff, Work
 from serve.settings.tree import CostSettings
 
@@ -49,10 +49,10 @@ def test_idle_is_what_the_fleet_costs_and_nobody_uses() -> None:
 
 def test_settings_open_the_books() -> None:
     catalog, prices = load_catalog(), load_prices()
-    books = open_books(catalog, prices, CostSettings())
+    books = open_ledger(catalog, prices, CostSettings())
     assert set(books.baselines) == {"generalist", "llama-3.3-70b"}
     assert books.baselines["llama-3.3-70b"].pico_usd(Work(10**6, 10**6)) == 1.44 * PICO
-    two = open_books(catalog, prices, CostSettings(fleet={"inf2.xlarge": 3}, baseline_expert="coder"), workers=2)
+    two = open_ledger(catalog, prices, CostSettings(fleet={"inf2.xlarge": 3}, baseline_expert="coder"), workers=2)
     assert set(two.baselines) == {"coder", "llama-3.3-70b"}
     assert two._fleet == pytest.approx(0.7582 * 1.5 * PICO / 3600)
 
@@ -63,4 +63,4 @@ def test_settings_open_the_books() -> None:
 )
 def test_settings_that_name_nothing_are_refused(settings: CostSettings) -> None:
     with pytest.raises(PricesError):
-        open_books(load_catalog(), load_prices(), settings)
+        open_ledger(load_catalog(), load_prices(), settings)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from protos import expert_pb2 as pb
-from serve.dispatch.wake_up import ANSWERED, GIVEN_UP, Waker
+from serve.dispatch.wake_up import ANSWERED, GIVEN_UP, ColdStartWaker
 from tests.fakes.core import FakeChannels
 from tests.helpers import until
 
@@ -18,7 +18,7 @@ class Sleepers:
         self.channels.may_describe.clear()
         self.ends: list[tuple[str, str]] = []
         self.awake: list[tuple[str, pb.DescribeResponse]] = []
-        self.waker = Waker(
+        self.waker = ColdStartWaker(
             ["coder", "advisor"],
             self.channels.describe,
             limit_s=limit_s,

@@ -6,7 +6,7 @@ from protos import expert_pb2 as pb
 from router.decision import RouteDecision
 from serve.costs.ledger import Waste
 from serve.costs.tariffs import Work
-from serve.dispatch.wasted_work import Losses
+from serve.dispatch.wasted_work import WastedWork
 from serve.expert_client.channel import ExpertCall
 
 
@@ -43,7 +43,7 @@ class Scripted:
 
 def test_nothing_is_told_before_the_cause_is_known_and_nothing_twice() -> None:
     told = Told()
-    losses = Losses(told)
+    losses = WastedWork(told)
     losses.add("coder", Work(7, 2, 1.5))
     losses.add("advisor", Work())  # it had not begun
     assert told.seen == []

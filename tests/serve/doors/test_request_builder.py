@@ -85,10 +85,10 @@ def test_more_tokens_than_any_window_holds_are_as_many_as_it_holds(asked: int | 
 
 def test_a_field_wins_over_its_header() -> None:
     headers = {"x-moegate-quality-cost": "0.9", "x-moegate-ttft-target-ms": "9", "x-moegate-previous-expert": "coder"}
-    wishes = build(headers, parts(quality_cost=0.1, ttft_target_ms=5.0, previous_expert="advisor")).wishes
-    assert (wishes.quality_cost, wishes.ttft_target_ms, wishes.previous_expert) == (0.1, 5.0, "advisor")
-    wishes = build(headers).wishes
-    assert (wishes.quality_cost, wishes.ttft_target_ms, wishes.previous_expert) == (0.9, 9.0, "coder")
+    preferences = build(headers, parts(quality_cost=0.1, ttft_target_ms=5.0, previous_expert="advisor")).preferences
+    assert (preferences.quality_cost, preferences.ttft_target_ms, preferences.previous_expert) == (0.1, 5.0, "advisor")
+    preferences = build(headers).preferences
+    assert (preferences.quality_cost, preferences.ttft_target_ms, preferences.previous_expert) == (0.9, 9.0, "coder")
 
 
 HEADERS: tuple[dict[str, str], ...] = (

@@ -3,19 +3,19 @@
 import asyncio
 import time
 
-from serve.expert_client.idle_timeout import Patience
+from serve.expert_client.idle_timeout import IdleTimeout
 
 
 async def test_silence_is_noticed() -> None:
     called: list[int] = []
-    patience = Patience(0.05, lambda: called.append(1))
+    patience = IdleTimeout(0.05, lambda: called.append(1))
     patience.wait()
     await asyncio.sleep(0.4)
     assert (called, patience.is_over) == ([1], True)
 
 
 async def test_time_between_waits_does_not_count() -> None:
-    patience = Patience(0.05, lambda: None)
+    patience = IdleTimeout(0.05, lambda: None)
     patience.wait()
     patience.heard()
     await asyncio.sleep(0.4)
@@ -26,7 +26,7 @@ async def test_time_between_waits_does_not_count() -> None:
 async def test_a_loop_that_was_late_is_not_silence() -> None:
     server = await _echo()
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-    patience = Patience(0.05, lambda: None)
+    patience = IdleTimeout(0.05, lambda: None)
     for _ in range(3):
         writer.write(b"x")
         await asyncio.sleep(0.02)

@@ -7,8 +7,8 @@ import pytest
 from redis.exceptions import RedisError
 
 from serve.costs.tariffs import PICO
-from serve.limits.bucket import NOTHING, Amount, Short, Standing
-from serve.limits.fallback_store import Forgiving
+from serve.limits.bucket import NOTHING, Amount, LimitKind, LimitStatus
+from serve.limits.fallback_store import FallbackStore
 from serve.limits.redis_store import RedisStore
 from serve.limits.stores import LocalStore
 from serve.request import Limit
@@ -27,13 +27,13 @@ class Failing(LocalStore):
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def take(self, name: str, limit: Limit, wanted: Amount, now: float) -> Standing:
+    async def take(self, name: str, limit: Limit, wanted: Amount, now: float) -> LimitStatus:
         self.asked += 1
         if self.error is not None:
             raise self.error
         return await super().take(name, limit, wanted, now)
 
-    async def settle(self, name: str, taken: Standing, used: Amount, now: float) -> Standing:
+    async def settle(self, name: str, taken: LimitStatus, used: Amount, now: float) -> LimitStatus:
         await self.gate.wait()
         if self.error is not None:
             raise self.error
@@ -45,9 +45,9 @@ def now() -> list[float]:
     return [0.0]
 
 
-def forgiving(store: Failing, now: list[float], failures: list[int] | None = None) -> Forgiving:
+def forgiving(store: Failing, now: list[float], failures: list[int] | None = None) -> FallbackStore:
     noted = [] if failures is None else failures
-    return Forgiving(store, on_failure=lambda: noted.append(1), clock=lambda: now[0])
+    return FallbackStore(store, on_failure=lambda: noted.append(1), clock=lambda: now[0])
 
 
 @pytest.mark.parametrize("error", [RedisError("gone"), TimeoutError(), ConnectionRefusedError()])
@@ -56,7 +56,7 @@ async def test_a_dead_store_stops_nobody_and_is_asked_again_later(error: Excepti
     dead = Failing(error)
     store = forgiving(dead, now, failures)
     limit = Limit(rpm=2, tpm=None, usd=None)
-    assert [(await store.take("a", limit, NOTHING, NOW)).short for _ in range(3)] == [None, None, Short.REQUESTS]
+    assert [(await store.take("a", limit, NOTHING, NOW)).short for _ in range(3)] == [None, None, LimitKind.REQUESTS]
     assert (dead.asked, len(failures)) == (1, 1)
     now[0] = 5.1
     await store.take("a", limit, NOTHING, NOW)
@@ -130,7 +130,7 @@ async def test_a_redis_that_hangs_is_asked_once_and_then_left_alone() -> None:
         failures: list[int] = []
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
         redis = RedisStore(url, timeout_s=0.05)
-        store = Forgiving(redis, on_failure=lambda: failures.append(1), clock=lambda: 0.0)
+        store = FallbackStore(redis, on_failure=lambda: failures.append(1), clock=lambda: 0.0)
         for _ in range(20):
             assert (await store.take("a", Limit(100, None, None), NOTHING, NOW)).short is None
         assert failures == [1]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from serve.costs.tariffs import PICO
-from serve.limits.bucket import NOTHING, Amount, Short
+from serve.limits.bucket import NOTHING, Amount, LimitKind
 from serve.limits.file_store import AccountFileError, SharedStore
 from serve.request import Limit
 
@@ -61,7 +61,7 @@ async def test_who_is_killed_leaves_what_it_spent_and_what_it_held_expires(tmp_p
     process.join()
     store = SharedStore(path)
     refused = await store.take("a", USD, Amount(pico=PICO // 2), NOW)
-    assert (refused.short, refused.spent, refused.held) == (Short.USD, PICO // 4, PICO // 2)
+    assert (refused.short, refused.spent, refused.held) == (LimitKind.USD, PICO // 4, PICO // 2)
     let_in = await store.take("a", USD, Amount(pico=PICO // 2), NOW + 601)
     assert (let_in.short, let_in.spent, let_in.held) == (None, PICO // 4, PICO // 2)
     await store.close()

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from serve.limits.bucket import NOTHING, Amount, Standing
+from serve.limits.bucket import NOTHING, Amount, LimitStatus
 from serve.limits.file_store import SharedStore
 from serve.limits.redis_store import RedisStore
 from serve.limits.stores import LimitStore, LocalStore
@@ -50,9 +50,9 @@ class Alike(RuleBasedStateMachine):
         self.folder = TemporaryDirectory()
         redis = RedisStore(f"redis://127.0.0.1:{self.port}", 30, clock=lambda: self.now)
         self.stores: list[LimitStore] = [LocalStore(), SharedStore(Path(self.folder.name) / "accounts"), redis]
-        self.running: list[tuple[Standing, ...]] = []
+        self.running: list[tuple[LimitStatus, ...]] = []
         self.dearest = 0
-        self.last: Standing | None = None
+        self.last: LimitStatus | None = None
 
     @rule(wanted=_AMOUNTS)
     def take(self, wanted: Amount) -> None:
@@ -108,14 +108,14 @@ class Alike(RuleBasedStateMachine):
             self.loop.close()
             self.folder.cleanup()
 
-    def _settle(self, taken: tuple[Standing, ...], used: Amount) -> None:
+    def _settle(self, taken: tuple[LimitStatus, ...], used: Amount) -> None:
         both = zip(self.stores, taken, strict=True)
         self._compare([self._run(store.settle(self.name, mine, used, self.now)) for store, mine in both])
 
     def _run(self, step):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  # any store's answer
         return self.loop.run_until_complete(step)
 
-    def _compare(self, standings: list[Standing]) -> None:
+    def _compare(self, standings: list[LimitStatus]) -> None:
         assert standings[0] == standings[1] == standings[2]
         self.last = standings[0]
 

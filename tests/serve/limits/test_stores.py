@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from serve.costs.tariffs import PICO
-from serve.limits.bucket import NOTHING, Amount, Short
+from serve.limits.bucket import NOTHING, Amount, LimitKind
 from serve.limits.file_store import SharedStore
 from serve.limits.redis_store import RedisStore
 from serve.limits.stores import LimitStore, LocalStore
@@ -45,17 +45,17 @@ async def test_every_store_counts_alike(store: LimitStore) -> None:
     first = await store.take("a", limit, Amount(100), now)
     assert first.short is None
     assert (first.requests, first.tokens) == (pytest.approx(2, abs=0.05), pytest.approx(900, abs=5))
-    assert (await store.take("a", limit, Amount(950), now)).short is Short.TOKENS
+    assert (await store.take("a", limit, Amount(950), now)).short is LimitKind.TOKENS
     settled = await store.settle("a", first, Amount(400, PICO // 10), now)
     assert (settled.tokens, settled.spent) == (pytest.approx(600, abs=10), PICO // 10)
     assert (await store.take("a", limit, NOTHING, now)).tokens == pytest.approx(600, abs=10)
     assert (await store.take("a", limit, NOTHING, now)).short is None
-    assert (await store.take("a", limit, NOTHING, now)).short is Short.REQUESTS
+    assert (await store.take("a", limit, NOTHING, now)).short is LimitKind.REQUESTS
     other = await store.take("b", limit, NOTHING, now)  # another key's account
     assert other.short is None
     await store.settle("b", other, Amount(1, PICO // 2), now)
     spent = await store.take("b", limit, NOTHING, now)
-    assert (spent.short, spent.is_budget_spent) == (Short.USD, True)
+    assert (spent.short, spent.is_budget_spent) == (LimitKind.USD, True)
     assert 0 < spent.retry_after_s <= 86400
     unlimited = Limit(rpm=None, tpm=None, usd=5.0)
     assert {(await store.take("c", unlimited, Amount(9), now)).short for _ in range(50)} == {None}
@@ -89,6 +89,6 @@ async def test_a_gateway_that_dies_holding_gives_back_after_a_while(redis_port: 
         standing = await gateway.take("dying", limit, Amount(pico=PICO), 0)
         assert standing.short is None
         if holds:
-            assert (await gateway.take("dying", limit, Amount(pico=PICO), 0)).short is Short.USD
+            assert (await gateway.take("dying", limit, Amount(pico=PICO), 0)).short is LimitKind.USD
         await gateway.close()
         now[0] += 601

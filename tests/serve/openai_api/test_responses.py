@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
-from serve.doors.collect import Whole
+from serve.doors.collect import CollectedAnswer
 from serve.errors import ExpertFailed, InvalidRequest
 from serve.openai_api.responses import (
     DONE,
@@ -42,7 +42,7 @@ def last(finish: chat.FinishReason.ValueType = chat.FINISH_REASON_STOP, *citatio
     return completion
 
 
-def whole(envelope: Envelope, answer: Whole, end: pb.Completion | None = None) -> Any:
+def whole(envelope: Envelope, answer: CollectedAnswer, end: pb.Completion | None = None) -> Any:
     return orjson.loads(envelope.whole(answer, end or last(), 0.25))
 
 
@@ -55,7 +55,7 @@ def events(raw: bytes) -> list[Any]:
 
 class TestWhole:
     def test_a_chat_answer(self) -> None:
-        assert whole(CHAT_ANSWER, Whole("Hello", [], None)) == {
+        assert whole(CHAT_ANSWER, CollectedAnswer("Hello", [], None)) == {
             "id": "id-1",
             "object": "chat.completion",
             "created": 1700000000,
@@ -72,13 +72,13 @@ class TestWhole:
         }
 
     def test_a_text(self) -> None:
-        answer = whole(TEXT_ANSWER, Whole("Hello", [], None), last(chat.FINISH_REASON_LENGTH))
+        answer = whole(TEXT_ANSWER, CollectedAnswer("Hello", [], None), last(chat.FINISH_REASON_LENGTH))
         assert answer["object"] == "text_completion"
         assert answer["choices"] == [{"index": 0, "text": "Hello", "logprobs": None, "finish_reason": "length"}]
 
     @pytest.mark.parametrize(("text", "content"), [("", None), ("I add.", "I add.")])
     def test_calls_stand_beside_words_or_in_their_place(self, text: str, content: str | None) -> None:
-        answer = whole(CHAT_ANSWER, Whole(text, [CALL], None), last(chat.FINISH_REASON_TOOL_CALLS))
+        answer = whole(CHAT_ANSWER, CollectedAnswer(text, [CALL], None), last(chat.FINISH_REASON_TOOL_CALLS))
         [choice] = answer["choices"]
         assert choice["finish_reason"] == "tool_calls"
         assert choice["message"]["content"] == content
@@ -86,11 +86,11 @@ class TestWhole:
         assert choice["message"]["tool_calls"] == [{"id": "call_1", "type": "function", "function": function}]
 
     def test_no_words_and_no_calls_are_an_empty_text(self) -> None:
-        assert whole(CHAT_ANSWER, Whole("", [], None))["choices"][0]["message"]["content"] == ""
+        assert whole(CHAT_ANSWER, CollectedAnswer("", [], None))["choices"][0]["message"]["content"] == ""
 
     @pytest.mark.parametrize("cited", [[], [CITATION]])
     def test_citations_are_there_whenever_there_was_something_to_cite(self, cited: list[chat.Annotation]) -> None:
-        message = whole(CHAT_ANSWER, Whole("[1]", [], cited))["choices"][0]["message"]
+        message = whole(CHAT_ANSWER, CollectedAnswer("[1]", [], cited))["choices"][0]["message"]
         assert message["annotations"] == [{"type": "url_citation", "url_citation": CITED}] * len(cited)
 
     def test_every_way_to_finish_has_openais_name(self) -> None:

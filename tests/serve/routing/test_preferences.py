@@ -13,16 +13,16 @@ from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayStub
 from serve.app import App
 from serve.errors import InvalidRequest
-from serve.request import CallerWishes
-from serve.routing.preferences import read_wishes
+from serve.request import CallerPreferences
+from serve.routing.preferences import read_preferences
 from tests.fakes.expert_server import FakeExperts
 from tests.helpers import CHAT
 
 CODE = {"role": "user", "content": "Fix this Python function: def f(x) return x"}
 
 
-def read(headers: dict[str, str], **fields: Any) -> CallerWishes:
-    return read_wishes(headers.get, **{"quality_cost": None, "ttft_target_ms": None} | fields)
+def read(headers: dict[str, str], **fields: Any) -> CallerPreferences:
+    return read_preferences(headers.get, **{"quality_cost": None, "ttft_target_ms": None} | fields)
 
 
 def test_the_field_wins_over_the_header() -> None:
@@ -31,9 +31,9 @@ def test_the_field_wins_over_the_header() -> None:
         "x-moegate-ttft-target-ms": "500",
         "x-moegate-previous-expert": "coder",
     }
-    assert read(headers) == CallerWishes(0.25, 500.0, "coder")
-    assert read(headers, quality_cost=0.5, previous_expert="advisor") == CallerWishes(0.5, 500.0, "advisor")
-    assert read({}) == CallerWishes()
+    assert read(headers) == CallerPreferences(0.25, 500.0, "coder")
+    assert read(headers, quality_cost=0.5, previous_expert="advisor") == CallerPreferences(0.5, 500.0, "advisor")
+    assert read({}) == CallerPreferences()
 
 
 @pytest.mark.parametrize("value", ["-0.1", "1.1", "nan", "inf", "much", ""])

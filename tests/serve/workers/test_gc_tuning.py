@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from serve.workers.gc_tuning import settle
+from serve.workers.gc_tuning import freeze_gc
 
 
 @pytest.fixture(autouse=True)
@@ -16,13 +16,13 @@ def as_it_was() -> Iterator[None]:
 
 def test_what_exists_is_left_out_of_collections() -> None:
     before = gc.get_freeze_count()
-    settle()
+    freeze_gc()
     assert gc.get_freeze_count() > before + 1000
     assert gc.get_threshold()[0] > 700
 
 
 def test_cycles_made_later_are_still_found() -> None:
-    settle()
+    freeze_gc()
     loops: list[object] = []
     loops.append(loops)
     del loops

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from serve.telemetry.metrics import Metrics
 from serve.telemetry.metrics.page import Page, snapshot
-from serve.workers.shared_metrics import Siblings, keep, past_counts
+from serve.workers.shared_metrics import SharedMetrics, keep, past_counts
 
 LABELS = {"expert": "coder", "door": "http", "outcome": "ok"}
 
@@ -32,10 +32,12 @@ def sockets(folder: Path) -> list[Path]:
 
 
 @asynccontextmanager
-async def worker(folder: Path, pid: int, metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Siblings]:
+async def worker(
+    folder: Path, pid: int, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[SharedMetrics]:
     """A worker of another process id, in this process."""
     monkeypatch.setattr("os.getpid", lambda: pid)
-    siblings = Siblings(folder, metrics.registry, metrics.across)
+    siblings = SharedMetrics(folder, metrics.registry, metrics.across)
     await siblings.start()
     try:
         yield siblings
