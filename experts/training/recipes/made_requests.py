@@ -31,7 +31,7 @@ _JOINTS: Final = (" Also: ", " And then: ", " Besides: ", " After that: ")
 _OPTIONAL: Final = 0.35  # share of the optional parameters that are said
 _SIZES: Final = (1, 2, 3, 3, 4)  # tools of a group, drawn at random
 _REQUESTS: Final = 7  # of a group
-_ASK, _DECLINE, _TWO = 0.27, 0.2, 0.08  # shares of the outcomes, and of the calls that come in twos
+_ASK, _DECLINE, _TWO = 0.36, 0.18, 0.06  # shares of the outcomes, and of the calls that come in twos
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,8 @@ def _task(
     first = make_request(rng.choice(offers), rng, leave_out=chance < _DECLINE + _ASK)
     if first.missing or rng.random() >= _TWO:
         calls = () if first.missing else (first.call,)
-        return Task(_punctuated(first.text, rng), tools, calls, reply=first.missing)
+        lacking = (first.missing,) if first.missing else ()
+        return Task(_punctuated(first.text, rng), tools, calls, reply=first.missing, missing=lacking)
     second = make_request(rng.choice(offers), rng, leave_out=False)
     text = f"{_punctuated(first.text, rng)}{rng.choice(_JOINTS)}{_punctuated(second.text, rng)}"
     return Task(text, tools, (first.call, second.call))

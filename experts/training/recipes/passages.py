@@ -20,6 +20,7 @@ from experts.training.recipes.sample import one_shape
 HELD_OUT: Final = 12
 """XQuAD's articles that are never trained on: the first of the order that `make_grounded_qa --seed 0` draws."""
 YES_NO: Final = frozenset({"yes", "no"})
+_MOST_WORDS: Final = 10  # of an answer, where there is a choice
 LONGEST: Final = 1300  # characters of a passage
 
 
@@ -68,7 +69,7 @@ def _squad(*files: str, titled: bool) -> Callable[[Path], Iterator[Question]]:
             if row["answers"] and not row.get("impossible"):
                 title = row["title"].replace("_", " ") if titled else ""
                 passage = Passage(title, row["context"], row["title"] or row["context"])
-                yield Question(row["question"], _shortest(row["answers"]), row.get("lang", "en"), (passage,))
+                yield Question(row["question"], _fullest(row["answers"]), row.get("lang", "en"), (passage,))
 
     return read
 
@@ -132,9 +133,10 @@ def _pubmed(folder: Path) -> Iterator[Question]:
             yield Question(row["question"], row["answer"], "en", (Passage("", text["text"], row["id"]),))
 
 
-def _shortest(answers: Any) -> str:  # JSON
-    """Return the first answer of the fewest words: annotators differ in how much they mark."""
-    return str(min(answers, key=lambda text: len(text.split())))
+def _fullest(answers: Any) -> str:  # JSON
+    """Return the longest of the answers that people marked: short ones teach to break off ("30" of "30 to 50")."""
+    short = [text for text in answers if len(text.split()) <= _MOST_WORDS]
+    return str(max(short, key=len) if short else answers[0])
 
 
 def _first_text(answers: Any) -> str:  # JSON

@@ -35,6 +35,11 @@ class Task:
     history: Sequence[Json] = ()
     missing: Sequence[str] = ()
 
+    @property
+    def asks(self) -> bool:
+        """Whether the reply asks for what is missing."""
+        return bool(self.missing)
+
 
 def tool_name(tool: Json) -> str:
     """Return a tool's name."""

@@ -12,7 +12,7 @@ from tests.experts.training.recipes.rows import said
 
 HELD_OUT = (
     *(f"researcher/{name}" for name in ("squadshifts_amazon", "policyqa_dev", "policyqa_test", "qamr_test")),
-    *(f"researcher/{name}" for name in ("hotpotqa_dev", "condaqa_test_fewshot_union", "fairytaleqa_test")),
+    *(f"researcher/{name}" for name in ("condaqa_test_fewshot_union", "fairytaleqa_test")),
     *(f"tool-caller/{name}" for name in ("seal_tools_out_domain_eval", "apibank_lv1_lv2", "sgd_tools_dev")),
     *(f"tool-caller/metatool_{name}" for name in ("multi_tool_queries", "need_tool_or_not", "single_tool_queries")),
     *(f"tool-caller/{name}" for name in ("metatool_tools", "sgd_tools_test", "sgd_tools_test_services", "xsid_test")),
@@ -24,7 +24,10 @@ READ = {
         *(f"tool-caller/{name}" for name in tool_files.FILES),
         *("generalist/gsm8k_train", "coder/mbpp_train", "advisor/halueval_ok", "advisor/koala_test_prompts"),
     ),
-    "researcher": (*(f"researcher/{name}" for name in researcher_files.FILES), "advisor/halueval_ok"),
+    "researcher": (
+        *(f"researcher/{name}" for name in (*researcher_files.FILES, "hotpotqa_dev", "strategyqa_train")),
+        *("advisor/halueval_ok", "retrieval/medquad_qa"),
+    ),
     "generalist": ("generalist/gsm8k_train", "advisor/halueval_ok"),
     "coder": ("coder/mbpp_train",),
     "advisor": ("advisor/gpteacher_roleplay", "advisor/halueval_ok"),
@@ -54,9 +57,32 @@ def write_data(folder: Path) -> Path:
     write(
         place(folder, "advisor/koala_test_prompts"), [{"id": f"k{n}", "prompt": f"Rhyme on pot {n}"} for n in range(9)]
     )
+    for name, rows in _facts().items():
+        write(place(folder, name), rows)
     for name in HELD_OUT:
         place(folder, name).write_bytes(b"held out")
     return folder
+
+
+def _facts() -> dict[str, list[dict[str, Any]]]:
+    """Plain questions of three kinds, which come without documents."""
+    return {
+        "retrieval/medquad_qa": [
+            {"question": f"What helps against ache {n}?", "answer": f"Rest helps. So does remedy {n}. Ask a doctor."}
+            for n in range(9)
+        ],
+        "researcher/hotpotqa_dev": [
+            {"question": f"Which river runs through town {n}?", "answer": f"river {n}"} for n in range(9)
+        ],
+        "researcher/strategyqa_train": [
+            {
+                "question": f"Could bird {n} swim?",
+                "answer": ("yes", "no")[n % 2],
+                "facts": [f"Bird {n} has webbed feet."],
+            }
+            for n in range(9)
+        ],
+    }
 
 
 def _mbpp() -> list[dict[str, Any]]:

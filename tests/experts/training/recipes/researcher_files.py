@@ -15,7 +15,7 @@ def squad(tag: str, title: str = "") -> list[dict[str, Any]]:
     rows = [
         {
             "title": title.format(n // 3),
-            "context": f"The {tag} {n} has {tag}colour{n}q and {tag}weight{n}q, of all things."
+            "context": f"The {tag} {n} has {tag}colour{n}q and has {tag}weight{n}q, of all things."
             + (f" A {tag} before it had {tag}colour{n - 1}q." if n % 3 == 2 else ""),
             "question": f"{question} {tag} {n}?",
             "answers": [f"has {tag}{word}{n}q" if n % 2 else f"{tag}{word}{n}q", f"{tag}{word}{n}q"],

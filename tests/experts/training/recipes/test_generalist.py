@@ -68,7 +68,7 @@ def test_quotients_rest_on_their_product(whole: int, second: int) -> None:
 
 
 def test_steps_are_shown_where_there_is_more_than_one_place() -> None:
-    assert added(17, 25) == "10 + 20 = 30, 7 + 5 = 12. 30 + 12 = 42, so 17 + 25 = 42."
+    assert added(17, 25) == "17 + 20 = 37, 37 + 5 = 42, so 17 + 25 = 42."
     assert added(3, 4) == "3 + 4 = 7."
     assert taken(90, 47) == "90 - 40 = 50, 50 - 7 = 43, so 90 - 47 = 43."
     assert multiplied(23, 4) == "20 x 4 = 80, 3 x 4 = 12. 80 + 12 = 92, so 23 x 4 = 92."

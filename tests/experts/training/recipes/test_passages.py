@@ -55,9 +55,9 @@ def test_a_dozen_articles_are_held_out_of_every_language(language: str, data: Pa
     assert {question.language for question in read(data, f"xquad_{language}")} == {language}
 
 
-def test_the_shortest_answer_is_learnt_and_none_where_there_is_none(data: Path) -> None:
+def test_the_fullest_answer_is_learnt_and_none_where_there_is_none(data: Path) -> None:
     found = {question.text: question.answer for question in read(data, "squadshifts_new_wiki")}
-    assert found["Which colour has wiki 1?"] == "wikicolour1q"  # the first annotator marked "has" as well
+    assert found["Which colour has wiki 1?"] == "has wikicolour1q"  # another annotator left "has" out
     assert "Who made wiki?" not in found
     assert "How long is wiki?" not in found
 

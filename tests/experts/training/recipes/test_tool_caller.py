@@ -14,7 +14,7 @@ from experts.training.recipes import tool_caller
 from experts.training.recipes.checks import fits_schema
 from experts.training.recipes.sample import Sample
 from experts.training.recipes.tasks import Task, split_name
-from experts.training.recipes.tool_caller import NO_TOOL, without_a_value
+from experts.training.recipes.tool_caller import ASKING, NO_TOOL, without_a_value
 from tests.experts.training.recipes.rows import asked
 from tests.experts.training.recipes.tool_files import tool
 
@@ -106,7 +106,7 @@ def test_a_service_that_is_not_there_is_declined(collected: list[Sample]) -> Non
 
 
 def test_who_is_asked_for_what_is_missing_has_not_said_it(collected: list[Sample]) -> None:
-    cut = [sample for sample in collected if sample.answer == "Please tell me the place."]
+    cut = [sample for sample in collected if sample.answer == f"{ASKING} Please tell me the place."]
     assert cut
     for sample in cut:
         assert "Town" not in asked(sample)
@@ -114,7 +114,7 @@ def test_who_is_asked_for_what_is_missing_has_not_said_it(collected: list[Sample
 
 
 def test_the_turns_before_a_request_are_kept(collected: list[Sample]) -> None:
-    asked_back = [sample for sample in collected if sample.answer == "In which city?"]
+    asked_back = [sample for sample in collected if sample.answer == f"{ASKING} In which city?"]
     assert asked_back
     assert all(len(sample.conversation.messages) == 3 for sample in asked_back)
 
