@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import datetime
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+import yaml
+
+_WORDS: Final = Path(__file__).parent / "seeds" / "words.yaml"
 _STRING: Final[dict[str, Any]] = {"type": "string"}
 _INTEGER: Final[dict[str, Any]] = {"type": "integer"}
 _NUMBER: Final[dict[str, Any]] = {"type": "number"}
@@ -28,27 +33,13 @@ class Value:
     note: str = ""
 
 
-WORDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "company": ("Apple", "Siemens", "Toyota", "Nestle", "Microsoft", "Unilever", "Nokia", "Volvo", "Netflix"),
-        "country": ("Norway", "Kenya", "Brazil", "Japan", "Portugal", "Canada", "Vietnam", "Egypt", "New Zealand"),
-        "cuisine": ("Thai", "Italian", "Ethiopian", "Mexican", "Korean", "Lebanese", "Indian", "Greek", "vegan"),
-        "event": ("dentist", "Team sync", "Anna's birthday", "budget review", "yoga class", "Parents' evening"),
-        "film": ("Casablanca", "The Third Man", "Spirited Away", "Metropolis", "Alien", "Some Like It Hot", "Up"),
-        "history": ("the Battle of Hastings", "the Treaty of Rome", "the fall of Rome", "the first moon landing"),
-        "hotel": ("Grand Hotel", "Hilton", "Seaview Inn", "Hotel Adler", "Park Plaza", "Lakeside Lodge", "Ritz"),
-        "product": ("running shoes", "a desk lamp", "headphones", "rain jackets", "a coffee grinder", "USB cables"),
-        "restaurant": ("Luigi's", "The Golden Fork", "Chez Marie", "Sakura House", "Blue Lagoon", "Taverna Nikos"),
-        "room": ("kitchen", "living room", "bedroom", "bathroom", "office", "hallway", "nursery", "garage"),
-        "scientist": ("Marie Curie", "Alan Turing", "Rosalind Franklin", "Niels Bohr", "Ada Lovelace", "Isaac Newton"),
-        "song": ("Clair de Lune", "Yellow Submarine", "Take Five", "Hallelujah", "Bolero", "Blue in Green", "Imagine"),
-        "sport": ("swimming", "running", "yoga", "cycling", "rowing", "climbing", "tennis", "a long walk"),
-        "table": ("orders", "customers", "invoices", "employees", "shipments", "students"),
-        "task": ("call the plumber", "water the plants", "pay the rent", "pick up the kids", "renew my passport"),
-        "topic": ("electric cars", "the elections in Peru", "quantum computers", "football", "the housing market"),
-        "word": ("serendipity", "ubiquitous", "entropy", "melancholy", "ephemeral", "oblique", "sanguine"),
-    }
-)  # fmt: skip
+@cache
+def words() -> Mapping[str, Sequence[str]]:
+    """Read the words that stand for themselves, by kind."""
+    found: dict[str, list[str]] = yaml.safe_load(_WORDS.read_text("utf-8"))
+    return found
+
+
 _FIRST: Final = ("Anna", "Ben", "Chiara", "David", "Elif", "Farid", "Grace", "Hiro", "Ines", "Jonas", "Kofi", "Lena")
 _LAST: Final = ("Meyer", "Okafor", "Tanaka", "Silva", "Novak", "Brown", "Haddad", "Lindqvist", "Rossi", "Kim")
 _CITIES: Final = (
@@ -73,20 +64,8 @@ _TEXTS: Final = (
     "the gate code is 4471", "meeting moved to room B", "¿dónde está la biblioteca?", "Lunch tomorrow?",
 )  # fmt: skip
 _NUMERALS: Final = (
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-)
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+)  # fmt: skip
 _MONTHS: Final = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
@@ -114,8 +93,8 @@ def draw(kind: str, of: Any, rng: random.Random) -> Value:  # JSON of the functi
     Raises:
         KeyError: there is no such kind.
     """
-    if kind in WORDS:
-        word = rng.choice(WORDS[kind])
+    if kind in words():
+        word = rng.choice(words()[kind])
         value = word.removeprefix("a ").removeprefix("the ") if kind in {"history", "product", "sport"} else word
         return Value(word, value)
     return _KINDS[kind](of, rng)
