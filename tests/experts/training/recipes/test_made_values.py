@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from experts.training.recipes.made_requests import functions
-from experts.training.recipes.made_values import WORDS, Value, draw, draw_alike
+from experts.training.recipes.made_values import Value, draw, draw_alike, words
 
 _SEEDS = st.integers(0, 10**9)
 _USES = {(one["kind"], json.dumps(one.get("of"))): one for f in functions() for one in f["parameters"].values()}
@@ -48,9 +48,9 @@ def test_the_draw_is_the_generators_alone(use: tuple[str, str], seed: int) -> No
     assert draw(kind, of, random.Random(seed)) == draw(kind, of, random.Random(seed))
 
 
-@pytest.mark.parametrize("kind", WORDS)
+@pytest.mark.parametrize("kind", words())
 def test_a_word_is_copied_but_for_its_article(kind: str) -> None:
-    assert all(one.said in WORDS[kind] and one.said.endswith(one.value) for one in drawn(kind))
+    assert all(one.said in words()[kind] and one.said.endswith(one.value) for one in drawn(kind))
 
 
 @pytest.mark.parametrize(
