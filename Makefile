@@ -22,7 +22,7 @@ test-unit: $(VENV)/.serving $(VENV)/.testing  ## the fast ones: no Ray, no model
 	$(BIN)/python -m pytest -m "not ray and not slow"
 
 test-train: .venv-train/.ready  ## the tests of fine-tuning, in an environment with torch
-	.venv-train/bin/python -m pytest tests/experts/training
+	.venv-train/bin/python -m pytest tests/experts/training tests/experts/evaluation/test_reference.py
 
 bench: $(VENV)/.serving $(VENV)/.testing  ## CPU, throughput and latency of the gateway beside the least it could do
 	$(BIN)/python -m loadtests.bench

@@ -202,7 +202,7 @@ def test_a_broken_catalogue_is_reported(tmp_path: Path) -> None:
     catalog = tmp_path / "experts.yaml"
     catalog.write_text("experts: []\ndefault: nobody\n")
     experts = Experts(catalog, tmp_path)
-    with pytest.raises(AssertionError, match=r"experts\.yaml: experts"):
+    with pytest.raises(AssertionError, match=r"experts\.yaml:1: experts: "):
         experts.await_ready()
     assert experts.process.wait(STOP_S) == 1
     experts.stop(signal.SIGTERM)

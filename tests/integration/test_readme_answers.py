@@ -53,7 +53,7 @@ def said(text: str, **parts: Any) -> chat_pb2.Conversation:
 
 @pytest.fixture(scope="module")
 def router() -> Router:
-    return load_router(load_settings(None).router)
+    return load_router(load_settings(None).router, load_catalog())
 
 
 @pytest.fixture(scope="module")

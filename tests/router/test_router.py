@@ -159,9 +159,9 @@ def test_one_more_look_of_the_gate_and_only_in_a_conversation(
     looks: list[RouteQuery] = []
     seen = Gate.probabilities
 
-    def counting(self: Gate, query: RouteQuery) -> object:
+    def counting(self: Gate, query: RouteQuery, **served: bool) -> object:
         looks.append(query)
-        return seen(self, query)
+        return seen(self, query, **served)
 
     monkeypatch.setattr(Gate, "probabilities", counting)
     router.route(ask("who first described rivers?"), states)

@@ -7,6 +7,7 @@ from experts.evaluation.engine_client import Answer, ask, greedy, running
 from experts.evaluation.reference import ReferenceEngine
 from protos import chat_pb2
 
+pytest.importorskip("torch", reason="the reference engine runs in torch: `make test-train`")
 pytestmark = pytest.mark.slow
 
 QUESTION = chat_pb2.Conversation(messages=[chat_pb2.Message(role=chat_pb2.ROLE_USER, content="Capital of France?")])
