@@ -16,6 +16,7 @@ from router.policy.decide import ExpertState
 from serve.dispatch.dispatcher import Dispatcher
 from serve.dispatch.health import HealthMonitor
 from serve.errors import ExpertUnavailable, UnsupportedParameter
+from serve.expert_client.channel import ExpertChannels
 from serve.request import ChatRequest
 from serve.routing.expert_states import Candidates
 from serve.settings.tree import load_settings
@@ -45,7 +46,8 @@ class Known:
     def __init__(self, path: Path, target: str) -> None:
         catalog, settings = load_catalog(path), load_settings(overrides=slow_to_close(target))
         metrics = Metrics(CollectorRegistry())
-        self.dispatcher = Dispatcher(catalog, settings.experts, settings.dispatch, metrics.dispatch)
+        channels = ExpertChannels(target, settings.experts.channels)
+        self.dispatcher = Dispatcher(catalog, channels, settings.experts, settings.dispatch, metrics.dispatch)
         self.health = HealthMonitor(catalog, self.dispatcher, metrics, settings.experts)
         self.candidates = Candidates(catalog, self.health, self.dispatcher)
 
