@@ -6,7 +6,8 @@ again and again, at `--rate` a second and through both doors. Prints a table and
 those windows
 
 * every hostile request was refused with a 4xx (gRPC: INVALID_ARGUMENT) that names its field,
-* every ordinary request succeeded, and the 99th percentile of their time is at most twice that of the other windows and 0.1 s,
+* every ordinary request succeeded, and the 99th percentile of their time is at most twice that of the other
+  windows and 0.1 s,
 * every circuit stayed closed, and `/ready` stayed 200,
 * the gateway's memory did not grow (`make soak` looks at it for twenty minutes).
 """
