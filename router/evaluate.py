@@ -159,7 +159,7 @@ def _draw(router: Router, rows: Sequence[Row], options: argparse.Namespace, cons
     prices = read_prices(options.prices) if options.prices else reference_prices(router.gate.experts, default)
     named = options.prices.name if options.prices else f"an example, {default} 1, every other expert 4"
     states = states_of(router.gate.experts, prices)
-    policy = router.policy_in_force
+    policy = router.policy
     judged = figures.Judged(
         chosen=tuple(router.route(row.query, states).expert for row in rows),
         labels=tuple(row.labels for row in rows),

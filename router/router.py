@@ -31,7 +31,7 @@ class Router:
     Attributes:
         path: the artefact's file; None for a router made of parts.
         gate: the probabilities.
-        policy: the settings of a decision, out of the artefact.
+        policy: the settings of a decision: the artefact's, with the operator's own threshold and default.
         clock: seconds, monotonic; measures `route_s`.
         exploration: draws another expert now and then; never by default.
         abstain_below: takes the place of every artefact's threshold, where given.
@@ -66,7 +66,8 @@ class Router:
         stamp = _stamp_of(path)
         artifact = load(path)
         featurize(RouteQuery(()))  # reads the tables of words now rather than with the first request
-        return cls(Gate(artifact), policy_of(artifact), path, clock, stamp, exploration, abstain_below, default_expert)
+        policy = _policy(artifact, abstain_below, default_expert)
+        return cls(Gate(artifact), policy, path, clock, stamp, exploration, abstain_below, default_expert)
 
     @property
     def version(self) -> str:
@@ -93,7 +94,7 @@ class Router:
             UnknownExpertError: `pinned` is not among `states`.
         """
         started = self.clock()
-        gate, policy = self.gate, self.policy_in_force
+        gate, policy = self.gate, self.policy
         prompt_tokens = estimate_tokens(turn.text for turn in query.turns) + query.documents.tokens
         previous = None if pinned is not None else _previous(gate, policy, query, states, preferences)
         decision = decide(
@@ -110,14 +111,6 @@ class Router:
         if self.exploration is not None:
             decision = self.exploration.explore(decision, states, prompt_tokens)
         return replace(decision, route_s=self.clock() - started)
-
-    @property
-    def policy_in_force(self) -> Policy:
-        """The artefact's policy, with the operator's own threshold and default where there are any."""
-        policy = self.policy
-        if self.abstain_below is not None:
-            policy = replace(policy, abstain_below=self.abstain_below)
-        return policy if self.default_expert is None else replace(policy, default_expert=self.default_expert)
 
     def coverage(self, experts: Sequence[str]) -> Coverage:
         """Compare the catalogue's experts with those the artefact knows."""
@@ -162,8 +155,16 @@ class Router:
         Raises:
             ArtifactError: its policy cannot be read; nothing has changed then.
         """
-        gate, policy = Gate(artifact), policy_of(artifact)
+        gate, policy = Gate(artifact), _policy(artifact, self.abstain_below, self.default_expert)
         self.gate, self.policy = gate, policy
+
+
+def _policy(artifact: Artifact, abstain_below: float | None, default_expert: str | None) -> Policy:
+    """Return the artefact's policy, with the operator's own threshold and default where there are any."""
+    policy = policy_of(artifact)
+    if abstain_below is not None:
+        policy = replace(policy, abstain_below=abstain_below)
+    return policy if default_expert is None else replace(policy, default_expert=default_expert)
 
 
 def _previous(

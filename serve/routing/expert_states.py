@@ -4,50 +4,40 @@
 dispatcher. `moegate route` asks the same of experts that nobody has started (`idle_states`).
 """
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import replace
 
 from experts.catalog.engine_limits import refused_settings
 from experts.catalog.spec import Catalog, ExpertSpec
 from protos import chat_pb2 as chat
 from router.policy.decide import ExpertState
-from router.policy.estimates import ExpertEstimate
-from router.policy.objective import UNKNOWN
 from serve.dispatch.dispatcher import Dispatcher
 from serve.dispatch.health import HealthMonitor
 from serve.errors import ExpertUnavailable, UnsupportedParameter
 from serve.request import ChatRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a gateway has seen of an expert lately."""
-
-    healthy: bool = True
-    queue_len: int = 0
-    estimate: ExpertEstimate = UNKNOWN
+def idle_states(catalog: Catalog, asked: chat.Sampling) -> list[ExpertState]:
+    """Every expert of a catalogue as it would be with nothing to do."""
+    idle = [(expert, _idle(expert)) for expert in catalog.experts]
+    return [replace(state, context_window=_room(expert, state, asked)) for expert, state in idle]
 
 
-UNSEEN: Final = Seen()
-
-
-def state_of(expert: ExpertSpec, asked: chat.Sampling, seen: Seen = UNSEEN) -> ExpertState:
-    """Tell the router of one expert; one that does not honour what is asked for has no room for it."""
+def _idle(expert: ExpertSpec) -> ExpertState:
+    """What the catalogue says of an expert."""
     return ExpertState(
         name=expert.name,
-        context_window=0 if refused_settings(expert, asked) else expert.prompt_limit + 1,
-        healthy=seen.healthy,
-        queue_len=seen.queue_len,
+        context_window=expert.prompt_limit + 1,
+        healthy=True,
+        queue_len=0,
         max_batch_size=expert.max_batch_size,
         usd_per_million_tokens=expert.price.usd_per_completion_token * 1e6,
         usd_per_million_prompt_tokens=expert.price.usd_per_prompt_token * 1e6,
-        estimate=seen.estimate,
     )
 
 
-def idle_states(catalog: Catalog, asked: chat.Sampling) -> list[ExpertState]:
-    """Every expert of a catalogue as it would be with nothing to do."""
-    return [state_of(expert, asked) for expert in catalog.experts]
+def _room(expert: ExpertSpec, idle: ExpertState, asked: chat.Sampling) -> int:
+    """Tokens of an expert's window; none for a request that asks for what the expert does not honour."""
+    return 0 if refused_settings(expert, asked) else idle.context_window
 
 
 class Candidates:
@@ -55,6 +45,7 @@ class Candidates:
 
     def __init__(self, catalog: Catalog, health: HealthMonitor, dispatcher: Dispatcher) -> None:
         self._catalog = catalog
+        self._idle = [(expert, _idle(expert)) for expert in catalog.experts]  # once: prices are sums of many parts
         self._health = health
         self._dispatcher = dispatcher
 
@@ -68,12 +59,20 @@ class Candidates:
     def all_states(self, asked: chat.Sampling | None = None) -> list[ExpertState]:
         """The state of every expert; one that does not support the request's settings gets no room for it."""
         asked = asked or chat.Sampling()
-        return [state_of(expert, asked, self._seen(expert.name)) for expert in self._catalog.experts]
+        return [self._state(expert, idle, asked) for expert, idle in self._idle]
 
-    def _seen(self, name: str) -> Seen:
-        health = self._health.experts[name]
-        is_open = self._dispatcher.is_open(name)
-        return Seen(health.is_ready and not is_open, self._health.queue_len(name), health.estimate)
+    def _state(self, expert: ExpertSpec, idle: ExpertState, asked: chat.Sampling) -> ExpertState:
+        health = self._health.experts[idle.name]
+        return ExpertState(
+            name=idle.name,
+            context_window=_room(expert, idle, asked),
+            healthy=health.is_ready and not self._dispatcher.is_open(idle.name),
+            queue_len=self._health.queue_len(idle.name),
+            max_batch_size=idle.max_batch_size,
+            usd_per_million_tokens=idle.usd_per_million_tokens,
+            usd_per_million_prompt_tokens=idle.usd_per_million_prompt_tokens,
+            estimate=health.estimate,
+        )
 
     def check_structure(self, request: ChatRequest) -> None:
         """Check that an expert that may answer can keep to the requested form, as far as is known.
