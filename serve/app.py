@@ -21,7 +21,7 @@ from serve.access.exposure import check_exposure
 from serve.access.keys import KeyRing, load_keys
 from serve.admission.drain import Drain
 from serve.admission.permits import Admission
-from serve.costs.ledger import open_ledger
+from serve.costs.ledger import Ledger, open_ledger
 from serve.dispatch.dispatcher import Dispatcher
 from serve.dispatch.health import HealthMonitor
 from serve.expert_client.channel import ExpertChannels
@@ -47,7 +47,7 @@ from serve.telemetry.observers.log import LogObserver
 from serve.telemetry.observers.metrics import MetricsObserver
 from serve.telemetry.observers.tracing import TraceObserver
 from serve.telemetry.recent_decisions import Recent
-from serve.telemetry.record import Recorder
+from serve.telemetry.record import Observer, Recorder
 from serve.telemetry.tracing import NoTracer, Tracer
 from serve.telemetry.traffic import Traffic
 from serve.workers.gc_tuning import freeze_gc
@@ -102,15 +102,6 @@ class App:
         self._traffic = Traffic(self.metrics.routing, self._router.training_mix)
         self._recent = Recent()
         self._tracer = make_tracer(settings.tracing)
-        buckets = {expert.name: prompt_bucket(expert) for expert in self._catalog.experts}
-        observers = (
-            MetricsObserver(self.metrics, buckets),
-            LedgerObserver(ledger),
-            self._traffic,
-            self._recent,
-            TraceObserver(),
-            LogObserver(),
-        )
         self.gateway = Gateway(
             catalog=self._catalog,
             router=self._router,
@@ -124,7 +115,7 @@ class App:
             dispatcher=self._dispatcher,
             health=self._health,
             candidates=Candidates(self._catalog, self._health, self._dispatcher),
-            recorder=Recorder(observers, ledger, tracer=self._tracer),
+            recorder=Recorder(self._observers(ledger), ledger, tracer=self._tracer),
             steps=build_steps(settings),
             settings=settings.router,
         )
@@ -141,6 +132,18 @@ class App:
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._telling: asyncio.Task[None] | None = None
+
+    def _observers(self, ledger: Ledger) -> tuple[Observer, ...]:
+        """Who is told of every request, in this order."""
+        buckets = {expert.name: prompt_bucket(expert) for expert in self._catalog.experts}
+        return (
+            MetricsObserver(self.metrics, buckets),
+            LedgerObserver(ledger),
+            self._traffic,
+            self._recent,
+            TraceObserver(),
+            LogObserver(),
+        )
 
     async def start(self) -> None:
         """Open both doors and begin to watch the experts.
