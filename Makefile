@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-unit test-train test-neuron promtool bench bench-peers soak lint format protos dashboards observe clean
+.PHONY: help run install test test-unit test-train test-clients test-neuron promtool bench bench-peers soak lint format protos dashboards observe clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,9 @@ test-unit: $(VENV)/.serving $(VENV)/.testing  ## the fast ones: no Ray, no model
 
 test-train: .venv-train/.ready  ## the tests of fine-tuning, in an environment with torch
 	.venv-train/bin/python -m pytest tests/experts/training tests/experts/evaluation/test_reference.py
+
+test-clients: $(VENV)/.serving $(VENV)/.testing .venv-clients/.ready  ## real clients against a gateway; writes docs/clients.md
+	$(BIN)/python -m tests.clients.run --write
 
 bench: $(VENV)/.serving $(VENV)/.testing  ## CPU, throughput and latency of the gateway beside the least it could do
 	$(BIN)/python -m loadtests.bench
@@ -76,6 +79,11 @@ $(VENV)/.testing: $(VENV)/.serving
 	$(PYTHON) -m venv .venv-train
 	.venv-train/bin/python -m pip --disable-pip-version-check install torch==2.13.0
 	.venv-train/bin/python -m pip --disable-pip-version-check install -e ".[train]" pytest pytest-asyncio hypothesis
+	@touch $@
+
+.venv-clients/.ready: tests/clients/requirements.txt
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/python -m pip --disable-pip-version-check install -r tests/clients/requirements.txt
 	@touch $@
 
 .bench/peers/.ready: loadtests/peers.txt

@@ -94,6 +94,10 @@ class FakeExperts(ExpertServicer):
         if self._server is not None:
             await self._server.stop(0)
 
+    def words(self, script: Script, request: pb.GenerateRequest) -> list[str]:
+        """The tokens of an answer."""
+        return script.words
+
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> AsyncIterator[pb.GenerateChunk]:
         script = await self._script(context)
         script.requests.append(request)
@@ -138,7 +142,8 @@ class FakeExperts(ExpertServicer):
         conversation = request.conversation if request.HasField("conversation") else None
         form = json.loads(request.reduced_schema or "{}") if script.structured_output else None
         reader = AnswerReader(conversation, is_constrained=False, form=form)
-        for i, word in enumerate(script.words):
+        words = self.words(script, request)
+        for i, word in enumerate(words):
             if script.break_after == i:
                 await context.abort(grpc.StatusCode.INTERNAL, "Traceback (most recent call last): 10.0.0.1 pid=7")
             chunk = reader.push(word)
@@ -148,7 +153,7 @@ class FakeExperts(ExpertServicer):
             yield chunk
             await asyncio.sleep(script.gap_s)
         last = reader.close("", FinishReason.LENGTH if script.is_cut else FinishReason.STOP)
-        last.completion.usage.CopyFrom(chat.Usage(prompt_tokens=PROMPT_TOKENS, completion_tokens=len(script.words)))
+        last.completion.usage.CopyFrom(chat.Usage(prompt_tokens=PROMPT_TOKENS, completion_tokens=len(words)))
         last.completion.load.CopyFrom(pb.Load(running=1, waiting=2, max_batch_size=4))
         last.completion.timings.queue_s = script.queue_s
         yield last

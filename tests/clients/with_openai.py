@@ -1,0 +1,83 @@
+"""The official OpenAI SDK, as its users write it."""
+
+from typing import Any
+
+import openai
+from pydantic import BaseModel
+
+from tests.clients.harness import KEY, Client
+
+CLIENT = Client("openai-python", "openai")
+TOOL: Any = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+class Place(BaseModel):
+    """What is to be parsed."""
+
+    city: str
+    people: int
+
+
+def client(url: str) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0)
+
+
+@CLIENT.check("chat")
+def chat(url: str) -> None:
+    answer = client(url).chat.completions.create(model="auto", messages=[{"role": "user", "content": "hello"}])
+    assert answer.choices[0].message.content == "You said: hello"
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 3
+
+
+@CLIENT.check("stream")
+def stream(url: str) -> None:
+    messages: Any = [{"role": "user", "content": "hello"}]
+    with client(url).chat.completions.stream(model="auto", messages=messages) as events:
+        final = events.get_final_completion()
+    assert final.choices[0].message.content == "You said: hello"
+
+
+@CLIENT.check("tools")
+def tools(url: str) -> None:
+    answer = ask_with(url, [{"role": "user", "content": "weather?"}])
+    [call] = answer.tool_calls
+    assert (call.function.name, call.function.arguments) == ("get_weather", '{"city": "Oslo"}')
+
+
+@CLIENT.check("empty tool result")
+def empty_tool_result(url: str) -> None:
+    first = ask_with(url, [{"role": "user", "content": "weather?"}])
+    result = {"role": "tool", "tool_call_id": first.tool_calls[0].id, "content": ""}
+    assert ask_with(url, [{"role": "user", "content": "weather?"}, first, result]).content == "The tool said: ."
+
+
+def ask_with(url: str, messages: Any) -> Any:
+    return client(url).chat.completions.create(model="auto", messages=messages, tools=[TOOL]).choices[0].message
+
+
+@CLIENT.check("schema")
+def schema(url: str) -> None:
+    messages: Any = [{"role": "user", "content": "where?"}]
+    answer = client(url).chat.completions.parse(model="auto", messages=messages, response_format=Place)
+    assert answer.choices[0].message.parsed == Place(city="Oslo", people=1)
+
+
+@CLIENT.check("errors")
+def errors(url: str) -> None:
+    try:
+        client(url).chat.completions.create(model="nobody", messages=[{"role": "user", "content": "hello"}])
+    except openai.NotFoundError as error:
+        assert (error.code, error.param) == ("model_not_found", "model")
+    else:
+        raise AssertionError("no error")
+
+
+if __name__ == "__main__":
+    CLIENT.main()
