@@ -27,8 +27,9 @@ from serve.app import run, stop_on_signals
 from serve.commands import config_check
 from serve.commands.explained import explain_request
 from serve.commands.up import ExpertsFailed, UpOptions, up
+from serve.doors.json_body import parse
 from serve.errors import MoegateError
-from serve.openai_api.bodies import ChatCompletionBody, parse
+from serve.openai_api.bodies import ChatCompletionBody
 from serve.plan import command as plan
 from serve.plan.description import PlanError
 from serve.routing.kinds import load_router

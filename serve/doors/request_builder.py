@@ -134,7 +134,7 @@ class RequestBuilder:
 
     def arrive(self, headers: Headers, *, id_prefix: str) -> Arrival:
         """Begin a request, received now."""
-        own_id = f"{id_prefix}-{secrets.token_hex(16)}"
+        own_id = f"{id_prefix}{secrets.token_hex(16)}"
         theirs = headers(REQUEST_ID_HEADER)
         request_id = theirs if theirs is not None and _REQUEST_ID.fullmatch(theirs) else own_id
         return Arrival(own_id, request_id, self._door, self._clock(), headers, self._limits)

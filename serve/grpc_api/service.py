@@ -128,7 +128,7 @@ class GatewayService(GatewayServicer):
     @asynccontextmanager
     async def _arrival(self, context: Context) -> AsyncIterator[Arrival]:
         """Take a call on, and turn any failure into a status; nothing of a fault's text goes out."""
-        arrival = self._builder.arrive(_metadata(context).get, id_prefix="gen")
+        arrival = self._builder.arrive(_metadata(context).get, id_prefix="gen-")
         try:
             yield arrival
         except MoegateError as error:

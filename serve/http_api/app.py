@@ -22,11 +22,10 @@ from serve.gateway import Gateway
 from serve.http_api.asgi import HeaderLookup, Reply, error_headers, text_header
 from serve.http_api.console import console_page
 from serve.http_api.cross_origin import OriginGuard
+from serve.http_api.doors import DOORS, errors_at
 from serve.http_api.feedback import FeedbackEndpoint
 from serve.http_api.generate import GenerateEndpoint
 from serve.http_api.openapi import openai_document
-from serve.openai_api.bodies import ChatCompletionBody, CompletionBody
-from serve.openai_api.responses import ChatDialect, CompletionDialect, error_body
 from serve.settings.tree import Settings
 from serve.telemetry.logs import log_fault
 from serve.telemetry.metrics.page import Page
@@ -53,13 +52,10 @@ class HttpApp:
         self._builder = RequestBuilder("http", Limits(settings.timeout_s, gateway.max_tokens_limit))
         self._origins = OriginGuard(settings.http, has_keys=not keys.is_open)
         self._started_at = int(time.time())
-        self._document = orjson.dumps(openai_document())
+        self._document = orjson.dumps(openai_document(DOORS))
         self._console_page = console_page()
         self.is_draining = False
-        self._generating = {
-            "/v1/chat/completions": GenerateEndpoint(gateway, settings, ChatCompletionBody, ChatDialect()),
-            "/v1/completions": GenerateEndpoint(gateway, settings, CompletionBody, CompletionDialect()),
-        }
+        self._generating = {path: GenerateEndpoint(gateway, settings, form) for path, form in DOORS.items()}
         self._app = Starlette(
             routes=[
                 *(Route(path, endpoint, methods=["POST"]) for path, endpoint in self._generating.items()),
@@ -100,13 +96,13 @@ class HttpApp:
             else:
                 await self._app(scope, receive, self._naming(scope, send))
         except MoegateError as error:
-            await Reply(self._naming(scope, send)).fail(error)
+            await Reply(self._naming(scope, send), errors=errors_at(path, DOORS)).fail(error)
         except Exception as error:  # the door's edge; Starlette has already answered 500
             log_fault(log, error)
 
     def _naming(self, scope: Scope, send: Send) -> Send:
         """Name the request in the headers of its answer, as the generating endpoints do themselves."""
-        request_id = self._builder.arrive(HeaderLookup(scope), id_prefix="req").request_id
+        request_id = self._builder.arrive(HeaderLookup(scope), id_prefix="req-").request_id
 
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -169,13 +165,13 @@ def _json(content: Mapping[str, Any], status: int = 200) -> Response:
     return Response(orjson.dumps(content), status, media_type="application/json")
 
 
-def _error(error: MoegateError, status: int | None = None) -> Response:
+def _error(request: Request, error: MoegateError, status: int | None = None) -> Response:
     headers = {key.decode(): value.decode() for key, value in error_headers(error)}
-    return Response(error_body(error), status or error.http_status, headers)
+    return Response(errors_at(request.url.path, DOORS).body(error), status or error.http_status, headers)
 
 
 async def _on_moegate_error(request: Request, error: Exception) -> Response:
-    return _error(error if isinstance(error, MoegateError) else InternalError("internal error"))
+    return _error(request, error if isinstance(error, MoegateError) else InternalError("internal error"))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -183,5 +179,5 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # it is registered for those
     if error.status_code == 405:
         allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
-        return _error(MethodNotAllowed("the path does not take this method", headers=(("allow", allowed),)))
-    return _error(NotFound("no such path"), error.status_code)
+        return _error(request, MethodNotAllowed("the path does not take this method", headers=(("allow", allowed),)))
+    return _error(request, NotFound("no such path"), error.status_code)

@@ -3,15 +3,16 @@
 ASGI: https://asgi.readthedocs.io/en/latest/specs/www.html
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
 from serve.admission.interruption import Interruption
+from serve.doors.wire_form import ErrorForm
 from serve.errors import MoegateError, UnsupportedMediaType
 from serve.http_api.content_coding import decoder, too_large
-from serve.openai_api.responses import error_body, error_frame
+from serve.openai_api.errors import OPENAI_ERRORS
 
 Header = tuple[bytes, bytes]
 
@@ -103,10 +104,16 @@ class Reply:
         has_begun: its status has gone out.
     """
 
-    def __init__(self, send: Send, headers: Iterable[Header] = ()) -> None:
+    def __init__(self, send: Send, headers: Iterable[Header] = (), errors: ErrorForm = OPENAI_ERRORS) -> None:
         self._send = send
         self._headers = tuple(headers)
+        self._errors = errors
+        self._last_event: Callable[[MoegateError], bytes] = errors.event
         self.has_begun = False
+
+    def on_failure(self, last_event: Callable[[MoegateError], bytes]) -> None:
+        """From now on, end a stream that breaks off with this event."""
+        self._last_event = last_event
 
     async def begin(self, status: int, headers: Iterable[Header]) -> None:
         """Send the status and the headers; the body follows in pieces."""
@@ -124,11 +131,11 @@ class Reply:
         await self.write(body, is_last=True)
 
     async def fail(self, error: MoegateError) -> None:
-        """Send an error in OpenAI's form, as far as the response still allows."""
+        """Send an error in its API's form, as far as the response still allows."""
         if self.has_begun:
-            await self.write(error_frame(error), is_last=True)
+            await self.write(self._last_event(error), is_last=True)
         else:
-            await self.whole(error.http_status, error_headers(error), error_body(error))
+            await self.whole(error.http_status, error_headers(error), self._errors.body(error))
 
 
 def error_headers(error: MoegateError) -> list[Header]:

@@ -6,8 +6,10 @@ from pydantic.json_schema import models_json_schema
 
 from router.decision import Reason
 from serve import __version__
+from serve.doors.wire_form import ErrorForm, WireForm
+from serve.http_api.doors import Doors
 from serve.http_api.feedback import FeedbackBody
-from serve.openai_api.bodies import ChatCompletionBody, CompletionBody
+from serve.openai_api.errors import OPENAI_ERRORS
 from serve.request import PRIORITY_HEADER
 from serve.routing.preferences import PREVIOUS_EXPERT_HEADER, QUALITY_COST_HEADER, TTFT_TARGET_HEADER
 
@@ -27,22 +29,6 @@ _STATUSES: Final = {
     "502": "The expert broke after its first token, of an answer that was asked for whole",
     "504": "Or fell silent",
     "503": "No expert can answer; see Retry-After",
-}
-_ERROR_SCHEMA: Final = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "param", "code"],
-            "properties": {
-                "message": {"type": "string"},
-                "type": {"type": "string"},
-                "param": {"type": ["string", "null"]},
-                "code": {"type": "string"},
-            },
-        }
-    },
 }
 _ROUTING_HEADERS: Final = {
     "x-moegate-expert": "The expert that answered",
@@ -75,16 +61,18 @@ _NUMBERS: Final = frozenset(
 """Headers whose values are numbers."""
 
 
-def openai_document() -> dict[str, Any]:
-    """Build the document."""
-    models = (ChatCompletionBody, CompletionBody, FeedbackBody)
-    refs, schemas = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
+def openai_document(doors: Doors) -> dict[str, Any]:
+    """Build the document of a gateway with these doors."""
+    models = {form.body for form in doors.values()} | {FeedbackBody}
+    refs, schemas = models_json_schema(
+        [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)], ref_template=_REF
+    )
+    errors = {form.errors.name: form.errors.schema for form in doors.values()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "moegate", "version": __version__},
         "paths": {
-            "/v1/chat/completions": {"post": _generate("Answer a conversation", refs[models[0], "validation"])},
-            "/v1/completions": {"post": _generate("Continue a text", refs[models[1], "validation"])},
+            **{path: {"post": _generate(form, refs[form.body, "validation"])} for path, form in doors.items()},
             "/v1/feedback": {"post": _feedback(refs[FeedbackBody, "validation"])},
             "/v1/models": {"get": _get("auto, and the experts of the catalogue")},
             "/v1/models/{name}": {"get": _get("One model", missing="No such model") | {"parameters": [_path("name")]}},
@@ -94,11 +82,11 @@ def openai_document() -> dict[str, Any]:
             "/metrics": {"get": _text("Prometheus metrics")},
             "/openapi.json": {"get": _get("This document")},
         },
-        "components": {"schemas": schemas["$defs"] | {"Error": _ERROR_SCHEMA}},
+        "components": {"schemas": schemas["$defs"] | errors},
     }
 
 
-def _generate(summary: str, body: dict[str, Any]) -> dict[str, Any]:
+def _generate(form: WireForm, body: dict[str, Any]) -> dict[str, Any]:
     """An operation that generates: a JSON answer, or server-sent events when `stream` is true."""
     answer = {
         "description": "The answer",
@@ -111,10 +99,10 @@ def _generate(summary: str, body: dict[str, Any]) -> dict[str, Any]:
         },
     }
     return {
-        "summary": summary,
+        "summary": form.summary,
         "parameters": [_header(name, text) for name, text in _REQUEST_HEADERS.items()],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
-        "responses": {"200": answer} | {status: _failure(text) for status, text in _STATUSES.items()},
+        "responses": {"200": answer} | {status: _failure(text, form.errors) for status, text in _STATUSES.items()},
     }
 
 
@@ -157,6 +145,6 @@ def _header_schema(name: str) -> dict[str, str]:
     return {"type": "number" if name in _NUMBERS else "string"}
 
 
-def _failure(text: str) -> dict[str, Any]:
-    schema = {"$ref": _REF.format(model="Error")}
+def _failure(text: str, errors: ErrorForm = OPENAI_ERRORS) -> dict[str, Any]:
+    schema = {"$ref": _REF.format(model=errors.name)}
     return {"description": text, "content": {"application/json": {"schema": schema}}}

@@ -32,7 +32,7 @@ from serve.errors import (
 from serve.http_api.asgi import ClientDisconnect, error_headers
 from serve.http_api.transports import Beginning, Unchunked
 from serve.http_api.upgrade import head_without_offer, new_parser
-from serve.openai_api.responses import error_body
+from serve.openai_api.errors import OPENAI_ERRORS
 from serve.settings.tree import HttpSettings, Settings
 from serve.workers.sockets import address, listen
 
@@ -255,7 +255,7 @@ class _BoundedProtocol(HttpToolsProtocol):
             self._refusal = error
 
     def _answer(self, error: MoegateError) -> None:
-        body = error_body(error)
+        body = OPENAI_ERRORS.body(error)
         headers = [*error_headers(error), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
         lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
         self.transport.write(b"HTTP/1.1 %d Refused\r\n%s\r\n%s" % (error.http_status, lines, body))

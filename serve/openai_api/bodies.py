@@ -5,20 +5,17 @@ accepted and ignored, as OpenAI does. Known fields that moegate does not offer a
 `serve.validation.rules` checks ranges and everything else that both doors share.
 """
 
-import re
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-import orjson
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from experts.conversation.bounded_json import crossing, field_at_fault
-from experts.conversation.request_limits import BODY, MAX_DOCUMENTS, MAX_MESSAGES, MAX_TOOLS
+from experts.conversation.request_limits import MAX_DOCUMENTS, MAX_MESSAGES, MAX_TOOLS
 from protos import chat_pb2 as chat
-from serve.errors import InvalidRequest, MalformedBody, UnsupportedParameter
-from serve.openai_api.not_offered import UNSUPPORTED, NotOffered
+from serve.doors.json_body import Body
+from serve.doors.not_offered import UNSUPPORTED, NotOffered
+from serve.errors import UnsupportedParameter
 from serve.openai_api.parts import (
-    Body,
     Document,
     MessageBody,
     ResponseFormat,
@@ -181,47 +178,3 @@ class CompletionBody(_SamplingBody):
     def to_input(self) -> str:
         """The prompt."""
         return self.prompt
-
-
-B = TypeVar("B", bound=BaseModel)
-
-
-def parse(kind: type[B], raw: bytes) -> B:
-    """Read a body.
-
-    Raises:
-        MalformedBody: it is not a JSON object.
-        InvalidRequest: a field is missing, of the wrong type or beyond its bounds; `param` names it.
-    """
-    crossed = crossing(raw, BODY)
-    if crossed is not None:
-        raise _beyond(crossed, field_at_fault(raw, BODY), kind)
-    try:
-        content = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        raise MalformedBody("the body is not valid JSON") from None
-    if not isinstance(content, dict):
-        raise MalformedBody("the body must be a JSON object")
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        raise _invalid(error) from None
-
-
-def _beyond(crossed: str, field: str, kind: type[BaseModel]) -> InvalidRequest:
-    """Name the field that is too deep or has too many parts; where it is none of ours, the body itself is at fault."""
-    is_ours = re.split(r"\W", field, maxsplit=1)[0] in kind.model_fields
-    return (InvalidRequest if is_ours else MalformedBody)(f"'{field or 'body'}' {crossed}", param=field or None)
-
-
-def _invalid(error: ValidationError) -> InvalidRequest:
-    """Name the first field at fault as the client wrote it. The value itself is never repeated."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    param = ""
-    for part in first["loc"]:
-        if isinstance(part, int):
-            param += f"[{part}]"
-        elif part.isidentifier() and not part[0].isupper():  # pydantic puts the names of union members in, too
-            param += f".{part}" if param else part
-    kind = UnsupportedParameter if first["type"] == UNSUPPORTED else InvalidRequest
-    return kind(f"'{param}': {first['msg']}", param=param or None)

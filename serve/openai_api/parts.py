@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from experts.conversation.request_limits import MAX_TOOL_CALLS
 from protos import chat_pb2 as chat
+from serve.doors.json_body import Body
+from serve.doors.not_offered import NotOffered
 from serve.errors import InvalidRequest
-from serve.openai_api.not_offered import NotOffered
 
 _ROLES = {
     "system": chat.ROLE_SYSTEM,
@@ -67,13 +68,6 @@ Content = Annotated[
     BeforeValidator(_content_text),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": _PARTS_SCHEMA}, {"type": "null"}]}),
 ]
-
-
-class Body(BaseModel):
-    """A JSON object off the wire."""
-
-    # strict: "0.5" is no number; ignore: fields of tomorrow's SDKs must not break today's gateway
-    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
 
 
 class FunctionCallBody(Body):

@@ -7,7 +7,7 @@ import orjson
 
 from serve.errors import MoegateError
 from serve.http_api.asgi import error_headers
-from serve.openai_api.responses import error_body
+from serve.openai_api.errors import OPENAI_ERRORS
 
 
 def tree(kind: type[MoegateError]) -> Iterator[type[MoegateError]]:
@@ -46,6 +46,6 @@ def test_both_doors_agree_on_whose_fault_it_is() -> None:
 def test_rendering() -> None:
     for kind in tree(MoegateError):
         error = kind("what happened", param="messages")
-        body = orjson.loads(error_body(error))["error"]
+        body = orjson.loads(OPENAI_ERRORS.body(error))["error"]
         assert body == {"message": "what happened", "type": kind.type, "param": "messages", "code": kind.code}
         assert (b"retry-after" in dict(error_headers(error))) == (kind.retry_after_s is not None)

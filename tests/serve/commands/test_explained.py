@@ -17,7 +17,8 @@ from router.router import Router
 from serve.app import App, load_router
 from serve.cli import main
 from serve.commands.explained import explain_request
-from serve.openai_api.bodies import ChatCompletionBody, parse
+from serve.doors.json_body import parse
+from serve.openai_api.bodies import ChatCompletionBody
 from serve.routing.expert_states import idle_states
 from serve.settings.tree import RouterSettings
 

@@ -31,7 +31,7 @@ def parts(**fields: Any) -> Parts:
 
 def build(headers: Mapping[str, str], given: Parts | None = None, *, limit_s: float = 300.0) -> ChatRequest:
     builder = RequestBuilder("grpc", Limits(limit_s, 1000), clock=lambda: NOW)
-    return builder.arrive(dict(headers).get, id_prefix="gen").request(given or parts(), ANYONE)
+    return builder.arrive(dict(headers).get, id_prefix="gen-").request(given or parts(), ANYONE)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ import pytest
 
 from router.decision import Reason
 from serve.errors import MoegateError
+from serve.http_api.doors import DOORS
 from serve.http_api.openapi import openai_document
 
-DOCUMENT = openai_document()
-GENERATING = ("/v1/chat/completions", "/v1/completions")
+DOCUMENT = openai_document(DOORS)
+GENERATING = tuple(DOORS)
 
 
 def walk(node: Any) -> Iterator[dict[str, Any]]:

@@ -14,9 +14,10 @@ from experts.catalog.prices import load_prices
 from experts.catalog.spec import Catalog, load_catalog
 from protos import chat_pb2 as chat
 from serve.costs.tariffs import tariffs
+from serve.doors.json_body import parse
 from serve.limits.bucket import Amount
 from serve.limits.reservation import Reservations, tokens_at_most
-from serve.openai_api.bodies import ChatCompletionBody, parse
+from serve.openai_api.bodies import ChatCompletionBody
 from serve.request import ChatRequest
 
 LONG = "The quick brown fox jumps over the lazy dog. " * 40  # 10 tokens each

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protos import chat_pb2 as chat
+from serve.doors.json_body import parse
 from serve.errors import InvalidRequest, MalformedBody, UnsupportedParameter
-from serve.openai_api.bodies import ChatCompletionBody, CompletionBody, parse
+from serve.openai_api.bodies import ChatCompletionBody, CompletionBody
 
 USER = {"role": "user", "content": "hello"}
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from serve.openai_api.not_offered import UNSUPPORTED, NotOffered
+from serve.doors.not_offered import UNSUPPORTED, NotOffered
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-2, 2) | st.floats(allow_nan=False) | st.sampled_from(["", "none", "x"]),

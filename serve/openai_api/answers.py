@@ -13,7 +13,7 @@ import orjson
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from serve.doors.collect import CollectedAnswer
-from serve.errors import MoegateError
+from serve.doors.sse import one_line
 
 FINISH_NAMES: Final = {
     chat.FINISH_REASON_STOP: "stop",
@@ -21,7 +21,6 @@ FINISH_NAMES: Final = {
     chat.FINISH_REASON_TOOL_CALLS: "tool_calls",
 }
 DONE: Final = b"data: [DONE]\n\n"
-_LINE_ENDS: Final = tuple((char.encode(), b"\\u%04x" % ord(char)) for char in "\x85\u2028\u2029")
 
 
 class Dialect(Protocol):
@@ -47,7 +46,7 @@ class Dialect(Protocol):
 class ChatDialect:
     """/v1/chat/completions."""
 
-    id_prefix = "chatcmpl"
+    id_prefix = "chatcmpl-"
     object = "chat.completion"
     chunk_object = "chat.completion.chunk"
 
@@ -74,7 +73,7 @@ class ChatDialect:
 class CompletionDialect:
     """/v1/completions."""
 
-    id_prefix = "cmpl"
+    id_prefix = "cmpl-"
     object = "text_completion"
     chunk_object = "text_completion"
 
@@ -190,25 +189,3 @@ def usage(tokens: chat.Usage, cost_usd: float) -> dict[str, int | float]:
         "total_tokens": tokens.prompt_tokens + tokens.completion_tokens,
         "cost_usd": cost_usd,
     }
-
-
-def error_body(error: MoegateError) -> bytes:
-    """OpenAI's error object."""
-    fields = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
-    return orjson.dumps({"error": fields})
-
-
-def error_frame(error: MoegateError) -> bytes:
-    """An error inside a stream. No end mark follows: the answer is not complete."""
-    return b"data: " + one_line(error_body(error)) + b"\n\n"
-
-
-def one_line(raw: bytes) -> bytes:
-    """Escape what Unicode counts as the end of a line: some clients split a stream there (Python's `splitlines`).
-
-    In UTF-8 JSON these bytes stand inside strings alone. orjson has escaped everything below U+0020 already.
-    """
-    for line_end, escaped in _LINE_ENDS:
-        if line_end in raw:
-            raw = raw.replace(line_end, escaped)
-    return raw

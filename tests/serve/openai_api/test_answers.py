@@ -12,18 +12,17 @@ from hypothesis import strategies as st
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from serve.doors.collect import CollectedAnswer
+from serve.doors.sse import one_line
 from serve.errors import ExpertFailed, InvalidRequest
-from serve.openai_api.responses import (
+from serve.openai_api.answers import (
     DONE,
     FINISH_NAMES,
     ChatDialect,
     CompletionDialect,
     Envelope,
     Frames,
-    error_body,
-    error_frame,
-    one_line,
 )
+from serve.openai_api.errors import OPENAI_ERRORS
 from tests.fakes.expert_server import FakeExperts
 from tests.helpers import CHAT, chunk, last_chunk
 
@@ -156,8 +155,8 @@ class TestFrames:
 def test_an_error_names_its_field_and_ends_a_stream_without_the_end_mark() -> None:
     error = InvalidRequest("'top_p' is above 1", param="top_p")
     said = {"message": "'top_p' is above 1", "type": error.type, "param": "top_p", "code": "invalid_value"}
-    assert orjson.loads(error_body(error)) == {"error": said}
-    frame = error_frame(ExpertFailed("it broke\u2028"))
+    assert orjson.loads(OPENAI_ERRORS.body(error)) == {"error": said}
+    frame = OPENAI_ERRORS.event(ExpertFailed("it broke\u2028"))
     assert len(frame.decode().splitlines()) == 2
     assert events(frame)[0]["error"]["code"] == "expert_failed"
     assert DONE not in frame

@@ -1,0 +1,115 @@
+"""What an HTTP door is: a wire form, that is one API's way to ask, to answer and to fail.
+
+`serve.http_api.doors` lists the paths and their forms, and `serve.http_api.generate` serves every one of them in the
+same way. A new API is a package with a `WireForm` and a line in that list.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from protos import expert_pb2 as pb
+from serve.doors.collect import CollectedAnswer
+from serve.doors.field_names import SAME_NAMES, FieldNames
+from serve.doors.request_builder import Headers, Parts
+from serve.errors import MoegateError
+from serve.gateway import Answer, End
+from serve.request import Caller, ChatRequest, Door
+
+
+class ErrorForm(Protocol):
+    """How an API tells of an error.
+
+    Attributes:
+        name: of its schema in the OpenAPI document.
+        schema: that schema.
+    """
+
+    name: str
+    schema: Mapping[str, Any]
+
+    def body(self, error: MoegateError) -> bytes:
+        """The body of a response that is an error."""
+        ...
+
+    def event(self, error: MoegateError) -> bytes:
+        """The last event of a stream in which there is no answer yet."""
+        ...
+
+
+class Presenter(Protocol):
+    """Writes one answer: as events, in the order of the calls, or whole."""
+
+    def piece(self, chunk: pb.GenerateChunk) -> bytes:
+        """The events of one of the expert's messages; the first one's open the stream."""
+        ...
+
+    async def closing(self, end: End) -> bytes:
+        """The last events of a whole answer; they open the stream where the answer is empty.
+
+        Raises:
+            StorageUnavailable: the answer was to be kept and could not be.
+        """
+        ...
+
+    def failed(self, error: MoegateError) -> bytes:
+        """The last event of an answer that broke off."""
+        ...
+
+    async def whole(self, answer: CollectedAnswer, end: End) -> bytes:
+        """The answer as one body.
+
+        Raises:
+            StorageUnavailable: as `closing` does.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as its wire form has read it.
+
+    Attributes:
+        parts: of the request that the core gets.
+        present: makes the presenter, once the first token is here.
+        names: what its client calls the fields.
+    """
+
+    parts: Parts
+    present: Callable[[ChatRequest, Answer], Presenter]
+    names: FieldNames = SAME_NAMES
+
+
+Read = Callable[[bytes, Headers, Caller], Awaitable[Asked]]
+"""Reads a request's body.
+
+Raises:
+    InvalidRequest: it cannot be read; `param` names the field at fault.
+    NotFound: it goes on from something that is not there.
+    StorageUnavailable: that could not be looked up.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class WireForm:
+    """One API's form; one object serves all requests.
+
+    Attributes:
+        door: the door's name in metrics and logs.
+        summary: what a request does, for the OpenAPI document.
+        body: the model of a request's body, for the same.
+        id_prefix: what the id of an answer begins with.
+        read: reads a request.
+        errors: how it tells of errors.
+        id_headers: the headers that tell a request's id.
+    """
+
+    door: Door
+    summary: str
+    body: type[BaseModel]
+    id_prefix: str
+    read: Read
+    errors: ErrorForm
+    id_headers: tuple[bytes, ...] = (b"x-request-id",)

@@ -1,0 +1,83 @@
+"""OpenAI's chat and completions endpoints as wire forms (`serve.doors.wire_form`)."""
+
+from functools import partial
+from typing import Final
+
+from protos import expert_pb2 as pb
+from serve.doors.collect import CollectedAnswer
+from serve.doors.json_body import parse
+from serve.doors.request_builder import Headers, Parts
+from serve.doors.wire_form import Asked, WireForm
+from serve.errors import MoegateError
+from serve.gateway import Answer, End
+from serve.openai_api.answers import ChatDialect, CompletionDialect, Dialect, Envelope, Frames
+from serve.openai_api.bodies import ChatCompletionBody, CompletionBody
+from serve.openai_api.errors import OPENAI_ERRORS
+from serve.request import Caller, ChatRequest
+
+
+class CompletionsPresenter:
+    """Presents an answer of either endpoint."""
+
+    def __init__(self, envelope: Envelope, *, include_usage: bool) -> None:
+        self._envelope = envelope
+        self._include_usage = include_usage
+        self._frames: Frames | None = None
+
+    def piece(self, chunk: pb.GenerateChunk) -> bytes:
+        """The frames of a message; before the first one, the role."""
+        if self._frames is None:
+            frames, opening = self._open("" if chunk.text else None)
+            return opening + frames.piece(chunk)
+        return self._frames.piece(chunk)
+
+    async def closing(self, end: End) -> bytes:
+        """The last frames."""
+        frames, opening = self._open("") if self._frames is None else (self._frames, b"")
+        return opening + frames.closing(end.completion, end.cost_usd)
+
+    def failed(self, error: MoegateError) -> bytes:
+        """The error's frame."""
+        return OPENAI_ERRORS.event(error)
+
+    async def whole(self, answer: CollectedAnswer, end: End) -> bytes:
+        """The whole answer."""
+        return self._envelope.whole(answer, end.completion, end.cost_usd)
+
+    def _open(self, content: str | None) -> tuple[Frames, bytes]:
+        self._frames = Frames(self._envelope, include_usage=self._include_usage)
+        return self._frames, self._frames.opening(content)
+
+
+async def _read(
+    kind: type[ChatCompletionBody] | type[CompletionBody],
+    dialect: Dialect,
+    raw: bytes,
+    headers: Headers,
+    caller: Caller,
+) -> Asked:
+    """Read the body of either endpoint."""
+    body = parse(kind, raw)
+    body.refuse_unsupported()
+    parts = Parts(
+        model=body.model or "",
+        input=body.to_input(),
+        sampling=body.to_sampling(),
+        is_stream=bool(body.stream),
+        quality_cost=body.quality_cost,
+        ttft_target_ms=body.ttft_target_ms,
+    )
+
+    def present(request: ChatRequest, answer: Answer) -> CompletionsPresenter:
+        envelope = Envelope.begin(request.id, answer.decision.expert, dialect)
+        return CompletionsPresenter(envelope, include_usage=body.include_usage)
+
+    return Asked(parts, present)
+
+
+def _form(summary: str, kind: type[ChatCompletionBody] | type[CompletionBody], dialect: Dialect) -> WireForm:
+    return WireForm("http", summary, kind, dialect.id_prefix, partial(_read, kind, dialect), OPENAI_ERRORS)
+
+
+CHAT: Final = _form("Answer a conversation", ChatCompletionBody, ChatDialect())
+COMPLETIONS: Final = _form("Continue a text", CompletionBody, CompletionDialect())
