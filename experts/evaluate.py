@@ -1,7 +1,8 @@
 """Measures an expert on a task: `python -m experts.evaluate EXPERT --suite SUITE --data FILE [--base] [--json]`.
 
 Every row goes through the artefact and the engine that serve, greedily, with the expert's own system prompt. `--base`
-asks the base without its adapter the same. Prints a table; `--json` adds one JSON line. Every score has its n and its
+asks the base without its adapter the same. With `--gateway URL --model auto|EXPERT` in place of EXPERT the rows go
+through a running gateway, over HTTP. Prints a table; `--json` adds one JSON line. Every score has its n and its
 95 % interval.
 """
 
@@ -11,106 +12,53 @@ import argparse
 import asyncio
 import json
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from experts.artifacts.store import ArtifactStore, default_root
 from experts.catalog.spec import CatalogError, ExpertSpec, load_catalog
 from experts.commands.messages import INTERRUPTED, complain
 from experts.commands.outputs import NotOurs, claim, json_lines_with, json_with, write
+from experts.commands.progress import progress_bar
 from experts.compile import FAILURES, prepare_expert
-from experts.engine import Engine, EngineDead, Sampling
+from experts.engine import Engine, EngineDead
 from experts.engines.factory import UnsupportedEngine, build_engine
 from experts.engines.wire import Weights
-from experts.evaluation.engine_client import Answer, Pace, ask_all, greedy, running, time_alone, timed
-from experts.evaluation.suites.chat import ChatSuite
-from experts.evaluation.suites.coding import CodeSuite
-from experts.evaluation.suites.grounded_qa import GroundedQASuite
+from experts.evaluation.engine_client import Answer, greedy
+from experts.evaluation.gateway_client import GatewayClient, GatewayUnavailable
+from experts.evaluation.suites.known import SUITES
 from experts.evaluation.suites.rows import RowError, read_rows, sample
 from experts.evaluation.suites.scores import Score, Verdict, summarise
 from experts.evaluation.suites.suite import Case, Suite
-from experts.evaluation.suites.tool_calls import ToolCallSuite
-
-SUITES: dict[str, Callable[[], Suite]] = {
-    "tool_calls": ToolCallSuite,
-    "code": CodeSuite,
-    "grounded_qa": GroundedQASuite,
-    "chat": ChatSuite,
-}
+from experts.evaluation.through_engine import answer_cases, facts
+from experts.evaluation.through_gateway import add_gateway_arguments, ask_cases
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """What was asked, what came back, and how long it took."""
+class Measured:
+    """Who was measured: its name and variant, all answers, and what the JSON line says beside the scores."""
 
-    cases: Sequence[Case]
+    name: str
+    variant: str
     answers: Sequence[Answer]
-    paces: Sequence[Pace]  # answers alone
-    wall_s: float  # of all answers together
+    facts: Mapping[str, Any]
 
 
-def judge_all(suite: Suite, run: Run, console: Console) -> list[Verdict]:
+def judge_all(suite: Suite, cases: Sequence[Case], answers: Sequence[Answer], console: Console) -> list[Verdict]:
     """Judge every answer."""
-    pairs = list(zip(run.cases, run.answers, strict=True))
-    with _progress(console) as progress:
+    pairs = list(zip(cases, answers, strict=True))
+    with progress_bar(console) as progress:
         return [suite.judge(case, answer.reply) for case, answer in progress.track(pairs, description="verdicts")]
 
 
-async def answer_cases(
-    engine: Engine, spec: ExpertSpec, cases: Sequence[Case], sampling: Sampling, alone: int, console: Console
-) -> Run:
-    """Ask every case: the first `alone` one by one for the clock, then all of them in batches.
-
-    Raises:
-        EngineDead: the engine cannot start, or failed on the way.
-    """
-    conversations = [case.conversation for case in cases]
-    async with running(engine):
-        paces = await time_alone(engine, spec, conversations[:alone], timed(sampling))
-        with _progress(console) as progress:
-            task = progress.add_task(f"{spec.name}: answers", total=len(cases))
-            began_s = time.perf_counter()
-            answers = await ask_all(engine, spec, conversations, sampling, lambda _: progress.advance(task))
-            return Run(cases, answers, paces, time.perf_counter() - began_s)
-
-
-def facts(run: Run) -> dict[str, Any]:
-    """Return what `experts.select` needs beside the scores: tokens, pace, and answers that were cut or refused."""
-    answers, n = run.answers, max(1, len(run.answers))
-    finishes = [str(answer.finish) for answer in answers]
-    completion_tokens = sum(answer.completion_tokens for answer in answers)
-    return {
-        "prompt_tokens": round(sum(answer.prompt_tokens for answer in answers) / n, 1),
-        "completion_tokens": round(completion_tokens / n, 1),
-        "finish": {kind: finishes.count(kind) for kind in sorted(set(finishes))},
-        "wall_s": round(run.wall_s, 1),
-        "batch_tokens_per_s": round(completion_tokens / run.wall_s, 1),
-        "alone": {"n": len(run.paces), "ttft_ms": _median_ms(run.paces), "tokens_per_s": _median_pace(run.paces)},
-    }
-
-
-def _median_ms(paces: Sequence[Pace]) -> float | None:
-    return round(1000 * _median([pace.ttft_s for pace in paces]), 1) if paces else None
-
-
-def _median_pace(paces: Sequence[Pace]) -> float | None:
-    return round(_median([pace.tokens_per_s for pace in paces]), 1) if paces else None
-
-
-def _median(values: Sequence[float]) -> float:
-    ordered = sorted(values)
-    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
-
-
-def report(title: str, scores: dict[str, Score], measured: dict[str, Any], console: Console) -> None:
+def report(title: str, scores: Mapping[str, Score], known: Mapping[str, Any], console: Console) -> None:
     """Print the table."""
+    measured = known["measured"]
     table = Table(title=title)
     for column in ("score", "value", "95 % interval", "n"):
         table.add_column(column, justify="left" if column == "score" else "right")
@@ -121,6 +69,12 @@ def report(title: str, scores: dict[str, Score], measured: dict[str, Any], conso
         f"tokens a row: {measured['prompt_tokens']} in, {measured['completion_tokens']} out; "
         f"ended by {measured['finish']}; {measured['wall_s']} s, {measured['batch_tokens_per_s']} tokens/s"
     )
+    if "experts" in known:
+        ttft = known["ttft_ms"]
+        console.print(
+            f"answered by {known['experts']}; USD {known['usd_per_1000']} per 1,000; "
+            f"first token p50 {ttft['p50']} ms, p90 {ttft['p90']} ms"
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -132,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = run(options, errors)
         if options.out:
             write(options.out, json.dumps(result, indent=1) + "\n")
-    except (*FAILURES, UnsupportedEngine, RowError, EngineDead, NotOurs, OSError) as error:
+    except (*FAILURES, UnsupportedEngine, GatewayUnavailable, RowError, EngineDead, NotOurs, OSError) as error:
         complain(error)
         return 1
     except ImportError as error:
@@ -156,35 +110,50 @@ def _claim(options: argparse.Namespace) -> None:
 def run(options: argparse.Namespace, errors: Console) -> dict[str, Any]:
     """Do what the command line says; return the JSON line's object."""
     suite = SUITES[options.suite]()
-    spec = choose(options)
+    spec = None if options.gateway else choose(options)
     rows = read_rows(options.data)
-    chosen = sample(list(enumerate(rows)), options.limit, options.seed)
-    cases = [suite.read(row, index) for index, row in chosen]
+    cases = [suite.read(row, index) for index, row in sample(list(enumerate(rows)), options.limit, options.seed)]
     if not cases:
         raise RowError(f"{options.data}: there are no rows")
+    made = through_engine(spec, options, cases, errors) if spec else through_gateway(options, cases, errors)
+    verdicts = judge_all(suite, cases, made.answers, errors)
+    scores = summarise(verdicts, options.seed)
+    scores |= suite.overall(cases, [answer.reply for answer in made.answers], options.seed)
+    if options.answers:
+        write_answers(options.answers, cases, made.answers, verdicts)
+    picked = f"{len(cases)} of {len(rows)} rows (seed {options.seed})"
+    report(f"{made.name} ({made.variant}) on {options.suite}: {picked}", scores, made.facts, Console())
+    return {
+        "expert": made.name,
+        "suite": options.suite,
+        "n": len(cases),
+        "scores": {name: score.as_dict() for name, score in scores.items()},
+        "variant": made.variant,
+        "data": {"file": options.data.name, "rows": len(rows), "seed": options.seed},
+        **made.facts,
+    }
+
+
+def through_engine(spec: ExpertSpec, options: argparse.Namespace, cases: Sequence[Case], errors: Console) -> Measured:
+    """Ask the expert's engine, without Ray and gRPC."""
     weights = None if options.reference else find_weights(spec, options.artifact)
     engine = build_reference(spec) if options.reference else build_engine(spec, weights)
     sampling = greedy(spec, options.max_tokens)
     made = asyncio.run(answer_cases(engine, spec, cases, sampling, options.alone, errors))
-    verdicts, measured = judge_all(suite, made, errors), facts(made)
-    scores = summarise(verdicts, options.seed)
-    scores |= suite.overall(cases, [answer.reply for answer in made.answers], options.seed)
-    if options.answers:
-        write_answers(options.answers, made, verdicts)
-    variant = name_variant(spec, options)
-    picked = f"{len(cases)} of {len(rows)} rows (seed {options.seed})"
-    report(f"{spec.name} ({variant}) on {options.suite}: {picked}", scores, measured, Console())
-    return {
-        "expert": spec.name,
-        "suite": options.suite,
-        "n": len(cases),
-        "scores": {name: score.as_dict() for name, score in scores.items()},
-        "variant": variant,
-        "data": {"file": options.data.name, "rows": len(rows), "seed": options.seed},
+    known = {
         "artifact": {"sha256": weights.sha256, "bytes": Path(weights.path).stat().st_size} if weights else None,
         "max_tokens": sampling.max_tokens,
-        "measured": measured,
+        "measured": facts(made),
     }
+    return Measured(spec.name, name_variant(spec, options), made.answers, known)
+
+
+def through_gateway(options: argparse.Namespace, cases: Sequence[Case], errors: Console) -> Measured:
+    """Ask a running gateway over HTTP."""
+    client = GatewayClient(options.gateway, options.api_key)
+    made = ask_cases(client, options.model, cases, options.in_flight, options.max_tokens, errors)
+    answers = [served.answer for served in made.served]
+    return Measured(options.model, options.variant or "gateway", answers, made.facts())
 
 
 def choose(options: argparse.Namespace) -> ExpertSpec:
@@ -237,23 +206,18 @@ def name_variant(spec: ExpertSpec, options: argparse.Namespace) -> str:
     return f"{weights}, float32 by transformers" if options.reference else weights
 
 
-def write_answers(path: Path, made: Run, verdicts: Sequence[Verdict]) -> None:
+def write_answers(path: Path, cases: Sequence[Case], answers: Sequence[Answer], verdicts: Sequence[Verdict]) -> None:
     """Write every answer and its verdict, a JSON line each: for reading, never for a log."""
     lines = (
         {"id": case.name, "answer": answer.reply.text, "finish": str(answer.finish), "verdict": dict(verdict)}
-        for case, answer, verdict in zip(made.cases, made.answers, verdicts, strict=True)
+        for case, answer, verdict in zip(cases, answers, verdicts, strict=True)
     )
     write(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
-def _progress(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), console=console)
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m experts.evaluate", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("expert", metavar="EXPERT", help="out of the catalogue")
+    parser.add_argument("expert", metavar="EXPERT", nargs="?", help="out of the catalogue; not with --gateway")
     parser.add_argument("--suite", choices=sorted(SUITES), required=True)
     parser.add_argument("--data", type=Path, required=True, help="rows, .jsonl or .jsonl.gz")
     parser.add_argument("--limit", type=int, metavar="N", help="only N rows, drawn with the seed")
@@ -272,7 +236,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--alone", type=int, default=0, metavar="N", help="also time N rows one by one, for select")
     parser.add_argument("--seed", type=int, default=0, help="of the sample and of the bootstrap")
     parser.add_argument("--catalog", type=Path, help="the catalogue (default: the shipped one)")
-    return parser.parse_args(arguments)
+    add_gateway_arguments(parser)
+    options = parser.parse_args(arguments)
+    if bool(options.expert) == bool(options.gateway):
+        parser.error("name an EXPERT, or a --gateway and its --model")
+    return options
 
 
 if __name__ == "__main__":

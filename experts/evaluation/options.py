@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from experts.catalog.spec import ExpertSpec
+from experts.evaluation.suites.known import RIGHT
+from experts.evaluation.suites.mixed import QUALITY
 
-HEADLINE = {"tool_calls": "overall", "code": "pass@1", "grounded_qa": "match", "chat": "target"}
+HEADLINE = {suite: measures[0] for suite, measures in RIGHT.items()} | {"mixed": QUALITY}
 
 
 class ResultError(Exception):

@@ -1,7 +1,7 @@
 """One answer as a suite judges it: the text as it was written, and the tool calls that a client gets from it.
 
 `experts.evaluation.engine_client` pushes an engine's pieces through the `AnswerReader` that serves, and joins the
-deltas of each call as a client does.
+deltas of each call as a client does; `gateway_client` reads the calls that a gateway streams the same.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ReplyListener:
         self._text += text
         chunk = self._reader.close(text, finish)
         self._take(chunk)
-        calls = [_call(name, arguments) for name, arguments in zip(self._names, self._arguments, strict=True)]
+        calls = [read_call(name, arguments) for name, arguments in zip(self._names, self._arguments, strict=True)]
         read = tuple(call for call in calls if call is not None)
         return Reply(self._text, read, chunk.completion.tool_calls.text + len(calls) - len(read))
 
@@ -45,7 +45,7 @@ class ReplyListener:
             self._arguments[delta.index] += delta.arguments
 
 
-def _call(name: str, arguments: str) -> Call | None:
+def read_call(name: str, arguments: str) -> Call | None:
     """Read a call as its client would; None where its arguments were cut off."""
     try:
         read = read_json(arguments)

@@ -9,6 +9,8 @@ import pytest
 from experts.engine import EngineDead
 from experts.engines.echo import EchoEngine
 from experts.evaluate import main
+from experts.evaluation.options import HEADLINE
+from tests.experts.evaluation.fake_gateway import fake_gateway, refused, said
 
 CALL = '<tool_call>{"name":"f","arguments":{"a":1}}</tool_call>'
 CATALOGUE = """
@@ -85,6 +87,9 @@ def test_answers_and_verdicts_are_written_where_asked(files: Path) -> None:
         ("grounded_qa", {"question": "Rollo", "answers": ["Rollo"], "passages": ["Rollo."], "gold": 1}),
         ("code", {"messages": [{"role": "user", "content": "f=int"}], "tests": ["assert f(1) == 1"]}),
         ("chat", {"messages": [{"role": "user", "content": "Hello."}], "answer": "Hello."}),
+        ("maths", {"question": "42", "answer": "#### 42"}),
+        ("open_qa", {"question": "Rollo", "answer": ["Rollo"]}),
+        ("mixed", {"suite": "maths", "question": "42", "answer": "#### 42"}),
     ],
 )
 def test_every_suite_runs(files: Path, capsys: pytest.CaptureFixture[str], suite: str, row: dict[str, Any]) -> None:
@@ -92,7 +97,7 @@ def test_every_suite_runs(files: Path, capsys: pytest.CaptureFixture[str], suite
     assert run(files, "--json", suite=suite, data="one.jsonl") == 0
     scores = json.loads(capsys.readouterr().out.splitlines()[-1])["scores"]
     assert all(score["ci95"][0] <= score["value"] <= score["ci95"][1] for score in scores.values())
-    headline = {"grounded_qa": "answered", "code": "pass@1", "chat": "target"}[suite]
+    headline = "answered" if suite == "grounded_qa" else HEADLINE[suite]
     assert scores[headline]["value"] == 1.0
 
 
@@ -113,3 +118,28 @@ def test_what_is_wrong_is_said_in_a_line(files: Path, capsys: pytest.CaptureFixt
         assert run(files, *arguments) == 1
         assert capsys.readouterr().err.startswith("error: ")
     assert run(files, "--catalog", str(files / "none.yaml")) == 1
+
+
+def test_the_same_rows_go_through_a_gateway(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def answer(body: dict[str, Any]) -> Any:
+        is_short = len(body["messages"][0]["content"]) < 100
+        return said("hello", expert="parrot", usd=0.002) if is_short else refused(400, "context_length_exceeded")
+
+    rows = ["--suite", "tool_calls", "--data", str(files / "rows.jsonl"), "--json"]
+    with fake_gateway(answer) as url:
+        assert main(["--gateway", url, "--model", "auto", *rows]) == 0
+        result = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert main(["--gateway", url, "--model", "nobody", *rows]) == 1
+        assert "no model 'nobody'" in capsys.readouterr().err
+    assert (result["expert"], result["variant"], result["n"]) == ("auto", "gateway", 4)
+    assert result["scores"]["overall"]["value"] == 0.25  # the row that wants no call
+    assert result["experts"] == {"parrot": 0.75, "nobody": 0.25}
+    assert result["usd_per_1000"] == 1.5
+    assert (result["ttft_ms"]["n"], result["measured"]["finish"]) == (3, {"context_length_exceeded": 1, "stop": 3})
+
+
+@pytest.mark.parametrize("whom", [[], ["parrot", "--gateway", "http://127.0.0.1:9"]])
+def test_one_is_asked_an_expert_or_a_gateway(whom: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*whom, "--suite", "chat", "--data", "rows.jsonl"])
+    assert "name an EXPERT, or a --gateway" in capsys.readouterr().err

@@ -65,6 +65,11 @@ class Suite(Protocol):
         """Return scores that are no mean of verdicts; most suites have none."""
 
 
+def asked(text: str) -> chat_pb2.Conversation:
+    """Return the conversation in which a user says one thing."""
+    return chat_pb2.Conversation(messages=[chat_pb2.Message(role=chat_pb2.ROLE_USER, content=text)])
+
+
 def read_messages(row: Row, where: str) -> list[chat_pb2.Message]:
     """Read a row's `messages` of plain text.
 

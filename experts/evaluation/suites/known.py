@@ -1,0 +1,49 @@
+"""The suites by name, and the one score of each that says whether an answer was right.
+
+`experts.evaluate` chooses a suite here; `mixed` judges each of its rows by another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from experts.evaluation.suites.chat import ChatSuite
+from experts.evaluation.suites.coding import CodeSuite
+from experts.evaluation.suites.grounded_qa import GroundedQASuite
+from experts.evaluation.suites.json_forms import JsonSuite
+from experts.evaluation.suites.maths import MathsSuite
+from experts.evaluation.suites.mixed import MixedSuite
+from experts.evaluation.suites.open_qa import OpenQASuite
+from experts.evaluation.suites.suite import Suite
+from experts.evaluation.suites.tool_calls import ToolCallSuite
+
+RIGHT: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "tool_calls": ("overall",),
+        "code": ("pass@1",),
+        "grounded_qa": ("match", "abstention"),  # the second where the documents do not hold the answer
+        "chat": ("target",),
+        "json": ("all_fields",),
+        "maths": ("right",),
+        "open_qa": ("match",),
+    }
+)
+"""What makes an answer right, by suite: the first of these that its verdict has."""
+
+ONE_TASK: Final[Mapping[str, Callable[[], Suite]]] = MappingProxyType(
+    {
+        "tool_calls": ToolCallSuite,
+        "code": CodeSuite,
+        "grounded_qa": GroundedQASuite,
+        "chat": ChatSuite,
+        "json": JsonSuite,
+        "maths": MathsSuite,
+        "open_qa": OpenQASuite,
+    }
+)
+
+SUITES: Final[Mapping[str, Callable[[], Suite]]] = MappingProxyType(
+    {**ONE_TASK, "mixed": lambda: MixedSuite({name: make() for name, make in ONE_TASK.items()}, RIGHT)}
+)
