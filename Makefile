@@ -2,6 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
+# How many tests run at once. Those that start Ray or take long share one of them (tests/conftest.py).
+TESTS  ?= 2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -16,10 +18,10 @@ run: $(VENV)/.serving  ## prepare and start everything on this machine, until Ct
 install: $(VENV)/.serving $(VENV)/.testing  ## what serving and testing need
 
 test: $(VENV)/.serving $(VENV)/.testing  ## every test, the Ray ones included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TESTS) --dist loadgroup
 
 test-unit: $(VENV)/.serving $(VENV)/.testing  ## the fast ones: no Ray, no model
-	$(BIN)/python -m pytest -m "not ray and not slow"
+	$(BIN)/python -m pytest -n $(TESTS) -m "not ray and not slow"
 
 test-train: .venv-train/.ready  ## the tests of fine-tuning, in an environment with torch
 	.venv-train/bin/python -m pytest tests/experts/training tests/experts/evaluation/test_reference.py

@@ -19,7 +19,7 @@ from tests.integration.running import STOP_S, Moegate, write_catalog
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 TOKENS = 100
-ROUNDS = 3  # cold, awake, cold again
+ROUNDS = 2  # cold, awake, and cold again
 QUICK = {"upscale_delay_s": 1, "downscale_delay_s": 3, "drain_s": 60}
 EXPERTS = {
     "advisor": {
