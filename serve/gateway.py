@@ -70,6 +70,11 @@ class Answer:
         return self._allowance.headers
 
     @property
+    def prompt_tokens(self) -> int:
+        """How long the prompt is, as far as the expert has told; most do with the first token."""
+        return self._record.prompt_tokens
+
+    @property
     def is_more_ready(self) -> bool:
         """Whether the next message is there already."""
         return self._stream.is_ready

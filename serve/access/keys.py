@@ -42,17 +42,19 @@ class KeyRing:
         """Everybody who has a key."""
         return tuple(self._callers.values())
 
-    def identify(self, authorization: str | None) -> Caller:
-        """Tell who asks, from the header `authorization: Bearer KEY`.
+    def identify(self, authorization: str | None, api_key: str | None = None) -> Caller:
+        """Tell who asks, from the header `authorization: Bearer KEY`, or from `x-api-key: KEY` where that is missing.
 
         Raises:
             Unauthorized: there is no key, or a wrong one.
         """
         if self.is_open:
             return ANYONE
-        if authorization is None or authorization[: len(_SCHEME)].lower() != _SCHEME:
-            raise Unauthorized("an API key is required: 'authorization: Bearer KEY'")
-        found = self._callers.get(_digest(authorization[len(_SCHEME) :].strip()))
+        if authorization is not None and authorization[: len(_SCHEME)].lower() == _SCHEME:
+            api_key = authorization[len(_SCHEME) :]
+        elif authorization is not None or api_key is None:
+            raise Unauthorized("an API key is required: 'authorization: Bearer KEY' or 'x-api-key: KEY'")
+        found = self._callers.get(_digest(api_key.strip()))
         if found is None:
             raise Unauthorized("the API key is not valid")
         return found

@@ -4,11 +4,11 @@ The wire forms (`serve.openai_api`, `serve.anthropic_api`) declare their models 
 """
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 from experts.conversation.bounded_json import crossing, field_at_fault
 from experts.conversation.request_limits import BODY
@@ -26,23 +26,35 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
 
 
-class ClosedBody(Body):
-    """A JSON object whose fields are all known: any other is refused by name."""
+class Other(Body):
+    """The member of a union of objects for every `type` that is not offered: refused by name."""
 
-    model_config = ConfigDict(extra="forbid")
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse(cls, value: object) -> object:
+        raise PydanticCustomError(UNSUPPORTED, "this type is not supported")
 
 
-def by_type(tags: Mapping[str, str], otherwise: str) -> Callable[[object], str]:
-    """Make a discriminator that tells objects apart by their field `type`: its value to a tag of the union.
+OtherType = Annotated[Other, Tag("Other"), WithJsonSchema({"not": {}})]
+
+
+def by_type(**tags: str) -> Discriminator:
+    """Tell objects apart by their field `type`: from its value to the tag of a union's member; `Other` for the rest.
+
+    `missing` is the tag of an object without one.
 
     Tags begin with a capital, so that `parse` leaves them out of the name of a field at fault.
     """
 
     def tag(value: object) -> str:
         kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-        return tags.get(kind, otherwise) if isinstance(kind, str) else otherwise
+        return tags.get("missing" if kind is None else kind, "Other") if isinstance(kind, str | None) else "Other"
 
-    return tag
+    return Discriminator(tag)
+
+
+TEXT_OR_LIST: Final = Discriminator(lambda value: "Text" if isinstance(value, str) else "List")
+"""Tells a text from anything else, which has to be a list."""
 
 
 def parse(kind: type[B], raw: bytes) -> B:

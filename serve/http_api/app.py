@@ -52,6 +52,7 @@ class HttpApp:
         self._builder = RequestBuilder("http", Limits(settings.timeout_s, gateway.max_tokens_limit))
         self._origins = OriginGuard(settings.http, has_keys=not keys.is_open)
         self._started_at = int(time.time())
+        self._started_text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._started_at))
         self._document = orjson.dumps(openai_document(DOORS))
         self._console_page = console_page()
         self.is_draining = False
@@ -90,7 +91,9 @@ class HttpApp:
         try:
             if path.startswith("/v1/") and scope["method"] != "OPTIONS":
                 self._origins.check(scope)
-                scope["state"]["caller"] = self._keys.identify(text_header(scope, "authorization"))
+                scope["state"]["caller"] = self._keys.identify(
+                    text_header(scope, "authorization"), text_header(scope, "x-api-key")
+                )
             if endpoint is not None:
                 await endpoint(scope, receive, send)
             else:
@@ -113,7 +116,8 @@ class HttpApp:
 
     async def _models(self, request: Request) -> Response:
         names = (_AUTO, *self._gateway.catalog.names)
-        return _json({"object": "list", "data": [self._model_entry(name) for name in names]})
+        ends = {"has_more": False, "first_id": names[0], "last_id": names[-1]}
+        return _json({"object": "list", "data": [self._model_entry(name) for name in names], **ends})
 
     async def _model(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -122,7 +126,9 @@ class HttpApp:
         return _json(self._model_entry(name))
 
     def _model_entry(self, name: str) -> dict[str, Any]:
+        """A model as OpenAI's clients read it, and Anthropic's: their fields do not clash."""
         entry: dict[str, Any] = {"id": name, "object": "model", "created": self._started_at, "owned_by": "moegate"}
+        entry |= {"type": "model", "display_name": name, "created_at": self._started_text}
         spec = self._gateway.catalog.get(name)
         if spec is not None:
             entry |= {"description": spec.description, "context_window": spec.context_window, "base": spec.base}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from serve.anthropic_api.forms import COUNT_TOKENS, MESSAGES
 from serve.doors.wire_form import ErrorForm, WireForm
 from serve.openai_api.errors import OPENAI_ERRORS
 from serve.openai_api.forms import CHAT, COMPLETIONS
@@ -13,6 +14,8 @@ Doors = Mapping[str, WireForm]
 DOORS: Final[Doors] = {
     "/v1/chat/completions": CHAT,
     "/v1/completions": COMPLETIONS,
+    "/v1/messages": MESSAGES,
+    "/v1/messages/count_tokens": COUNT_TOKENS,
 }
 
 

@@ -14,9 +14,9 @@ from experts.conversation.request_limits import MAX_DOCUMENTS, MAX_MESSAGES, MAX
 from protos import chat_pb2 as chat
 from serve.doors.json_body import Body
 from serve.doors.not_offered import UNSUPPORTED, NotOffered
+from serve.doors.own_fields import Document, RoutingFields, to_documents
 from serve.errors import UnsupportedParameter
 from serve.openai_api.parts import (
-    Document,
     MessageBody,
     ResponseFormat,
     ToolBody,
@@ -61,7 +61,7 @@ class StreamOptions(Body):
     include_usage: bool | None = None
 
 
-class _SamplingBody(Body):
+class _SamplingBody(RoutingFields):
     """What the chat and the completions endpoint share."""
 
     model: str | None = Field("auto", description="auto (or moegate) lets the router decide; an expert's name pins it")
@@ -76,12 +76,6 @@ class _SamplingBody(Body):
     presence_penalty: float | None = None
     n: int | None = None
     logit_bias: Annotated[object, NotOffered({})] = None
-    quality_cost: float | None = Field(
-        None, description="moegate's knob, 0..1: 0 is quality alone, towards 1 quality is given up for price"
-    )
-    ttft_target_ms: float | None = Field(
-        None, description="milliseconds from receipt to first token that the caller would like"
-    )
 
     def refuse_unsupported(self) -> None:
         """Refuse what moegate understands and does not offer.
@@ -145,7 +139,7 @@ class ChatCompletionBody(_SamplingBody):
             messages=[to_message(message, f"messages[{i}]") for i, message in enumerate(self.messages)],
             tools=to_tools(self.tools or (), self.tool_choice),
             tool_choice=to_tool_choice(self.tool_choice),
-            documents=[chat.Document(title=d.title or "", text=d.text, url=d.url or "") for d in self.documents or ()],
+            documents=to_documents(self.documents),
             parallel_tool_calls=self.parallel_tool_calls,
             response_format=to_response_format(self.response_format),
         )

@@ -1,7 +1,7 @@
-"""The parts of a chat request's body (messages, tools, documents, response format), and their translation for the core.
+"""The parts of a chat request's body (messages, tools, response format), and their translation for the core.
 
 `serve.openai_api.bodies` puts bodies together from them. Source:
-https://platform.openai.com/docs/api-reference/chat/create; `documents` are moegate's own.
+https://platform.openai.com/docs/api-reference/chat/create.
 """
 
 from collections.abc import Sequence
@@ -42,15 +42,6 @@ def _part_text(part: object) -> str:
     if not isinstance(text, str):
         raise PydanticCustomError("unsupported_content", "only text parts are supported")
     return text
-
-
-def _as_document(value: object) -> object:
-    """A plain string is a document's text; `content` is another name for `text`."""
-    if isinstance(value, str):
-        return {"text": value}
-    if isinstance(value, dict) and "text" not in value and "content" in value:
-        return {**value, "text": value["content"]}
-    return value
 
 
 _PARTS_SCHEMA = {
@@ -142,26 +133,6 @@ class AllowedToolsChoice(Body):
 
 
 ToolChoice = Literal["none", "auto", "required"] | NamedToolChoice | AllowedToolsChoice
-
-
-class DocumentBody(Body):
-    """What the answer should rest on; moegate numbers documents and the answer cites them as [n]."""
-
-    text: str = Field(description="`content` is another name for it")
-    title: str | None = None
-    url: str | None = None
-
-
-_DOCUMENT_SCHEMA = {
-    "type": "object",
-    "properties": {name: {"type": "string"} for name in ("title", "text", "content", "url")},
-    "anyOf": [{"required": ["text"]}, {"required": ["content"]}],
-}
-Document = Annotated[
-    DocumentBody,
-    BeforeValidator(_as_document),
-    WithJsonSchema({"anyOf": [{"type": "string"}, _DOCUMENT_SCHEMA]}),
-]
 
 
 class JsonSchemaBody(Body):

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from protos import chat_pb2 as chat
+from serve.doors.own_fields import Document, DocumentBody
 from serve.errors import InvalidRequest
 from serve.openai_api.parts import (
-    Document,
-    DocumentBody,
     MessageBody,
     ResponseFormat,
     ToolBody,

@@ -1,0 +1,1 @@
+"""Anthropic's wire forms: Messages and its count of tokens."""
