@@ -1,7 +1,8 @@
 """Turns a catalogue entry into the artefact that an engine loads: `python -m experts.compile EXPERT... --target cpu`.
 
 The start code calls `prepare_expert` before it deploys, so that replicas only load. A second run does nothing. On `cpu`
-an expert is its base's GGUF file with its adapter merged into it, in a form that OpenVINO does not change.
+an expert is its base's GGUF file with its adapter merged into it, in a form that OpenVINO does not change; a base that
+is a folder of safetensors becomes such a file first.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from experts.artifacts.bases import BaseUnavailable, resolve_base
 from experts.artifacts.store import Artifact, ArtifactCorrupt, ArtifactStore, default_root, hash_content
 from experts.catalog.spec import Catalog, CatalogError, ExpertSpec, adapter_folder, load_catalog
 from experts.commands.messages import INTERRUPTED, complain
+from experts.compilation.gguf_from_folder import is_model_folder, write_gguf
 from experts.compilation.merge import merge, read_adapter
 from experts.compilation.neuron import command as neuron
 from experts.compilation.neuron.store import StoreUnavailable, fetch
@@ -30,6 +32,7 @@ from experts.neuron.manifest import ManifestMismatch
 from experts.neuron.shapes import NeuronOptions
 
 Target = Literal["cpu", "neuron"]
+OPENVINO_MODEL = "openvino_model.xml"  # of a folder in OpenVINO's own form
 FAILURES = (CatalogError, BaseUnavailable, ArtifactCorrupt)
 
 
@@ -48,10 +51,15 @@ def prepare_expert(spec: ExpertSpec, target: Target, store: ArtifactStore) -> Ar
     if target == "neuron":
         return _fetch_compiled(spec, store)
     artifact = resolve_base(spec.base, store)
-    if artifact.path.is_dir() and spec.adapter is None:
+    if is_model_folder(artifact.path):
+        artifact = _converted(spec, artifact, store)
+    if (artifact.path / OPENVINO_MODEL).is_file() and spec.adapter is None:
         return artifact
     if artifact.path.suffix != ".gguf":
-        raise CannotCompile(f"expert {spec.name!r}: {artifact.path.name} is no GGUF file and no model folder")
+        raise CannotCompile(
+            f"expert {spec.name!r}: {artifact.path.name} is no GGUF file, no folder of a Llama (config.json, "
+            f"*.safetensors, tokenizer.json), and no folder with {OPENVINO_MODEL} and without an adapter"
+        )
     return _faithful(spec, artifact, store) if spec.adapter is None else _merged(spec, spec.adapter, artifact, store)
 
 
@@ -62,6 +70,14 @@ def _fetch_compiled(spec: ExpertSpec, store: ArtifactStore) -> Artifact:
     except ValidationError as error:
         raise CannotCompile(f"expert {spec.name!r}: its engine_options are not the neuron engine's") from error
     except (ManifestMismatch, StoreUnavailable) as error:
+        raise CannotCompile(f"expert {spec.name!r}: {error}") from error
+
+
+def _converted(spec: ExpertSpec, folder: Artifact, store: ArtifactStore) -> Artifact:
+    """Return a folder of safetensors as a GGUF file; made once, by the folder's content."""
+    try:
+        return store.get_or_make(f"gguf-{folder.sha256[:16]}", "model.gguf", partial(write_gguf, folder.path))
+    except (OSError, ValueError) as error:
         raise CannotCompile(f"expert {spec.name!r}: {error}") from error
 
 

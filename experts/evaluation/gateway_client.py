@@ -10,7 +10,7 @@ import http.client
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -164,19 +164,20 @@ def ask_gateway(
     on_answer: Callable[[int, Served], None],
     max_tokens: int | None = None,
 ) -> list[Served]:
-    """Ask all questions, `in_flight` at once; `on_answer` hears of each, with its place, in the caller's thread.
+    """Ask all questions, `in_flight` at once; `on_answer` hears of each, with its place, as it comes, in this thread.
 
     Raises:
         GatewayUnavailable: nobody answers.
     """
     with ThreadPoolExecutor(in_flight) as pool:
-        waiting = [pool.submit(client.ask, asked.model, asked.conversation, max_tokens) for asked in questions]
+        places = {
+            pool.submit(client.ask, asked.model, asked.conversation, max_tokens): at
+            for at, asked in enumerate(questions)
+        }
         try:
-            served = []
-            for at, future in enumerate(waiting):
-                served.append(future.result())
-                on_answer(at, served[-1])
-            return served
+            for future in as_completed(places):
+                on_answer(places[future], future.result())
+            return [future.result() for future in places]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -11,7 +11,7 @@ import pytest
 from experts.artifacts.store import ArtifactCorrupt, ArtifactStore, hash_content
 from experts.catalog.spec import ExpertSpec, Price, UsdPerMillion
 from experts.compile import CannotCompile, main, prepare_expert
-from tests.experts.tiny_model import lora, write_adapter, write_base
+from tests.experts.tiny_model import lora, write_adapter, write_base, write_folder
 
 gguf = pytest.importorskip("gguf", reason="needs the [cpu] extra")
 
@@ -113,8 +113,29 @@ def test_a_folder_and_an_adapter_of_another_model_are_refused(tmp_path: Path) ->
     odd = write_adapter(tmp_path / "adapter", lora(layer=5))
     with pytest.raises(CannotCompile, match="expert 'a': the base has no"):
         prepare_expert(_spec(write_base(tmp_path / "base.gguf"), adapter=str(odd)), "cpu", store)
-    with pytest.raises(CannotCompile, match="no GGUF file"):
+    with pytest.raises(CannotCompile, match="no GGUF file, no folder of a Llama"):
         prepare_expert(_spec(odd, adapter=str(odd)), "cpu", store)
+    with pytest.raises(CannotCompile, match="no GGUF file, no folder of a Llama"):
+        prepare_expert(_spec(tmp_path / "adapter"), "cpu", store)
+
+
+def test_a_folder_of_safetensors_is_made_a_file_and_merged(tmp_path: Path) -> None:
+    store, folder = ArtifactStore(tmp_path / "cache"), write_folder(tmp_path / "base")
+    plain = prepare_expert(_spec(folder), "cpu", store)
+    assert plain.path.suffix == ".gguf"
+    assert prepare_expert(_spec(folder), "cpu", store) == plain
+    adapter = write_adapter(tmp_path / "adapter", lora())
+    merged = prepare_expert(_spec(folder, adapter=str(adapter)), "cpu", store)
+    assert merged.sha256 != plain.sha256
+    write_folder(folder, rope_scaling={"type": "linear"})
+    with pytest.raises(CannotCompile, match="expert 'a': base: its rotary embedding is scaled"):
+        prepare_expert(_spec(folder), "cpu", store)
+
+
+def test_a_folder_in_openvinos_own_form_is_served_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "ir").mkdir()
+    (tmp_path / "ir" / "openvino_model.xml").write_text("<net/>")
+    assert prepare_expert(_spec(tmp_path / "ir"), "cpu", ArtifactStore(tmp_path / "cache")).path == tmp_path / "ir"
 
 
 def test_the_command_prints_what_it_made(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:

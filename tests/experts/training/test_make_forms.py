@@ -32,7 +32,11 @@ def sentence(template: str, *kinds: str) -> dict[str, Any]:
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     sentences = [sentence("Ann is 31.", "PERSON", "AGE")] * 9
-    sentences += [sentence("Ann met Ann.", "PERSON", "PERSON"), sentence("Oslo.", "GPE"), sentence("a\nb", "GPE", "AGE")]
+    sentences += [
+        sentence("Ann met Ann.", "PERSON", "PERSON"),
+        sentence("Oslo.", "GPE"),
+        sentence("a\nb", "GPE", "AGE"),
+    ]
     write(tmp_path / "guard" / "pii_presidio.jsonl.gz", sentences)
     request = {"messages": [{"role": "user", "content": "A place in Oslo"}], "tools": [{"function": FIND}]}
     calls = [{"find.place": {"city": ["Oslo", "Oslo, Norway"]}}]
