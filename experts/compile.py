@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         catalog = load_catalog(options.catalog)
         names = catalog.names if options.all else options.experts
-        specs = [spec for spec in _select(catalog, names) if spec.engine != "echo"]  # which loads nothing
+        specs = [spec for spec in _select(catalog, names) if spec.has_weights]
         if options.target == "neuron":
             return neuron.run(specs, options, console)
         prepared = _prepare_all(specs, options.target, options.verify, console)

@@ -11,6 +11,7 @@ Errors:
     │   └── UnsupportedFormat      it asks for a form that the engine cannot keep to
     ├── QueueFull                  batch and queue are full: try again, or elsewhere
     ├── DeadlineExceeded           its deadline passed before the answer was complete
+    ├── ServerUnavailable          the server behind the engine does not serve now, and may later
     └── EngineDead                 the engine has failed and its replica must be replaced
 """
 
@@ -20,6 +21,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Final, Protocol
+
+from protos import chat_pb2
 
 HEARTBEAT_S: Final = 1.0
 """While a sequence has nothing to tell, an engine that makes steps says so about as often."""
@@ -62,6 +65,12 @@ class DeadlineExceeded(EngineError):
     """The request's deadline passed before its answer was complete."""
 
     slug: ClassVar[str] = "deadline_exceeded"
+
+
+class ServerUnavailable(EngineError):
+    """The server behind the engine cannot be reached, or serves nobody now; a new replica would not mend that."""
+
+    slug: ClassVar[str] = "server_unavailable"
 
 
 class EngineDead(EngineError):
@@ -135,6 +144,7 @@ class GenerationInput:
     prompt: tuple[Turn, ...] | str
     sampling: Sampling
     deadline_s: float | None = None  # on time.monotonic; None = none
+    conversation: chat_pb2.Conversation | None = None  # what the turns say; only if `Capabilities.takes_conversations`
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +183,7 @@ class Completion:
     prefill_s: float  # from then to the first token
     decode_s: float  # first token to last
     tail: TokenDelta = field(default=TokenDelta("", 0))  # tokens that came with the end
+    is_estimated: bool = False  # nobody has counted tokens: their numbers were worked out from the text
     attempts: int = 1  # generations that it took (`experts.conversation.attempts`)
     handed_back: bool = False  # no tool fits, and there is no answer (`experts.conversation.hand_back`)
 
@@ -195,6 +206,7 @@ class Capabilities:
     sampling: frozenset[str]  # the fields of Sampling that it honours
     artifact: str = ""  # content hash of its weights; empty when it has none
     max_prompt_tokens: int | None = None  # longest prompt it takes, where that is less than the window leaves room for
+    takes_conversations: bool = False  # messages, tools and calls go to it as they are: it knows its model's own form
 
 
 class Engine(Protocol):
@@ -231,4 +243,5 @@ class Engine(Protocol):
 
         Raises:
             EngineDead: it is not, and will not recover.
+            ServerUnavailable: it is, but the server behind it is not.
         """

@@ -179,7 +179,7 @@ def find_weights(spec: ExpertSpec, artifact: Path | None) -> Weights | None:
         BaseUnavailable: there is no such file, or the expert cannot be made.
         ArtifactCorrupt: a cached file was damaged.
     """
-    if spec.engine == "echo":
+    if not spec.has_weights:
         return None
     store = ArtifactStore(default_root())
     if artifact is None:

@@ -290,7 +290,7 @@ class DescribeResponse(_message.Message):
     expert: _builtins.str
     """the application's name"""
     engine: _builtins.str
-    """openvino | neuron | echo"""
+    """openvino | neuron | upstream | echo"""
     context_window: _builtins.int
     """tokens, prompt + answer"""
     sequences_total: _builtins.int

@@ -8,8 +8,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from experts.catalog.prices import UsdPerMillion
-from experts.catalog.spec import Catalog, ExpertSpec, Price
+from experts.catalog.prices import Price, UsdPerMillion
+from experts.catalog.spec import Catalog, ExpertSpec
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from router.decision import Candidate, Reason, RouteDecision

@@ -15,6 +15,7 @@ from protos import chat_pb2
 NOT_HONOURED: Final[dict[EngineName, tuple[str, ...]]] = {
     "openvino": (),
     "echo": (),
+    "upstream": (),  # its catalogue entry says what its server does not honour
     # Sampling is compiled into the graph, whose only inputs are top-k, top-p and temperature.
     "neuron": ("seed", "frequency_penalty", "presence_penalty"),
 }
@@ -25,7 +26,12 @@ def refused_settings(spec: ExpertSpec, asked: chat_pb2.Sampling) -> tuple[str, .
 
     A penalty of 0 and the seed of a greedy answer change nothing, so they are no reason to go elsewhere.
     """
-    return tuple(name for name in NOT_HONOURED[spec.engine] if _matters(name, asked, spec))
+    return tuple(name for name in not_honoured(spec) if _matters(name, asked, spec))
+
+
+def not_honoured(spec: ExpertSpec) -> tuple[str, ...]:
+    """Name the sampling settings that make no difference to this expert."""
+    return NOT_HONOURED[spec.engine] + spec.not_honoured
 
 
 def prompt_bucket(spec: ExpertSpec) -> int:

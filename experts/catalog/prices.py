@@ -1,18 +1,19 @@
-"""The price list: what instances cost an hour and draw in watts, and what other providers ask for the same tokens.
+"""Prices: what an expert's tokens cost, what instances cost an hour and draw, what others ask for the same tokens.
 
-Data with a date and sources (`deploy/prices.yaml`), read beside the catalogue, whose prices may name one of its
-instances. `load_prices` is the only way in; what it returns never changes afterwards.
+The list is data with a date and sources (`deploy/prices.yaml`), read beside the catalogue, whose prices may name one of
+its instances. `load_prices` is the only way in; what it returns never changes afterwards.
 """
 
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from experts.catalog.yaml_file import YamlError, read_yaml
 
 EnergySource = Literal["measured", "modelled"]
+PriceBasis = Literal["configured", "measured", "occupancy"]
 JOULES_PER_KWH = 3.6e6
 
 
@@ -29,6 +30,66 @@ class UsdPerMillion(_Model):
 
     prompt: float = Field(ge=0)
     completion: float = Field(ge=0)
+
+
+class Price(_Model):
+    """What tokens cost: configured outright, or a machine's hourly price spread over what it does.
+
+    With an instance (`instance`, a name out of the price list, or `instance_usd_per_hour`) and its throughput, `basis`
+    says how a request is charged: `measured`, by its tokens; `occupancy`, by the seconds it held a slot of the batch.
+    The throughput then still tells the router what to expect.
+    """
+
+    usd_per_million: UsdPerMillion | None = None
+    instance: str | None = None
+    share: float = Field(default=1.0, gt=0, le=1)  # of the instance that one replica has for itself
+    instance_usd_per_hour: float | None = Field(default=None, ge=0)
+    prompt_tokens_per_s: float | None = Field(default=None, gt=0)
+    completion_tokens_per_s: float | None = Field(default=None, gt=0)
+    basis: PriceBasis = "measured"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _configured(cls, value: object) -> object:
+        if isinstance(value, dict) and "usd_per_million" in value:
+            return {"basis": "configured", **value}
+        return value
+
+    @model_validator(mode="after")
+    def _exactly_one_way(self) -> Self:
+        measured = (self.instance_usd_per_hour, self.prompt_tokens_per_s, self.completion_tokens_per_s)
+        given = [value is not None for value in measured]
+        if self.usd_per_million is not None and (any(given) or self.instance is not None):
+            raise ValueError("give usd_per_million or an instance's price and throughput, not both")
+        if self.usd_per_million is None and not all(given):
+            raise ValueError(
+                "give usd_per_million, or all of instance_usd_per_hour, prompt_tokens_per_s, completion_tokens_per_s"
+            )
+        if (self.usd_per_million is not None) != (self.basis == "configured"):
+            raise ValueError("the basis of usd_per_million is configured, an instance's is measured or occupancy")
+        return self
+
+    @property
+    def usd_per_prompt_token(self) -> float:
+        """USD for one token of the prompt."""
+        if self.usd_per_million is not None:
+            return self.usd_per_million.prompt / 1e6
+        return self._usd_per_token(self.prompt_tokens_per_s)
+
+    @property
+    def usd_per_completion_token(self) -> float:
+        """USD for one generated token."""
+        if self.usd_per_million is not None:
+            return self.usd_per_million.completion / 1e6
+        return self._usd_per_token(self.completion_tokens_per_s)
+
+    @property
+    def usd_per_replica_second(self) -> float:
+        """USD for one second of one replica; 0 where tokens have a configured price."""
+        return (self.instance_usd_per_hour or 0.0) * self.share / 3600
+
+    def _usd_per_token(self, tokens_per_s: float | None) -> float:
+        return self.usd_per_replica_second / (tokens_per_s or 1.0)
 
 
 class Instance(_Model):

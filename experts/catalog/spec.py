@@ -20,12 +20,13 @@ from pydantic import (
     model_validator,
 )
 
-from experts.catalog.prices import PriceList, PricesError, UsdPerMillion, load_prices
+from experts.catalog.prices import Price, PriceList, PricesError, load_prices
 from experts.catalog.yaml_file import Document, YamlError, explain, read_yaml
 
-EngineName = Literal["openvino", "neuron", "echo"]
-PriceBasis = Literal["configured", "measured", "occupancy"]
+EngineName = Literal["openvino", "neuron", "upstream", "echo"]
 Scalar = bool | int | float | str
+SamplingField = Literal["seed", "frequency_penalty", "presence_penalty"]
+_WITHOUT_WEIGHTS: Final[frozenset[EngineName]] = frozenset({"echo", "upstream"})
 RESERVED_NAMES: Final = frozenset({"auto", "moegate"})
 Base = Annotated[
     str,
@@ -39,66 +40,6 @@ class CatalogError(Exception):
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Price(_Model):
-    """What tokens cost: configured outright, or a machine's hourly price spread over what it does.
-
-    With an instance (`instance`, a name out of the price list, or `instance_usd_per_hour`) and its throughput, `basis`
-    says how a request is charged: `measured`, by its tokens; `occupancy`, by the seconds it held a slot of the batch.
-    The throughput then still tells the router what to expect.
-    """
-
-    usd_per_million: UsdPerMillion | None = None
-    instance: str | None = None
-    share: float = Field(default=1.0, gt=0, le=1)  # of the instance that one replica has for itself
-    instance_usd_per_hour: float | None = Field(default=None, ge=0)
-    prompt_tokens_per_s: float | None = Field(default=None, gt=0)
-    completion_tokens_per_s: float | None = Field(default=None, gt=0)
-    basis: PriceBasis = "measured"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _configured(cls, value: object) -> object:
-        if isinstance(value, dict) and "usd_per_million" in value:
-            return {"basis": "configured", **value}
-        return value
-
-    @model_validator(mode="after")
-    def _exactly_one_way(self) -> Self:
-        measured = (self.instance_usd_per_hour, self.prompt_tokens_per_s, self.completion_tokens_per_s)
-        given = [value is not None for value in measured]
-        if self.usd_per_million is not None and (any(given) or self.instance is not None):
-            raise ValueError("give usd_per_million or an instance's price and throughput, not both")
-        if self.usd_per_million is None and not all(given):
-            raise ValueError(
-                "give usd_per_million, or all of instance_usd_per_hour, prompt_tokens_per_s, completion_tokens_per_s"
-            )
-        if (self.usd_per_million is not None) != (self.basis == "configured"):
-            raise ValueError("the basis of usd_per_million is configured, an instance's is measured or occupancy")
-        return self
-
-    @property
-    def usd_per_prompt_token(self) -> float:
-        """USD for one token of the prompt."""
-        if self.usd_per_million is not None:
-            return self.usd_per_million.prompt / 1e6
-        return self._usd_per_token(self.prompt_tokens_per_s)
-
-    @property
-    def usd_per_completion_token(self) -> float:
-        """USD for one generated token."""
-        if self.usd_per_million is not None:
-            return self.usd_per_million.completion / 1e6
-        return self._usd_per_token(self.completion_tokens_per_s)
-
-    @property
-    def usd_per_replica_second(self) -> float:
-        """USD for one second of one replica; 0 where tokens have a configured price."""
-        return (self.instance_usd_per_hour or 0.0) * self.share / 3600
-
-    def _usd_per_token(self, tokens_per_s: float | None) -> float:
-        return self.usd_per_replica_second / (tokens_per_s or 1.0)
 
 
 class SamplingDefaults(_Model):
@@ -165,7 +106,8 @@ class ExpertSpec(_Model):
     licence: str = Field(min_length=1)
     resources: Resources = Resources()
     scaling: Scaling = Scaling()
-    engine_options: dict[str, Scalar] = {}
+    engine_options: dict[str, Scalar | dict[str, Scalar]] = {}
+    not_honoured: tuple[SamplingField, ...] = ()  # by its server, beyond what is known of the engine
     canary_of: str | None = None  # the expert whose successor this is, on trial
     canary_share: float = Field(default=0.0, ge=0, le=0.5)  # of that expert's requests
 
@@ -181,6 +123,11 @@ class ExpertSpec(_Model):
         if self.max_prompt_tokens is not None and self.max_prompt_tokens >= self.context_window:
             raise ValueError("max_prompt_tokens must be below context_window, which holds the answer too")
         return self
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether its replicas load weights of ours."""
+        return self.engine not in _WITHOUT_WEIGHTS
 
     @property
     def prompt_limit(self) -> int:

@@ -12,7 +12,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from typing import Protocol
 
 import grpc
@@ -22,7 +22,7 @@ from experts.conversation.answer import AnswerReader
 from experts.conversation.attempts import generate_checked
 from experts.conversation.constraints import constrained
 from experts.conversation.hand_back import may_hand_back, until_decided
-from experts.conversation.prompts import render_turns
+from experts.conversation.prompts import complete_conversation, render_turns
 from experts.conversation.sampling import resolve_sampling
 from experts.engine import (
     Completion,
@@ -36,6 +36,7 @@ from experts.engine import (
     JsonAnswer,
     QueueFull,
     Sampling,
+    ServerUnavailable,
     TokenDelta,
     UnsupportedFormat,
 )
@@ -53,6 +54,7 @@ STATUS_CODES: dict[type[EngineError], grpc.StatusCode] = {
     UnsupportedFormat: grpc.StatusCode.INVALID_ARGUMENT,
     QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    ServerUnavailable: grpc.StatusCode.UNAVAILABLE,
     EngineDead: grpc.StatusCode.UNAVAILABLE,
     Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
 }
@@ -92,7 +94,8 @@ class ExpertDeployment:
         if not self._has_started:
             await self._engine.start()
             self._has_started = True
-        await self._engine.check_health()
+        with suppress(ServerUnavailable):  # a new replica would not mend it; `Describe` says so
+            await self._engine.check_health()
 
     async def Generate(  # Ray finds the method by its RPC's name
         self, request: expert_pb2.GenerateRequest, grpc_context: CallContext
@@ -143,10 +146,11 @@ class ExpertDeployment:
         deadline_s = _deadline(context.invocation_metadata(), time.monotonic())
         match request.WhichOneof("input"):
             case "conversation":
-                turns = render_turns(request.conversation, self._spec.system_prompt, self._spec.max_documents)
-                capabilities = self._engine.capabilities
+                asked = (request.conversation, self._spec.system_prompt, self._spec.max_documents)
+                turns, capabilities = render_turns(*asked), self._engine.capabilities
                 sampling = constrained(sampling, request.conversation, capabilities, request.reduced_schema)
-                return GenerationInput(turns, sampling, deadline_s)
+                whole = complete_conversation(*asked) if capabilities.takes_conversations else None
+                return GenerationInput(turns, sampling, deadline_s, whole)
             case "prompt":
                 return GenerationInput(request.prompt, sampling, deadline_s)
             case _:
@@ -157,7 +161,11 @@ class ExpertDeployment:
             return _told(reader.push(item.text), item)
         chunk = _told(reader.close(item.tail.text, item.finish_reason, item.attempts), item.tail)
         completion = expert_pb2.Completion(
-            usage=chat_pb2.Usage(prompt_tokens=item.prompt_tokens, completion_tokens=item.completion_tokens),
+            usage=chat_pb2.Usage(
+                prompt_tokens=item.prompt_tokens,
+                completion_tokens=item.completion_tokens,
+                estimated=item.is_estimated,
+            ),
             timings=expert_pb2.EngineTimings(queue_s=item.queue_s, prefill_s=item.prefill_s, decode_s=item.decode_s),
             load=self._load(),
             handed_back=item.handed_back,

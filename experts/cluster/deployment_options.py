@@ -48,7 +48,7 @@ def deployment_options(spec: ExpertSpec) -> dict[str, Any]:
 
 def find_weights(spec: ExpertSpec) -> Weights | None:
     """Find or make what the expert's replicas load, so that they only load."""
-    if spec.engine == "echo":
+    if not spec.has_weights:
         return None
     artifact = prepare_expert(spec, "neuron" if spec.engine == "neuron" else "cpu", ArtifactStore(default_root()))
     return Weights(str(artifact.path), artifact.sha256)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import grpc
 
+from experts.engine import ServerUnavailable
 from experts.secret import METADATA_KEY
 from protos import expert_pb2, expert_pb2_grpc
 
@@ -43,6 +44,8 @@ class Ingress:
             describe = expert_pb2_grpc.ExpertStub(channel).Describe
             try:
                 described = describe(expert_pb2.DescribeRequest(), timeout=2, metadata=(("application", name), *secret))
-            except grpc.RpcError:
-                return False
+            except grpc.RpcError as error:
+                # A replica that says that its own server is away has been reached.
+                details = getattr(error, "details", str)  # the stub's errors are calls, which their type does not say
+                return str(details()).startswith(ServerUnavailable.slug)
         return described.expert == name

@@ -43,6 +43,25 @@ def render_turns(
     return (Turn("system", system), *body) if system else tuple(body)
 
 
+def complete_conversation(
+    conversation: chat_pb2.Conversation, system_prompt: str, max_documents: int | None = None
+) -> chat_pb2.Conversation:
+    """Put the documents and the system prompt into the messages, for a server that renders them itself.
+
+    The same words as `render_turns` shows, but tools, calls and results stay what they are. Raises as it does.
+    """
+    complete = chat_pb2.Conversation()
+    complete.CopyFrom(conversation)
+    messages = _with_documents(conversation, max_documents)
+    if not (messages[0].role == chat_pb2.ROLE_SYSTEM and messages[0].content):
+        messages = [m for at, m in enumerate(messages) if at or m.role != chat_pb2.ROLE_SYSTEM]
+        system = [chat_pb2.Message(role=chat_pb2.ROLE_SYSTEM, content=system_prompt)] if system_prompt else []
+        messages = [*system, *messages]
+    del complete.messages[:], complete.documents[:]
+    complete.messages.extend(messages)
+    return complete
+
+
 def callable_tools(conversation: chat_pb2.Conversation) -> list[chat_pb2.Tool]:
     """List the tools that the model may call: none, all, or the one that is named."""
     choice = conversation.tool_choice

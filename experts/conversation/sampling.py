@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from experts.catalog.engine_limits import NOT_HONOURED
+from experts.catalog.engine_limits import not_honoured
 from experts.catalog.spec import ExpertSpec
 from experts.conversation.request_limits import MAX_STOP_CHARS, MAX_STOPS
 from experts.engine import InvalidRequest, Sampling
@@ -41,7 +41,7 @@ def resolve_sampling(asked: chat_pb2.Sampling, spec: ExpertSpec, *, is_exact: bo
 
 def _frequency_penalty(spec: ExpertSpec) -> float:
     """Return the expert's own, unless its engine honours none."""
-    return 0.0 if "frequency_penalty" in NOT_HONOURED[spec.engine] else spec.sampling.frequency_penalty
+    return 0.0 if "frequency_penalty" in not_honoured(spec) else spec.sampling.frequency_penalty
 
 
 def _in_range(asked: chat_pb2.Sampling, field: str, default: float, low: float, high: float) -> float:

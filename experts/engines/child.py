@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 
-from experts.catalog.engine_limits import NOT_HONOURED
+from experts.catalog.engine_limits import not_honoured
 from experts.catalog.spec import ExpertSpec
 from experts.engine import HEARTBEAT_S, Capabilities, EngineDead, EngineError, GenerationInput, Sampling
 from experts.engines.batch import Batch, Pipeline
@@ -108,7 +108,7 @@ def launch(replica: Replica) -> Batch:
 
 def capabilities_of(spec: ExpertSpec, artifact: str) -> Capabilities:
     """Say what an engine that was loaded for this entry can do."""
-    honoured = honoured_sampling(spec.engine).difference(NOT_HONOURED[spec.engine])
+    honoured = honoured_sampling(spec.engine).difference(not_honoured(spec))
     return Capabilities(spec.max_batch_size, spec.context_window, honoured, artifact, spec.prompt_limit)
 
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import chain, count
 
@@ -30,11 +28,11 @@ from experts.engine import (
     GenerationInput,
     InvalidRequest,
     Load,
-    QueueFull,
     TokenDelta,
 )
 from experts.engines.detokenizer import Detokenizer
 from experts.engines.sequence import Sequence
+from experts.engines.slots import Slots
 
 
 class EchoOptions(BaseModel):
@@ -55,8 +53,7 @@ class EchoEngine:
     def __init__(self, spec: ExpertSpec) -> None:
         self._spec = spec
         self._options = EchoOptions.model_validate(spec.engine_options)
-        self._turns: deque[asyncio.Future[None]] = deque()  # who waits for a slot, in order
-        self._live = self._running = self._total = 0
+        self._slots = Slots(spec.max_batch_size, spec.max_queue_len)
         self._is_stopped = False
 
     @property
@@ -76,20 +73,22 @@ class EchoEngine:
         """Wait for a slot, then repeat the user's words at the set pace."""
         self._check_alive()
         sequence, answer = _compose(request, self._spec.context_window)
-        async with self._place(), self._turn() as turn:
-            async for beat in self._queue(turn, sequence):
+        async with self._slots.place() as turn:
+            async for beat in self._slots.wait(turn, sequence.deadline_s):
+                self._check_alive()
                 yield beat
+            self._check_alive()
             yield sequence.start(time.monotonic())
             async for item in self._play(sequence, answer):
                 yield item
 
     def load(self) -> Load:
         """Report how many sequences run and wait."""
-        return Load(self._running, self._live - self._running, self._spec.max_batch_size)
+        return self._slots.load()
 
     def sequences_total(self) -> int:
         """Count the sequences since the start."""
-        return self._total
+        return self._slots.sequences_total
 
     async def check_health(self) -> None:
         """Fail if the engine was stopped."""
@@ -98,49 +97,6 @@ class EchoEngine:
     def _check_alive(self) -> None:
         if self._is_stopped:
             raise EngineDead("the engine was stopped")
-
-    @asynccontextmanager
-    async def _place(self) -> AsyncGenerator[None, None]:
-        """Hold a place in the queue or the batch."""
-        if self._live >= self._spec.max_batch_size + self._spec.max_queue_len:
-            raise QueueFull(f"{self._spec.max_batch_size} sequences run and {self._spec.max_queue_len} wait")
-        self._live += 1
-        self._total += 1
-        try:
-            yield
-        finally:
-            self._live -= 1
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncGenerator[asyncio.Future[None], None]:
-        """Stand in the queue and then, once the future is done, hold one of the batch's slots."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._turns.append(turn)
-        self._fill()
-        try:
-            yield turn
-        finally:
-            self._running -= turn.done()
-            turn.cancel()
-            self._fill()
-
-    def _fill(self) -> None:
-        while self._turns and self._running < self._spec.max_batch_size:
-            turn = self._turns.popleft()
-            if not turn.cancelled():
-                turn.set_result(None)
-                self._running += 1
-
-    async def _queue(self, turn: asyncio.Future[None], sequence: Sequence) -> AsyncGenerator[TokenDelta, None]:
-        """Wait for a slot."""
-        while not turn.done():
-            left_s = HEARTBEAT_S if sequence.deadline_s is None else sequence.deadline_s - time.monotonic()
-            if left_s <= 0:
-                raise DeadlineExceeded("the deadline passed before the first token")
-            await asyncio.wait({turn}, timeout=min(HEARTBEAT_S, left_s))
-            self._check_alive()
-            if not turn.done():
-                yield HEARTBEAT
 
     async def _play(self, sequence: Sequence, answer: Iterator[int]) -> AsyncGenerator[TokenDelta | Completion, None]:
         """Give out tokens on schedule; what is late comes together, as from a batch that steps regardless."""

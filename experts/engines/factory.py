@@ -1,10 +1,12 @@
 """Engine names to engines. The start code builds a replica's engine here, the engine process its pipeline.
 
-A library is imported only where it runs: OpenVINO or Neuron's in the engine process, nothing at all for `echo`.
+A library is imported only where it runs: OpenVINO or Neuron's in the engine process, `openai` in the replica of an
+`upstream` expert, nothing at all for `echo`.
 """
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from experts.catalog.spec import EngineName, ExpertSpec
@@ -42,6 +44,8 @@ def build_engine(spec: ExpertSpec, weights: Weights | None) -> Engine:
         from experts.engines.echo import EchoEngine
 
         return EchoEngine(spec)
+    if spec.engine == "upstream":
+        return _build_upstream(spec)
     from experts.engines.process import ProcessEngine
 
     if weights is None:
@@ -71,6 +75,18 @@ def honoured_sampling(engine: EngineName) -> frozenset[str]:
     return frozenset(Sampling.__dataclass_fields__) - ({"constraint"} if engine != "openvino" else set())
 
 
+def _build_upstream(spec: ExpertSpec) -> Engine:
+    if find_spec("openai") is None:
+        raise UnsupportedEngine(f"expert {spec.name!r}: engine 'upstream' needs: pip install 'moegate[upstream]'")
+    from experts.engines.upstream.engine import UpstreamEngine
+    from experts.engines.upstream.options import UpstreamOptionsError
+
+    try:
+        return UpstreamEngine(spec)
+    except UpstreamOptionsError as error:
+        raise UnsupportedEngine(f"expert {spec.name!r}: {error}") from None
+
+
 def _check_options(spec: ExpertSpec) -> None:
     if spec.engine == "neuron":
         from experts.neuron.shapes import ShapesWrong, shapes_of
@@ -84,6 +100,11 @@ def _check_options(spec: ExpertSpec) -> None:
         from experts.engines.echo import EchoOptions
 
         EchoOptions.model_validate(spec.engine_options)
+        return
+    if spec.engine == "upstream":
+        from experts.engines.upstream.options import UpstreamOptions
+
+        UpstreamOptions.model_validate(spec.engine_options)
         return
     from experts.engines.openvino import OpenVINOOptions
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from experts.catalog.prices import PriceList, UsdPerMillion
-from experts.catalog.spec import Catalog, ExpertSpec, PriceBasis
+from experts.catalog.prices import PriceBasis, PriceList, UsdPerMillion
+from experts.catalog.spec import Catalog, ExpertSpec
 
 PICO: Final = 10**12  # picodollars in a USD
 

@@ -182,10 +182,11 @@ def annotation_object(annotation: chat.Annotation) -> dict[str, Any]:
 
 
 def usage(tokens: chat.Usage, cost_usd: float) -> dict[str, int | float]:
-    """OpenAI's usage object, and what the answer cost."""
-    return {
+    """OpenAI's usage object, and what the answer cost; `estimated` where no tokeniser has counted."""
+    counted: dict[str, int | float] = {
         "prompt_tokens": tokens.prompt_tokens,
         "completion_tokens": tokens.completion_tokens,
         "total_tokens": tokens.prompt_tokens + tokens.completion_tokens,
         "cost_usd": cost_usd,
     }
+    return {**counted, "estimated": True} if tokens.estimated else counted

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from experts.artifacts.store import ArtifactCorrupt, ArtifactStore, hash_content
-from experts.catalog.spec import ExpertSpec, Price, UsdPerMillion
+from experts.catalog.prices import Price, UsdPerMillion
+from experts.catalog.spec import ExpertSpec
 from experts.compile import CannotCompile, main, prepare_expert
 from tests.experts.tiny_model import lora, write_adapter, write_base, write_folder
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experts.catalog.spec import ExpertSpec, Price, UsdPerMillion
+from experts.catalog.prices import Price, UsdPerMillion
+from experts.catalog.spec import ExpertSpec
 from experts.cluster.deployment import ExpertDeployment, InternalError
 from experts.engine import Capabilities, EngineError
 from experts.engines.echo import EchoEngine

@@ -4,7 +4,9 @@ Nothing here attaches to what it did not start: the ports are free ones, the cat
 test too: Ctrl-C must end everything within 15 s and leave no process behind.
 """
 
+import asyncio
 import signal
+import threading
 from collections.abc import AsyncIterator, Iterator
 
 import grpc.aio
@@ -15,6 +17,7 @@ import pytest_asyncio
 import yaml
 
 from protos.gateway_pb2_grpc import GatewayStub
+from tests.fakes.openai_server import FakeOpenAI, openai_server, words
 from tests.integration.running import STOP_S, Moegate, write_catalog
 
 EXPERTS = {
@@ -32,15 +35,38 @@ EXPERTS = {
         "engine_options": {"ttft_s": 0.4, "itl_s": 0.02},
         "scaling": {"min_replicas": 2, "max_replicas": 2, "target_ongoing": 64},
     },
+    "neighbour": {"engine": "upstream"},
     "generalist": {},
 }
 
 
 @pytest.fixture(scope="session")
-def moegate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moegate]:
+def neighbour() -> Iterator[FakeOpenAI]:
+    """The server behind the expert of that name, in a thread."""
+    server, loop, stop = FakeOpenAI(words("Good", " day")), asyncio.new_event_loop(), asyncio.Event()
+    ready = threading.Event()
+
+    async def serve() -> None:
+        async with openai_server(server):
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    ready.wait()
+    yield server
+    loop.call_soon_threadsafe(stop.set)
+    thread.join()
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+
+
+@pytest.fixture(scope="session")
+def moegate(tmp_path_factory: pytest.TempPathFactory, neighbour: FakeOpenAI) -> Iterator[Moegate]:
     folder = tmp_path_factory.mktemp("moegate")
     config = folder / "gateway.yaml"
-    catalog = write_catalog(folder, EXPERTS)
+    there = {"engine_options": {"base_url": neighbour.base_url, "model": "theirs"}}
+    catalog = write_catalog(folder, EXPERTS | {"neighbour": EXPERTS["neighbour"] | there})
     config.write_text(yaml.safe_dump({"experts": {"catalog": str(catalog), "probe_interval_s": 1.0}}))
     running = Moegate(config, folder)
     try:

@@ -7,7 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from experts.catalog.spec import ExpertSpec, Price, UsdPerMillion
+from experts.catalog.prices import Price, UsdPerMillion
+from experts.catalog.spec import ExpertSpec
 from experts.cluster.deployment import ExpertDeployment
 from experts.engines.echo import EchoEngine
 from protos import expert_pb2 as pb

@@ -48,6 +48,8 @@ class LogObserver(Observer):
         }
         if record.completion is not None and record.completion.form:
             fields["form"] = FORM_NAMES.get(record.completion.form)
+        if record.completion is not None and record.completion.usage.estimated:
+            fields["usage_estimated"] = True
         if lost:
             fields["lost"] = lost
         if record.trace.exemplar:

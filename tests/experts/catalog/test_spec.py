@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from experts.catalog.spec import CatalogError, ExpertSpec, Price, UsdPerMillion, load_catalog
+from experts.catalog.prices import Price, UsdPerMillion
+from experts.catalog.spec import CatalogError, ExpertSpec, load_catalog
 
 
 def _expert(**changes: Any) -> dict[str, Any]:

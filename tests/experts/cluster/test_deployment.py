@@ -10,7 +10,8 @@ from typing import Any
 import grpc
 import pytest
 
-from experts.catalog.spec import ExpertSpec, Price, UsdPerMillion
+from experts.catalog.prices import Price, UsdPerMillion
+from experts.catalog.spec import ExpertSpec
 from experts.cluster.deployment import STATUS_CODES, ExpertDeployment, InternalError
 from experts.engine import (
     Capabilities,

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from experts.catalog.spec import ExpertSpec, Price, SamplingDefaults, UsdPerMillion
+from experts.catalog.prices import Price, UsdPerMillion
+from experts.catalog.spec import ExpertSpec, SamplingDefaults
 from experts.conversation.sampling import resolve_sampling
 from experts.engine import InvalidRequest, Sampling
 from protos.chat_pb2 import Sampling as Asked

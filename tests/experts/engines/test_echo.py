@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from experts.catalog.spec import ExpertSpec, Price, UsdPerMillion
+from experts.catalog.prices import Price, UsdPerMillion
+from experts.catalog.spec import ExpertSpec
 from experts.engine import (
     HEARTBEAT,
     Completion,

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from experts.catalog.spec import ExpertSpec, Price, UsdPerMillion
+from experts.catalog.prices import Price, UsdPerMillion
+from experts.catalog.spec import ExpertSpec
 from experts.engine import (
     HEARTBEAT,
     Completion,

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experts.catalog.prices import UsdPerMillion, load_prices
-from experts.catalog.spec import Price, load_catalog
+from experts.catalog.prices import Price, UsdPerMillion, load_prices
+from experts.catalog.spec import load_catalog
 from serve.costs.tariffs import PICO, Tariff, Work, baseline_tariffs, tariffs, usd
 from tests.helpers import catalog_of, expert_spec
 
