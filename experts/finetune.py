@@ -21,7 +21,7 @@ from experts.artifacts.store import default_root
 from experts.catalog.spec import CatalogError, adapter_folder, load_catalog
 from experts.commands.messages import INTERRUPTED, complain
 from experts.commands.outputs import NotOurs, claim, claim_all, json_with, nothing, write
-from experts.evaluation.suites.rows import RowError
+from experts.evaluation.suites.rows import RowError, sample
 from experts.training.recipe import RECIPES, Hyperparameters, NoRecipe, Recipe
 from experts.training.recipes.sample import BadSample
 from experts.training.run import Run
@@ -73,10 +73,13 @@ def _plan(options: argparse.Namespace) -> Run:
     recipe = RECIPES.get(spec.name)
     if recipe is None:
         raise NoRecipe(spec.name)
+    if options.base:
+        spec = spec.model_copy(update={"base": options.base})
     hyperparameters = _hyperparameters(recipe, options)
     samples = [
         s for s in recipe.samples(options.data, hyperparameters.seed) if hyperparameters.method == "sft" or s.rejected
     ]
+    samples = sample(samples, options.limit, hyperparameters.seed)
     start = adapter_folder(options.start) if options.start else None
     if start and not (start / "adapter_model.safetensors").is_file():
         raise BaseUnavailable(f"{start} holds no adapter to start from")
@@ -87,7 +90,8 @@ def _plan(options: argparse.Namespace) -> Run:
 
 def _hyperparameters(recipe: Recipe, options: argparse.Namespace) -> Hyperparameters:
     given = {
-        name: getattr(options, name) for name in ("method", "epochs", "batch_size", "learning_rate", "rank", "seed")
+        name: getattr(options, name)
+        for name in ("method", "epochs", "batch_size", "learning_rate", "rank", "frozen_layers", "seed")
     }
     return replace(recipe.hyperparameters, **{name: value for name, value in given.items() if value is not None})
 
@@ -120,12 +124,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m experts.finetune", description="Fine-tune an expert.")
     parser.add_argument("expert", help=f"one of the catalogue that has a recipe, such as {', '.join(sorted(RECIPES))}")
     parser.add_argument("--data", type=Path, help="the folder with the recipe's data files (default: the seeds alone)")
+    parser.add_argument("--base", help="train on it instead of the entry's base")
+    parser.add_argument("--limit", type=int, metavar="N", help="of N samples alone, drawn with the seed")
     parser.add_argument("--method", choices=["sft", "orpo"], help="default: the recipe's")
     parser.add_argument("--device", choices=["cpu", "neuron"], default="cpu")
     parser.add_argument("--epochs", type=float)
     parser.add_argument("--batch-size", type=int, help="samples a step")
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--rank", type=int, help="of the LoRA matrices")
+    parser.add_argument("--frozen-layers", type=int, metavar="N", help="the lowest N layers stay as they are")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--from", dest="start", metavar="ADAPTER", help="go on from it: a folder, or moegate:NAME")
     parser.add_argument("--run", type=Path, help="where checkpoints are kept (default: in the user's cache)")
@@ -136,7 +143,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--price-source", default="not given", help="where that price comes from")
     parser.add_argument("--instances", type=int, default=1)
     options = parser.parse_args(arguments)
-    for name in ("epochs", "batch_size", "learning_rate", "rank", "instances"):
+    for name in ("limit", "epochs", "batch_size", "learning_rate", "rank", "instances"):
         value = getattr(options, name)
         if value is not None and not 0 < value < math.inf:
             parser.error(f"--{name.replace('_', '-')} must be above 0")

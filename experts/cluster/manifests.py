@@ -83,12 +83,29 @@ def render(deploy: Path, overlays: Sequence[str], canary: str | None = None) -> 
     files = {deploy / "grafana" / "kustomization.yaml": HEADER + _dump(_dashboards(deploy / "grafana"))}
     for overlay in overlays:
         catalog = load_catalog(deploy / OVERLAYS[overlay])
+        check_no_copies(catalog)
         if canary is not None:
             catalog = add_canary(catalog, canary)
         folder = deploy / "k8s" / "overlays" / overlay / "generated"
         files[folder / "serve-config.yaml"] = HEADER + _dump(ray_service_patch(catalog))
         files[folder / "experts.yaml"] = HEADER + _dump(_plain(catalog))
     return files
+
+
+def check_no_copies(catalog: Catalog) -> None:
+    """See that no two experts have the same weights: a cluster would pay for copies that differ in their prompts alone.
+
+    Raises:
+        CatalogError: two experts have the same base and the same adapter, or neither has one.
+    """
+    owners: dict[tuple[str, str | None], str] = {}
+    for spec in catalog.experts:
+        other = owners.setdefault((spec.base, spec.adapter), spec.name)
+        if other != spec.name and spec.engine in {"openvino", "neuron"}:
+            raise CatalogError(
+                f"experts {other!r} and {spec.name!r} have the same weights: give each an `adapter` of its own "
+                "(python -m experts.rebase trains them), or deploy one of them"
+            )
 
 
 def add_canary(catalog: Catalog, text: str) -> Catalog:

@@ -37,9 +37,10 @@ class Job:
     expert: str
     nodes: int
     image: str  # deploy/Dockerfile.expert-neuron with the training extra; never a moving tag
-    bucket: str  # s3://..., for checkpoints, compiled graphs, the adapter
+    bucket: str  # s3://..., for data, checkpoints, compiled graphs, the adapter
     usd_per_hour: float  # of one instance
     price_source: str
+    base: str = ""  # to train on; empty: the catalogue's
 
     @property
     def name(self) -> str:
@@ -54,6 +55,7 @@ class Job:
             "NODES": str(self.nodes),
             "USD_PER_HOUR": f"{self.usd_per_hour:g}",
             "PRICE_SOURCE": self.price_source,
+            **({"BASE": self.base} if self.base else {}),
         }
 
 
@@ -153,7 +155,7 @@ def _job(options: argparse.Namespace, data: InstanceData) -> Job:
         raise InstancesError("--bucket is an s3:// address")
     price = options.usd_per_hour or data.instance(INSTANCE).usd_per_hour
     source = options.price_source or f"on demand, {data.region}, {data.as_of}"
-    return Job(options.expert, options.nodes, options.image, options.bucket.rstrip("/"), price, source)
+    return Job(options.expert, options.nodes, options.image, options.bucket.rstrip("/"), price, source, options.base)
 
 
 def _container(job: Job) -> dict[str, Any]:
@@ -188,7 +190,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--nodes", type=int, required=True, help=f"instances, {INSTANCE} each")
     parser.add_argument("--scheduler", choices=["kubernetes", "slurm"], default="kubernetes")
     parser.add_argument("--image", default="moegate/expert-neuron-train:0.1.0")
-    parser.add_argument("--bucket", required=True, help="s3://...: checkpoints, compiled graphs, the adapter")
+    parser.add_argument("--bucket", required=True, help="s3://...: data/, checkpoints, compiled graphs, the adapter")
+    parser.add_argument("--base", default="", help="train on it instead of the catalogue's base")
     parser.add_argument("--usd-per-hour", type=float, help="of an instance (default: deploy/instances.yaml's)")
     parser.add_argument("--price-source", help="where that price comes from")
     parser.add_argument("--tokens", type=int, help="of all epochs, for the estimate")

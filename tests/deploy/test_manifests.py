@@ -14,7 +14,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from experts.catalog.spec import CatalogError, ExpertSpec, load_catalog
-from experts.cluster.manifests import OVERLAYS, add_canary, main, serve_config
+from experts.cluster.manifests import OVERLAYS, add_canary, check_no_copies, main, serve_config
 from experts.engines.factory import check_engine
 from experts.secret import VARIABLE
 from serve.settings.tree import load_settings
@@ -48,6 +48,16 @@ def pods(documents: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]
     cluster = of_kind(documents, "RayService")["spec"]["rayClusterConfig"]
     for template in (gateway, cluster["headGroupSpec"]["template"], cluster["workerGroupSpecs"][0]["template"]):
         yield template["spec"]["containers"][0]["name"], template["spec"]
+
+
+def test_no_cluster_pays_for_copies_of_one_model() -> None:
+    for file in OVERLAYS.values():
+        check_no_copies(load_catalog(ROOT / "deploy" / file))
+    catalog = load_catalog(ROOT / "deploy" / OVERLAYS["neuron"])
+    assert all(spec.adapter for spec in catalog.experts)
+    untuned = tuple(spec.model_copy(update={"adapter": None}) for spec in catalog.experts)
+    with pytest.raises(CatalogError, match="'researcher' and 'coder' have the same weights"):
+        check_no_copies(catalog.model_copy(update={"experts": untuned}))
 
 
 def test_what_is_generated_is_current(capsys: pytest.CaptureFixture[str]) -> None:

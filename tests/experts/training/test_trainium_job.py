@@ -46,26 +46,40 @@ def test_the_slurm_script_parses_and_gives_the_node_script_all_it_needs(capsys: 
         assert f"${name}" in node or f'"${name}' in node
 
 
-def test_the_node_script_runs_its_steps_in_order(tmp_path: Path) -> None:
-    """With every tool replaced by one that writes down its call: compile, then train, checkpoints to S3, adapter
-    last."""
+def run_script(tmp_path: Path, **more: str) -> list[str]:
+    """Run the node's script with every tool replaced by one that writes down its call; return the calls."""
     for tool in ("aws", "torchrun", "neuron_parallel_compile"):
         (tmp_path / tool).write_text(f'#!/bin/sh\nprintf "%s\\n" "{tool} $*" >> {tmp_path}/calls\n')
         (tmp_path / tool).chmod(0o755)
     environment = {
         "PATH": f"{tmp_path}:/usr/bin:/bin", "EXPERT": "coder", "BUCKET": "s3://b/c", "NODES": "2", "NODE_RANK": "0",
         "MASTER_ADDR": "first", "USD_PER_HOUR": "21.5", "PRICE_SOURCE": "on demand", "RUN_DIR": f"{tmp_path}/run",
-        "NEURON_COMPILE_CACHE": f"{tmp_path}/cache",
+        "NEURON_COMPILE_CACHE": f"{tmp_path}/cache", **more,
     }  # fmt: skip
     script = ROOT / "deploy" / "training" / "train.sh"
     subprocess.run(["bash", str(script)], env=environment, check=True, capture_output=True)
-    calls = (tmp_path / "calls").read_text().splitlines()
+    return (tmp_path / "calls").read_text().splitlines()
+
+
+def test_the_node_script_runs_its_steps_in_order(tmp_path: Path) -> None:
+    """Data first, then compile, train, checkpoints to S3, the adapter last."""
+    calls = run_script(tmp_path)
     kinds = [call.split()[0] for call in calls]
-    assert kinds == ["aws", "aws", "neuron_parallel_compile", "aws", "torchrun", "aws", "aws"]
-    assert calls[2].removeprefix("neuron_parallel_compile ") == calls[4]
-    assert "--node_rank 0" in calls[4]
-    assert "-m experts.finetune coder --method sft --device neuron" in calls[4]
+    assert kinds == ["aws", "aws", "aws", "neuron_parallel_compile", "aws", "torchrun", "aws", "aws"]
+    assert calls[3].removeprefix("neuron_parallel_compile ") == calls[5]
+    assert "--node_rank 0" in calls[5]
+    assert "-m experts.finetune coder --method sft --device neuron" in calls[5]
+    assert "--base" not in calls[5] and "--data" not in calls[5]
     assert calls[-1].startswith(f"aws s3 sync {tmp_path}/run/out s3://b/c/adapter")
+
+
+def test_the_node_script_takes_another_base_and_the_buckets_data(tmp_path: Path) -> None:
+    (tmp_path / "run-data").mkdir()
+    (tmp_path / "run-data" / "rows.jsonl").write_text("{}")
+    calls = run_script(tmp_path, BASE="hf:meta-llama/Llama-3.1-8B-Instruct")
+    [trained] = [call for call in calls if call.startswith("torchrun")]
+    assert "--base hf:meta-llama/Llama-3.1-8B-Instruct" in trained
+    assert trained.endswith(f"--data {tmp_path}/run-data")
 
 
 def test_the_estimate_is_tokens_over_throughput_at_the_price() -> None:
