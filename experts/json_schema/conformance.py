@@ -1,9 +1,10 @@
 """Does a value follow a schema? For schemas that `experts.json_schema.reduction` has reduced.
 
 `experts.conversation.structured` checks whole answers with it, `experts.conversation.tool_call` every call's arguments.
-A reduced schema is finite, small and without patterns, so the size of the value bounds the check. General validators
-follow remote references and run clients' regular expressions; neither belongs in a replica's event loop. Tests compare
-it with what the `jsonschema` package says about the schema as the client wrote it.
+A reduced schema is finite and small, and its patterns are matched without trying anything twice, so the size of the
+value bounds the check. General validators follow remote references and run clients' regular expressions in an engine
+that goes back; neither belongs in a replica's event loop. Tests compare it with what the `jsonschema` package says of
+the schema as the client wrote it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, Final
 
+from experts.json_schema.pattern_match import is_match
 from experts.json_schema.string_formats import FORMATS
 
 Schema = dict[str, Any]
@@ -57,12 +59,16 @@ def _object(value: object, schema: Schema) -> bool:
 def _array(value: object, schema: Schema) -> bool:
     if not isinstance(value, list) or not _within(len(value), schema.get("minItems"), schema.get("maxItems")):
         return False
+    if "uniqueItems" in schema and any(is_same(item, other) for at, item in enumerate(value) for other in value[:at]):
+        return False
     first = schema.get("prefixItems", ())
     return all(map(conforms, value, first)) and all(conforms(item, schema["items"]) for item in value[len(first) :])
 
 
 def _string(value: object, schema: Schema) -> bool:
     if not isinstance(value, str) or not _within(len(value), schema.get("minLength"), schema.get("maxLength")):
+        return False
+    if "pattern" in schema and not is_match(value, schema["pattern"]):
         return False
     return "format" not in schema or FORMATS[schema["format"]].accepts(value)
 
@@ -80,14 +86,12 @@ def _number(value: object, schema: Schema) -> bool:
 
 
 def is_multiple(value: float, step: float) -> bool:
-    """Divide as clients' validators do (`jsonschema`, Ajv): in floating point where the step is no whole number."""
-    if isinstance(step, int):
-        return value % step == 0
-    try:
-        quotient = value / step
-    except OverflowError:
-        quotient = math.inf
-    return (Fraction(value) / Fraction(step)).denominator == 1 if math.isinf(quotient) else quotient.is_integer()
+    """Divide the decimals that are written: 19.99 is a multiple of 0.01, although no quotient of doubles is whole."""
+    return (_decimal(value) / _decimal(step)).denominator == 1
+
+
+def _decimal(number: float) -> Fraction:
+    return Fraction(int(number)) if number == int(number) else Fraction(repr(number))
 
 
 def _integer(value: object, schema: Schema) -> bool:

@@ -3,8 +3,8 @@
 Used by `experts.engines.openvino_grammar`. The library's own converter is not used: its ranges are unsound (XGrammar
 issues 640, 642, 661, 662), it allows endless blanks, and it allows a named key twice. This module expresses what a
 grammar can say cheaply and exactly. The rest is left to the check of the whole answer
-(`experts.conversation.structured`): the last digits of bounds, `multipleOf`, "exactly one of", lengths of formats,
-unnamed keys that come twice.
+(`experts.conversation.structured`): steps such as 3 or 0.07, what a pattern looks ahead for, lengths of formats,
+`uniqueItems`, "exactly one of", unnamed keys that come twice.
 
 An answer is one line, with at most one space after a colon or a comma, as `json.dumps` writes it. An object's named
 properties come in the schema's order. Other properties are allowed only if the schema says something about them
@@ -24,11 +24,17 @@ from experts.json_schema.conformance import Schema
 from experts.json_schema.integer_ranges import MAX_DIGITS, integer_patterns, whole_bounds
 from experts.json_schema.keywords import serialised
 from experts.json_schema.merge import ANYTHING, NOTHING, extra_of
+from experts.json_schema.multiples import multiple_patterns
 from experts.json_schema.number_ranges import number_patterns
+from experts.json_schema.pattern import parse_pattern
+from experts.json_schema.pattern_grammar import pattern_grammar
 from experts.json_schema.string_formats import FORMATS
 
 MAX_REPEATS = 2_000
 """Lengths of strings and lists together that become rules of a grammar; longer ones are only checked."""
+MAX_CHARS = 40_000
+"""Of a grammar: the engine compiles it inside a step, for which every sequence of the batch waits. Measured: 25,000
+characters take less than a token, a megabyte takes minutes."""
 _MAX_KEY_CHARS = 1_000  # of an object's names: beyond it a name may be written twice, and the check finds it
 _BOUNDS: Final = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 _MAX_LISTED = 500  # whole numbers between two bounds that are listed one by one
@@ -50,16 +56,24 @@ array ::= "[" (value ("," sp value)*)? "]"
 
 
 def grammar_of(schema: Schema) -> str:
-    """Write the grammar of a reduced schema; its rule `root` accepts every value that follows the schema."""
-    writer = _Writer()
-    root = writer.rule(schema)
-    return "\n".join([f"root ::= {root}", *writer.rules]) + _BASE
+    """Write the grammar of a reduced schema; its rule `root` accepts every value that follows the schema.
+
+    One that would be too long to compile in a moment keeps to types and names alone, or in the end to JSON.
+    """
+    for is_lean in (False, True):
+        writer = _Writer(is_lean=is_lean)
+        root = writer.rule(schema)
+        rules = "\n".join([f"root ::= {root}", *writer.rules])
+        if len(rules) <= MAX_CHARS:
+            return rules + _BASE
+    return f"root ::= {schema['type'] if schema.get('type') in ('object', 'array') else 'value'}{_BASE}"
 
 
 class _Writer:
-    """The rules of one grammar; equal schemas share one."""
+    """The rules of one grammar; equal schemas share one. A lean one knows a string or number by its type alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_lean: bool) -> None:
+        self._is_lean = is_lean
         self.rules: list[str] = []
         self._names: dict[str, str] = {}
         self._chains: dict[str, list[str]] = {}
@@ -82,6 +96,8 @@ class _Writer:
             return "value"
         if "enum" in schema:
             return " | ".join(_literal(serialised(value)) for value in schema["enum"])
+        if self._is_lean and schema.get("type") in ("string", "integer", "number"):
+            return str(schema["type"])
         parts = schema.get("anyOf") or schema.get("oneOf")
         if parts is not None:
             return " | ".join(map(self.rule, parts))
@@ -97,10 +113,18 @@ class _Writer:
         return write[schema["type"]](schema)
 
     def _string(self, schema: Schema) -> str:
-        if "format" in schema:
-            return f'"\\"" {FORMATS[schema["format"]].grammar} "\\""'
+        inside = self._pattern(schema["pattern"]) if "pattern" in schema else None
+        if inside is None and "format" in schema:
+            inside = FORMATS[schema["format"]].grammar
+        if inside is not None:
+            return f'"\\"" ({inside}) "\\""'
         low, high = self._affordable(schema, "minLength", "maxLength")
         return f'"\\"" {self._repeated("char", low, high)} "\\""'
+
+    def _pattern(self, pattern: str) -> str | None:
+        return pattern_grammar(
+            parse_pattern(pattern), lambda unit, low, high: self._repeated(unit, *self._afford(low, high))
+        )
 
     def _array(self, schema: Schema) -> str:
         """First items, then further ones; a list may end before any that `minItems` does not ask for."""
@@ -137,7 +161,9 @@ class _Writer:
 
     def _affordable(self, schema: Schema, low: str, high: str) -> tuple[int, int | None]:
         """Return the lengths that the grammar keeps to."""
-        least, most = schema.get(low, 0), schema.get(high)
+        return self._afford(schema.get(low, 0), schema.get(high))
+
+    def _afford(self, least: int, most: int | None) -> tuple[int, int | None]:
         cost = least if most is None else most
         if cost > self._repeats:
             return 0, None
@@ -197,7 +223,7 @@ def _but(characters: Mapping[str, Any]) -> str:
 def _integer(schema: Schema) -> str:
     low, high = whole_bounds(schema)
     step = schema.get("multipleOf", 1)
-    if low is None and high is None:
+    if low is None and high is None and step == 1:
         return "integer"
     if (
         low is not None
@@ -206,11 +232,16 @@ def _integer(schema: Schema) -> str:
         and high - low <= _MAX_LISTED * step > _MAX_LISTED
     ):
         return " | ".join(_literal(str(value)) for value in range(-(-low // step) * step, high + 1, step))
-    return " | ".join(integer_patterns(low, high)) or "integer"
+    stepped = multiple_patterns(schema) if step != 1 else None
+    patterns = stepped or integer_patterns(low, high)
+    return " | ".join(patterns) or "integer"
 
 
 def _number(schema: Schema) -> str:
-    return " | ".join(number_patterns(schema)) if _BOUNDS & schema.keys() else "number"
+    patterns = multiple_patterns(schema) if "multipleOf" in schema else None
+    if not patterns and not _BOUNDS & schema.keys():
+        return "number"
+    return " | ".join(patterns or number_patterns(schema)) or "number"
 
 
 def _literal(text: str) -> str:

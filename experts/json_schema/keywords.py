@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-MAX_ENUM = 500
+MAX_ENUM = 1_000
 MAX_NAME = 200  # characters of a property's name
 _MAX_VALUE_DEPTH = 16
 

@@ -170,6 +170,13 @@ def _common_multiple(one: float, other: float) -> float:
     return least.numerator if least.denominator == 1 else float(least)
 
 
+def _both_patterns(one: str, other: str) -> str:
+    """Look ahead for both: each may match anywhere in the string."""
+    if one == other:
+        return one
+    return f"^(?=[\\s\\S]*(?:{one}))(?=[\\s\\S]*(?:{other}))"
+
+
 def _one_format(one: str, other: str) -> str:
     if one != other:
         raise TwoFormats
@@ -187,4 +194,6 @@ _COMBINED: Final[dict[str, Callable[..., Any]]] = {
     "minItems": max,
     "maxItems": min,
     "format": _one_format,
+    "pattern": _both_patterns,
+    "uniqueItems": lambda one, _: one,
 }

@@ -7,9 +7,10 @@ it, `experts.conversation.constraints` holds answers to it, and `experts.json_sc
 against it.
 
 A value that follows the schema follows the reduced one. In strict mode the reverse is true as well, because keywords
-that a reduced schema cannot express are refused by name; otherwise they are left out. There is one liberty: a part
+that a reduced schema cannot express are refused by name; otherwise they are left out. There are two liberties. A part
 without a type that has `properties`, `required` or `additionalProperties` describes an object, as everybody who writes
-one means.
+one means. And a schema that refers to itself is laid out as many times inside itself as there is room for, at most
+`MAX_ROUNDS`: a value that goes deeper does not follow the reduced schema.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from experts.json_schema.merge import (
     choice,
     object_parts,
 )
+from experts.json_schema.pattern import PatternError, parse_pattern
 from experts.json_schema.pointer import resolve
 from experts.json_schema.string_formats import FORMATS
 
@@ -48,9 +50,11 @@ Mode = Literal["strict", "loose", "forgiving"]
 
 MAX_BYTES = 65_536
 MAX_DEPTH = 16
-MAX_NODES = 500
-MAX_PROPERTIES = 64  # of one object
+MAX_NODES = 2_000
+MAX_PROPERTIES = 1_000  # of one object
 MAX_ENUM_CHARS = 20_000  # of all enumerations together
+MAX_ROUNDS = 5
+"""Times that a part which refers to itself is laid out inside itself."""
 
 _SILENT: Final = frozenset(
     {"title", "description", "default", "examples", "example", "$schema", "$id", "$comment", "$defs", "definitions"}
@@ -59,8 +63,8 @@ _SILENT: Final = frozenset(
 _OBJECT: Final = frozenset({"properties", "required", "additionalProperties"})
 _OF_TYPE: Final[dict[str, frozenset[str]]] = {
     "object": _OBJECT,
-    "array": frozenset({"items", "prefixItems", "additionalItems", "minItems", "maxItems"}),
-    "string": frozenset({"minLength", "maxLength", "format"}),
+    "array": frozenset({"items", "prefixItems", "additionalItems", "minItems", "maxItems", "uniqueItems"}),
+    "string": frozenset({"minLength", "maxLength", "format", "pattern"}),
     "number": frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}),
     "boolean": frozenset(),
     "null": frozenset(),
@@ -105,10 +109,17 @@ def reduce_schema(schema: object, mode: Mode) -> Schema:
     the root) and `type`, the last with that type's keywords.
 
     Raises:
-        SchemaError: it is wrong, cyclic or too large, nothing follows it, or (strict) it says what cannot be held;
+        SchemaError: it is wrong, endless or too large, nothing follows it, or (strict) it says what cannot be held;
             never when forgiving.
     """
-    reduced = _Reducer(schema, mode).whole(schema, ("#", 0, ()))
+    for rounds in range(MAX_ROUNDS, -1, -1):
+        reducer = _Reducer(schema, mode, rounds)
+        try:
+            reduced = reducer.whole(schema, ("#", 0, ()))
+            break
+        except TooLarge:
+            if not reducer.is_recursive or not rounds:
+                raise
     if reduced == NOTHING and mode != "forgiving":
         raise SchemaError("no value follows the schema")
     return ANYTHING if reduced == NOTHING else reduced
@@ -118,12 +129,22 @@ def _no_constant(name: str) -> object:
     raise ValueError(name)
 
 
-class _Reducer:
-    """One reduction: the document that `$ref` points into, and what is left of the budget."""
+class TooLarge(SchemaError):
+    """A schema has too many parts or levels."""
 
-    def __init__(self, root: object, mode: Mode) -> None:
+
+class _Reducer:
+    """One reduction: the document that `$ref` points into, and what is left of the budget.
+
+    Attributes:
+        is_recursive: a part refers to itself.
+    """
+
+    def __init__(self, root: object, mode: Mode, rounds: int) -> None:
         self._root = root
         self._mode = mode
+        self._rounds = rounds
+        self.is_recursive = False
         self._nodes = MAX_NODES
         self._enum_chars = MAX_ENUM_CHARS
         self._merger = Merger()
@@ -144,6 +165,10 @@ class _Reducer:
             failure = SchemaError(f"{short(place[0])}: schemas beside each other have too many combinations")
         except TwoFormats:
             failure = SchemaError(f"{short(place[0])}: a string cannot have two formats at once")
+        except TooLarge as error:
+            if self.is_recursive and self._rounds:
+                raise  # there is room where it is laid out less often
+            failure = error
         except SchemaError as error:
             failure = error
         if self._mode != "forgiving":
@@ -154,7 +179,7 @@ class _Reducer:
     def _reduce(self, schema: object, place: _Place) -> Schema:
         self._nodes -= 1
         if self._nodes < 0 or place[1] > MAX_DEPTH:
-            raise SchemaError(f"the schema has more than {MAX_NODES} parts or {MAX_DEPTH} levels")
+            raise TooLarge(f"the schema has more than {MAX_NODES} parts or {MAX_DEPTH} levels")
         if isinstance(schema, bool):
             return ANYTHING if schema else NOTHING
         if not isinstance(schema, dict):
@@ -190,8 +215,10 @@ class _Reducer:
         at, depth, open_refs = place
         if not isinstance(ref, str) or not (ref == "#" or ref.startswith("#/")):
             raise SchemaError(f"{short(at)}: a $ref must point into the schema itself")
-        if ref in open_refs or ref == "#":
-            raise SchemaError(f"{short(at)}: the schema is cyclic")
+        rounds = open_refs.count(ref)
+        self.is_recursive |= rounds > 0
+        if rounds > self._rounds:
+            return ANYTHING if self._mode == "forgiving" else NOTHING
         try:
             target = resolve(self._root, ref)
         except LookupError:
@@ -239,7 +266,7 @@ class _Reducer:
                 return {"type": name} | self._array(schema, place)
             case "string":
                 lengths = read_lengths(schema, "minLength", "maxLength", place[0])
-                return {"type": name} | lengths | self._format(schema, place[0])
+                return {"type": name} | lengths | self._format(schema, place[0]) | self._pattern(schema, place[0])
             case "integer" | "number":
                 return {"type": name} | read_bounds(schema, place[0])
             case _:
@@ -269,7 +296,22 @@ class _Reducer:
         parts: Schema = {"items": self.whole(items, _below(place, "items"))}
         if first:
             parts["prefixItems"] = [self.whole(part, _below(place, f"prefixItems/{i}")) for i, part in enumerate(first)]
+        if schema.get("uniqueItems") is True:
+            parts["uniqueItems"] = True
         return parts | lengths
+
+    def _pattern(self, schema: Mapping[str, Any], at: str) -> Schema:
+        pattern = schema.get("pattern")
+        if pattern is None:
+            return {}
+        try:
+            parse_pattern(pattern if isinstance(pattern, str) else "(")
+        except PatternError as error:
+            if self._mode == "strict":
+                raise SchemaError(f"{short(at)}: {error}") from None
+            self._left_out += 1
+            return {}
+        return {"pattern": pattern}
 
     def _format(self, schema: Mapping[str, Any], at: str) -> Schema:
         name = schema.get("format")

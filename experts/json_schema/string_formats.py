@@ -1,9 +1,9 @@
 """The `format`s of strings that decoding can enforce: what a grammar allows, and what a check accepts.
 
-A grammar keeps only to the shape (`[0-9]` for a month's digits); the check also knows that there is no 13th month. So
-the grammar accepts all that the check does and a little more. Sources: RFC 3339 (dates and times, durations in its
-appendix A), RFC 5321 4.1.2 (mailboxes, without quoted ones), RFC 9562 (UUIDs), RFC 4291 2.2 (IPv6 addresses). Used by
-`experts.json_schema.grammar` and `experts.json_schema.conformance`.
+A grammar accepts all that the check does and little more: it knows the days of each month and leap years, but neither
+the length of a whole mailbox nor when a leap second is. Sources: RFC 3339 (dates and times, durations in its appendix
+A), RFC 5321 4.1.2 (mailboxes, without quoted ones), RFC 9562 (UUIDs), RFC 3986 (URIs, and IPv6 addresses as in its
+section 3.2.2), RFC 1123 2.1 (host names). Used by `experts.json_schema.grammar` and `experts.json_schema.conformance`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,45 @@ from dataclasses import dataclass
 from typing import Final
 
 _DAY: Final = 24 * 60  # minutes
-_DATE: Final = '[0-9]{4} "-" [01] [0-9] "-" [0-3] [0-9]'
-_CLOCK: Final = '[0-2] [0-9] ":" [0-5] [0-9] ":" [0-6] [0-9] ("." [0-9]{1,9})?'
-_OFFSET: Final = '("Z" | "z" | [+\\-] [0-2] [0-9] ":" [0-5] [0-9])'
+_YEAR: Final = '([1-9] [0-9]{3} | "0" [1-9] [0-9]{2} | "00" [1-9] [0-9] | "000" [1-9])'
+_BY_FOUR: Final = '("0" [48] | [2468] [048] | [13579] [26])'
+_LEAP_YEAR: Final = f'([0-9]{{2}} {_BY_FOUR} | {_BY_FOUR} "00")'
+_DAY_TO_28: Final = '"0" [1-9] | "1" [0-9] | "2" [0-8]'
+_DAY_TO_30: Final = '"0" [1-9] | [12] [0-9] | "30"'
+_DAY_TO_31: Final = '"0" [1-9] | [12] [0-9] | "3" [01]'
+_DAYS: Final = (
+    f'("0" ([13578] "-" ({_DAY_TO_31}) | [469] "-" ({_DAY_TO_30}) | "2-" ({_DAY_TO_28}))'
+    f' | "1" ([02] "-" ({_DAY_TO_31}) | "1-" ({_DAY_TO_30})))'
+)
+_DATE: Final = f'({_YEAR} "-" {_DAYS} | {_LEAP_YEAR} "-02-29")'
+_HOUR: Final = '([01] [0-9] | "2" [0-3])'
+_CLOCK: Final = f'{_HOUR} ":" [0-5] [0-9] ":" ([0-5] [0-9] | "60") ("." [0-9]{{1,9}})?'
+_OFFSET: Final = f'("Z" | "z" | [+\\-] {_HOUR} ":" [0-5] [0-9])'
 _SMALL: Final = "[0-9]{1,6}"
 _TIME_PARTS: Final = (
     f'("T" ({_SMALL} "H" ({_SMALL} "M" ({_SMALL} "S")?)? | {_SMALL} "M" ({_SMALL} "S")? | {_SMALL} "S"))'
 )
 _DATE_PARTS: Final = f'({_SMALL} "Y" ({_SMALL} "M" ({_SMALL} "D")?)? | {_SMALL} "M" ({_SMALL} "D")? | {_SMALL} "D")'
-_LABEL: Final = "[a-zA-Z0-9] [a-zA-Z0-9\\-]{0,62}"
+_LABEL: Final = "[a-zA-Z0-9] ([a-zA-Z0-9\\-]{0,61} [a-zA-Z0-9])?"
+_URI_CHAR: Final = '([a-zA-Z0-9._~:/?@!$&\'()*+,;=\\-] | "[" | "]" | "%" hex hex)'
+_OCTET: Final = '("25" [0-5] | "2" [0-4] [0-9] | "1" [0-9] [0-9] | [1-9]? [0-9])'
+_IPV4: Final = f'{_OCTET} "." {_OCTET} "." {_OCTET} "." {_OCTET}'
+_H16: Final = "hex{1,4}"
+_TWO_GROUPS: Final = f'({_H16} ":" {_H16} | {_IPV4})'
+
+
+def _ipv6() -> str:
+    """Write RFC 3986's IPv6address: eight groups, or fewer with one `::` in their place."""
+    options = [f'({_H16} ":"){{6}} {_TWO_GROUPS}']
+    for before in range(8):
+        behind = 7 - before
+        up_to = f'({_H16} (":" {_H16}){{0,{before - 1}}})? ' if before > 1 else f"({_H16})? " * before
+        rest = f'({_H16} ":"){{{behind - 2}}} ' if behind > 2 else ""
+        last = _TWO_GROUPS if behind > 1 else _H16 if behind else ""
+        options.append(f'{up_to}"::" {rest}{last}'.strip())
+    return " | ".join(options)
+
+
 _ATOM: Final = "[a-zA-Z0-9!#$%&'*+/=?^_`{|}~\\-]{1,64}"
 
 
@@ -41,12 +71,16 @@ class StringFormat:
     accepts: Callable[[str], bool]
 
 
-def _matches(pattern: str, *reads: Callable[[str], object]) -> Callable[[str], bool]:
-    """Make a check: the whole text matches `pattern`, and each of `reads` takes it without a ValueError."""
+MAX_URI_CHARS: Final = 2_000
+_MAX_CHARS: Final = 320  # RFC 5321's longest mailbox
+
+
+def _matches(pattern: str, *reads: Callable[[str], object], most: int = _MAX_CHARS) -> Callable[[str], bool]:
+    """Make a check: a text of up to `most` characters matches, and each of `reads` takes it without a ValueError."""
     compiled = re.compile(pattern, re.ASCII)
 
     def accepts(text: str) -> bool:
-        if len(text) > 320 or compiled.fullmatch(text) is None:  # RFC 5321's longest mailbox
+        if len(text) > most or compiled.fullmatch(text) is None:
             return False
         try:
             for read in reads:
@@ -81,6 +115,7 @@ _TIME_PATTERN: Final = r"\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)"
 _DURATION_TIME: Final = r"T(\d+H(\d+M(\d+S)?)?|\d+M(\d+S)?|\d+S)"
 _DURATION: Final = rf"P((\d+Y(\d+M(\d+D)?)?|\d+M(\d+D)?|\d+D)({_DURATION_TIME})?|{_DURATION_TIME}|\d+W)"
 _LABEL_PATTERN: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_URI_PATTERN: Final = r"(?:[A-Za-z0-9._~:/?@!$&'()*+,;=\[\]-]|%[0-9A-Fa-f]{2})"
 _ATOM_PATTERN: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 
 FORMATS: Final[Mapping[str, StringFormat]] = {
@@ -98,8 +133,13 @@ FORMATS: Final[Mapping[str, StringFormat]] = {
         'hex{8} "-" hex{4} "-" hex{4} "-" hex{4} "-" hex{12}',
         _matches(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"),
     ),
-    "ipv4": StringFormat(
-        '[0-9]{1,3} "." [0-9]{1,3} "." [0-9]{1,3} "." [0-9]{1,3}', _matches(r"[\d.]+", ipaddress.IPv4Address)
+    "hostname": StringFormat(
+        f'{_LABEL} ("." {_LABEL})*', _matches(rf"{_LABEL_PATTERN}(?:\.{_LABEL_PATTERN})*", most=253)
     ),
-    "ipv6": StringFormat("[0-9a-fA-F:.]{2,45}", _matches(r"[0-9a-fA-F:.]+", ipaddress.IPv6Address)),
+    "uri": StringFormat(
+        f'[a-zA-Z] [a-zA-Z0-9+.\\-]{{0,30}} ":" {_URI_CHAR}* ("#" {_URI_CHAR}*)?',
+        _matches(rf"[A-Za-z][A-Za-z0-9+.-]*:{_URI_PATTERN}*(#{_URI_PATTERN}*)?", most=MAX_URI_CHARS),
+    ),
+    "ipv4": StringFormat(_IPV4, _matches(r"[\d.]+", ipaddress.IPv4Address)),
+    "ipv6": StringFormat(_ipv6(), _matches(r"[0-9a-fA-F:.]+", ipaddress.IPv6Address)),
 }

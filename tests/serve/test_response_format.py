@@ -104,13 +104,13 @@ BAD: list[tuple[object, str]] = [
     (schema({"$ref": "#"}), "response_format"),
     (schema({"$ref": "https://127.0.0.1:1/schema.json"}), "response_format"),
     (
-        schema({"$ref": "#/$defs/a", "$defs": {"a": {"items": {"$ref": "#/$defs/a"}, "type": "array"}}}),
+        schema({"$ref": "#/$defs/a", "$defs": {"a": {"items": {"$ref": "#/$defs/a"}, "type": "array", "minItems": 1}}}),
         "response_format",
     ),
     (schema({"enum": ["x" * 70_000]}), "response_format"),
-    (schema({"anyOf": [{"anyOf": [{"type": "null"}] * 30}] * 30}), "response_format"),
+    (schema({"anyOf": [{"anyOf": [{"type": "null"}] * 60}] * 60}), "response_format"),
     (schema(DEEP), "response_format"),
-    (schema({"type": "string", "pattern": "^(a+)+$"}, strict=True), "response_format"),
+    (schema({"type": "string", "pattern": "^(a+)\\1$"}, strict=True), "response_format"),
 ]
 
 
@@ -257,6 +257,12 @@ VALID: list[object] = [
     {"type": "object", "properties": {"a\u00a0b": {}, "\u3000": {}, "x\ny": {}, "👩\u200d💻": {}, "می\u200cخواهم": {}}},
     {"enum": ["a\u00a0b", "\u3000", "x\ny", "👩\u200d💻", "क्\u200dष", 'say "hi"']},
     {"enum": [int("7" * 18), 1.5, None, ["a"], {"b": 1}]},
+    {"type": "string", "pattern": "^(a+)+$"},
+    {"type": "number", "exclusiveMinimum": 0, "multipleOf": 0.01},
+    {"properties": {f"p{n}": {"type": "string"} for n in range(100)}},
+    {"enum": [f"v{n}" for n in range(600)]},
+    {"properties": {"v": {"format": "hostname"}, "w": {"format": "uri"}, "next": {"$ref": "#"}}},
+    {"type": "array", "items": {"type": "integer"}, "uniqueItems": True},
 ]
 
 

@@ -67,9 +67,24 @@ def test_nothing_follows_not() -> None:
     assert not any(conforms(value, {"not": {}}) for value in (None, 0, "", [], {}))
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(), st.sampled_from([1, 3, 0.1, 0.5, 1e-9, 2.5]))
+@given(st.floats(-1e15, 1e15) | st.integers(-(10**15), 10**15), st.sampled_from([1, 3, 0.5, 2.5]))
 def test_multiples_are_what_other_validators_say(value: float, step: float) -> None:
     assert is_multiple(value, step) == Draft202012Validator({"multipleOf": step}).is_valid(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "step", "is_one"),
+    [
+        (19.99, 0.01, True),
+        (0.07, 0.01, True),
+        (19.995, 0.01, False),
+        (0.3, 0.1, True),
+        (1.1, 0.05, True),
+        (1e22, 3, False),
+    ],
+)
+def test_steps_are_the_decimals_that_were_written(value: float, step: float, is_one: bool) -> None:
+    assert is_multiple(value, step) is is_one
 
 
 @pytest.mark.parametrize(
@@ -92,6 +107,9 @@ def test_multiples_are_what_other_validators_say(value: float, step: float) -> N
             [{}, {"a": "1"}, [], None],
         ),
         ({"type": "object", "additionalProperties": False}, [{}], [{"a": 1}]),
+        ({"type": "array", "uniqueItems": True}, [[], [1, True, "1", [1]]], [[1, 1.0], [{"a": 1}, {"a": 1}]]),
+        ({"type": "string", "pattern": "b+"}, ["abc", "b"], ["ac", "", 1]),
+        ({"allOf": [{"type": "string", "pattern": "a"}, {"pattern": "^.b"}]}, ["ab", "xba"], ["ac", "xbx"]),
         ({"type": "object", "additionalProperties": {"type": "integer"}}, [{}, {"a": 1}], [{"a": "1"}]),
     ],
 )

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from experts.json_schema.conformance import conforms, is_same
-from experts.json_schema.grammar import grammar_of
+from experts.json_schema.grammar import MAX_CHARS, grammar_of
 from experts.json_schema.reduction import SchemaError, reduce_schema
 from tests.experts.ebnf import accepts
 from tests.experts.schemas import SCHEMAS, VALUES, following, validator
@@ -79,6 +79,11 @@ def _arranged(value: Any, schema: Any) -> Any:
         ({"type": "number", "minimum": 0, "maximum": 0.5}, ["0.5", "0.25", "5e-05"], ["1.5", "1", "3"]),
         ({"type": "number", "maximum": -2.5}, ["-2.5", "-3", "-1e+30", "-100.25"], ["-1.05", "0", "2.5"]),
         ({"type": "integer", "minimum": -50}, ["-12", "-50", "0", "99999"], ["-51", "-", "1.5", "- 1"]),
+        ({"type": "number", "exclusiveMinimum": 0}, ["0.75", "1e-09", "0.01"], ["0", "0.0", "-1"]),
+        ({"type": "number", "multipleOf": 0.01, "minimum": 0}, ["19.99", "19.9", "20", "20.00"], ["19.999", "-1"]),
+        ({"type": "string", "pattern": "^[A-Z]{2}-\\d+$"}, ['"AB-12"'], ['"A-12"', '"AB-"', '"AB-12x"']),
+        ({"type": "string", "pattern": "é"}, ['"caf\u00e9s"', '"é\\n"'], ['"cafes"']),
+        ({"type": "string", "pattern": "^(?!x).$"}, ['"a"', '"\\""', '"\\\\"'], ['"ab"', '""']),
         ({"type": "integer", "minimum": -9}, ["-5", "-9", "3"], ["-10", "-  "]),
         ({"type": "integer", "minimum": 0, "maximum": 20, "multipleOf": 5}, ["0", "15"], ["3", "25"]),
         ({"type": "string"}, ['"x"', '"\\ud83d\\ude00"', '"😀\\n"', '""'], ['"\\ud83d"', '"\n"', "x", '"\\x"']),
@@ -150,3 +155,15 @@ def test_blanks_are_bounded() -> None:
 @given(VALUES)
 def test_anything_is_any_value(value: object) -> None:
     assert accepts(grammar_of({}), json.dumps(value, ensure_ascii=False))
+
+
+def test_a_grammar_that_would_be_too_long_keeps_to_the_types() -> None:
+    bounded = {f"p{n}": {"type": "number", "exclusiveMinimum": n / 7} for n in range(100)}
+    written = grammar({"type": "object", "properties": bounded})
+    assert accepts(written, '{"p1": 0}')
+    assert not accepts(written, '{"p1": "0"}')
+    names = {f"{n} {'x' * 150}": {"type": "string"} for n in range(300)}
+    written = grammar({"type": "object", "properties": names})
+    assert accepts(written, '{"a": 1}')
+    assert not accepts(written, "[]")
+    assert len(written) < MAX_CHARS

@@ -97,9 +97,9 @@ def nested(levels: int) -> object:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ([], "an enum holds 1 to 500 values"),
-        ("ab", "an enum holds 1 to 500 values"),
-        (["x"] * (MAX_ENUM + 1), "an enum holds 1 to 500 values"),
+        ([], "an enum holds 1 to 1000 values"),
+        ("ab", "an enum holds 1 to 1000 values"),
+        (["x"] * (MAX_ENUM + 1), "an enum holds 1 to 1000 values"),
         (["\udc00"], "finite values in UTF-8"),
         ([{"a": float("nan")}], "finite values in UTF-8"),
         ([nested(17)], "at most 16 levels"),

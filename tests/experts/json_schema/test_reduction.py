@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from experts.json_schema.conformance import conforms
-from experts.json_schema.reduction import Schema, SchemaError, parse_schema, reduce_schema, reduced_text
+from experts.json_schema.reduction import Mode, Schema, SchemaError, parse_schema, reduce_schema, reduced_text
 from tests.experts.schemas import SCHEMAS, VALUES, following, validator
 
 NODE = {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}
@@ -71,7 +72,7 @@ WRONG: dict[str, tuple[object, str]] = {
     "required is text": ({"type": "object", "required": "ab"}, "properties is an object"),
     "a long name": ({"type": "object", "properties": {"x" * 201: {}}}, "short names"),
     "half a character in a name": ({"type": "object", "properties": {"\ud800": {}}}, "short names"),
-    "many properties": ({"type": "object", "properties": {f"p{n}": {} for n in range(65)}}, "at most 64"),
+    "many properties": ({"type": "object", "properties": {f"p{n}": {} for n in range(1001)}}, "at most 1000"),
     "lengths upside down": ({"type": "string", "minLength": 3, "maxLength": 2}, "minLength is above maxLength"),
     "a negative length": ({"type": "array", "minItems": -1}, "a whole number"),
     "bounds upside down": ({"type": "number", "minimum": 0.5, "maximum": 0.2}, "minimum is above maximum"),
@@ -81,11 +82,14 @@ WRONG: dict[str, tuple[object, str]] = {
     "items of a list that is none": ({"type": "array", "prefixItems": {}}, "prefixItems is a list"),
     "a remote reference": ({"$ref": "https://127.0.0.1/x"}, "must point into the schema itself"),
     "a reference to nowhere": ({"$ref": "#/$defs/x"}, "points nowhere"),
-    "itself": ({"$ref": "#"}, "cyclic"),
-    "a cycle": ({"$ref": "#/$defs/node", "$defs": {"node": NODE}}, "cyclic"),
-    "a cycle of two": ({"$ref": "#/a", "a": {"$ref": "#/b"}, "b": {"$ref": "#/a"}}, "cyclic"),
+    "itself": ({"$ref": "#"}, "no value"),
+    "endless": ({"$ref": "#/$defs/node", "$defs": {"node": {**NODE, "required": ["next"]}}}, "no value"),
+    "a cycle of two": ({"$ref": "#/a", "a": {"$ref": "#/b"}, "b": {"$ref": "#/a"}}, "no value"),
+    "a pattern that is none": ({"type": "string", "pattern": "("}, "too early|not closed"),
+    "a pattern that is no text": ({"type": "string", "pattern": 7}, "too early|not closed"),
+    "a pattern that looks back": ({"type": "string", "pattern": "(a)\\1"}, "back-references"),
     "too deep": (DEEP, "levels"),
-    "too large": ({"anyOf": [{"anyOf": [{}] * 30}] * 30}, "parts"),
+    "too large": ({"anyOf": [{"anyOf": [{}] * 60}] * 60}, "parts"),
 }  # fmt: skip
 
 
@@ -101,12 +105,12 @@ def test_what_is_wrong_is_named(name: str) -> None:
 @pytest.mark.parametrize(
     ("schema", "rest"),
     [
-        ({"type": "string", "pattern": "^a+$"}, {"type": "string"}),
+        ({"type": "string", "pattern": "^(a)\\1$"}, {"type": "string"}),
         ({"type": "string", "format": "postcode"}, {"type": "string"}),
         ({"type": "object", "propertyNames": {"minLength": 2}}, {"type": "object"}),
         ({"not": {"type": "string"}}, {}),
         ({"if": {}, "then": {}}, {}),
-        ({"oneOf": [{"pattern": "a"}, {"pattern": "b"}]}, {"anyOf": [{}, {}]}),
+        ({"oneOf": [{"contains": {}}, {"maxContains": 2}]}, {"anyOf": [{}, {}]}),
         ({"type": "object", "patternProperties": {"^x": {}}, "additionalProperties": False}, {"type": "object"}),
     ],
 )
@@ -273,3 +277,53 @@ def test_nothing_unforeseen_comes_of_any_schema(schema: object, value: object) -
         except SchemaError:
             continue
         assert reduce_schema(reduced, "strict") == reduced, "reducing twice changes nothing"
+
+
+LINKED = {
+    "$ref": "#/$defs/node",
+    "$defs": {
+        "node": {
+            "type": "object",
+            "properties": {"v": {"type": "integer"}, "next": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]}},
+            "required": ["v", "next"],
+            "additionalProperties": False,
+        }
+    },
+}
+TREE = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "children": {"type": "array", "items": {"$ref": "#"}}},
+    "required": ["name", "children"],
+    "additionalProperties": False,
+}
+TERM = {"anyOf": [{"type": "integer"}, {"type": "array", "prefixItems": [{"$ref": "#"}] * 4, "items": False}]}
+
+
+def nested(value: Any, levels: int, inner: Callable[[Any], Any]) -> Any:
+    for _ in range(levels):
+        value = inner(value)
+    return value
+
+
+@pytest.mark.parametrize("mode", ["strict", "loose"])
+@pytest.mark.parametrize(
+    ("schema", "leaf", "inner"),
+    [
+        (LINKED, {"v": 0, "next": None}, lambda value: {"v": 1, "next": value}),
+        (TREE, {"name": "x", "children": []}, lambda value: {"name": "y", "children": [value]}),
+        (TERM, 1, lambda value: [1, value]),
+    ],
+)
+def test_what_refers_to_itself_is_laid_out_as_often_as_there_is_room(
+    schema: Schema, leaf: Any, inner: Callable[[Any], Any], mode: Mode
+) -> None:
+    reduced = reduce_schema(schema, mode)
+    assert [conforms(nested(leaf, levels, inner), reduced) for levels in range(3)] == [True] * 3
+    assert not conforms(nested(leaf, 20, inner), reduced)
+    assert not conforms(nested("no", 2, inner), reduced)
+
+
+def test_a_tools_argument_that_refers_to_itself_may_go_on() -> None:
+    reduced = reduce_schema(TREE, "forgiving")
+    assert conforms(nested({"name": "x", "children": []}, 20, lambda v: {"name": "y", "children": [v]}), reduced)
+    assert not conforms({"name": 1, "children": []}, reduced)

@@ -24,6 +24,8 @@ EXAMPLES = {
     "uuid": ("00000000-0000-4000-8000-00000000000A", "00000000"),
     "ipv4": ("192.168.0.1", "256.1.1.1"),
     "ipv6": ("2001:db8::1", "2001:::1"),
+    "hostname": ("a-1.example", "-a.example"),
+    "uri": ("https://[::1]:80/a?b=%20#c", "no scheme/x"),
 }
 
 
@@ -118,3 +120,20 @@ def test_the_check_agrees_with_another_validator(name: str, data: st.DataObject)
 def test_the_standards_corners(name: str, text: str, is_good: Any) -> None:
     assert FORMATS[name].accepts(text) is is_good
     assert not is_good or can_be_written(name, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("date", ["0001-01-31", "2000-02-29", "2024-02-29", "1999-12-31"], ["2023-02-29", "1900-02-29", "2024-04-31"]),
+        ("date", ["2024-11-30"], ["2024-13-01", "2024-00-10", "2024-01-00", "0000-01-01", "2024-1-1"]),
+        ("time", ["23:59:59Z", "00:00:00.5-23:59"], ["24:00:00Z", "12:60:00Z", "12:00:00+24:00"]),
+        ("ipv4", ["0.0.0.0", "255.255.255.255", "9.10.99.100"], ["256.0.0.1", "1.2.3", "01.2.3.4"]),
+        ("ipv6", ["::", "::1", "1::", "1:2:3:4:5:6:7:8", "::ffff:1.2.3.4", "1::8", "1:2:3:4:5:6:7::"], ["1:2", ":::"]),
+        ("hostname", ["localhost", "a.b-c.d"], ["a-.b", ".a", "a..b", ""]),
+        ("uri", ["mailto:a@b.example", "urn:x"], ["http//x", "a b:c", "http://x/%zz", "x:a#b#c"]),
+    ],
+)
+def test_what_the_grammar_writes_is_what_the_check_takes(name: str, good: list[str], bad: list[str]) -> None:
+    for text, is_good in [*((text, True) for text in good), *((text, False) for text in bad)]:
+        assert (can_be_written(name, text), FORMATS[name].accepts(text)) == (is_good, is_good), text
