@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from experts.catalog.engine_limits import prompt_bucket
 from experts.catalog.prices import load_prices
-from experts.catalog.spec import load_catalog
+from experts.catalog.spec import Catalog, load_catalog
 from router.decision import Coverage
 from serve.access.exposure import check_exposure
 from serve.access.keys import KeyRing, load_keys
@@ -38,7 +38,10 @@ from serve.routing.expert_states import Candidates
 from serve.routing.kinds import load_router
 from serve.routing.reload import RouterReloader
 from serve.settings.tree import ExpertsSettings, Settings, SettingsError, TracingSettings
-from serve.steps.step import Steps
+from serve.steps.guard.reload import GuardRules
+from serve.steps.guard.rules import GuardFileError
+from serve.steps.guard.step import GuardStep
+from serve.steps.step import Step, Steps
 from serve.telemetry.logs import count_losses
 from serve.telemetry.metrics import Metrics
 from serve.telemetry.metrics.page import Page, page
@@ -101,6 +104,7 @@ class App:
         self.metrics.money.show(ledger)
         self._traffic = Traffic(self.metrics.routing, self._router.training_mix)
         self._recent = Recent()
+        self._steps = build_steps(settings, self._catalog, self.metrics)
         self._tracer = make_tracer(settings.tracing)
         self.gateway = Gateway(
             catalog=self._catalog,
@@ -116,7 +120,7 @@ class App:
             health=self._health,
             candidates=Candidates(self._catalog, self._health, self._dispatcher),
             recorder=Recorder(self._observers(ledger), ledger, tracer=self._tracer),
-            steps=build_steps(settings),
+            steps=self._steps,
             settings=settings.router,
         )
         self._feedback = FeedbackBook(settings.feedback, self._recent, self.metrics.feedback, self._catalog.names)
@@ -158,6 +162,7 @@ class App:
         await self._health.probe_all()
         self._tasks += [asyncio.create_task(self._health.run()), asyncio.create_task(self._reloader.run())]
         self._tasks.append(asyncio.create_task(self.metrics.process.watch_loop()))
+        self._tasks += [asyncio.create_task(step.run()) for step in self._steps]
         self.grpc_address = await self._grpc.start()
         self.http_address = await self._http.start()
         await self._grpc.set_serving(self._health.is_ready)
@@ -206,9 +211,21 @@ class App:
         return page(self.metrics.registry) if self._siblings is None else await self._siblings.page()
 
 
-def build_steps(settings: Settings) -> Steps:
-    """Make the steps that every request goes through, outermost first (`serve.steps.step`)."""
-    return Steps()
+def build_steps(settings: Settings, catalog: Catalog, metrics: Metrics) -> Steps:
+    """Make the steps that every request goes through, outermost first (`serve.steps.step`).
+
+    Raises:
+        SettingsError: the guard's rules cannot be used.
+    """
+    steps: list[Step] = []
+    if settings.guard.rules is not None:
+        try:
+            rules = GuardRules(settings.guard.rules, metrics.guard, settings.guard.reload_interval_s)
+        except GuardFileError as error:
+            raise SettingsError(f"guard.rules: {error}") from None
+        prompts = {expert.name: expert.system_prompt for expert in catalog.experts if expert.system_prompt}
+        steps.append(GuardStep(rules, metrics.guard, prompts=prompts))
+    return Steps(steps)
 
 
 def warn_of_gaps(coverage: Coverage) -> None:

@@ -1,7 +1,7 @@
-"""The `moegate` command: `up`, `gateway`, `route`, `plan`, `key` and `config check`.
+"""The `moegate` command: `up`, `gateway`, `route`, `plan`, `guard`, `key` and `config check`.
 
 `up` runs everything on one machine, `gateway` the gateway alone. `route` shows a decision, `plan` simulates a fleet,
-`key` makes an API key, and `config check` lists every mistake of a settings file.
+`guard` shows what rules find, `key` makes an API key, and `config check` lists every mistake of a settings file.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from router.errors import RouterError
 from serve import __version__
 from serve.access.keys import new_key
 from serve.app import run, stop_on_signals
-from serve.commands import config_check
+from serve.commands import config_check, guard
 from serve.commands.explained import explain_request
 from serve.commands.up import ExpertsFailed, UpOptions, up
 from serve.doors.json_body import parse
@@ -110,6 +110,9 @@ def _parser() -> argparse.ArgumentParser:
 
     config = commands.add_parser("config", help="check a settings file")
     config_check.add_arguments(config)
+
+    guarding = commands.add_parser("guard", help="say what the guard's rules find in a text, or how good they are")
+    guard.add_arguments(guarding)
 
     fleet = commands.add_parser("plan", help="simulate a fleet: latency, replicas, USD, before it is bought")
     plan.add_arguments(fleet)

@@ -8,6 +8,7 @@ translates. Messages reach the client: they never hold a prompt, an address or a
     │   ├── MalformedBody         not JSON, not UTF-8, not an object
     │   ├── ContextLengthExceeded the prompt fits no expert it may go to
     │   ├── UnsupportedParameter  understood, not offered
+    │   ├── ContentBlocked        a rule of the guard blocks the request, or the rest of its answer
     │   ├── Unanswerable          experts failed on it wherever it was sent
     │   ├── UnsupportedMediaType
     │   ├── PayloadTooLarge
@@ -98,6 +99,14 @@ class UnsupportedParameter(InvalidRequest):
     """A parameter of OpenAI's API that moegate understands and does not offer."""
 
     code = "unsupported_parameter"
+
+
+class ContentBlocked(InvalidRequest):
+    """A rule of the guard blocks the request, or the rest of its answer; the message names the rule, never a text."""
+
+    grpc_status = StatusCode.FAILED_PRECONDITION
+    code = "content_blocked"
+    fixed_headers = (("x-should-retry", "false"),)
 
 
 class Unanswerable(InvalidRequest):

@@ -5,9 +5,9 @@ their wire. Everything between is here.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -65,6 +65,11 @@ class Answer:
         self._steps = steps
 
     @property
+    def notes(self) -> Mapping[str, str]:
+        """What steps have told so far, by step."""
+        return self._record.notes
+
+    @property
     def limit_headers(self) -> Headers:
         """What is left of the key's limits, as both doors report it; final once `chunks` is exhausted."""
         return self._allowance.headers
@@ -87,7 +92,13 @@ class Answer:
             DeadlineExceeded: the deadline passed; likewise.
             AnswerInvalid: it is complete, and breaks the strict form that was asked for.
         """
-        return self._steps.present(self._read(), self._request, self._record)
+        return self._through_steps() if self._steps else self._read()
+
+    async def _through_steps(self) -> AsyncIterator[pb.GenerateChunk]:
+        request, record = self._request, self._record
+        async for chunk in self._steps.present(self._read(), request, record):
+            yield chunk
+        self.end = replace(self.end, completion=self._steps.conclude(self.end.completion, request, record))
 
     async def _read(self) -> AsyncIterator[pb.GenerateChunk]:
         """The expert's own messages."""

@@ -13,7 +13,7 @@ from protos import expert_pb2 as pb
 from serve.anthropic_api.errors import ANTHROPIC_ERRORS
 from serve.doors.collect import CollectedAnswer
 from serve.doors.sse import named_event, one_line
-from serve.errors import MoegateError
+from serve.errors import ContentBlocked, MoegateError
 from serve.gateway import Answer, End
 from serve.request import ChatRequest
 
@@ -60,8 +60,12 @@ class MessagePresenter:
         return events + self._close() + named_event("message_delta", last) + _STOP
 
     def failed(self, error: MoegateError) -> bytes:
-        """The error's event."""
-        return ANTHROPIC_ERRORS.event(error)
+        """The error's event; what the guard blocks ends as a refusal, which has a stop reason of its own."""
+        if not isinstance(error, ContentBlocked):
+            return ANTHROPIC_ERRORS.event(error)
+        delta = {"stop_reason": "refusal", "stop_sequence": None}
+        last = {"type": "message_delta", "delta": delta, "usage": {"output_tokens": 0}}
+        return self._begin() + self._close() + named_event("message_delta", last) + _STOP
 
     async def whole(self, answer: CollectedAnswer, end: End) -> bytes:
         """The whole message."""

@@ -13,5 +13,6 @@ def routing_facts(answer: Answer) -> tuple[tuple[str, str], ...]:
         ("x-moegate-ranking", ",".join([f"{c.expert}={c.probability:.4f}" for c in decision.ranking])),
         ("x-moegate-overhead-ms", f"{answer.overhead_s * 1e3:.3f}"),
         ("x-moegate-router", decision.router_version),
+        *((f"x-moegate-{step}", facts) for step, facts in answer.notes.items()),
         *answer.limit_headers,
     )

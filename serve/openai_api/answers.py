@@ -20,6 +20,7 @@ FINISH_NAMES: Final = {
     chat.FINISH_REASON_LENGTH: "length",
     chat.FINISH_REASON_TOOL_CALLS: "tool_calls",
 }
+CONTENT_FILTER: Final = "content_filter"
 DONE: Final = b"data: [DONE]\n\n"
 
 
@@ -161,6 +162,10 @@ class Frames:
         if self._include_usage:
             frames += self._envelope.frame([], {"usage": usage(end.usage, cost_usd)})
         return frames + DONE
+
+    def blocked(self) -> bytes:
+        """The frame that ends an answer which the guard blocks, and the end mark."""
+        return self._envelope.frame([self._envelope.dialect.delta("", CONTENT_FILTER)], self._extra) + DONE
 
 
 def call_object(call_id: str, name: str, arguments: str) -> dict[str, Any]:

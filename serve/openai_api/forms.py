@@ -8,7 +8,7 @@ from serve.doors.collect import CollectedAnswer
 from serve.doors.json_body import parse
 from serve.doors.request_builder import Headers, Parts
 from serve.doors.wire_form import Asked, WireForm
-from serve.errors import MoegateError
+from serve.errors import ContentBlocked, MoegateError
 from serve.gateway import Answer, End
 from serve.openai_api.answers import ChatDialect, CompletionDialect, Dialect, Envelope, Frames
 from serve.openai_api.bodies import ChatCompletionBody, CompletionBody
@@ -37,8 +37,11 @@ class CompletionsPresenter:
         return opening + frames.closing(end.completion, end.cost_usd)
 
     def failed(self, error: MoegateError) -> bytes:
-        """The error's frame."""
-        return OPENAI_ERRORS.event(error)
+        """The error's frame; what the guard blocks ends as OpenAI ends it, with a finish reason of its own."""
+        if not isinstance(error, ContentBlocked):
+            return OPENAI_ERRORS.event(error)
+        frames, opening = self._open("") if self._frames is None else (self._frames, b"")
+        return opening + frames.blocked()
 
     async def whole(self, answer: CollectedAnswer, end: End) -> bytes:
         """The whole answer."""

@@ -227,6 +227,13 @@ class LogSettings(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class GuardSettings(_Section):
+    """Rules that look at what goes in and what comes out (`serve.steps.guard`)."""
+
+    rules: Path | None = None  # None = no guard; deploy/guard.yaml is an example
+    reload_interval_s: float = Field(1.0, gt=0)  # how often the file is looked at
+
+
 class Settings(Sane, BaseSettings):
     """The whole tree."""
 
@@ -242,6 +249,7 @@ class Settings(Sane, BaseSettings):
     dispatch: DispatchSettings = Field(default_factory=DispatchSettings)
     admission: AdmissionSettings = Field(default_factory=AdmissionSettings)
     router: RouterSettings = Field(default_factory=RouterSettings)
+    guard: GuardSettings = Field(default_factory=GuardSettings)
     cost: CostSettings = Field(default_factory=CostSettings)
     feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
     tracing: TracingSettings = Field(default_factory=TracingSettings)

@@ -5,7 +5,7 @@ starlette builds its middleware. `serve.gateway` runs the list and knows none of
 nothing: the door gets the answer's own iterator.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
 from protos import expert_pb2 as pb
@@ -40,6 +40,16 @@ class Step:
         """
         return chunks
 
+    def conclude(self, completion: pb.Completion, request: ChatRequest, record: RequestRecord) -> pb.Completion:
+        """Return the expert's own account of an answer, as the step outside this one should see it.
+
+        Called once `present` has come to its end.
+        """
+        return completion
+
+    async def run(self) -> None:
+        """What the step does beside requests, until it is cancelled."""
+
 
 class Steps:
     """The list."""
@@ -47,6 +57,12 @@ class Steps:
     def __init__(self, steps: Sequence[Step] = ()) -> None:
         """Take the steps, outermost first: the first one prepares first and presents last."""
         self._steps = tuple(steps)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self._steps)
 
     async def prepare(self, request: ChatRequest, record: RequestRecord) -> ChatRequest:
         """Let every step prepare the request.
@@ -65,6 +81,12 @@ class Steps:
         for step in reversed(self._steps):
             chunks = step.present(chunks, request, record)
         return chunks
+
+    def conclude(self, completion: pb.Completion, request: ChatRequest, record: RequestRecord) -> pb.Completion:
+        """Pass the expert's account through every step, innermost first."""
+        for step in reversed(self._steps):
+            completion = step.conclude(completion, request, record)
+        return completion
 
 
 NO_STEPS: Final = Steps()

@@ -152,6 +152,8 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
         outcome: `OK`, `CANCELLED` or an error's code; empty before the end.
         cost_pico: picodollars, losses included; known at the end.
         trace: the request's trace, and the context that goes on to the expert.
+        notes: what steps have told, by step; for the log line and the headers.
+        of_step: what a step keeps of the request between its calls.
     """
 
     def __init__(self, request: ChatRequest, recorder: Recorder) -> None:
@@ -168,6 +170,8 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
         self.outcome = ""
         self.cost_pico = 0
         self.trace: Trace = recorder.tracer.begin(request)
+        self.notes: dict[str, str] = {}
+        self.of_step: dict[object, Any] = {}
         self._listeners = recorder.listeners
         self._pricing = recorder.pricing
         self._clock = recorder.clock
@@ -195,6 +199,11 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
         self._begun_at = self._clock()
         self.overhead_s = self._begun_at - self.request.received_at - self.waited_s
         self._tell("dispatched")
+
+    def note(self, step: str, facts: str) -> None:
+        """A step tells what it did, in names and numbers; nothing where there is nothing to tell."""
+        if facts:
+            self.notes[step] = facts
 
     def traced(self, request: ChatRequest) -> ChatRequest:
         """Return the request with the trace context for the expert, if there is a trace."""

@@ -18,6 +18,7 @@ from serve.telemetry.metrics.admission import AdmissionMetrics
 from serve.telemetry.metrics.dispatch import DispatchMetrics
 from serve.telemetry.metrics.experts import ExpertMetrics
 from serve.telemetry.metrics.feedback import FeedbackMetrics
+from serve.telemetry.metrics.guard import GuardMetrics
 from serve.telemetry.metrics.money import MoneyMetrics
 from serve.telemetry.metrics.process import ProcessMetrics
 from serve.telemetry.metrics.registrar import Across, Registrar
@@ -41,6 +42,7 @@ class Metrics:
         self.dispatch = DispatchMetrics(add)
         self.experts = ExpertMetrics(add)
         self.feedback = FeedbackMetrics(add)
+        self.guard = GuardMetrics(add)
         self.money = MoneyMetrics(add)
         self.process = ProcessMetrics(add)
 

@@ -50,6 +50,7 @@ class LogObserver(Observer):
             fields["form"] = FORM_NAMES.get(record.completion.form)
         if record.completion is not None and record.completion.usage.estimated:
             fields["usage_estimated"] = True
+        fields |= record.notes
         if lost:
             fields["lost"] = lost
         if record.trace.exemplar:

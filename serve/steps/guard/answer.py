@@ -1,0 +1,149 @@
+"""An answer under guard: its text piece by piece, each tool call's arguments whole.
+
+A client cannot use half of a call's JSON, and a rule that read it in its written form would be deceived by escapes. So
+arguments wait for their end, and each string in them is looked at as what it says.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from protos import chat_pb2 as chat
+from protos import expert_pb2 as pb
+from serve.errors import ContentBlocked
+from serve.steps.guard.compiled import Hit, Inspector, RuleSet, disjoint
+from serve.steps.guard.masks import Masks
+from serve.steps.guard.rules import Action, Stage
+from serve.steps.guard.stream import GuardedText
+from serve.steps.guard.tally import Tally
+
+
+class GuardedAnswer:
+    """One answer.
+
+    Attributes:
+        tally: what has been found.
+        shifts: see `GuardedText.shifts`.
+    """
+
+    def __init__(self, inspector: Inspector | None, rules: RuleSet, masks: Masks, tally: Tally) -> None:
+        """`inspector` is None where nothing is looked for, and names alone are to be put back."""
+        self.tally = tally
+        self._inspector = inspector
+        self._rules = rules
+        self._masks = masks
+        self._text = (
+            GuardedText(inspector, rules.rules, masks, self._found, hold_chars=rules.hold_chars) if inspector else None
+        )
+        self.shifts = self._text.shifts if self._text else []
+        self._named = ""  # may be the beginning of a name that is to be put back
+        self._read = 0  # characters in which names have been looked for
+        self._restored_shifts: list[tuple[int, int]] = []
+        self._calls: dict[int, chat.ToolCallDelta] = {}
+        self._tokens = 0
+
+    def passed(self, chunk: pb.GenerateChunk) -> pb.GenerateChunk | None:
+        """Return what of a message may go on; None where all of it waits.
+
+        Raises:
+            ContentBlocked: a rule blocks the rest of the answer.
+            BrokenRule: a rule that fails closed could not be carried out.
+        """
+        if chunk.text:
+            text = chunk.text if self._text is None else self._text.feed(chunk.text)
+            chunk.text = self._restored(text) if self._masks.can_restore else text
+        if chunk.tool_calls:
+            self._keep(chunk)
+        if not chunk.text and not chunk.tool_calls:
+            self._tokens += chunk.token_count
+            return None
+        if self._tokens:
+            chunk.token_count += self._tokens
+            self._tokens = 0
+        return chunk
+
+    def rest(self) -> pb.GenerateChunk | None:
+        """The answer has ended; return what has been held back, None where there is nothing.
+
+        Raises:
+            ContentBlocked, BrokenRule: as `passed` does.
+        """
+        text = self._text.flush() if self._text is not None else ""
+        if self._masks.can_restore:
+            text = self._restored(text, is_last=True)
+        last = pb.GenerateChunk(text=text, token_count=self._tokens, tool_calls=self._whole_calls(None))
+        return last if last.text or last.tool_calls else None
+
+    def moved(self, place: int) -> int:
+        """Where a character of the expert's text is in the text that has gone out."""
+        for shifts in (self.shifts, self._restored_shifts):
+            place += sum(by for at, by in shifts if at <= place)
+        return place
+
+    def _keep(self, chunk: pb.GenerateChunk) -> None:
+        """Collect the pieces of calls; a call goes on, whole, once the next one begins."""
+        done: list[chat.ToolCallDelta] = []
+        for piece in chunk.tool_calls:
+            known = self._calls.get(piece.index)
+            if known is None:
+                done += self._whole_calls(piece.index)
+                self._calls[piece.index] = piece
+            else:
+                known.arguments += piece.arguments
+        chunk.ClearField("tool_calls")
+        chunk.tool_calls.extend(done)
+
+    def _whole_calls(self, before: int | None) -> list[chat.ToolCallDelta]:
+        done = [self._calls.pop(index) for index in sorted(self._calls) if before is None or index < before]
+        for call in done:
+            call.arguments = self._arguments(call.arguments)
+        return done
+
+    def _arguments(self, written: str) -> str:
+        try:
+            said = orjson.loads(written)
+        except orjson.JSONDecodeError:  # cut off: it is read as it stands
+            return self._string(written)
+        guarded = self._value(said)
+        return written if guarded == said else orjson.dumps(guarded).decode()
+
+    def _value(self, value: Any, name: str = "") -> Any:  # noqa: ANN401  # JSON
+        match value:
+            case str():
+                return self._string(value, name)
+            case dict():
+                return {self._string(key): self._value(one, key) for key, one in value.items()}
+            case list():
+                return [self._value(one, name) for one in value]
+            case int() | float() if not isinstance(value, bool):
+                said = str(value)
+                return value if (guarded := self._string(said, name)) == said else guarded
+        return value
+
+    def _string(self, text: str, name: str = "") -> str:
+        """A string of JSON; the name of its field says what it is, as the words before it do in a text."""
+        if self._inspector is not None:
+            before = f"{name}: " if name else ""
+            hits = [
+                replace(hit, start=hit.start - len(before), end=hit.end - len(before))
+                for hit in self._inspector.hits(before + text)
+                if hit.start >= len(before)
+            ]
+            if hits:
+                self._found(hits)
+                text = self._masks.mask(text, disjoint(hits, self._rules.rules))
+        return self._masks.restore(text) if self._masks.can_restore else text
+
+    def _restored(self, text: str, *, is_last: bool = False) -> str:
+        text = self._named + text
+        place = len(text) if is_last else self._masks.open_from(text)
+        self._named = text[place:]
+        begun, self._read = self._read, self._read + place
+        return self._masks.restore(text[:place], lambda at, by: self._restored_shifts.append((begun + at, by)))
+
+    def _found(self, hits: list[Hit]) -> None:
+        self.tally.count(hits, Stage.OUTPUT)
+        for hit in hits:
+            if hit.rule.action is Action.BLOCK:
+                raise ContentBlocked(f"the answer is blocked by the rule '{hit.rule.name}'")

@@ -1,0 +1,211 @@
+"""Rules, ready to look at texts."""
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from serve.steps.guard.detectors.control_tokens import ControlTokens
+from serve.steps.guard.detectors.credentials import Credentials
+from serve.steps.guard.detectors.personal import PersonalData
+from serve.steps.guard.detectors.phrases import BadPattern, Phrases
+from serve.steps.guard.detectors.prompt_leak import PromptLeak
+from serve.steps.guard.finding import Detector, Finding
+from serve.steps.guard.plain_text import Places, plain
+from serve.steps.guard.rules import Action, FindPhrases, FindPromptLeak, GuardFile, GuardFileError, Rule, Stage
+
+log = logging.getLogger("moegate.guard")
+
+_PROMPTS: Final = 256  # system prompts whose runs of words are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What a rule has found: a span of the text as it came.
+
+    Attributes:
+        rule: the rule's own settings.
+        entity: what it is, such as `EMAIL`.
+        start: the first character.
+        end: the character after the last.
+    """
+
+    rule: Rule
+    entity: str
+    start: int
+    end: int
+
+
+class BrokenRule(Exception):
+    """A rule with `fail: closed` could not be carried out."""
+
+    def __init__(self, rule: Rule) -> None:
+        super().__init__(rule.name)
+        self.rule = rule
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRule:
+    """A rule and what carries it out."""
+
+    rule: Rule
+    detector: Detector
+
+
+@lru_cache(_PROMPTS)
+def _prompt_leak(prompts: tuple[str, ...], words: int) -> PromptLeak:
+    return PromptLeak(prompts, words)
+
+
+_MAKERS: Final[dict[str, Callable[[Any], Detector]]] = {
+    "personal_data": lambda find: PersonalData(find.entities),
+    "credentials": lambda _: Credentials(),
+    "control_tokens": lambda _: ControlTokens(),
+    "phrases": lambda find: Phrases(find.words, find.patterns, find.allow, longest=find.longest),
+}
+
+
+class RuleSet:
+    """All rules of a file.
+
+    Attributes:
+        version: of the file; empty where there is none.
+    """
+
+    def __init__(self, file: GuardFile, version: str = "", *, on_failure: Callable[[Rule], None] | None = None) -> None:
+        """`on_failure` hears of each time that a rule could not be carried out.
+
+        Raises:
+            GuardFileError: a pattern is wrong, or a rule needs a package that is not installed.
+        """
+        self.version = version
+        self.rules = file.rules
+        self.hold_chars = file.hold_chars
+        self._on_failure = on_failure
+        self._made = {rule.name: _made(rule) for rule in file.rules if not isinstance(rule.find, FindPromptLeak)}
+        self._selected: dict[tuple[Stage, str, str], tuple[Rule, ...]] = {}
+
+    def at(self, stage: Stage, *, key: str = "", expert: str = "", prompts: tuple[str, ...] = ()) -> "Inspector | None":
+        """Return what looks at texts of a stage; None where no rule does.
+
+        Args:
+            stage: where.
+            key: the name of the caller's API key; empty without keys.
+            expert: who answers, at the output.
+            prompts: the system prompts of the request, at the output.
+        """
+        place = (stage, key, expert)
+        rules = self._selected.get(place)
+        if rules is None:
+            rules = tuple(rule for rule in self.rules if _applies(rule, *place))
+            self._selected[place] = rules
+        if not rules:
+            return None
+        compiled = [CompiledRule(rule, self._detector(rule, prompts)) for rule in rules]
+        return Inspector(compiled, self._on_failure)
+
+    def _detector(self, rule: Rule, prompts: tuple[str, ...]) -> Detector:
+        if isinstance(rule.find, FindPromptLeak):
+            return _prompt_leak(prompts, rule.find.words)
+        return self._made[rule.name]
+
+
+class Inspector:
+    """The rules of one stage, for one caller and expert."""
+
+    def __init__(self, rules: Sequence[CompiledRule], on_failure: Callable[[Rule], None] | None = None) -> None:
+        self._rules = rules
+        self._on_failure = on_failure
+        self.hint = _joined([one.detector.hint for one in rules])
+
+    def hits(self, text: str) -> list[Hit]:
+        """Return what the rules find in a whole text, in its order.
+
+        Two rules' findings may overlap: `disjoint` picks those that are masked.
+
+        Raises:
+            BrokenRule: a rule that fails closed could not be carried out.
+        """
+        found = self.findings(plain(text))
+        if not found:
+            return []
+        places = Places(text)
+        return [Hit(rule, one.entity, *places.original(one.start, one.end)) for rule, one in found]
+
+    def findings(self, text: str) -> list[tuple[Rule, Finding]]:
+        """Return the same of a plain text, with spans of it.
+
+        Raises:
+            BrokenRule: likewise.
+        """
+        found = []
+        for one in self._rules:
+            try:
+                spans = one.detector.find(text)
+            except Exception as error:
+                self._failed(one.rule, error)
+            else:
+                found += [(one.rule, span) for span in _first_ones(spans)]
+        return sorted(found, key=lambda pair: pair[1].start) if len(found) > 1 else found
+
+    def open_from(self, text: str) -> int:
+        """Return from where on a plain text may be the beginning of something that a rule finds."""
+        return min(one.detector.open_from(text) for one in self._rules)
+
+    def _failed(self, rule: Rule, error: Exception) -> None:
+        log.error("a rule could not be carried out", extra={"rule": rule.name, "error": type(error).__name__})
+        if self._on_failure is not None:
+            self._on_failure(rule)
+        if rule.fail == "closed":
+            raise BrokenRule(rule) from None
+
+
+def disjoint(hits: Iterable[Hit], rules: Sequence[Rule]) -> list[Hit]:
+    """Return what is masked, in the text's order: hits that overlap become one, named as the earliest rule says."""
+    order = {rule.name: place for place, rule in enumerate(rules)}
+    joined: list[Hit] = []
+    for hit in sorted(hits, key=lambda hit: (hit.start, -hit.end)):
+        if hit.rule.action is not Action.MASK:
+            continue
+        if joined and hit.start < joined[-1].end:
+            last = joined.pop()
+            first = min(last, hit, key=lambda one: order[one.rule.name])
+            hit = Hit(first.rule, first.entity, last.start, max(last.end, hit.end))  # noqa: PLW2901
+        joined.append(hit)
+    return joined
+
+
+def _first_ones(spans: list[Finding]) -> list[Finding]:
+    """Those of one rule's that do not begin inside an earlier one."""
+    kept: list[Finding] = []
+    for span in sorted(spans, key=lambda span: (span.start, -span.end)) if len(spans) > 1 else spans:
+        if not kept or span.start >= kept[-1].end:
+            kept.append(span)
+    return kept
+
+
+def _applies(rule: Rule, stage: Stage, key: str, expert: str) -> bool:
+    return stage in rule.at and (not rule.keys or key in rule.keys) and (not rule.experts or expert in rule.experts)
+
+
+def _made(rule: Rule) -> Detector:
+    try:
+        return _MAKERS[rule.find.kind](rule.find)
+    except BadPattern as error:
+        raise GuardFileError(f"rule {rule.name}: a pattern cannot be used: {error}") from None
+    except ImportError:
+        assert isinstance(rule.find, FindPhrases)
+        raise GuardFileError(f"rule {rule.name} needs RE2: pip install 'moegate[guard]'") from None
+
+
+@lru_cache
+def _either(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(patterns))
+
+
+def _joined(hints: Sequence[re.Pattern[str] | None]) -> re.Pattern[str] | None:
+    """One hint for all; None where one of them always looks."""
+    patterns = tuple(hint.pattern for hint in hints if hint is not None)
+    return _either(patterns) if len(patterns) == len(hints) else None

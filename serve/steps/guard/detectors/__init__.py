@@ -1,0 +1,1 @@
+"""What rules can look for, one module a kind."""

@@ -1,0 +1,148 @@
+"""The file of rules, such as `deploy/guard.yaml`: what to look for, where, and what to do about it.
+
+Rules are in order: where two of them find the same place of a text, the first one decides about it.
+"""
+
+import hashlib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from experts.catalog.yaml_file import YamlError, read_yaml
+
+EntityName = Literal["email", "phone", "card", "iban", "national_id", "ip"]
+
+
+class Stage(StrEnum):
+    """Where a rule looks."""
+
+    INPUT = "input"  # messages, calls of earlier turns, a raw prompt
+    DOCUMENTS = "documents"  # documents and tools' results: words of neither the user nor the operator
+    OUTPUT = "output"  # the answer: its text and its calls' arguments
+
+
+class Action(StrEnum):
+    """What happens when a rule finds something."""
+
+    BLOCK = "block"  # the request, or the rest of the answer, is refused
+    MASK = "mask"  # a name such as <EMAIL_1> takes the place of what was found
+    MONITOR = "monitor"  # it is counted
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FindPersonalData(_Part):
+    """Personal data, by shape, checksum and the words before it."""
+
+    kind: Literal["personal_data"]
+    entities: tuple[EntityName, ...] = Field(("email", "phone", "card", "iban", "national_id", "ip"), min_length=1)
+
+
+class FindCredentials(_Part):
+    """Keys, tokens, passwords, private keys."""
+
+    kind: Literal["credentials"]
+
+
+class FindControlTokens(_Part):
+    """Tokens of chat templates and tool-call formats."""
+
+    kind: Literal["control_tokens"]
+
+
+class FindPhrases(_Part):
+    """Words, and RE2 patterns; needs the extra `[guard]`."""
+
+    kind: Literal["phrases"]
+    words: tuple[Annotated[str, Field(min_length=2, max_length=256)], ...] = Field((), max_length=10_000)
+    patterns: tuple[Annotated[str, Field(min_length=1, max_length=1024)], ...] = Field((), max_length=100)
+    allow: tuple[str, ...] = ()  # exactly these are no finding
+    longest: int = Field(64, ge=1, le=1024, strict=True)  # characters of a pattern's match; a stream holds so many back
+
+    @model_validator(mode="after")
+    def _lists_something(self) -> Self:
+        if not self.words and not self.patterns:
+            raise ValueError("list words or patterns")
+        return self
+
+
+class FindPromptLeak(_Part):
+    """The system prompt, in the answer."""
+
+    kind: Literal["prompt_leak"]
+    words: int = Field(10, ge=4, le=100, strict=True)  # so many of its words in a row
+
+
+Find = Annotated[
+    FindPersonalData | FindCredentials | FindControlTokens | FindPhrases | FindPromptLeak, Field(discriminator="kind")
+]
+
+
+class Rule(_Part):
+    """One rule.
+
+    `restore` puts what was masked in the request back into the answer, for the caller alone; the expert never sees it.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")  # a label of metrics
+    find: Find
+    at: tuple[Stage, ...] = Field(min_length=1)
+    action: Action = Action.MONITOR
+    fail: Literal["open", "closed"] = "closed"  # what a rule that cannot be carried out does to the request
+    keys: tuple[str, ...] = ()  # names of API keys; empty = everybody
+    experts: tuple[str, ...] = ()  # whose answers; empty = everybody's
+    restore: bool = False
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.experts and set(self.at) != {Stage.OUTPUT}:
+            raise ValueError("a rule for some experts looks at the output alone: the input comes before routing")
+        if self.restore and (self.action is not Action.MASK or Stage.INPUT not in self.at):
+            raise ValueError("only what a rule masks in the input can be restored")
+        if isinstance(self.find, FindPromptLeak) and set(self.at) != {Stage.OUTPUT}:
+            raise ValueError("a prompt leaks in the output")
+        return self
+
+
+class GuardFile(_Part):
+    """The whole file."""
+
+    rules: tuple[Rule, ...] = Field(max_length=200)
+    hold_chars: int = Field(
+        512, ge=64, le=65_536, strict=True
+    )  # of an answer, held back at most while a finding may be incomplete
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [rule.name for rule in self.rules]
+        if len(set(names)) < len(names):
+            raise ValueError("a rule's name is there twice")
+        return self
+
+
+class GuardFileError(Exception):
+    """The file cannot be used; the message has one line for each mistake."""
+
+
+EMPTY: Final = GuardFile(rules=())
+
+
+def read_rules(path: Path) -> tuple[GuardFile, str]:
+    """Read a file of rules; returns it and its version, twelve hexadecimal digits of its SHA-256.
+
+    Raises:
+        GuardFileError: it cannot be read, or a rule is wrong.
+    """
+    try:
+        document = read_yaml(path)
+        rules = GuardFile.model_validate(document.content or {})
+        version = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    except (YamlError, OSError) as error:
+        raise GuardFileError(str(error)) from None
+    except ValidationError as error:
+        raise GuardFileError("\n".join(document.complaint(mistake, GuardFile) for mistake in error.errors())) from None
+    return rules, version

@@ -1,0 +1,25 @@
+"""Metrics of the guard. A rule's name is a label: rules are the operator's, at most 200 of them."""
+
+from serve.telemetry.metrics import buckets
+from serve.telemetry.metrics.registrar import Registrar
+
+
+class GuardMetrics:
+    """`serve.app` hands them to those who write them."""
+
+    def __init__(self, add: Registrar) -> None:
+        self.findings = add.counter(
+            "guard_findings",
+            "What the guard's rules have found, by rule, where it was, and what was done",
+            "rule",
+            "stage",
+            "action",
+        )
+        self.failures = add.counter(
+            "guard_failures",
+            "Times that a rule could not be carried out: `open` let the text pass, `closed` blocked it",
+            "rule",
+            "fail",
+        )
+        self.reloads = add.counter("guard_reloads", "Changed files of rules, taken or refused", "outcome")
+        self.seconds = add.histogram("guard_seconds", "Time to look at a request before it is routed", buckets.GATEWAY)
