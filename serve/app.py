@@ -34,6 +34,7 @@ from serve.http_api.server import HttpServer
 from serve.limits.accounts import open_accounts, warn_of_forgetting
 from serve.limits.quota import Quotas
 from serve.limits.reservation import Reservations
+from serve.openai_api.responses.store import ResponseStore
 from serve.routing.expert_states import Candidates
 from serve.routing.kinds import load_router
 from serve.routing.reload import RouterReloader
@@ -124,11 +125,12 @@ class App:
             settings=settings.router,
         )
         self._feedback = FeedbackBook(settings.feedback, self._recent, self.metrics.feedback, self._catalog.names)
+        self._responses = ResponseStore(settings.responses)
         self._siblings = (
             SharedMetrics(siblings_folder, self.metrics.registry, self.metrics.across) if siblings_folder else None
         )
         is_shared = self._siblings is not None
-        self._http_app = HttpApp(self.gateway, self._metrics_page, self._feedback, key_ring, settings)
+        self._http_app = HttpApp(self.gateway, self._metrics_page, self._feedback, self._responses, key_ring, settings)
         self._http = HttpServer(with_cors(self._http_app, settings.http.cors), settings, is_shared=is_shared)
         self._grpc = GrpcServer(self.gateway, self._feedback, key_ring, settings, is_shared=is_shared)
         self._reloader = RouterReloader(
@@ -190,6 +192,7 @@ class App:
         if self._siblings is not None:
             await self._siblings.stop()
         await asyncio.to_thread(self._feedback.close)
+        await asyncio.to_thread(self._responses.close)
         await asyncio.to_thread(self._tracer.close)
         log.info("stopped")
 

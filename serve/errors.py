@@ -16,7 +16,8 @@ translates. Messages reach the client: they never hold a prompt, an address or a
     ├── Unauthorized              no API key, or a wrong one
     ├── ForeignOrigin             a web page that may not call
     ├── NotFound                  no such path
-    │   └── UnknownModel          no such expert
+    │   ├── UnknownModel          no such expert
+    │   └── UnknownResponse       no such response is kept
     ├── MethodNotAllowed
     ├── Overloaded                no permit, no chance to finish in time, or the expert's queue is full
     │   └── RateLimited           the key's requests or tokens are used up for now
@@ -24,7 +25,7 @@ translates. Messages reach the client: they never hold a prompt, an address or a
     │       └── RequestExceedsLimit   one request asks for more than a whole minute allows
     ├── DeadlineExceeded          the caller's deadline, or the gateway's, passed
     ├── ExpertUnavailable         nobody in the ranking could be reached
-    ├── StorageUnavailable        feedback could not be written
+    ├── StorageUnavailable        feedback or a response could not be written or read
     ├── ExpertFailed              an expert broke after its first token, or on this request and nobody else was left
     │   └── ExpertStalled         it stopped sending
     ├── AnswerInvalid             an answer breaks the strict form that was asked for
@@ -171,6 +172,12 @@ class UnknownModel(NotFound):
     code = "model_not_found"
 
 
+class UnknownResponse(NotFound):
+    """No response of that id is kept for this key: it was not stored, is deleted or has expired."""
+
+    code = "response_not_found"
+
+
 class MethodNotAllowed(MoegateError):
     """The path exists, the method does not."""
 
@@ -229,7 +236,7 @@ class ExpertUnavailable(MoegateError):
 
 
 class StorageUnavailable(MoegateError):
-    """Feedback could not be written to disk."""
+    """Feedback, or a response that is to be kept, could not be written to disk or read from it."""
 
     http_status = 503
     grpc_status = StatusCode.UNAVAILABLE

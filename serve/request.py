@@ -85,8 +85,8 @@ class Caller:
 ANYONE: Final = Caller("", UNLIMITED)
 
 
-Door = Literal["http", "messages", "grpc"]
-"""What a client speaks: OpenAI's completions, Anthropic's Messages, gRPC."""
+Door = Literal["http", "responses", "messages", "grpc"]
+"""What a client speaks: OpenAI's completions, its Responses, Anthropic's Messages, gRPC."""
 
 NO_PREFERENCES: Final = CallerPreferences()
 

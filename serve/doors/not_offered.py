@@ -13,7 +13,7 @@ UNSUPPORTED: Final = "unsupported_parameter"
 """The type of a pydantic error that is no mistake of form: the door answers with `UnsupportedParameter`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # `Annotated` keeps one of equal ones, and False equals 0
 class NotOffered:
     """Marks a field: `logit_bias: Annotated[object, NotOffered({})] = None`.
 

@@ -5,7 +5,6 @@ writes it, not the event loop. A comment is stored and goes nowhere else: no met
 """
 
 import asyncio
-import os
 import re
 import sqlite3
 import time
@@ -18,6 +17,7 @@ from typing import Final
 
 from router.decision import Reason, RouteDecision
 from serve.errors import InvalidRequest, StorageUnavailable
+from serve.settings.state_folder import state_folder
 from serve.settings.tree import FeedbackSettings
 from serve.telemetry.metrics.feedback import BINS, FeedbackMetrics
 from serve.telemetry.recent_decisions import Recent
@@ -204,6 +204,5 @@ def _row(at: float, feedback: Feedback, decision: RouteDecision | None) -> tuple
 
 
 def default_path() -> Path:
-    """The user's state folder (XDG base directory specification)."""
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(state) / "moegate" / "feedback.sqlite3"
+    """Where feedback is kept unless a setting says so."""
+    return state_folder() / "feedback.sqlite3"

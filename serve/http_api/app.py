@@ -22,10 +22,12 @@ from serve.gateway import Gateway
 from serve.http_api.asgi import HeaderLookup, Reply, error_headers, text_header
 from serve.http_api.console import console_page
 from serve.http_api.cross_origin import OriginGuard
-from serve.http_api.doors import DOORS, errors_at
+from serve.http_api.doors import doors, errors_at
 from serve.http_api.feedback import FeedbackEndpoint
 from serve.http_api.generate import GenerateEndpoint
 from serve.http_api.openapi import openai_document
+from serve.http_api.stored_responses import StoredResponses
+from serve.openai_api.responses.store import ResponseStore
 from serve.settings.tree import Settings
 from serve.telemetry.logs import log_fault
 from serve.telemetry.metrics.page import Page
@@ -43,6 +45,7 @@ class HttpApp:
         gateway: Gateway,
         metrics_page: Callable[[], Awaitable[Page]],
         feedback: FeedbackBook,
+        responses: ResponseStore,
         keys: KeyRing,
         settings: Settings,
     ) -> None:
@@ -53,14 +56,17 @@ class HttpApp:
         self._origins = OriginGuard(settings.http, has_keys=not keys.is_open)
         self._started_at = int(time.time())
         self._started_text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._started_at))
-        self._document = orjson.dumps(openai_document(DOORS))
+        forms, stored = doors(responses), StoredResponses(responses)
+        self._document = orjson.dumps(openai_document(forms))
         self._console_page = console_page()
         self.is_draining = False
-        self._generating = {path: GenerateEndpoint(gateway, settings, form) for path, form in DOORS.items()}
+        self._generating = {path: GenerateEndpoint(gateway, settings, form) for path, form in forms.items()}
         self._app = Starlette(
             routes=[
                 *(Route(path, endpoint, methods=["POST"]) for path, endpoint in self._generating.items()),
                 Route("/v1/feedback", FeedbackEndpoint(feedback, settings), methods=["POST"]),
+                Route("/v1/responses/{id}", stored.get, methods=["GET"]),
+                Route("/v1/responses/{id}", stored.delete, methods=["DELETE"]),
                 Route("/v1/models", self._models),
                 Route("/v1/models/{name}", self._model),
                 Route("/", self._console),
@@ -99,7 +105,7 @@ class HttpApp:
             else:
                 await self._app(scope, receive, self._naming(scope, send))
         except MoegateError as error:
-            await Reply(self._naming(scope, send), errors=errors_at(path, DOORS)).fail(error)
+            await Reply(self._naming(scope, send), errors=errors_at(path)).fail(error)
         except Exception as error:  # the door's edge; Starlette has already answered 500
             log_fault(log, error)
 
@@ -173,7 +179,7 @@ def _json(content: Mapping[str, Any], status: int = 200) -> Response:
 
 def _error(request: Request, error: MoegateError, status: int | None = None) -> Response:
     headers = {key.decode(): value.decode() for key, value in error_headers(error)}
-    return Response(errors_at(request.url.path, DOORS).body(error), status or error.http_status, headers)
+    return Response(errors_at(request.url.path).body(error), status or error.http_status, headers)
 
 
 async def _on_moegate_error(request: Request, error: Exception) -> Response:

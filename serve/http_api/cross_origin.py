@@ -17,7 +17,7 @@ from serve.errors import ForeignOrigin
 from serve.http_api.asgi import HeaderLookup
 from serve.settings.tree import CorsSettings, HttpSettings
 
-_METHODS: Final = ("GET", "POST")
+_METHODS: Final = ("DELETE", "GET", "POST")
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _FOREIGN_SITES: Final = frozenset({"cross-site", "same-site"})
 _TELLING: Final = frozenset({b"origin", b"sec-fetch-site"})  # browsers send at least one of them

@@ -3,24 +3,33 @@
 from collections.abc import Mapping
 from typing import Final
 
+from serve.anthropic_api.errors import ANTHROPIC_ERRORS
 from serve.anthropic_api.forms import COUNT_TOKENS, MESSAGES
 from serve.doors.wire_form import ErrorForm, WireForm
 from serve.openai_api.errors import OPENAI_ERRORS
 from serve.openai_api.forms import CHAT, COMPLETIONS
+from serve.openai_api.responses.form import responses_form
+from serve.openai_api.responses.store import ResponseStore
 
 Doors = Mapping[str, WireForm]
 """Wire forms by path."""
 
-DOORS: Final[Doors] = {
-    "/v1/chat/completions": CHAT,
-    "/v1/completions": COMPLETIONS,
-    "/v1/messages": MESSAGES,
-    "/v1/messages/count_tokens": COUNT_TOKENS,
-}
+_ERRORS: Final[Mapping[str, ErrorForm]] = {"/v1/messages": ANTHROPIC_ERRORS}
 
 
-def errors_at(path: str, doors: Doors) -> ErrorForm:
-    """Return the form of errors at a path: its door's, or that of the door above it; OpenAI's anywhere else."""
-    while path and path not in doors:
+def doors(responses: ResponseStore) -> Doors:
+    """List the doors of a gateway that keeps responses in that store."""
+    return {
+        "/v1/chat/completions": CHAT,
+        "/v1/completions": COMPLETIONS,
+        "/v1/responses": responses_form(responses),
+        "/v1/messages": MESSAGES,
+        "/v1/messages/count_tokens": COUNT_TOKENS,
+    }
+
+
+def errors_at(path: str) -> ErrorForm:
+    """Return the form of errors at a path and below it; OpenAI's where no other is listed."""
+    while path and path not in _ERRORS:
         path = path.rpartition("/")[0]
-    return doors[path].errors if path else OPENAI_ERRORS
+    return _ERRORS.get(path, OPENAI_ERRORS)

@@ -89,12 +89,17 @@ async def _stream(reply: Reply, answer: Answer, presenter: Presenter) -> None:
         await reply.begin(200, [*EVENT_STREAM, *_routing_headers(answer)])
     reply.on_failure(presenter.failed)
     unsent = b""
-    async for chunk in answer.chunks():
-        unsent += presenter.piece(chunk)
-        if not answer.is_more_ready:
-            await reply.write(unsent)
-            unsent = b""
-    await reply.write(unsent + await presenter.closing(answer.end), is_last=True)
+    try:
+        async for chunk in answer.chunks():
+            unsent += presenter.piece(chunk)
+            if not answer.is_more_ready:
+                await reply.write(unsent)
+                unsent = b""
+        closing = await presenter.closing(answer.end)
+    except MoegateError:  # what was said before it is told before it
+        await reply.write(unsent)
+        raise
+    await reply.write(unsent + closing, is_last=True)
 
 
 async def _collect(reply: Reply, answer: Answer, presenter: Presenter, *, has_documents: bool) -> None:

@@ -73,6 +73,10 @@ def openai_document(doors: Doors) -> dict[str, Any]:
         "info": {"title": "moegate", "version": __version__},
         "paths": {
             **{path: {"post": _generate(form, refs[form.body, "validation"])} for path, form in doors.items()},
+            "/v1/responses/{id}": {
+                "get": _stored("A response that is kept"),
+                "delete": _stored("It is deleted"),
+            },
             "/v1/feedback": {"post": _feedback(refs[FeedbackBody, "validation"])},
             "/v1/models": {"get": _get("auto, and the experts of the catalogue")},
             "/v1/models/{name}": {"get": _get("One model", missing="No such model") | {"parameters": [_path("name")]}},
@@ -126,6 +130,14 @@ def _get(summary: str, *, missing: str | None = None, unready: str | None = None
     if unready:
         responses["503"] = {"description": unready, "content": content}
     return {"summary": summary, "responses": responses}
+
+
+def _stored(summary: str) -> dict[str, Any]:
+    """An operation on a response that is kept."""
+    operation = _get(summary, missing="The key has none of that id") | {"parameters": [_path("id")]}
+    failures = {status: _failure(_STATUSES[status]) for status in ("401", "403", "500")}
+    operation["responses"] |= failures | {"503": _failure("The store cannot be used; see Retry-After")}
+    return operation
 
 
 def _text(summary: str, media_type: str = "text/plain") -> dict[str, Any]:

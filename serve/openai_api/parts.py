@@ -4,7 +4,7 @@
 https://platform.openai.com/docs/api-reference/chat/create.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -24,7 +24,7 @@ _ROLES = {
     "assistant": chat.ROLE_ASSISTANT,
     "tool": chat.ROLE_TOOL,
 }
-_CHOICES = {
+CHOICES = {
     "none": chat.ToolChoice.MODE_NONE,
     "auto": chat.ToolChoice.MODE_AUTO,
     "required": chat.ToolChoice.MODE_REQUIRED,
@@ -209,13 +209,22 @@ def to_tools(tools: Sequence[ToolBody], choice: ToolChoice | None) -> list[chat.
     Raises:
         InvalidRequest: it allows one that is not there.
     """
+    functions = [tool.function for tool in tools]
     if isinstance(choice, AllowedToolsChoice):
-        allowed = {tool.function.name for tool in choice.allowed_tools.tools}
-        if not allowed <= {tool.function.name for tool in tools}:
-            where = "tool_choice.allowed_tools.tools"
-            raise InvalidRequest(f"'{where}' names a tool that is not in 'tools'", param=where)
-        tools = [tool for tool in tools if tool.function.name in allowed]
-    return [to_tool(tool.function) for tool in tools]
+        names = {tool.function.name for tool in choice.allowed_tools.tools}
+        functions = only_allowed(functions, names, "tool_choice.allowed_tools.tools")
+    return [to_tool(function) for function in functions]
+
+
+def only_allowed(functions: Sequence[FunctionBody], names: Set[str], where: str) -> list[FunctionBody]:
+    """Keep the functions of these names; `where` is their place in the request.
+
+    Raises:
+        InvalidRequest: a name is of none of them.
+    """
+    if not names <= {function.name for function in functions}:
+        raise InvalidRequest(f"'{where}' names a tool that is not in 'tools'", param=where)
+    return [function for function in functions if function.name in names]
 
 
 def to_tool_choice(choice: ToolChoice | None) -> chat.ToolChoice | None:
@@ -223,7 +232,7 @@ def to_tool_choice(choice: ToolChoice | None) -> chat.ToolChoice | None:
     if choice is None:
         return None
     if isinstance(choice, str):
-        return chat.ToolChoice(mode=_CHOICES[choice])
+        return chat.ToolChoice(mode=CHOICES[choice])
     if isinstance(choice, AllowedToolsChoice):
-        return chat.ToolChoice(mode=_CHOICES[choice.allowed_tools.mode])
+        return chat.ToolChoice(mode=CHOICES[choice.allowed_tools.mode])
     return chat.ToolChoice(mode=chat.ToolChoice.MODE_NAMED, name=choice.function.name)

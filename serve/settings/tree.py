@@ -26,6 +26,7 @@ from pydantic_settings.exceptions import SettingsError as BadVariable
 from experts.catalog.yaml_file import Document, YamlError
 from serve.settings.base import Sane
 from serve.settings.file import Mistake, one_line_each, read_file, tell, unknown_variables, unreadable_variables
+from serve.settings.responses import ResponsesSettings
 
 _HOST_PORT: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})")
 
@@ -252,6 +253,7 @@ class Settings(Sane, BaseSettings):
     guard: GuardSettings = Field(default_factory=GuardSettings)
     cost: CostSettings = Field(default_factory=CostSettings)
     feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
+    responses: ResponsesSettings = Field(default_factory=ResponsesSettings)
     tracing: TracingSettings = Field(default_factory=TracingSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     workers: int = Field(1, ge=1, le=64)  # gateway processes that share both ports

@@ -55,6 +55,7 @@ async def gateway(folder: Path) -> AsyncIterator[str]:
         "grpc": {"port": 0},
         "experts": {"catalog": catalog, "target": actors.target},
         "feedback": {"path": folder / "feedback.sqlite3"},
+        "responses": {"path": folder / "responses.sqlite3"},
         "shutdown_grace_s": 0.2,
     }
     app = App(load_settings(overrides=settings))

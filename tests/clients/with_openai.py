@@ -79,5 +79,59 @@ def errors(url: str) -> None:
         raise AssertionError("no error")
 
 
+FUNCTION: Any = {"type": "function", **TOOL["function"], "strict": False}
+
+
+@CLIENT.check("responses")
+def responses(url: str) -> None:
+    api = client(url).responses
+    first = api.create(model="auto", input="hello", instructions="Be brief.")
+    assert (first.output_text, first.status) == ("You said: hello", "completed")
+    assert first.usage is not None
+    assert first.usage.output_tokens == 3
+    second = api.create(model="auto", input="again", previous_response_id=first.id)
+    assert second.previous_response_id == first.id
+    assert api.retrieve(first.id).output_text == "You said: hello"
+    api.delete(first.id)
+    try:
+        api.retrieve(first.id)
+    except openai.NotFoundError as error:
+        assert error.code == "response_not_found"
+    else:
+        raise AssertionError("it is still there")
+    _stream_responses(api)
+    _call_in_responses(api)
+    parsed = api.parse(model="auto", input="where?", text_format=Place, store=False)
+    assert parsed.output_parsed == Place(city="Oslo", people=1)
+    try:
+        api.create(model="auto", input="hello", truncation="auto")
+    except openai.BadRequestError as error:
+        assert (error.code, error.param) == ("unsupported_parameter", "truncation")
+    else:
+        raise AssertionError("no error")
+
+
+def _stream_responses(api: Any) -> None:
+    with api.stream(model="auto", input="hello") as events:
+        numbers = [event.sequence_number for event in events]
+        final = events.get_final_response()
+    assert numbers == list(range(len(numbers)))
+    assert final.output_text == "You said: hello"
+    with api.stream(model="auto", input="weather?", tools=[FUNCTION]) as events:
+        [call] = events.get_final_response().output
+    assert (call.type, call.name, call.arguments) == ("function_call", "get_weather", '{"city": "Oslo"}')
+
+
+def _call_in_responses(api: Any) -> None:
+    first = api.create(model="auto", input="weather?", tools=[FUNCTION], parallel_tool_calls=False)
+    [call] = first.output
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": ""}
+    kept = api.create(model="auto", input=[result], previous_response_id=first.id, tools=[FUNCTION])
+    sent = api.create(model="auto", input=[{"role": "user", "content": "weather?"}, call, result], tools=[FUNCTION])
+    referred = [{"role": "user", "content": "weather?"}, {"type": "item_reference", "id": call.id}, result]
+    looked_up = api.create(model="auto", input=referred, tools=[FUNCTION])
+    assert kept.output_text == sent.output_text == looked_up.output_text == "The tool said: ."
+
+
 if __name__ == "__main__":
     CLIENT.main()

@@ -49,11 +49,12 @@ def overrides() -> dict[str, Any]:
 
 
 @pytest.fixture
-def settings(catalog_file: Path, experts: FakeExperts, overrides: dict[str, Any]) -> Settings:
+def settings(catalog_file: Path, experts: FakeExperts, overrides: dict[str, Any], tmp_path: Path) -> Settings:
     base: dict[str, Any] = {
         "http": {"port": 0},
         "grpc": {"port": 0},
         "experts": {"catalog": catalog_file, "target": experts.target, "probe_interval_s": 60},
+        "responses": {"path": tmp_path / "responses.sqlite3"},
         "shutdown_grace_s": 0.2,
     }
     for section, values in overrides.items():

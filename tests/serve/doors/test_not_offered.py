@@ -21,6 +21,7 @@ class Asked(BaseModel):
     empty: Annotated[object, NotOffered({}, [])] = None
     word: Annotated[object, NotOffered("none", "auto")] = None
     never: Annotated[object, NotOffered()] = None
+    no: Annotated[object, NotOffered(False)] = None
 
 
 NOTHING: dict[str, list[Any]] = {
@@ -28,6 +29,7 @@ NOTHING: dict[str, list[Any]] = {
     "empty": [None, {}, []],
     "word": [None, "none", "auto"],
     "never": [None],
+    "no": [None, False],
 }
 
 

@@ -9,10 +9,21 @@ import pytest
 
 from router.decision import Reason
 from serve.errors import MoegateError
-from serve.http_api.doors import DOORS
+from serve.http_api.doors import doors
 from serve.http_api.openapi import openai_document
+from serve.openai_api.responses.store import ResponseStore
+from serve.settings.responses import ResponsesSettings
 
+DOORS = doors(ResponseStore(ResponsesSettings(store=False)))
 DOCUMENT = openai_document(DOORS)
+HELLO = {"model": "auto", "messages": [{"role": "user", "content": "hi"}]}
+ASKED = {
+    "/v1/chat/completions": HELLO,
+    "/v1/completions": {"prompt": "hi"},
+    "/v1/responses": {"input": "hi"},
+    "/v1/messages": {**HELLO, "max_tokens": 9},
+    "/v1/messages/count_tokens": HELLO,
+}
 GENERATING = tuple(DOORS)
 
 
@@ -57,14 +68,7 @@ def test_every_reason_is_told() -> None:
 
 @pytest.mark.parametrize("path", GENERATING)
 async def test_every_header_that_is_told_comes_and_is_of_its_type(http: httpx2.AsyncClient, path: str) -> None:
-    asked = {
-        "prompt": "hello",
-        "messages": [{"role": "user", "content": "hi"}],
-        "model": "auto",
-        "max_tokens": 9,
-    }
-    asked = {name: value for name, value in asked.items() if name in DOORS[path].body.model_fields}
-    answer = await http.post(path, json=asked)
+    answer = await http.post(path, json=ASKED[path])
     for name, told in DOCUMENT["paths"][path]["post"]["responses"]["200"]["headers"].items():
         if name == "x-moegate-form":  # comes with a response_format alone (tests/serve/test_response_format.py)
             continue
@@ -77,7 +81,8 @@ async def test_every_path_that_is_told_is_there(http: httpx2.AsyncClient) -> Non
     for path, operations in DOCUMENT["paths"].items():
         for method, operation in operations.items():
             answer = await http.request(method, path.replace("{name}", "coder"))
-            assert answer.status_code not in (404, 405), (method, path)
+            if "{id}" not in path:  # nothing is kept yet
+                assert answer.status_code not in (404, 405), (method, path)
             told = operation["responses"].get(str(answer.status_code))
             assert told is not None, (method, path, answer.status_code)
             if answer.status_code == 200:
