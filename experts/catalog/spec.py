@@ -27,6 +27,9 @@ EngineName = Literal["openvino", "neuron", "upstream", "echo"]
 Scalar = bool | int | float | str
 SamplingField = Literal["seed", "frequency_penalty", "presence_penalty"]
 _WITHOUT_WEIGHTS: Final[frozenset[EngineName]] = frozenset({"echo", "upstream"})
+Share = Annotated[float, Field(ge=0, le=1)]
+Form = Literal["json_object", "json_schema"]
+"""A form that an answer may be asked to have, by OpenAI's names."""
 RESERVED_NAMES: Final = frozenset({"auto", "moegate"})
 Base = Annotated[
     str,
@@ -101,6 +104,7 @@ class ExpertSpec(_Model):
     max_documents: int | None = Field(default=None, ge=1)  # of a request that are shown, nearest first; None: all
     sampling: SamplingDefaults = SamplingDefaults()
     system_prompt: str = ""
+    forms: dict[Form, Share] = {}  # asked for such a form, it counts with this probability at least, whatever the words
     hands_back: bool = False  # where no tool fits, it says so before its first token, and another expert is asked
     price: Price
     licence: str = Field(min_length=1)

@@ -1,8 +1,9 @@
 """From probabilities to a ranking of all experts: a pure function, no clock, no state.
 
 `router.Router` calls `decide` after the gate. The order of concerns: a pin wins; then the value of each choice counts
-(`objective`); an unsure gate gives way to the conversation's expert or the default one; a conversation moves only for a
-clear gain; experts that cannot hold the prompt or are down move behind those that can answer.
+(`objective`), where an expert of the form that is asked for has its least probability or more; an unsure gate gives way
+to the conversation's expert or the default one; a conversation moves only for a clear gain; experts that cannot hold
+the prompt or are down move behind those that can answer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -70,6 +71,7 @@ def decide(
     """
     if not states:
         raise NoExpertsError("the catalogue holds no expert")
+    probabilities = {state.name: max(state.at_least, probabilities.get(state.name, 0.0)) for state in states}
     worth = policy.objective.utilities(probabilities, states, preferences, prompt_tokens)
     liked = sorted(states, key=lambda state: _preference(state, probabilities, worth))
     if pinned is not None:

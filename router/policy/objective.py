@@ -30,6 +30,8 @@ class ExpertState:
         usd_per_million_tokens: price of completion tokens.
         usd_per_million_prompt_tokens: price of prompt tokens.
         estimate: what its answers were lately like.
+        at_least: the probability, in [0, 1], that it counts with at least: it is known to be good at the form that the
+            answer is to have, of which the words say nothing.
     """
 
     name: str
@@ -40,6 +42,7 @@ class ExpertState:
     usd_per_million_tokens: float
     usd_per_million_prompt_tokens: float = 0.0
     estimate: ExpertEstimate = UNKNOWN
+    at_least: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

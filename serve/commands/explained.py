@@ -28,7 +28,7 @@ def explain_request(
         UnknownExpertError: `model` names no expert.
     """
     conversation, sampling = body.to_input(), body.to_sampling()
-    query, states = route_query(conversation), idle_states(catalog, sampling)
+    query, states = route_query(conversation), idle_states(catalog, sampling, conversation.response_format)
     preferences = routing_preferences(
         CallerPreferences(body.quality_cost, body.ttft_target_ms),
         settings,

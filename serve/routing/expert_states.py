@@ -4,10 +4,13 @@
 dispatcher. `moegate route` asks the same of experts that nobody has started (`idle_states`).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Final
 
 from experts.catalog.engine_limits import refused_settings
-from experts.catalog.spec import Catalog, ExpertSpec
+from experts.catalog.spec import Catalog, ExpertSpec, Form
 from protos import chat_pb2 as chat
 from router.policy.decide import ExpertState
 from serve.dispatch.dispatcher import Dispatcher
@@ -15,11 +18,27 @@ from serve.dispatch.health import HealthMonitor
 from serve.errors import ExpertUnavailable, UnsupportedParameter
 from serve.request import ChatRequest
 
+_FORMS: Final[Mapping[chat.ResponseFormat.Type.ValueType, Form]] = MappingProxyType(
+    {
+        chat.ResponseFormat.TYPE_JSON_OBJECT: "json_object",
+        chat.ResponseFormat.TYPE_JSON_SCHEMA: "json_schema",
+    }
+)
 
-def idle_states(catalog: Catalog, asked: chat.Sampling) -> list[ExpertState]:
-    """Every expert of a catalogue as it would be with nothing to do."""
+
+def idle_states(catalog: Catalog, asked: chat.Sampling, wanted: chat.ResponseFormat) -> list[ExpertState]:
+    """Every expert of a catalogue as it would be with nothing to do, for an answer of the wanted form."""
     idle = [(expert, _idle(expert)) for expert in catalog.experts]
-    return [replace(state, context_window=_room(expert, state, asked)) for expert, state in idle]
+    return [
+        replace(state, context_window=_room(expert, state, asked), at_least=_at_least(expert, wanted))
+        for expert, state in idle
+    ]
+
+
+def _at_least(expert: ExpertSpec, wanted: chat.ResponseFormat) -> float:
+    """The probability with which an expert counts at least, by the form alone."""
+    form = _FORMS.get(wanted.type)
+    return 0.0 if form is None else expert.forms.get(form, 0.0)
 
 
 def _idle(expert: ExpertSpec) -> ExpertState:
@@ -51,17 +70,21 @@ class Candidates:
 
     def states(self, request: ChatRequest) -> list[ExpertState]:
         """The state of every expert that can keep to the form that the request asks for."""
-        states = self.all_states(request.sampling)
+        states = self.all_states(request.sampling, request.response_format)
         if not request.needs_structure:
             return states
         return [state for state in states if self._health.experts[state.name].structured_output is True]
 
-    def all_states(self, asked: chat.Sampling | None = None) -> list[ExpertState]:
+    def all_states(
+        self, asked: chat.Sampling | None = None, wanted: chat.ResponseFormat | None = None
+    ) -> list[ExpertState]:
         """The state of every expert; one that does not support the request's settings gets no room for it."""
-        asked = asked or chat.Sampling()
-        return [self._state(expert, idle, asked) for expert, idle in self._idle]
+        asked, wanted = asked or chat.Sampling(), wanted or chat.ResponseFormat()
+        return [self._state(expert, idle, asked, wanted) for expert, idle in self._idle]
 
-    def _state(self, expert: ExpertSpec, idle: ExpertState, asked: chat.Sampling) -> ExpertState:
+    def _state(
+        self, expert: ExpertSpec, idle: ExpertState, asked: chat.Sampling, wanted: chat.ResponseFormat
+    ) -> ExpertState:
         health = self._health.experts[idle.name]
         return ExpertState(
             name=idle.name,
@@ -72,6 +95,7 @@ class Candidates:
             usd_per_million_tokens=idle.usd_per_million_tokens,
             usd_per_million_prompt_tokens=idle.usd_per_million_prompt_tokens,
             estimate=health.estimate,
+            at_least=_at_least(expert, wanted),
         )
 
     def check_structure(self, request: ChatRequest) -> None:

@@ -25,9 +25,9 @@ from experts.engines.wire import Weights
 from experts.evaluation.engine_client import Answer, ask, running
 from experts.evaluation.suites.fences import fenced_blocks
 from protos import chat_pb2
-from router.policy.decide import ExpertState
 from router.router import Router
 from serve.app import load_router
+from serve.routing.expert_states import idle_states
 from serve.routing.query import route_query
 from serve.settings.tree import load_settings
 
@@ -86,18 +86,7 @@ async def _ask(
 
 def chosen(router: Router, conversation: chat_pb2.Conversation) -> ExpertSpec:
     catalog = load_catalog()
-    states = [
-        ExpertState(
-            name=expert.name,
-            context_window=expert.context_window,
-            healthy=True,
-            queue_len=0,
-            max_batch_size=expert.max_batch_size,
-            usd_per_million_tokens=expert.price.usd_per_completion_token * 1e6,
-            usd_per_million_prompt_tokens=expert.price.usd_per_prompt_token * 1e6,
-        )
-        for expert in catalog.experts
-    ]
+    states = idle_states(catalog, chat_pb2.Sampling(), conversation.response_format)
     spec = catalog.get(router.route(route_query(conversation), states).expert)
     assert spec is not None
     return spec

@@ -258,3 +258,24 @@ def test_a_suspicion_never_lowers_the_choice(
     others = [one for one in states if one.name != POLICY.default_expert and probabilities.get(one.name, 0.0) > 0.0]
     if any(one.healthy and prompt_tokens < one.context_window for one in others):
         assert suspected != POLICY.default_expert
+
+
+@pytest.mark.parametrize(("words", "expert"), [(0.6, "tool-caller"), (0.89, "tool-caller"), (0.97, "coder")])
+def test_an_expert_of_the_form_answers_unless_the_words_are_surer(words: float, expert: str) -> None:
+    states = [state("coder"), state("tool-caller", at_least=0.9), state("generalist")]
+    found = {"coder": words, "tool-caller": 0.0, "generalist": 0.1}
+    made = decide(found, states, POLICY, prompt_tokens=9, router_version="v")
+    assert (made.expert, made.reason) == (expert, Reason.CLASSIFIED)
+    assert made.confidence == max(words, 0.9)
+
+
+def test_the_form_decides_where_the_words_say_nothing() -> None:
+    states = [state("coder"), state("tool-caller", at_least=0.9), state("generalist")]
+    made = decide({}, states, POLICY, prompt_tokens=9, router_version="v")
+    assert (made.expert, made.reason) == ("tool-caller", Reason.CLASSIFIED)
+
+
+def test_an_expert_of_the_form_that_is_down_gives_way() -> None:
+    states = [state("coder"), state("tool-caller", at_least=0.9, healthy=False)]
+    made = decide({"coder": 0.7}, states, POLICY, prompt_tokens=9, router_version="v")
+    assert (made.expert, made.reason) == ("coder", Reason.UNHEALTHY)

@@ -18,7 +18,7 @@ from serve.dispatch.health import HealthMonitor
 from serve.errors import ExpertUnavailable, UnsupportedParameter
 from serve.expert_client.channel import ExpertChannels
 from serve.request import ChatRequest
-from serve.routing.expert_states import Candidates
+from serve.routing.expert_states import Candidates, idle_states
 from serve.settings.tree import load_settings
 from serve.telemetry.metrics import Metrics
 from tests.fakes.expert_server import FakeExperts
@@ -131,6 +131,24 @@ async def test_a_form_is_only_asked_of_those_who_keep_to_one(known: Known, exper
     with pytest.raises(UnsupportedParameter, match="named in 'model'") as caught:
         known.candidates.check_structure(asking_for_json("advisor"))
     assert caught.value.param == "response_format"
+
+
+async def test_who_is_good_at_a_form_counts_for_it_whatever_the_words(tmp_path: Path, experts: FakeExperts) -> None:
+    path = tmp_path / "forms.yaml"
+    filler = {"name": "coder", **ENTRY, "forms": {"json_object": 0.8}}
+    path.write_text(yaml.safe_dump({"default": "advisor", "experts": [filler, {"name": "advisor", **ENTRY}]}))
+    known = Known(path, experts.target)
+    experts["coder"].structured_output = experts["advisor"].structured_output = True
+    await known.health.probe_all()
+    asked = asking_for_json()
+    assert [(state.name, state.at_least) for state in known.candidates.states(asked)] == [
+        ("coder", 0.8),
+        ("advisor", 0),
+    ]
+    assert [state.at_least for state in known.candidates.states(chat_request())] == [0, 0]
+    idle = idle_states(load_catalog(path), asked.sampling, asked.response_format)
+    assert [state.at_least for state in idle] == [0.8, 0]
+    await known.dispatcher.close()
 
 
 async def test_nobody_can_is_told_apart_from_nobody_knows(known: Known, experts: FakeExperts) -> None:
