@@ -100,14 +100,20 @@ class JsonAnswer:
 
     schema: str  # serialised, out of `experts.json_schema.reduction`: finite, and of checked keywords alone
 
+    @property
+    def form(self) -> str | None:
+        """The schema of the words; None where any words will do."""
+        return self.schema
+
 
 @dataclass(frozen=True, slots=True)
 class ToolAnswer:
-    """Words and tool calls, as `experts.conversation.tool_calls` reads them; each call follows its tool's schema."""
+    """Words or tool calls, as `experts.conversation.tool_calls` reads them; each call follows its tool's schema."""
 
     tools: tuple[tuple[str, str], ...]  # name and arguments' schema, as `JsonAnswer.schema` is
     must_call: bool  # nothing but calls, at least one
     at_most_one: bool
+    form: str | None = None  # words follow this schema (as `JsonAnswer.schema`), and no call stands beside them
 
 
 Constraint = JsonAnswer | ToolAnswer

@@ -435,7 +435,7 @@ class Conversation(_message.Message):
 
     @_builtins.property
     def response_format(self) -> Global___ResponseFormat:
-        """unset = text; cannot be had together with tools that may be called"""
+        """unset = text; beside tools that may be called, the form of an answer that calls none"""
 
     def __init__(
         self,

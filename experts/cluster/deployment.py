@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
+from functools import partial
 from typing import Protocol
 
 import grpc
@@ -24,6 +25,7 @@ from experts.conversation.constraints import constrained
 from experts.conversation.hand_back import may_hand_back, until_decided
 from experts.conversation.prompts import complete_conversation, render_turns
 from experts.conversation.sampling import resolve_sampling
+from experts.conversation.structured import keeps_form
 from experts.engine import (
     Completion,
     ContextLengthExceeded,
@@ -33,11 +35,11 @@ from experts.engine import (
     EngineError,
     GenerationInput,
     InvalidRequest,
-    JsonAnswer,
     QueueFull,
     Sampling,
     ServerUnavailable,
     TokenDelta,
+    ToolAnswer,
     UnsupportedFormat,
 )
 from experts.failures import describe_failure
@@ -137,7 +139,8 @@ class ExpertDeployment:
         self, request: expert_pb2.GenerateRequest, generation: GenerationInput, form: Schema | None
     ) -> AsyncGenerator[TokenDelta | Completion, None]:
         if form is not None and request.whole and request.conversation.response_format.strict:
-            return generate_checked(self._engine, generation, form)
+            may_call = isinstance(generation.sampling.constraint, ToolAnswer)
+            return generate_checked(self._engine, generation, partial(keeps_form, schema=form, may_call=may_call))
         items = self._engine.generate(generation)
         return until_decided(items, stops=generation.sampling.stop) if may_hand_back(self._spec, request) else items
 
@@ -184,9 +187,9 @@ def _is_form(request: expert_pb2.GenerateRequest) -> bool:
 
 
 def _form(sampling: Sampling) -> Schema | None:
-    """Return what the whole answer is to follow, if it is to be JSON."""
-    constraint = sampling.constraint
-    return json.loads(constraint.schema) if isinstance(constraint, JsonAnswer) else None
+    """Return what the answer's words are to follow, if they are to be JSON."""
+    form = sampling.constraint.form if sampling.constraint is not None else None
+    return None if form is None else json.loads(form)
 
 
 def _reader(request: expert_pb2.GenerateRequest, sampling: Sampling, form: Schema | None) -> AnswerReader:

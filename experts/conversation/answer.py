@@ -27,7 +27,7 @@ _FINISH = {
 class AnswerReader:
     """Reads one answer to `conversation`; None stands for raw text, in which there is nothing to read.
 
-    `form` is the reduced schema that the whole answer is to follow, if there is one.
+    `form` is the reduced schema that the answer is to follow where it is no call, if there is one.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class AnswerReader:
         chunk.completion.finish_reason = _FINISH[finish]
         if self._calls:
             self._tell_calls(self._calls, finish, chunk.completion)
-        if self._form:
+        if self._form and not (self._calls and self._calls.made):
             chunk.completion.form = self._form.close(finish, attempts)
         if self._citations:
             chunk.completion.annotations.extend(self._citations.annotations)

@@ -7,21 +7,21 @@ reported.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
-from experts.conversation.structured import follows
 from experts.engine import Completion, Engine, GenerationInput, Sampling, TokenDelta
-from experts.json_schema.conformance import Schema
 
 _TEMPERATURE = 0.7  # of the second attempt, at least: the same choices would end the same way
 
 
 async def generate_checked(
-    engine: Engine, request: GenerationInput, form: Schema
+    engine: Engine, request: GenerationInput, is_good: Callable[[str], bool]
 ) -> AsyncGenerator[TokenDelta | Completion, None]:
     """Yield deltas without text while tokens come, then the completion with the whole answer in its tail.
+
+    `is_good` says of a whole answer whether it keeps its form.
 
     Raises:
         EngineError: as `Engine.generate` raises it.
@@ -42,7 +42,7 @@ async def generate_checked(
             yield _joined(first, end)
             return
         left = request.sampling.max_tokens - end.completion_tokens
-        if left < 1 or follows(end.tail.text, form):
+        if left < 1 or is_good(end.tail.text):
             yield end
             return
         yield replace(end.tail, text="")

@@ -44,7 +44,7 @@ def constrained(
     Stop strings are for words: they do not count inside a call, nor at all where the answer is JSON or calls alone.
     """
     constraint = constraint_of(conversation, capabilities, reduced_schema)
-    if isinstance(constraint, JsonAnswer) or (constraint is not None and constraint.must_call):
+    if constraint is not None and (isinstance(constraint, JsonAnswer) or constraint.must_call or constraint.form):
         return replace(sampling, constraint=constraint, stop=())
     if not callable_tools(conversation):
         return sampling
@@ -65,7 +65,7 @@ def constraint_of(
 
     Raises:
         UnsupportedFormat: a form is asked for and the engine keeps to none.
-        InvalidRequest: the form's schema cannot be used, or is asked for beside tools.
+        InvalidRequest: the form's schema cannot be used.
     """
     wanted = conversation.response_format
     tools = callable_tools(conversation)
@@ -74,9 +74,11 @@ def constraint_of(
         return _tool_answer(conversation, tools) if tools and can_keep else None
     if not can_keep:
         raise UnsupportedFormat("this expert's engine keeps to no response_format")
-    if tools:
-        raise InvalidRequest("response_format and tools that may be called exclude each other")
-    return JsonAnswer(reduced_schema or answer_schema(wanted))
+    form = reduced_schema or answer_schema(wanted)
+    if not tools:
+        return JsonAnswer(form)
+    answer = _tool_answer(conversation, tools)
+    return answer if answer.must_call else replace(answer, form=form)
 
 
 def answer_schema(wanted: chat_pb2.ResponseFormat) -> str:

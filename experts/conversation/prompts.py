@@ -19,6 +19,8 @@ from protos import chat_pb2
 _ToolMode = chat_pb2.ToolChoice.Mode
 _ROLES = {chat_pb2.ROLE_SYSTEM: "system", chat_pb2.ROLE_USER: "user", chat_pb2.ROLE_ASSISTANT: "assistant"}
 
+_MUST_CALL = (_ToolMode.MODE_REQUIRED, _ToolMode.MODE_NAMED)
+_INSTEAD_OF_A_CALL = "If you need no tool, take these values from the conversation and answer with one JSON object:"
 _FROM_THE_WORDS = "Take these values from the user's message and answer with one JSON object:"
 
 
@@ -39,7 +41,7 @@ def render_turns(
     client_system = turns[0].content if turns[0].role == "system" else None
     body = turns if client_system is None else turns[1:]
     instruction = client_system or system_prompt  # front ends send an empty one where nothing is set
-    system = "\n\n".join(filter(None, [instruction, _tools(conversation), _form(conversation.response_format)]))
+    system = "\n\n".join(filter(None, [instruction, _tools(conversation), _form(conversation)]))
     return (Turn("system", system), *body) if system else tuple(body)
 
 
@@ -144,18 +146,21 @@ def _tools(conversation: chat_pb2.Conversation) -> str:
         return ""
     lines = ["You can call these tools:", *map(_describe, tools)]
     lines.append('To call one, answer with <tool_call>{"name": ..., "arguments": {...}}</tool_call>, one line a call.')
-    if choice.mode in (_ToolMode.MODE_REQUIRED, _ToolMode.MODE_NAMED):
+    if choice.mode in _MUST_CALL:
         lines.append(f"You must call {tools[0].name if len(tools) == 1 else 'at least one of them'}.")
     return "\n".join(lines)
 
 
-def _form(wanted: chat_pb2.ResponseFormat) -> str:
-    """Tell the model the form that its answer is held to, lest it fights it."""
+def _form(conversation: chat_pb2.Conversation) -> str:
+    """Tell the model the form that its answer is held to, lest it fights it; beside tools, when the form is for it."""
+    wanted, tools = conversation.response_format, callable_tools(conversation)
+    if tools and conversation.tool_choice.mode in _MUST_CALL:
+        return ""
     match wanted.type:
         case chat_pb2.ResponseFormat.TYPE_JSON_OBJECT:
-            return "Answer with a JSON object."
+            return "If you need no tool, answer with a JSON object." if tools else "Answer with a JSON object."
         case chat_pb2.ResponseFormat.TYPE_JSON_SCHEMA:
-            return f"{_FROM_THE_WORDS}\n{_shape(wanted.schema_json)}"
+            return f"{_INSTEAD_OF_A_CALL if tools else _FROM_THE_WORDS}\n{_shape(wanted.schema_json)}"
         case _:
             return ""
 

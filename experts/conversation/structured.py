@@ -8,6 +8,7 @@ it and decides. `experts.conversation.answer` reports the verdict at the end of 
 from __future__ import annotations
 
 from experts.conversation.json_repair import has_twin_keys, read_json
+from experts.conversation.tool_calls import OPEN
 from experts.engine import FinishReason
 from experts.json_schema.conformance import Schema, conforms
 from protos import chat_pb2
@@ -30,6 +31,11 @@ class FormReader:
             return chat_pb2.FORM_OUTCOME_OK if attempts == 1 else chat_pb2.FORM_OUTCOME_SECOND_ATTEMPT
         is_cut = finish is FinishReason.LENGTH and attempts == 1
         return chat_pb2.FORM_OUTCOME_CUT if is_cut else chat_pb2.FORM_OUTCOME_INVALID
+
+
+def keeps_form(text: str, schema: Schema, *, may_call: bool) -> bool:
+    """Say whether a whole answer is a call, where one may come, or follows the schema; calls have their own check."""
+    return (may_call and text.startswith(OPEN)) or follows(text, schema)
 
 
 def follows(text: str, schema: Schema) -> bool:

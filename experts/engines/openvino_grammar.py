@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from experts.conversation.tool_calls import CLOSE, OPEN
 from experts.engine import Constraint, JsonAnswer, ToolAnswer
-from experts.json_schema.grammar import grammar_of
+from experts.json_schema.grammar import grammar_of, grammar_of_calls
+
+_END: Final = f"}}{CLOSE}"
 
 
 def structured_output(genai: Any, constraint: Constraint) -> Any:  # noqa: ANN401  # the library ships no types
@@ -21,6 +23,8 @@ def structured_output(genai: Any, constraint: Constraint) -> Any:  # noqa: ANN40
     kind = genai.StructuredOutputConfig
     if isinstance(constraint, JsonAnswer):
         return kind(grammar=_grammar(constraint.schema))
+    if constraint.form is not None:
+        return kind(grammar=_form_or_calls(constraint.form, constraint.tools, at_most_one=constraint.at_most_one))
     return kind(structural_tags_config=_calls(kind, constraint))
 
 
@@ -29,13 +33,23 @@ def _grammar(schema: str) -> str:
     return grammar_of(json.loads(schema))
 
 
+@lru_cache(maxsize=128)
+def _form_or_calls(form: str, tools: tuple[tuple[str, str], ...], *, at_most_one: bool) -> str:
+    calls = [(_begin(name), json.loads(schema), _END) for name, schema in tools]
+    return grammar_of_calls(json.loads(form), calls, at_most_one=at_most_one)
+
+
+def _begin(name: str) -> str:
+    return f'{OPEN}{{"name": {json.dumps(name)}, "arguments": '
+
+
 def _calls(kind: Any, answer: ToolAnswer) -> Any:  # noqa: ANN401  # likewise
     """Nothing but calls, a line each; or words in which a call may begin at any place."""
     tags = [
         kind.Tag(
-            begin=f'{OPEN}{{"name": {json.dumps(name)}, "arguments": ',
+            begin=_begin(name),
             content=kind.EBNF(_grammar(schema)),
-            end=f"}}{CLOSE}",
+            end=_END,
         )
         for name, schema in answer.tools
     ]

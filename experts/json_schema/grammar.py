@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from experts.json_schema.conformance import Schema
@@ -60,13 +60,39 @@ def grammar_of(schema: Schema) -> str:
 
     One that would be too long to compile in a moment keeps to types and names alone, or in the end to JSON.
     """
+    return _within_bounds(lambda rule: rule(schema))
+
+
+def grammar_of_calls(form: Schema, calls: Sequence[tuple[str, Schema, str]], *, at_most_one: bool) -> str:
+    """Write the grammar of an answer that follows `form` or calls tools, a line a call.
+
+    Args:
+        form: a reduced schema.
+        calls: what stands before a tool's arguments, their reduced schema, and what stands behind them.
+        at_most_one: the first call ends the answer.
+    """
+
+    def root(rule: Callable[[Schema], str]) -> str:
+        options = (f"{_literal(before)} {rule(schema)} {_literal(behind)}" for before, schema, behind in calls)
+        call = f"({' | '.join(options)})"
+        return f"{rule(form)} | {call}" if at_most_one else f'{rule(form)} | {call} ("\\n" {call})*'
+
+    return _within_bounds(root)
+
+
+def _within_bounds(root: Callable[[Callable[[Schema], str]], str]) -> str:
+    """Write a grammar as closely as its length allows; `root` writes the rule of that name out of schemas' rules."""
     for is_lean in (False, True):
         writer = _Writer(is_lean=is_lean)
-        root = writer.rule(schema)
-        rules = "\n".join([f"root ::= {root}", *writer.rules])
+        rules = "\n".join([f"root ::= {root(writer.rule)}", *writer.rules])
         if len(rules) <= MAX_CHARS:
             return rules + _BASE
-    return f"root ::= {schema['type'] if schema.get('type') in ('object', 'array') else 'value'}{_BASE}"
+    return f"root ::= {root(_by_type)}{_BASE}"
+
+
+def _by_type(schema: Schema) -> str:
+    kind = schema.get("type")
+    return kind if kind in ("object", "array") else "value"
 
 
 class _Writer:

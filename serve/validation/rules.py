@@ -19,7 +19,7 @@ from experts.conversation.request_limits import (
 )
 from experts.json_schema.reduction import SchemaError
 from protos import chat_pb2 as chat
-from serve.errors import InvalidRequest, UnsupportedParameter
+from serve.errors import InvalidRequest
 from serve.request import ChatRequest, reduced_form
 
 _TOOL_NAME: Final = re.compile(r"[a-zA-Z0-9_.\-]{1,64}")
@@ -127,8 +127,6 @@ def _check_response_format(conversation: chat.Conversation) -> None:
         return
     if wanted.type not in (chat.ResponseFormat.TYPE_JSON_OBJECT, chat.ResponseFormat.TYPE_JSON_SCHEMA):
         raise InvalidRequest("'response_format.type' is unknown", param="response_format.type")
-    if conversation.tools and conversation.tool_choice.mode != chat.ToolChoice.MODE_NONE:
-        raise UnsupportedParameter("'response_format' cannot be combined with tools", param="response_format")
     if wanted.type == chat.ResponseFormat.TYPE_JSON_SCHEMA:
         _check_text(wanted.schema_json, "response_format")
         try:

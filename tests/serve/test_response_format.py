@@ -90,6 +90,7 @@ async def test_a_schema_reaches_the_expert(http: httpx2.AsyncClient, experts: Fa
     assert wanted.schema_json == '{"type":"object","properties":{"a":{"type":"integer"}},"required":["a"]}'
 
 
+NOW = {"type": "function", "function": {"name": "now"}}
 DEEP: dict[str, Any] = {}
 for _ in range(400):
     DEEP = {"items": DEEP}
@@ -125,12 +126,26 @@ async def test_bad_formats_are_refused_before_any_expert(
 
 
 @pytest.mark.usefixtures("able")
-async def test_not_beside_tools(http: httpx2.AsyncClient) -> None:
-    tool = {"type": "function", "function": {"name": "now"}}
-    body = {"model": "advisor", "messages": HELLO, "response_format": OBJECT, "tools": [tool]}
+@pytest.mark.parametrize(
+    ("words", "finish", "status"),
+    [
+        (['{"v": 1}'], "stop", 200),
+        (['<tool_call>{"name": "now", "arguments": {}}</tool_call>'], "tool_calls", 200),
+        (["It is noon."], "", 502),
+    ],
+)
+async def test_beside_tools_it_is_the_form_of_an_answer_that_calls_none(
+    http: httpx2.AsyncClient, experts: FakeExperts, words: list[str], finish: str, status: int
+) -> None:
+    experts["advisor"].words = words
+    body = {"model": "advisor", "messages": HELLO, "response_format": schema(UNIT, strict=True), "tools": [NOW]}
     response = await http.post(CHAT, json=body)
-    assert (response.status_code, response.json()["error"]["param"]) == (400, "response_format")
-    assert (await http.post(CHAT, json={**body, "tool_choice": "none"})).status_code == 200
+    assert response.status_code == status, response.text
+    if status == 200:
+        assert response.json()["choices"][0]["finish_reason"] == finish
+        assert response.headers.get("x-moegate-form") == ("ok" if finish == "stop" else None)
+    streamed = await http.post(CHAT, json={**body, "stream": True})
+    assert ("answer_invalid" in streamed.text, streamed.text.endswith("[DONE]\n\n")) == (status != 200, status == 200)
 
 
 @pytest.mark.usefixtures("able")

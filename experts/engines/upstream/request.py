@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from experts.conversation.bounded_json import OutOfBounds, read_bounded
 from experts.conversation.prompts import callable_tools
-from experts.engine import GenerationInput, InvalidRequest, JsonAnswer, Sampling
+from experts.engine import GenerationInput, InvalidRequest, Sampling
 from experts.engines.upstream.options import UpstreamOptions
 from protos import chat_pb2
 
@@ -56,8 +56,9 @@ def call_arguments(options: UpstreamOptions, request: GenerationInput, context_w
         if not options.raw_prompts:
             raise InvalidRequest("this expert's server takes conversations alone, no raw prompt")
         return arguments | {"prompt": request.prompt}
-    if isinstance(request.sampling.constraint, JsonAnswer):
-        arguments["response_format"] = _response_format(request, request.sampling.constraint)
+    form = request.sampling.constraint.form if request.sampling.constraint is not None else None
+    if form is not None:
+        arguments["response_format"] = _response_format(request, form)
     if request.conversation is None:
         turns = () if isinstance(request.prompt, str) else request.prompt
         return arguments | {"messages": [{"role": turn.role, "content": turn.content} for turn in turns]}
@@ -78,12 +79,12 @@ def _sampling(options: UpstreamOptions, sampling: Sampling) -> dict[str, Any]:
     return chosen
 
 
-def _response_format(request: GenerationInput, wanted: JsonAnswer) -> dict[str, Any]:
+def _response_format(request: GenerationInput, form: str) -> dict[str, Any]:
     """Ask for the form, by the reduced schema: without references, of known keywords alone."""
     asked = request.conversation.response_format if request.conversation is not None else None
     if asked is not None and asked.type == chat_pb2.ResponseFormat.TYPE_JSON_OBJECT:
         return {"type": "json_object"}
-    schema = {"name": "answer", "schema": read_bounded(wanted.schema)}
+    schema = {"name": "answer", "schema": read_bounded(form)}
     if asked is not None and asked.strict:
         schema["strict"] = True
     return {"type": "json_schema", "json_schema": schema}

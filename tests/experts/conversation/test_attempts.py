@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experts.conversation.attempts import generate_checked
+from experts.conversation.structured import follows
 from experts.engine import (
     HEARTBEAT,
     Completion,
@@ -38,7 +39,11 @@ def asked(**sampling: Any) -> GenerationInput:
 
 
 async def items_of(engine: ScriptedEngine, request: GenerationInput) -> list[TokenDelta | Completion]:
-    return [item async for item in generate_checked(engine, request, FORM)]
+    return [item async for item in generate_checked(engine, request, is_good)]
+
+
+def is_good(text: str) -> bool:
+    return follows(text, FORM)
 
 
 def engine_of(*scripts: tuple[Any, ...]) -> ScriptedEngine:
@@ -116,6 +121,6 @@ async def test_an_engines_error_passes_through_and_its_generator_is_closed(error
 
 async def test_who_leaves_closes_the_engines_generator() -> None:
     engine = engine_of(script(GOOD))
-    async with aclosing(generate_checked(engine, asked(), FORM)) as items:
+    async with aclosing(generate_checked(engine, asked(), is_good)) as items:
         await anext(items)
     assert engine.closed == 1

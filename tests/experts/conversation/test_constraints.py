@@ -48,7 +48,6 @@ def test_a_response_format() -> None:
     [
         (ask(response_format=ResponseFormat(type=ResponseFormat.TYPE_JSON_SCHEMA)), "not JSON"),
         (ask(response_format=ResponseFormat(type=ResponseFormat.TYPE_JSON_SCHEMA, schema_json="7")), "not a schema"),
-        (ask(response_format=ResponseFormat(type=ResponseFormat.TYPE_JSON_OBJECT), tools=[NOW]), "exclude each other"),
     ],
 )
 def test_a_response_format_that_cannot_be_kept_to(conversation: Conversation, words: str) -> None:
@@ -166,3 +165,17 @@ def test_only_what_may_be_called_is_offered() -> None:
     offer = tool_offer(named, is_constrained=True)
     assert offer is not None
     assert (list(offer.schemas), offer.is_constrained, offer.at_most_one) == (["now"], True, False)
+
+
+def test_beside_tools_a_form_is_for_answers_that_call_none() -> None:
+    any_object = ResponseFormat(type=ResponseFormat.TYPE_JSON_OBJECT)
+    both = held_to(ask(response_format=any_object, tools=[NOW]))
+    assert isinstance(both, ToolAnswer)
+    assert (both.form, both.must_call) == ('{"type": "object"}', False)
+    must = held_to(ask(response_format=any_object, tools=[NOW], tool_choice=ToolChoice(mode=ToolChoice.MODE_REQUIRED)))
+    assert isinstance(must, ToolAnswer)
+    assert (must.form, must.must_call) == (None, True)
+    none = held_to(ask(response_format=any_object, tools=[NOW], tool_choice=ToolChoice(mode=ToolChoice.MODE_NONE)))
+    assert none == JsonAnswer('{"type": "object"}')
+    sampling = constrained(Sampling(9, stop=("x",)), ask(response_format=any_object, tools=[NOW]), ABLE)
+    assert (sampling.stop, sampling.markup) == ((), None)

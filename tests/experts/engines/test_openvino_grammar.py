@@ -68,3 +68,17 @@ def test_what_a_tag_lets_through_is_read_as_a_call(name: str, city: str) -> None
     assert (dict(reader.counts), len(deltas) == len(pieces)) == ({Outcome.OK: 1}, True)
     assert "".join(delta.name for delta in deltas) == name
     assert json.loads("".join(delta.arguments for delta in deltas)) == {"city": city}
+
+
+def test_beside_a_form_an_answer_is_calls_or_follows_it() -> None:
+    weather = '<tool_call>{"name": "weather", "arguments": {"city": "Oslo"}}</tool_call>'
+    now = '<tool_call>{"name": "now", "arguments": {}}</tool_call>'
+    form = (
+        '{"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": false}'
+    )
+    many, one = (structured_output(genai, ToolAnswer(TOOLS, False, once, form)).grammar for once in (False, True))
+    for grammar in (many, one):
+        assert all(accepts(grammar, text) for text in (weather, now, '{"n": 7}'))
+        assert not any(accepts(grammar, text) for text in ("Hello", "{}", weather + '{"n": 7}', '{"n": 7}' + now, ""))
+        assert not accepts(grammar, weather.replace("Oslo", "Rome"))
+    assert (accepts(many, f"{weather}\n{now}"), accepts(one, f"{weather}\n{now}")) == (True, False)
