@@ -9,17 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from router.decision import Coverage, Reason, RouteDecision
+from router.decision import Coverage, RouteDecision
 from router.errors import ArtifactError
-from router.features.featurize import RouteQuery, featurize, is_suspected
-from router.features.tokens import estimate_tokens
+from router.features.featurize import RouteQuery, featurize
 from router.model.artifact import DEFAULT_PATH, Artifact, load
 from router.model.gate import Gate
-from router.policy.decide import ExpertState, Policy, RoutingPreferences, decide
+from router.policy.decide import ExpertState, Policy, RoutingPreferences
 from router.policy.explore import Exploration
 from router.policy.objective import NO_PREFERENCES
+from router.policy.ranking import Ranking
 from router.policy.settings import policy_of
-from router.policy.sticky import Previous, anchor, inertia_of
 
 Clock = Callable[[], float]
 
@@ -94,22 +93,8 @@ class Router:
             UnknownExpertError: `pinned` is not among `states`.
         """
         started = self.clock()
-        gate, policy = self.gate, self.policy
-        prompt_tokens = estimate_tokens(turn.text for turn in query.turns) + query.documents.tokens
-        previous = None if pinned is not None else _previous(gate, policy, query, states, preferences)
-        decision = decide(
-            gate.by_expert(query, [state.name for state in states]),
-            states,
-            policy,
-            prompt_tokens=prompt_tokens,
-            router_version=gate.artifact.version,
-            pinned=pinned,
-            preferences=preferences,
-            previous=previous,
-            is_suspected=is_suspected(query),
-        )
-        if self.exploration is not None:
-            decision = self.exploration.explore(decision, states, prompt_tokens)
+        ranking = Ranking(self.gate.by_expert, self.version, self.policy, self.exploration)
+        decision = ranking.rank(query, states, pinned, preferences)
         return replace(decision, route_s=self.clock() - started)
 
     def coverage(self, experts: Sequence[str]) -> Coverage:
@@ -165,25 +150,6 @@ def _policy(artifact: Artifact, abstain_below: float | None, default_expert: str
     if abstain_below is not None:
         policy = replace(policy, abstain_below=abstain_below)
     return policy if default_expert is None else replace(policy, default_expert=default_expert)
-
-
-def _previous(
-    gate: Gate, policy: Policy, query: RouteQuery, states: Sequence[ExpertState], preferences: RoutingPreferences
-) -> Previous | None:
-    """Find who answered the conversation so far: whom the caller names, or whom its last whole turn would go to.
-
-    An earlier turn that the gate was unsure of holds nobody.
-    """
-    if preferences.previous_expert is not None:
-        return Previous(preferences.previous_expert, inertia_of(query))
-    earlier = anchor(query)
-    if earlier is None:
-        return None
-    found = gate.by_expert(earlier, [state.name for state in states])
-    decision = decide(found, states, policy, prompt_tokens=0, router_version="", preferences=preferences)
-    if decision.reason is Reason.ABSTAINED:
-        return None
-    return Previous(decision.expert, inertia_of(query))
 
 
 def _stamp_of(path: Path) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """A router without an artefact: any function from a request to probabilities, ranked as the learned router ranks.
 
 `serve.routing.kinds` makes one for each `router.kind` that is not learned. Pins, health, context windows, prices,
-the knob and conversations work as they do with the learned router, because `decide` is the same.
+the knob and conversations work as they do with the learned router, because `ranking` is the same.
 """
 
 import random
@@ -11,17 +11,13 @@ from dataclasses import dataclass, replace
 
 from router.decision import Coverage, RouteDecision
 from router.errors import ArtifactError
-from router.features.featurize import RouteQuery, is_suspected
-from router.features.tokens import estimate_tokens
+from router.features.featurize import RouteQuery
 from router.model.artifact import Artifact
 from router.model.gate import Gate
-from router.policy.decide import ExpertState, Policy, RoutingPreferences, decide
+from router.policy.decide import ExpertState, Policy, RoutingPreferences
 from router.policy.explore import Exploration
 from router.policy.objective import NO_PREFERENCES
-from router.policy.sticky import Previous, anchor, inertia_of
-
-Judge = Callable[[RouteQuery, Sequence[str]], Mapping[str, float]]
-"""From a request and the experts' names to the probability, in [0, 1], that each serves it well; missing = 0."""
+from router.policy.ranking import Judge, Ranking
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +29,7 @@ class RuleRouter:
         version: its name, as logs, metrics and `x-moegate-*` headers tell it.
         policy: the settings of a decision.
         exploration: draws another expert now and then; None = never.
-        follows_conversations: the judge is asked again about an earlier turn, to know who answered it. False where
-            the same words do not always get the same expert; then only the caller can say who answered.
+        follows_conversations: as `Ranking` says.
         clock: seconds, monotonic; measures `route_s`.
     """
 
@@ -59,22 +54,8 @@ class RuleRouter:
             UnknownExpertError: `pinned` is not among `states`.
         """
         started = self.clock()
-        prompt_tokens = estimate_tokens(turn.text for turn in query.turns) + query.documents.tokens
-        previous = None if pinned is not None else self._previous(query, states, preferences)
-        decision = decide(
-            self.judge(query, [state.name for state in states]),
-            states,
-            self.policy,
-            prompt_tokens=prompt_tokens,
-            router_version=self.version,
-            pinned=pinned,
-            preferences=preferences,
-            previous=previous,
-            is_suspected=is_suspected(query),
-        )
-        stays = previous is not None and decision.expert == previous.expert
-        if self.exploration is not None and not stays:
-            decision = self.exploration.explore(decision, states, prompt_tokens)
+        ranking = Ranking(self.judge, self.version, self.policy, self.exploration, self.follows_conversations)
+        decision = ranking.rank(query, states, pinned, preferences)
         return replace(decision, route_s=self.clock() - started)
 
     def coverage(self, experts: Sequence[str]) -> Coverage:
@@ -102,19 +83,6 @@ class RuleRouter:
             ArtifactError: always.
         """
         raise ArtifactError(f"the router {self.version!r} takes no artefact")
-
-    def _previous(
-        self, query: RouteQuery, states: Sequence[ExpertState], preferences: RoutingPreferences
-    ) -> Previous | None:
-        """Find who answered the conversation so far: whom the caller names, else whom the rule would name."""
-        if preferences.previous_expert is not None:
-            return Previous(preferences.previous_expert, inertia_of(query))
-        earlier = anchor(query) if self.follows_conversations else None
-        if earlier is None:
-            return None
-        shares = self.judge(earlier, [state.name for state in states])
-        decision = decide(shares, states, self.policy, prompt_tokens=0, router_version="", preferences=preferences)
-        return Previous(decision.expert, inertia_of(query))
 
 
 def uniform(query: RouteQuery, experts: Sequence[str]) -> Mapping[str, float]:

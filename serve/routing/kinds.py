@@ -17,7 +17,8 @@ from router.policy.examples import ExampleWords
 from router.policy.explore import Exploration
 from router.policy.keywords import keywords
 from router.policy.objective import NO_PREFERENCES
-from router.policy.rules import Judge, RuleRouter, random_router
+from router.policy.ranking import Judge
+from router.policy.rules import RuleRouter, random_router
 from router.router import Router
 from serve.settings.tree import RouterSettings, SettingsError
 
