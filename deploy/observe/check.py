@@ -7,12 +7,14 @@ their exporters may not be scraped.
 
 import argparse
 import contextlib
+import os
 import re
 import signal
 import subprocess
 import sys
 import urllib.parse
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console
@@ -23,6 +25,7 @@ from deploy.observe.traffic import drive
 
 TRAFFIC_S: Final = 20.0
 _STOP_S: Final = 30.0
+_RULES: Final = Path(__file__).parents[1] / "guard.yaml"
 
 
 def failures(prometheus: Prometheus) -> tuple[int, list[str]]:
@@ -56,7 +59,10 @@ def observe(url: str, console: Console, *, seconds: float = TRAFFIC_S) -> int:
 def _moegate() -> Iterator[str]:
     """`moegate up --engine echo` on free ports."""
     command = (sys.executable, "-m", "serve.cli", "up", "--engine", "echo", "--port", "0", "--grpc-port", "0")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    environment = os.environ | {"MOEGATE_GUARD__RULES": str(_RULES)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    ) as process:
         try:
             assert process.stdout is not None  # a pipe
             ready = (re.search(r"moegate ready: HTTP (\S+),", line) for line in process.stdout)

@@ -1,4 +1,4 @@
-"""What a dashboard is made of, and the shapes of query that panels share; `deploy.observe.boards` holds the five.
+"""What a dashboard is made of, and the shapes of query that panels share; `deploy.observe.boards` holds all of them.
 
 `deploy.observe.grafana` turns them into Grafana's JSON; `deploy.observe.check` runs every query against a Prometheus. A
 panel's `source` says whose metrics it shows: ours, Ray Serve's, or the Neuron monitor's, which not everybody scrapes.

@@ -50,7 +50,7 @@ def alerts() -> list[dict[str, Any]]:
 
 
 def test_every_panel_says_what_it_is() -> None:
-    assert len(DASHBOARDS) == 5
+    assert len(DASHBOARDS) == 6
     for board in DASHBOARDS:
         titles = [panel.title for panel in board.panels]
         assert len(titles) == len(set(titles)), board.uid
@@ -130,6 +130,7 @@ async def app(experts: FakeExperts, tmp_path: Path) -> AsyncIterator[App]:
         "grpc": {"port": 0},
         "experts": {"target": experts.target, "probe_interval_s": 0.5},
         "feedback": {"path": str(tmp_path / "feedback.sqlite3")},
+        "guard": {"rules": str(ROOT / "deploy" / "guard.yaml")},
         "shutdown_grace_s": 0.2,
     }
     app = App(load_settings(overrides=settings))

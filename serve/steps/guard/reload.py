@@ -30,6 +30,7 @@ class GuardRules:
         self._interval_s = interval_s
         self._seen = _stamp(path)
         self.current = load_rules(path, on_failure=self._failed)
+        self._expect()
 
     async def run(self) -> None:
         """Look at the file again and again."""
@@ -51,8 +52,15 @@ class GuardRules:
             return
         if rules.version != self.current.version:
             self.current = rules
+            self._expect()
             self._metrics.reloads.labels("taken").inc()
             log.info("guard rules replaced", extra={"rules": rules.version})
+
+    def _expect(self) -> None:
+        rules = self.current.rules
+        self._metrics.expect(
+            (rule.name, stage.value, rule.action.value, rule.fail) for rule in rules for stage in rule.at
+        )
 
     def _failed(self, rule: Rule) -> None:
         self._metrics.failures.labels(rule.name, rule.fail).inc()

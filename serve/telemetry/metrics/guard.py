@@ -1,5 +1,7 @@
 """Metrics of the guard. A rule's name is a label: rules are the operator's, at most 200 of them."""
 
+from collections.abc import Iterable
+
 from serve.telemetry.metrics import buckets
 from serve.telemetry.metrics.registrar import Registrar
 
@@ -23,3 +25,11 @@ class GuardMetrics:
         )
         self.reloads = add.counter("guard_reloads", "Changed files of rules, taken or refused", "outcome")
         self.seconds = add.histogram("guard_seconds", "Time to look at a request before it is routed", buckets.GATEWAY)
+
+    def expect(self, rules: Iterable[tuple[str, str, str, str]]) -> None:
+        """Show as 0 what has not happened yet: of each rule its name, a stage, its action, and how it fails."""
+        for name, stage, action, fail in rules:
+            self.findings.labels(name, stage, action)
+            self.failures.labels(name, fail)
+        for outcome in ("taken", "refused"):
+            self.reloads.labels(outcome)
