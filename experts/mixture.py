@@ -83,7 +83,7 @@ def run(options: argparse.Namespace, errors: Console) -> dict[str, Any]:
         raise RowError(f"{options.data}: there are no rows")
     known = [] if options.fresh else _read_answers(options.out / ANSWERS)
     done = {(one.row, one.model) for one in known}
-    tasks = [Task(row, case, model) for row, case in cases.items() for model in models]
+    tasks = [Task(row, case, model) for model in models for row, case in cases.items()]  # one expert's fill its batch
     left = [task for task in tasks if (task.row, task.model) not in done]
     options.out.mkdir(parents=True, exist_ok=True)
     with (options.out / ANSWERS).open("w" if options.fresh else "a") as file:
@@ -110,20 +110,26 @@ def ask(
     """Ask and judge; each answer is in the file before the next one counts.
 
     Raises:
-        GatewayUnavailable: nobody answers any more.
+        GatewayUnavailable: nobody answers any more, or some answers were lost.
     """
     judged: list[Judged] = []
     with progress_bar(errors) as progress:
         bar = progress.add_task("answers", total=len(tasks))
 
         def keep(at: int, served: Served) -> None:
+            if served.is_lost:
+                return
             judged.append(judge(suite, tasks[at], served))
             file.write(json.dumps(judged[-1].as_dict(), ensure_ascii=False) + "\n")
             file.flush()
             progress.advance(bar)
 
         questions = [Question(task.model, task.case.conversation) for task in tasks]
-        ask_gateway(client, questions, options.in_flight, keep)
+        ask_gateway(client, questions, options.in_flight, keep, options.max_tokens)
+    if lost := len(tasks) - len(judged):
+        raise GatewayUnavailable(
+            f"{lost} answers were lost to an overloaded or failing gateway; the same command asks again"
+        )
     return judged
 
 
@@ -191,6 +197,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--models", type=lambda text: text.split(","), help="auto,NAME,... (default: all there are)")
     parser.add_argument("--base", default="base", metavar="NAME", help="the untouched base's name in the catalogue")
     parser.add_argument("--limit", type=int, metavar="N", help="only N rows, drawn with the seed")
+    parser.add_argument("--max-tokens", type=int, metavar="N", help="of one answer (default: the expert's)")
     parser.add_argument("--in-flight", type=int, default=8, metavar="N", help="requests at once")
     parser.add_argument("--api-key", default="any", help="of a gateway that asks for one")
     parser.add_argument("--fresh", action="store_true", help="ask everything anew, whatever was answered before")

@@ -23,8 +23,13 @@ from protos import chat_pb2
 
 TIMEOUT_S: Final = 600.0  # of one read; a busy machine must not turn a right answer into a wrong one
 _AGAIN: Final = frozenset({429, 503})
-_MOST_TRIES: Final = 20
+PATIENCE_S: Final = 900.0  # with a gateway that says "later"
 _LONGEST_WAIT_S: Final = 10.0
+_INCOMPLETE: Final = "incomplete"
+_LOST: Final = frozenset(
+    {"overloaded", "rate_limit_exceeded", "expert_unavailable", "expert_failed", "expert_stalled"}
+    | {"deadline_exceeded", "shutting_down", "storage_unavailable", _INCOMPLETE}
+)
 
 
 class GatewayUnavailable(Exception):
@@ -47,6 +52,11 @@ class Served:
     usd: float
     ttft_s: float | None
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether no answer came for want of room, time or a living expert: that says nothing about its quality."""
+        return self.answer.finish in _LOST
+
 
 @dataclass(slots=True)
 class _Stream:
@@ -56,7 +66,7 @@ class _Stream:
     text: str = ""
     names: list[str] = field(default_factory=list)
     arguments: list[str] = field(default_factory=list)
-    finish: str = "incomplete"
+    finish: str = _INCOMPLETE
     usage: dict[str, Any] = field(default_factory=dict)
     first_at: float | None = None
 
@@ -130,7 +140,8 @@ class GatewayClient:
             GatewayUnavailable: nobody answers.
         """
         body = json.dumps(request_body(model, conversation, max_tokens)).encode()
-        for _ in range(_MOST_TRIES):
+        give_up_at = time.monotonic() + PATIENCE_S
+        while True:
             connection = self._connect(self._host, self._port, timeout=TIMEOUT_S)
             try:
                 began = time.perf_counter()
@@ -143,10 +154,9 @@ class GatewayClient:
                 raise GatewayUnavailable(f"{self._url}: the answer broke off ({type(error).__name__})") from None
             finally:
                 connection.close()
-            if response.status not in _AGAIN:
-                break
+            if response.status not in _AGAIN or time.monotonic() > give_up_at:
+                return refusal
             time.sleep(min(_LONGEST_WAIT_S, float(response.headers.get("retry-after") or 1)))
-        return refusal
 
 
 @dataclass(frozen=True, slots=True)

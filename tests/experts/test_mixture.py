@@ -77,6 +77,18 @@ def test_a_stopped_run_goes_on_where_it_was(data: Path, capsys: pytest.CaptureFi
     assert "replacing" in capsys.readouterr().err
 
 
+def test_an_answer_that_was_lost_is_no_wrong_answer_and_is_asked_again(data: Path, capsys: Any) -> None:
+    def failing(body: Body) -> Answer:
+        return refused(500, "expert_failed") if body["messages"][0]["content"].startswith("3") else answer(body)
+
+    with fake_gateway(failing, MODELS) as url:
+        assert compare(url, data, "--models", "auto,adder") == 1
+    assert "2 answers were lost" in capsys.readouterr().err
+    assert len((data.parent / "out" / "answers.jsonl").read_text().splitlines()) == 22
+    with fake_gateway(answer, MODELS) as url:
+        assert compare(url, data, "--models", "auto,adder") == 0
+
+
 def test_the_oracle_takes_the_cheaper_of_two_that_are_right(data: Path) -> None:
     def all_right(body: Body) -> Answer:
         return answer(body | {"model": "auto"})[0], said("2", usd={"adder": 0.5}.get(body["model"], 0.1))[1]
