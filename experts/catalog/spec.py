@@ -24,6 +24,7 @@ from experts.catalog.prices import Price, PriceList, PricesError, load_prices
 from experts.catalog.yaml_file import Document, YamlError, explain, read_yaml
 
 EngineName = Literal["openvino", "neuron", "upstream", "echo"]
+OutcomeName = Literal["call", "ask", "decline", "cited", "unknown"]
 Scalar = bool | int | float | str
 SamplingField = Literal["seed", "frequency_penalty", "presence_penalty"]
 _WITHOUT_WEIGHTS: Final[frozenset[EngineName]] = frozenset({"echo", "upstream"})
@@ -104,6 +105,8 @@ class ExpertSpec(_Model):
     max_documents: int | None = Field(default=None, ge=1)  # of a request that are shown, nearest first; None: all
     sampling: SamplingDefaults = SamplingDefaults()
     system_prompt: str = ""
+    documents_prompt: str = ""  # stands in the system message where the request has documents, whoever wrote the rest
+    outcomes: frozenset[OutcomeName] = frozenset()  # that its answers begin with (`experts.conversation.outcomes`)
     forms: dict[Form, Share] = {}  # asked for such a form, it counts with this probability at least, whatever the words
     hands_back: bool = False  # where no tool fits, it says so before its first token, and another expert is asked
     price: Price

@@ -23,7 +23,7 @@ from experts.conversation.answer import AnswerReader
 from experts.conversation.attempts import generate_checked
 from experts.conversation.constraints import constrained
 from experts.conversation.hand_back import may_hand_back, until_decided
-from experts.conversation.prompts import complete_conversation, render_turns
+from experts.conversation.prompts import complete_for, render_for
 from experts.conversation.sampling import resolve_sampling
 from experts.conversation.structured import keeps_form
 from experts.engine import (
@@ -108,7 +108,7 @@ class ExpertDeployment:
             with _failures_are_the_requests():
                 generation = self._read(request, grpc_context)
                 form = _form(generation.sampling)
-                reader = _reader(request, generation.sampling, form)
+                reader = self._reader(request, generation.sampling, form)
             # Closing is explicit: a client that goes away while a chunk is being sent must still free its slot.
             async with aclosing(self._generate(request, generation, form)) as items:
                 yield expert_pb2.GenerateChunk()  # taken on: silence before it means that there is no replica
@@ -149,15 +149,20 @@ class ExpertDeployment:
         deadline_s = _deadline(context.invocation_metadata(), time.monotonic())
         match request.WhichOneof("input"):
             case "conversation":
-                asked = (request.conversation, self._spec.system_prompt, self._spec.max_documents)
-                turns, capabilities = render_turns(*asked), self._engine.capabilities
+                turns = render_for(self._spec, request.conversation)
+                capabilities = self._engine.capabilities
                 sampling = constrained(sampling, request.conversation, capabilities, request.reduced_schema)
-                whole = complete_conversation(*asked) if capabilities.takes_conversations else None
+                whole = complete_for(self._spec, request.conversation) if capabilities.takes_conversations else None
                 return GenerationInput(turns, sampling, deadline_s, whole)
             case "prompt":
                 return GenerationInput(request.prompt, sampling, deadline_s)
             case _:
                 raise InvalidRequest("there is neither a conversation nor a prompt")
+
+    def _reader(self, request: expert_pb2.GenerateRequest, sampling: Sampling, form: Schema | None) -> AnswerReader:
+        conversation = request.conversation if request.HasField("conversation") else None
+        is_constrained = sampling.constraint is not None
+        return AnswerReader(conversation, is_constrained=is_constrained, form=form, outcomes=self._spec.outcomes)
 
     def _chunk(self, item: TokenDelta | Completion, reader: AnswerReader) -> expert_pb2.GenerateChunk:
         if isinstance(item, TokenDelta):
@@ -190,11 +195,6 @@ def _form(sampling: Sampling) -> Schema | None:
     """Return what the answer's words are to follow, if they are to be JSON."""
     form = sampling.constraint.form if sampling.constraint is not None else None
     return None if form is None else json.loads(form)
-
-
-def _reader(request: expert_pb2.GenerateRequest, sampling: Sampling, form: Schema | None) -> AnswerReader:
-    conversation = request.conversation if request.HasField("conversation") else None
-    return AnswerReader(conversation, is_constrained=sampling.constraint is not None, form=form)
 
 
 def _told(chunk: expert_pb2.GenerateChunk, delta: TokenDelta) -> expert_pb2.GenerateChunk:

@@ -1,16 +1,19 @@
-"""Turns an engine's text into the client's answer: reads tool calls and citations, leaves the rest unchanged.
+"""Turns an engine's text into the client's answer: reads its outcome, tool calls and citations, and leaves the rest.
 
 `experts.cluster.deployment` makes one `AnswerReader` a request and sends every piece of text through it. Without tools
-and documents the text passes unchanged. With them, only text that may become a call or a citation is held back; its
-tokens are reported all the same.
+and documents the text passes unchanged. With them, only text that may become an outcome's mark, a call or a citation is
+held back; its tokens are reported all the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Final
 
+from experts.catalog.spec import OutcomeName
 from experts.conversation.citations import CitationReader
 from experts.conversation.constraints import tool_offer
+from experts.conversation.outcomes import OutcomeReader
 from experts.conversation.structured import FormReader
 from experts.conversation.tool_call import Outcome
 from experts.conversation.tool_calls import Piece, ToolCallReader, new_call_id
@@ -23,15 +26,27 @@ _FINISH = {
     FinishReason.LENGTH: chat_pb2.FINISH_REASON_LENGTH,
 }
 
+_OF_TOOLS: Final[tuple[OutcomeName, ...]] = ("ask", "decline")
+_OF_DOCUMENTS: Final[tuple[OutcomeName, ...]] = ("cited", "unknown")
+
 
 class AnswerReader:
     """Reads one answer to `conversation`; None stands for raw text, in which there is nothing to read.
 
-    `form` is the reduced schema that the answer is to follow where it is no call, if there is one.
+    `form` is the reduced schema that the answer is to follow where it is no call, if there is one. `outcomes` are those
+    that the expert has learnt to begin with.
+
+    Attributes:
+        said: the answer so far, calls as they were written, after its outcome has been read.
     """
 
     def __init__(
-        self, conversation: chat_pb2.Conversation | None, *, is_constrained: bool, form: Schema | None = None
+        self,
+        conversation: chat_pb2.Conversation | None,
+        *,
+        is_constrained: bool,
+        form: Schema | None = None,
+        outcomes: Collection[OutcomeName] = (),
     ) -> None:
         offer = None if conversation is None else tool_offer(conversation, is_constrained=is_constrained)
         self._calls = ToolCallReader(offer, new_call_id) if offer is not None else None
@@ -39,14 +54,21 @@ class AnswerReader:
         # In JSON, "[1]" is a list: what is to have a form is not searched for citations.
         documents = conversation.documents if conversation is not None and form is None else ()
         self._citations = CitationReader(documents) if documents else None
+        possible = [*(_OF_TOOLS if offer is not None else ()), *(_OF_DOCUMENTS if documents else ())]
+        self._outcome = OutcomeReader(name for name in possible if name in outcomes)
+        self.said = ""
 
     def push(self, text: str) -> expert_pb2.GenerateChunk:
         """Read more text; return what may leave."""
+        text = self._outcome.push(text)
+        self.said += text
         pieces: Sequence[Piece] = self._calls.push(text) if self._calls else (text,)
         return self._chunk(pieces, is_last=False)
 
     def close(self, text: str, finish: FinishReason, attempts: int = 1) -> expert_pb2.GenerateChunk:
         """Read the last text; return what is left, with a completion that tells how the answer ended."""
+        text = self._outcome.push(text) + self._outcome.close(is_cut=finish is FinishReason.LENGTH)
+        self.said += text
         pieces: Sequence[Piece] = (text,)
         if self._calls:
             pieces = self._calls.push(text) + self._calls.close(is_cut=finish is FinishReason.LENGTH)

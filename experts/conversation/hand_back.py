@@ -1,8 +1,8 @@
 """Hand back: an expert for tools that finds none of them fitting says so before its first token, and gives no answer.
 
-The model decides by how it begins: a call, words, or the sentence with which its recipe has taught it to decline.
+The model decides by how it begins: a call, words, or the mark with which its recipe has taught it to decline.
 `experts.deployment` sends a request through here when somebody else is there to answer; the gateway then asks them.
-Only what may still become that sentence waits, a few tokens at most. Whoever asks an expert without leave to hand back
+Only what may still become that mark waits, a few tokens at most. Whoever asks an expert without leave to hand back
 gets the sentence as an answer.
 """
 
@@ -16,11 +16,13 @@ from enum import Enum, auto
 from typing import Final
 
 from experts.catalog.spec import ExpertSpec
+from experts.conversation.outcomes import MARKS
 from experts.conversation.prompts import callable_tools
 from experts.engine import HEARTBEAT, Completion, FinishReason, TokenDelta
 from protos import chat_pb2, expert_pb2
 
 DECLINES: Final = (
+    MARKS["decline"],
     "None of the tools",
     "Keines der Werkzeuge",
     "Ninguna de las herramientas",
@@ -29,7 +31,7 @@ DECLINES: Final = (
     "Ни один из инструментов",
     "没有一个工具",
 )
-"""How an answer begins that declines: what the tool-caller's recipe and seeds teach, and no more."""
+"""How an answer begins that declines: the outcome's mark, or the sentence of experts that have learnt no marks."""
 
 _MOST_SPACE: Final = 8  # characters before the first word: an answer that begins with more is none of these
 _UNSPACED: Final = "\u2e80"  # from here on are the scripts that put no spaces between words
@@ -69,11 +71,11 @@ def read_ending(text: str, end: FinishReason, stops: Sequence[str]) -> Beginning
 
 
 def _compare(said: str, decline: str) -> Beginning:
-    """Compare with one sentence: its last word has to be whole ("toolsmiths" is another), where words have spaces."""
+    """Compare with one of them: its last word has to be whole ("toolsmiths" is another), where words have spaces."""
     rest = said.removeprefix(decline)
     if rest == said:
         return Beginning.OPEN if decline.startswith(said) else Beginning.ANSWER
-    if decline[-1] >= _UNSPACED:
+    if decline[-1] >= _UNSPACED or not decline[-1].isalnum():
         return Beginning.DECLINE
     if not rest:
         return Beginning.OPEN

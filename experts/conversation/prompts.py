@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from experts.catalog.spec import ExpertSpec
 from experts.conversation.bounded_json import OutOfBounds, read_bounded
 from experts.conversation.ranking import best
 from experts.conversation.tool_call import serialise
@@ -25,9 +26,14 @@ _FROM_THE_WORDS = "Take these values from the user's message and answer with one
 
 
 def render_turns(
-    conversation: chat_pb2.Conversation, system_prompt: str, max_documents: int | None = None
+    conversation: chat_pb2.Conversation,
+    system_prompt: str,
+    max_documents: int | None = None,
+    documents_prompt: str = "",
 ) -> tuple[Turn, ...]:
     """Render a conversation; `system_prompt` is used where the client sent no system message.
+
+    `documents_prompt` is added to either of them where there are documents.
 
     Of more than `max_documents` documents those nearest to the question are shown, under the numbers that they had.
 
@@ -40,28 +46,36 @@ def render_turns(
     turns = _merge_tool_results(_with_documents(conversation, max_documents))
     client_system = turns[0].content if turns[0].role == "system" else None
     body = turns if client_system is None else turns[1:]
-    instruction = client_system or system_prompt  # front ends send an empty one where nothing is set
-    system = "\n\n".join(filter(None, [instruction, _tools(conversation), _form(conversation)]))
+    # Front ends send an empty system message where nothing is set.
+    instruction = _instruction(conversation, client_system or system_prompt, documents_prompt)
+    parts = [instruction, _tools(conversation), _form(conversation)]
+    system = "\n\n".join(filter(None, parts))
     return (Turn("system", system), *body) if system else tuple(body)
 
 
-def complete_conversation(
-    conversation: chat_pb2.Conversation, system_prompt: str, max_documents: int | None = None
-) -> chat_pb2.Conversation:
+def render_for(spec: ExpertSpec, conversation: chat_pb2.Conversation) -> tuple[Turn, ...]:
+    """Render a conversation as an expert of the catalogue is asked; raises as `render_turns` does."""
+    return render_turns(conversation, spec.system_prompt, spec.max_documents, spec.documents_prompt)
+
+
+def complete_for(spec: ExpertSpec, conversation: chat_pb2.Conversation) -> chat_pb2.Conversation:
     """Put the documents and the system prompt into the messages, for a server that renders them itself.
 
-    The same words as `render_turns` shows, but tools, calls and results stay what they are. Raises as it does.
+    The same words as `render_for` shows, but tools, calls and results stay what they are. Raises as it does.
     """
     complete = chat_pb2.Conversation()
     complete.CopyFrom(conversation)
-    messages = _with_documents(conversation, max_documents)
-    if not (messages[0].role == chat_pb2.ROLE_SYSTEM and messages[0].content):
-        messages = [m for at, m in enumerate(messages) if at or m.role != chat_pb2.ROLE_SYSTEM]
-        system = [chat_pb2.Message(role=chat_pb2.ROLE_SYSTEM, content=system_prompt)] if system_prompt else []
-        messages = [*system, *messages]
+    messages = _with_documents(conversation, spec.max_documents)
+    is_system = messages[0].role == chat_pb2.ROLE_SYSTEM
+    told = _instruction(conversation, (is_system and messages[0].content) or spec.system_prompt, spec.documents_prompt)
     del complete.messages[:], complete.documents[:]
-    complete.messages.extend(messages)
+    complete.messages.extend([chat_pb2.Message(role=chat_pb2.ROLE_SYSTEM, content=told)] if told else [])
+    complete.messages.extend(messages[is_system:])
     return complete
+
+
+def _instruction(conversation: chat_pb2.Conversation, instruction: str, documents_prompt: str) -> str:
+    return " ".join(filter(None, [instruction, documents_prompt if conversation.documents else ""]))
 
 
 def callable_tools(conversation: chat_pb2.Conversation) -> list[chat_pb2.Tool]:

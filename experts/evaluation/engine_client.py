@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from experts.catalog.spec import ExpertSpec
 from experts.conversation.constraints import constrained
-from experts.conversation.prompts import render_turns
+from experts.conversation.prompts import render_for
 from experts.conversation.sampling import resolve_sampling
 from experts.engine import (
     Completion,
@@ -103,7 +103,8 @@ async def ask(engine: Engine, spec: ExpertSpec, conversation: chat_pb2.Conversat
     """
     try:
         request = _request(engine, spec, conversation, sampling)
-        listener = ReplyListener(conversation, is_constrained=request.sampling.constraint is not None)
+        is_constrained = request.sampling.constraint is not None
+        listener = ReplyListener(conversation, is_constrained=is_constrained, outcomes=spec.outcomes)
         async with aclosing(engine.generate(request)) as items:
             async for item in items:
                 if isinstance(item, Completion):
@@ -123,7 +124,7 @@ def _request(
     Raises:
         InvalidRequest: it can never be served as it is.
     """
-    turns = render_turns(conversation, spec.system_prompt, spec.max_documents)
+    turns = render_for(spec, conversation)
     return GenerationInput(turns, constrained(sampling, conversation, engine.capabilities))
 
 

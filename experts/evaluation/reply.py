@@ -1,4 +1,4 @@
-"""One answer as a suite judges it: the text as it was written, and the tool calls that a client gets from it.
+"""One answer as a suite judges it: what it says behind its outcome, and the tool calls that a client gets from it.
 
 `experts.evaluation.engine_client` pushes an engine's pieces through the `AnswerReader` that serves, and joins the
 deltas of each call as a client does; `gateway_client` reads the calls that a gateway streams the same.
@@ -6,6 +6,9 @@ deltas of each call as a client does; `gateway_client` reads the calls that a ga
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from experts.catalog.spec import OutcomeName
 from experts.conversation.answer import AnswerReader
 from experts.conversation.json_repair import read_json
 from experts.engine import FinishReason
@@ -17,25 +20,24 @@ from protos import chat_pb2, expert_pb2
 class ReplyListener:
     """Listens to one answer."""
 
-    def __init__(self, conversation: chat_pb2.Conversation, *, is_constrained: bool) -> None:
-        self._reader = AnswerReader(conversation, is_constrained=is_constrained)
-        self._text = ""
+    def __init__(
+        self, conversation: chat_pb2.Conversation, *, is_constrained: bool, outcomes: Collection[OutcomeName] = ()
+    ) -> None:
+        self._reader = AnswerReader(conversation, is_constrained=is_constrained, outcomes=outcomes)
         self._names: list[str] = []
         self._arguments: list[str] = []
 
     def push(self, text: str) -> None:
         """Take more text."""
-        self._text += text
         self._take(self._reader.push(text))
 
     def close(self, text: str, finish: FinishReason) -> Reply:
         """Take the last text; return the whole."""
-        self._text += text
         chunk = self._reader.close(text, finish)
         self._take(chunk)
         calls = [read_call(name, arguments) for name, arguments in zip(self._names, self._arguments, strict=True)]
         read = tuple(call for call in calls if call is not None)
-        return Reply(self._text, read, chunk.completion.tool_calls.text + len(calls) - len(read))
+        return Reply(self._reader.said, read, chunk.completion.tool_calls.text + len(calls) - len(read))
 
     def _take(self, chunk: expert_pb2.GenerateChunk) -> None:
         for delta in chunk.tool_calls:

@@ -1,6 +1,6 @@
 """Samples to token ids: the prompt exactly as serving makes it, then the answer up to the end of the turn.
 
-Called by `experts.finetune`. The turns come from `experts.conversation.prompts.render_turns`, the template from the
+Called by `experts.finetune`. The turns come from `experts.conversation.prompts.render_for`, the template from the
 base model, so that training sees exactly what serving asks.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experts.catalog.spec import ExpertSpec
-from experts.conversation.prompts import render_turns
+from experts.conversation.prompts import render_for
 from experts.training.recipes.sample import Sample
 
 
@@ -39,10 +39,7 @@ class Encoder:
 
     def encode(self, sample: Sample) -> Encoded | None:
         """Return the sample's tokens, or None if there are too many."""
-        turns = [
-            {"role": turn.role, "content": turn.content}
-            for turn in render_turns(sample.conversation, self._spec.system_prompt, self._spec.max_documents)
-        ]
+        turns = [{"role": turn.role, "content": turn.content} for turn in render_for(self._spec, sample.conversation)]
         text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
         encoded = Encoded(self._ids(text), self._answer(sample.answer), self._answer(sample.rejected))
         return encoded if encoded.length <= self._longest else None

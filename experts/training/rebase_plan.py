@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experts.catalog.spec import ExpertSpec
-from experts.conversation.prompts import render_turns
+from experts.conversation.prompts import render_for
 from experts.neuron.instances import Architecture, InstanceData
 from experts.training.recipe import Hyperparameters
 from experts.training.recipes.sample import Sample
@@ -136,7 +136,7 @@ def characters(spec: ExpertSpec, samples: Sequence[Sample]) -> int:
     """Count the characters of prompts and answers, as they are rendered."""
     total = 0
     for sample in samples:
-        turns = render_turns(sample.conversation, spec.system_prompt, spec.max_documents)
+        turns = render_for(spec, sample.conversation)
         total += sum(len(turn.content) for turn in turns) + len(sample.answer)
     return total
 

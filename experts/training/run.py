@@ -26,7 +26,8 @@ class Run:
     def digest(self) -> str:
         """Return a hash of all that decides the outcome: a run may only go on from checkpoints of the same one."""
         start = hash_content(self.start / "adapter_model.safetensors") if self.start else ""
-        asked = [self.spec.base, self.spec.system_prompt, self.spec.max_documents, asdict(self.hyperparameters), start]
+        prompts = [self.spec.system_prompt, self.spec.documents_prompt, self.spec.max_documents]
+        asked = [self.spec.base, *prompts, asdict(self.hyperparameters), start]
         digest = hashlib.sha256(json.dumps(asked).encode())
         for sample in self.samples:
             digest.update(sample.conversation.SerializeToString(deterministic=True))

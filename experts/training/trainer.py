@@ -1,8 +1,8 @@
 """The training loop: transformers' Trainer, with a loss that computes logits for answer tokens only.
 
 Called by `experts.finetune`. The Trainer provides the loop, the optimiser, the schedule, the checkpoints and the exact
-resumption. Here are the loss, batches of similar lengths, and bfloat16 arithmetic around float32 adapter weights. TRL's
-SFTTrainer and ORPOTrainer compute logits for whole prompts as well, which nothing here uses.
+resumption. Here are the loss, batches of similar lengths, and the quicker arithmetic around float32 adapter weights.
+TRL's SFTTrainer and ORPOTrainer compute logits for whole prompts as well, which nothing here uses.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from experts.training import attention
 from experts.training.batch import collate, collate_rows
 from experts.training.encode import Encoded
 from experts.training.losses import answer_log_probs, orpo_loss, sft_loss
+from experts.training.precision import quicker
 from experts.training.recipe import Hyperparameters
 from experts.training.run_folder import keep_only
 from experts.training.share import Row
@@ -33,13 +34,13 @@ AT_ONCE = 4
 
 
 def load_model(folder: Path, hyperparameters: Hyperparameters, start: Path | None = None) -> Any:  # a PeftModel
-    """Load the base in bfloat16 and put a float32 adapter on every linear layer of it: a fresh one, or `start` grown.
+    """Load the base and put a float32 adapter on every linear layer of it: a fresh one, or `start` grown.
 
     Raises:
         BaseUnavailable: `start` cannot be read, or is no adapter of these layers and at most that rank.
     """
     torch.manual_seed(hyperparameters.seed)
-    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, attn_implementation=attention.register())
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=quicker(), attn_implementation=attention.register())
     config = LoraConfig(
         r=hyperparameters.rank,
         lora_alpha=hyperparameters.alpha,
@@ -124,7 +125,8 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers ships no typ
     ) -> Any:  # a tensor ()
         """Return the batch's loss."""
         inner = model.get_base_model()
-        with torch.autocast("cpu", dtype=torch.bfloat16), disable_input_dtype_casting(model):
+        is_mixed = quicker() is torch.bfloat16
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_mixed), disable_input_dtype_casting(model):
             labels = inputs.pop("labels")
             hidden = inner.model(**inputs, use_cache=False).last_hidden_state
             log_probs, rows = answer_log_probs(hidden, labels, inner.lm_head)

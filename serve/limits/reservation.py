@@ -114,7 +114,7 @@ def _prompt_at_most(asked: chat.Conversation | str) -> int:
 def _offer(expert: ExpertSpec, tariff: Tariff) -> _Offer:
     longest = expert.context_window - 1
     return _Offer(
-        instructions=tokens_at_most(expert.system_prompt.encode()),
+        instructions=tokens_at_most(f"{expert.system_prompt} {expert.documents_prompt}".encode()),
         window=expert.context_window,
         default_answer=expert.sampling.max_tokens,
         longest_answer=min(expert.max_tokens_cap or longest, longest),

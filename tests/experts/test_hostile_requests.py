@@ -136,6 +136,6 @@ async def test_what_nobody_foresaw_about_a_request_is_the_requests(
         def fail(*_: object, failure: Exception = failure) -> None:
             raise failure
 
-        monkeypatch.setattr("experts.cluster.deployment.render_turns", fail)
+        monkeypatch.setattr("experts.cluster.deployment.render_for", fail)
         assert await ask(history("{}")) is grpc.StatusCode.INVALID_ARGUMENT
     assert "secret" not in caplog.text

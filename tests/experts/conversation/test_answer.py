@@ -47,6 +47,40 @@ def test_text_that_waits_for_nothing_leaves_at_once() -> None:
     assert [reader.push(part).text for part in ("It is", " so [", "1", "]", ".")] == ["It is", " so ", "", "[1]", "."]
 
 
+def test_sources_that_came_first_are_cited_at_the_end() -> None:
+    reader = AnswerReader(WITH_SOURCES, is_constrained=False, outcomes=("cited", "unknown"))
+    text = "".join(reader.push(part).text for part in ("[", "2", "] y", " it", " is"))
+    chunk = reader.close(".", STOP)
+    [annotation] = chunk.completion.annotations
+    assert text + chunk.text == reader.said == "y it is [2]."
+    assert (annotation.document, annotation.title) == (2, "Two")
+    assert reader.said[annotation.start_index : annotation.end_index] == "[2]"
+
+
+@pytest.mark.parametrize(
+    ("conversation", "text", "said"),
+    [
+        (WITH_TOOL, "<ask>Which a?", "Which a?"),
+        (WITH_TOOL, "<none>No tool helps.", "No tool helps."),
+        (WITH_TOOL, "<unknown>No tool helps.", "<unknown>No tool helps."),
+        (WITH_SOURCES, "<unknown>I don't know.", "I don't know."),
+        (WITH_SOURCES, "<ask>Which?", "<ask>Which?"),
+        (chat_pb2.Conversation(), "<ask>[1] Which?", "<ask>[1] Which?"),
+        (None, "[1] Which?", "[1] Which?"),
+    ],
+)
+def test_an_outcome_is_read_where_it_may_come(conversation: chat_pb2.Conversation | None, text: str, said: str) -> None:
+    reader = AnswerReader(conversation, is_constrained=False, outcomes=("ask", "decline", "cited", "unknown"))
+    assert "".join(reader.push(letter).text for letter in text) + reader.close("", STOP).text == said
+
+
+def test_a_call_behind_outcomes_that_may_come_is_a_call() -> None:
+    reader = AnswerReader(WITH_TOOL, is_constrained=False, outcomes=("call", "ask", "decline"))
+    calls = [call for letter in CALL for call in reader.push(letter).tool_calls]
+    calls += reader.close("", STOP).tool_calls
+    assert [call.name for call in calls if call.name] == ["f"]
+
+
 @pytest.mark.parametrize(
     ("text", "finish", "reason"),
     [

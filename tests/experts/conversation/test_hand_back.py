@@ -195,11 +195,11 @@ async def test_tokens_without_text_are_not_held_for_ever() -> None:
     assert tokens_of(items) == 200
 
 
-async def test_a_call_and_plain_words_leave_with_their_first_letter() -> None:
-    for answer in (CALL, "For which city?", "Hello"):
+async def test_a_call_and_plain_words_leave_with_the_letter_that_tells_them() -> None:
+    for answer, told in ((CALL, "<t"), ("For which city?", "F"), ("Hello", "H")):  # "<" may still be a mark
         items = await decided(deltas(list(answer)))
-        assert isinstance(items[1], TokenDelta)
-        assert items[1].text == answer[0]
+        texts = [item.text for item in items if isinstance(item, TokenDelta)]
+        assert next(filter(None, texts)) == told
 
 
 async def test_a_waiting_answer_gives_signs_of_life_and_tells_the_prompt_at_once() -> None:

@@ -168,6 +168,14 @@ def test_a_schema_is_told_in_the_manner_of_tools(schema: str, told: str) -> None
     assert system.split("\n", 1)[1] == told
 
 
+def test_what_is_to_be_done_with_documents_is_told_where_there_are_some() -> None:
+    mine = Message(role=ROLE_SYSTEM, content="Be long.")
+    for messages, told in (([USER], "Be brief. Cite."), ([mine, USER], "Be long. Cite.")):
+        with_one = Conversation(messages=messages, documents=[Document(text="x")])
+        assert render_turns(with_one, "Be brief.", documents_prompt="Cite.")[0] == Turn("system", told)
+    assert render_turns(Conversation(messages=[USER]), "Be brief.", documents_prompt="Cite.")[0].content == "Be brief."
+
+
 def test_of_many_documents_the_nearest_are_shown_under_their_own_numbers() -> None:
     documents = [Document(text=f"The {thing} is here.") for thing in ("anchor", "bell", "candle", "drum")]
     asked = Message(role=ROLE_USER, content="Where are the drum and the bell?")
