@@ -25,9 +25,13 @@ def answer_log_probs(hidden: Tensor, labels: Tensor, head: torch.nn.Module) -> t
     return chosen - torch.logsumexp(logits, dim=1), learnt.nonzero()[:, 0]
 
 
-def sft_loss(log_probs: Tensor) -> Tensor:
-    """Return the mean negative log-likelihood of the answer tokens."""
-    return -log_probs.mean()
+def sft_loss(log_probs: Tensor, tokens: float) -> Tensor:
+    """Return the negative log-likelihood of the answer tokens, over what a pass has of them on average.
+
+    So each token of a run weighs the same. A mean over the pass would make four short rows of one kind weigh as much
+    as four long ones that hold fifty answers of all kinds.
+    """
+    return -log_probs.sum() / tokens
 
 
 def orpo_loss(log_probs: Tensor, rows: Tensor, strength: float) -> Tensor:

@@ -8,6 +8,7 @@ TRL's SFTTrainer and ORPOTrainer compute logits for whole prompts as well, which
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,14 @@ def make_trainer(
         data_collator=collate_rows if isinstance(samples[0], Row) else collate,
         callbacks=[*callbacks, KeepLast()],
         hyperparameters=hyperparameters,
+        answer_tokens=sum(map(_answer_tokens, samples)) / len(samples) * min(hyperparameters.batch_size, AT_ONCE),
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _answer_tokens(sample: Encoded | Row) -> int:
+    return sum(len(one.answer) for one in (sample.branches if isinstance(sample, Row) else (sample,)))
 
 
 class KeepLast(TrainerCallback):  # type: ignore[misc]  # transformers ships no types here
@@ -109,11 +115,18 @@ class KeepLast(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
 
 
 class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers ships no types here
-    """Minimises the loss of the answers alone."""
+    """Minimises the loss of the answers alone; `answer_tokens` are what a pass has of them on average."""
 
-    def __init__(self, *, hyperparameters: Hyperparameters, **parts: Any) -> None:  # the Trainer's
+    def __init__(
+        self,
+        *,
+        hyperparameters: Hyperparameters,
+        answer_tokens: float,
+        **parts: Any,  # the Trainer's
+    ) -> None:
         super().__init__(**parts)
         self._hyperparameters = hyperparameters
+        self._answer_tokens = answer_tokens
         self.model_accepts_loss_kwargs = False  # so that a step's passes are averaged
 
     def compute_loss(
@@ -132,7 +145,7 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers ships no typ
             log_probs, rows = answer_log_probs(hidden, labels, inner.lm_head)
         if self._hyperparameters.method == "orpo":
             return orpo_loss(log_probs, rows, self._hyperparameters.strength)
-        return sft_loss(log_probs)
+        return sft_loss(log_probs, self._answer_tokens)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:  # a Sampler
         lengths = [sample.length for sample in self.train_dataset]
@@ -140,7 +153,9 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers ships no typ
 
 
 class LikeLengths(Sampler):  # type: ignore[misc]  # torch is not typed where mypy runs
-    """Orders samples so that those of a batch have like lengths; each epoch's order follows from its number alone.
+    """Puts samples of like lengths into batches, and the batches into any order: what is short may be of one kind.
+
+    Each epoch's order follows from its number alone.
 
     A resumed run asks for the order of the epoch it was stopped in, and must get the same one.
     """
@@ -160,4 +175,8 @@ class LikeLengths(Sampler):  # type: ignore[misc]  # torch is not typed where my
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self._seed + self._epoch)
-        return iter(get_length_grouped_indices(self._lengths, self._batch_size, generator=generator))
+        order = get_length_grouped_indices(self._lengths, self._batch_size, generator=generator)
+        batches = [order[at : at + self._batch_size] for at in range(0, len(order), self._batch_size)]
+        whole = len(order) // self._batch_size  # what is left over stays last, or all behind it would shift
+        shuffled = [batches[at] for at in torch.randperm(whole, generator=generator)]
+        return chain.from_iterable(shuffled + batches[whole:])

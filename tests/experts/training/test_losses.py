@@ -10,8 +10,9 @@ from experts.training.encode import Encoded
 from experts.training.losses import answer_log_probs, orpo_loss, sft_loss
 
 
-def test_sft_is_the_mean_over_answer_tokens() -> None:
-    assert sft_loss(torch.tensor([-1.0, -2.0, -6.0])).item() == pytest.approx(3.0)
+def test_each_answer_token_weighs_the_same_whatever_stands_beside_it() -> None:
+    assert sft_loss(torch.tensor([-1.0, -2.0, -6.0]), 3).item() == pytest.approx(3.0)
+    assert sft_loss(torch.tensor([-2.0]), 3).item() == pytest.approx(2 / 3)
 
 
 def test_logits_of_answers_alone_give_the_models_own_loss(tiny_base: Path) -> None:
@@ -23,7 +24,7 @@ def test_logits_of_answers_alone_give_the_models_own_loss(tiny_base: Path) -> No
         log_probs, rows = answer_log_probs(hidden, batch["labels"], model.lm_head)
     assert IGNORED == -100
     assert rows.tolist() == [0, 0, 0, 1, 1]
-    assert sft_loss(log_probs).item() == pytest.approx(wanted, abs=1e-5)
+    assert sft_loss(log_probs, 5).item() == pytest.approx(wanted, abs=1e-5)
 
 
 def test_orpo_by_hand() -> None:

@@ -15,7 +15,7 @@ from experts.training.adapter_file import save_adapter
 from experts.training.encode import Encoded
 from experts.training.progress import ShowProgress
 from experts.training.recipe import Hyperparameters
-from experts.training.trainer import load_model, make_trainer
+from experts.training.trainer import LikeLengths, load_model, make_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's and transformers' own
 SFT = Hyperparameters(batch_size=2, learning_rate=1e-2, epochs=3)
@@ -64,6 +64,16 @@ def test_a_killed_run_goes_on_exactly(tiny_base: Path, tmp_path: Path, monkeypat
     one, two = (load_file(tmp_path / name / "adapter_model.safetensors") for name in "ab")
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_batches_are_of_like_lengths_and_come_in_any_order() -> None:
+    lengths = [*range(1, 41), *range(1, 42)]
+    order = list(LikeLengths(lengths, 4, seed=0))
+    batches = [[lengths[at] for at in order[start : start + 4]] for start in range(0, 80, 4)]
+    assert sorted(order) == list(range(81))
+    assert all(max(batch) - min(batch) <= 2 for batch in batches)
+    assert batches != sorted(batches, reverse=True)
+    assert order == list(LikeLengths(lengths, 4, seed=0)) != list(LikeLengths(lengths, 4, seed=1))
 
 
 def test_only_the_adapter_learns_and_in_float32(tiny_base: Path) -> None:
