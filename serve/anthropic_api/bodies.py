@@ -65,10 +65,10 @@ class PromptBody(RoutingFields):
     documents: list[Document] | None = Field(
         None, max_length=MAX_DOCUMENTS, description="moegate's own: as in /v1/chat/completions"
     )
-    thinking: Annotated[object, NotOffered({"type": "disabled"})] = None
+    thinking: dict[str, Any] | None = Field(None, description="Taken and ignored: no expert thinks apart")
     cache_control: dict[str, Any] | None = Field(None, description="Taken and ignored: nothing is cached")
     speed: Annotated[object, NotOffered("standard")] = None
-    context_management: Annotated[object, NotOffered({})] = None
+    context_management: dict[str, Any] | None = Field(None, description="Taken and ignored: turns stay as they came")
     mcp_servers: Annotated[object, NotOffered([])] = None
 
 

@@ -111,7 +111,7 @@ class FakeExperts(ExpertServicer):
         try:
             async for chunk in self._play(script, request, context):
                 yield chunk
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):  # the latter where a message was being sent
             script.cancelled += 1
             raise
         finally:

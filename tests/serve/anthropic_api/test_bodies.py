@@ -35,7 +35,8 @@ def source(**fields: Any) -> dict[str, Any]:
                 {"role": "assistant", "content": [{"type": "thinking", "thinking": "x", "signature": "y"}]},
             ]
         },
-        {"thinking": {"type": "disabled"}, "speed": "standard", "mcp_servers": [], "context_management": {}},
+        {"thinking": {"type": "enabled", "budget_tokens": 1024}, "context_management": {"edits": []}},
+        {"thinking": {"type": "adaptive"}, "speed": "standard", "mcp_servers": []},
         {"metadata": {"user_id": "x"}, "service_tier": "auto", "output_config": {"effort": "high"}},
         {"tools": [TOOL, {**TOOL, "name": "b", "type": "custom", "eager_input_streaming": True}]},
         {"quality_cost": 0.5, "ttft_target_ms": 100, "documents": ["a", {"text": "b", "url": "https://a.example"}]},
@@ -76,7 +77,6 @@ def test_a_mistake_is_named(fields: dict[str, Any], param: str | None) -> None:
     ("fields", "param"),
     [
         ({"top_k": 5}, "top_k"),
-        ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "thinking"),
         ({"mcp_servers": [{"type": "url", "url": "https://a.example"}]}, "mcp_servers"),
         ({"container": "c"}, "container"),
         ({"speed": "fast"}, "speed"),

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from protos import chat_pb2 as chat
-from serve.doors.own_fields import Document, DocumentBody
 from serve.errors import InvalidRequest
 from serve.openai_api.parts import (
     MessageBody,
@@ -24,7 +23,6 @@ from serve.openai_api.parts import (
 
 MODES = chat.ToolChoice
 CHOICES: TypeAdapter[ToolChoice | None] = TypeAdapter(ToolChoice | None)
-DOCUMENTS: TypeAdapter[DocumentBody] = TypeAdapter(Document)
 
 
 def message(**fields: Any) -> chat.Message:
@@ -100,21 +98,6 @@ class TestMessages:
         assert list(told.tool_calls) == [chat.ToolCall(id="c1", name="add", arguments="{")]
         answer = message(role="tool", tool_call_id="c1", content="3", name="add")
         assert (answer.tool_call_id, answer.content, answer.name) == ("c1", "3", "add")
-
-
-class TestDocuments:
-    @pytest.mark.parametrize("said", ["words", {"text": "words"}, {"content": "words"}])
-    def test_one_text_by_three_ways(self, said: Any) -> None:
-        assert DOCUMENTS.validate_python(said).text == "words"
-
-    def test_text_wins_over_its_other_name(self) -> None:
-        told = DOCUMENTS.validate_python({"text": "a", "content": "b", "title": "t", "url": "u"})
-        assert (told.text, told.title, told.url) == ("a", "t", "u")
-
-    @pytest.mark.parametrize("said", [{}, {"title": "t"}, {"content": 7}, {"text": None, "content": "b"}, 7, None, []])
-    def test_what_has_no_text_is_none(self, said: Any) -> None:
-        with pytest.raises(ValidationError):
-            DOCUMENTS.validate_python(said)
 
 
 class TestTools:

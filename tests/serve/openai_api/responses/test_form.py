@@ -10,7 +10,6 @@ import pytest
 
 from protos import chat_pb2 as chat
 from serve.access.keys import new_key
-from serve.app import App
 from tests.fakes.expert_server import FakeExperts
 from tests.helpers import until
 from tests.serve.openai_api.responses.test_events import events
@@ -178,9 +177,11 @@ async def test_an_expert_that_breaks_mid_stream(http: httpx2.AsyncClient, expert
     assert (await http.get(f"{RESPONSES}/{last['response']['id']}")).status_code == 404
 
 
-async def test_a_client_that_leaves_is_noticed(app: App, http: httpx2.AsyncClient, experts: FakeExperts) -> None:
+async def test_a_client_that_leaves_is_noticed(
+    http: httpx2.AsyncClient, experts: FakeExperts, sample: Callable[..., float]
+) -> None:
     experts["coder"].words, experts["coder"].gap_s = ["x"] * 1000, 0.01
     async with http.stream("POST", RESPONSES, json=asked(stream=True)) as response:
         await anext(response.aiter_bytes())
-    await until(lambda: experts["coder"].cancelled)
-    assert experts["coder"].live == 0
+    await until(lambda: sample("moegate_requests_total", expert="coder", door="responses", outcome="cancelled"))
+    await until(lambda: not experts["coder"].live)
