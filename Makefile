@@ -83,9 +83,10 @@ $(VENV)/.testing: $(VENV)/.serving
 	.venv-train/bin/python -m pip --disable-pip-version-check install -e ".[train]" pytest pytest-asyncio hypothesis
 	@touch $@
 
-.venv-clients/.ready: tests/clients/requirements.txt
+.venv-clients/.ready: tests/clients/requirements.txt tests/clients/package.json
 	$(PYTHON) -m venv .venv-clients
 	.venv-clients/bin/python -m pip --disable-pip-version-check install -r tests/clients/requirements.txt
+	if command -v npm; then npm install --prefix tests/clients --no-package-lock --no-audit --no-fund; fi
 	@touch $@
 
 .bench/peers/.ready: loadtests/peers.txt
