@@ -23,6 +23,7 @@ _FOREIGN_SITES: Final = frozenset({"cross-site", "same-site"})
 _TELLING: Final = frozenset({b"origin", b"sec-fetch-site"})  # browsers send at least one of them
 _SHOWN_HEADERS: Final = (
     "retry-after",
+    "request-id",
     "x-request-id",
     "x-should-retry",
     *(f"x-moegate-{name}" for name in ("expert", "reason", "confidence", "ranking", "overhead-ms", "router")),

@@ -126,7 +126,7 @@ class ResponsesBody(RoutingFields):
     max_output_tokens: int | None = Field(None, ge=1, le=_UINT32_MAX)
     temperature: float | None = None
     top_p: float | None = None
-    metadata: dict[str, Any] | None = Field(None, description="Given back, and no more")
+    metadata: dict[str, str] | None = Field(None, max_length=16, description="Given back, and no more")
     user: str | None = Field(None, description="Given back, and no more")
     documents: list[Document] | None = Field(
         None, max_length=MAX_DOCUMENTS, description="moegate's own: as in /v1/chat/completions"

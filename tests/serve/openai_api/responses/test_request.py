@@ -52,6 +52,8 @@ def test_what_clients_send_is_taken(fields: dict[str, Any]) -> None:
         ({"max_output_tokens": 0}, "max_output_tokens"),
         ({"temperature": "0.5"}, "temperature"),
         ({"stream": "yes"}, "stream"),
+        ({"metadata": {"a": {"b": "c"}}}, "metadata.a"),
+        ({"metadata": {f"k{i}": "v" for i in range(17)}}, "metadata"),
     ],
 )
 def test_a_mistake_is_named(fields: dict[str, Any], param: str) -> None:
