@@ -49,6 +49,11 @@ class ContextLengthExceeded(InvalidRequest):
     slug: ClassVar[str] = "context_length_exceeded"
 
 
+def no_room(context_window: int, prompt_tokens: int) -> str:
+    """Say that a prompt does not fit, in words out of which the gateway reads both numbers of tokens."""
+    return f"the prompt leaves no room in the context window of {context_window} tokens: it has {prompt_tokens}"
+
+
 class UnsupportedFormat(InvalidRequest):
     """The answer is to have a form, and the engine keeps to none."""
 
@@ -139,6 +144,8 @@ class Sampling:
     stop: tuple[str, ...] = ()
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
+    min_tokens: int = 0  # the end-of-turn token does not come before
+    ignore_eos: bool = False  # nor at all
     constraint: Constraint | None = None  # only for engines whose capabilities name it
     markup: Markup | None = None  # where `stop` does not apply
 

@@ -15,9 +15,9 @@ from protos import chat_pb2
 NOT_HONOURED: Final[dict[EngineName, tuple[str, ...]]] = {
     "openvino": (),
     "echo": (),
-    "upstream": (),  # its catalogue entry says what its server does not honour
+    "upstream": ("min_tokens", "ignore_eos"),  # not OpenAI's; its entry says what else its server does not honour
     # Sampling is compiled into the graph, whose only inputs are top-k, top-p and temperature.
-    "neuron": ("seed", "frequency_penalty", "presence_penalty"),
+    "neuron": ("seed", "frequency_penalty", "presence_penalty", "min_tokens", "ignore_eos"),
 }
 
 

@@ -36,6 +36,8 @@ def resolve_sampling(asked: chat_pb2.Sampling, spec: ExpertSpec, *, is_exact: bo
         stop=_stops(asked),
         frequency_penalty=_in_range(asked, "frequency_penalty", _frequency_penalty(spec), -2, 2),
         presence_penalty=_in_range(asked, "presence_penalty", 0.0, -2, 2),
+        min_tokens=min(asked.min_tokens, max_tokens),
+        ignore_eos=asked.ignore_eos and not is_exact,  # a form has an end
     )
 
 

@@ -20,6 +20,7 @@ from experts.engine import (
     InvalidRequest,
     Sampling,
     Turn,
+    no_room,
 )
 from experts.engines.detokenizer import Detokenizer
 from experts.engines.sequence import Sequence
@@ -109,7 +110,7 @@ class Batch:
         room = self._context_window - len(prompt)
         if room < 1:
             window = self._context_window
-            raise ContextLengthExceeded(f"the prompt leaves no room in the context window of {window} tokens")
+            raise ContextLengthExceeded(no_room(window, len(prompt)))
         if not prompt:
             raise InvalidRequest("the prompt is empty")
         sampling = replace(request.sampling, max_tokens=min(request.sampling.max_tokens, room))

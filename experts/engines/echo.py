@@ -29,6 +29,7 @@ from experts.engine import (
     InvalidRequest,
     Load,
     TokenDelta,
+    no_room,
 )
 from experts.engines.detokenizer import Detokenizer
 from experts.engines.sequence import Sequence
@@ -142,7 +143,7 @@ def _compose(request: GenerationInput, context_window: int) -> tuple[Sequence, I
         raise InvalidRequest("the prompt is empty")
     room = context_window - len(everything)
     if room < 1:
-        raise ContextLengthExceeded(f"the prompt leaves no room in the context window of {context_window} tokens")
+        raise ContextLengthExceeded(no_room(context_window, len(everything)))
     table = [words[0].encode(), *(b" " + word.encode() for word in words)]  # only the first word has no space before it
     answer = chain([0], (1 + number % len(words) for number in count(1)))
     sampling = replace(request.sampling, max_tokens=min(request.sampling.max_tokens, room))

@@ -148,6 +148,8 @@ class OpenVINOPipeline:
             config.rng_seed = secrets.randbits(63) if sampling.seed is None else sampling.seed
         config.frequency_penalty = sampling.frequency_penalty
         config.presence_penalty = sampling.presence_penalty
+        config.min_new_tokens = sampling.min_tokens
+        config.ignore_eos = sampling.ignore_eos
         if sampling.constraint is not None:
             config.structured_output_config = structured_output(self._genai, sampling.constraint)
         return config

@@ -7,6 +7,7 @@ into them.
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable
 from typing import Final
@@ -36,6 +37,7 @@ log = logging.getLogger("moegate.expert_channel")
 
 _CONTEXT_SLUG: Final = "context_length_exceeded"
 _FORMAT_SLUG: Final = "unsupported_response_format"
+_NO_ROOM: Final = re.compile(r"window of (\d+) tokens: it has (\d+)")  # `experts.engine.no_room`
 _DEAD_SLUG: Final = "engine_dead"
 _FAILURES: Final = frozenset({StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.DATA_LOSS})
 _SERVICE: Final = "/moegate.expert.v1.Expert/"
@@ -246,10 +248,19 @@ def translate(error: CallError) -> MoegateError:
     """Translate a status into one of our errors. Its details are read, never passed on."""
     match error.status:
         case StatusCode.INVALID_ARGUMENT if error.details.startswith(_CONTEXT_SLUG):
-            return ContextLengthExceeded("the prompt is longer than the expert's context window", param="messages")
+            return ContextLengthExceeded(_too_long(error.details), param="messages")
         case StatusCode.INVALID_ARGUMENT if error.details.startswith(_FORMAT_SLUG):
             return UnsupportedParameter("'response_format': the expert cannot keep to one", param="response_format")
         case StatusCode.INVALID_ARGUMENT:
             return InvalidRequest("the expert refused the request")
     kind, message = _OTHERS.get(error.status, (ExpertUnavailable, "the expert cannot be reached; retry later"))
     return kind(message)
+
+
+def _too_long(details: str) -> str:
+    """Say it in OpenAI's words, by which clients and other gateways know the error and read the numbers."""
+    numbers = _NO_ROOM.search(details)
+    limit = "less than your messages need"
+    if numbers:
+        limit = f"{numbers[1]} tokens. However, your messages resulted in {numbers[2]} tokens"
+    return f"This model's maximum context length is {limit}. Please reduce the length of the messages."

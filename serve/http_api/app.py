@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import orjson
-from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -25,6 +24,7 @@ from serve.http_api.cross_origin import OriginGuard
 from serve.http_api.doors import doors, errors_at
 from serve.http_api.feedback import FeedbackEndpoint
 from serve.http_api.generate import GenerateEndpoint
+from serve.http_api.metrics_page import metrics_response
 from serve.http_api.openapi import openai_document
 from serve.http_api.stored_responses import StoredResponses
 from serve.openai_api.responses.store import ResponseStore
@@ -163,8 +163,7 @@ class HttpApp:
         return _json(body, 200 if is_ready else 503)
 
     async def _metrics_page(self, request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(await self._page()), media_type=content_type)
+        return await metrics_response(await self._page(), request.headers)
 
     async def _console(self, request: Request) -> Response:
         return self._console_page

@@ -74,6 +74,8 @@ class _SamplingBody(RoutingFields):
     stop: Stop = Field(default_factory=list)  # pydantic would copy a default deeply for each request
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
+    min_tokens: int | None = Field(None, ge=0, le=_UINT32_MAX, description="the answer does not end before, as in vLLM")
+    ignore_eos: bool | None = Field(None, description="the answer has `max_tokens` tokens, as in vLLM")
     n: int | None = None
     logit_bias: Annotated[object, NotOffered({})] = None
 
@@ -96,6 +98,8 @@ class _SamplingBody(RoutingFields):
             stop=self.stop,
             frequency_penalty=self.frequency_penalty,
             presence_penalty=self.presence_penalty,
+            min_tokens=self.min_tokens,
+            ignore_eos=self.ignore_eos,
         )
 
     @property

@@ -132,7 +132,20 @@ class AllowedToolsChoice(Body):
     allowed_tools: AllowedTools
 
 
-ToolChoice = Literal["none", "auto", "required"] | NamedToolChoice | AllowedToolsChoice
+def _as_choice(value: object) -> object:
+    """Read the flat form that the Responses API has, which some clients send here: `name`, or `tools`, at the top."""
+    kind = value.get("type") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or kind not in ("function", "allowed_tools") or kind in value:
+        return value
+    inner = {name: part for name, part in value.items() if name != "type"}
+    if isinstance(inner.get("tools"), list):
+        inner["tools"] = [_as_choice(tool) for tool in inner["tools"]]
+    return {"type": kind, kind: inner}
+
+
+ToolChoice = Annotated[
+    Literal["none", "auto", "required"] | NamedToolChoice | AllowedToolsChoice, BeforeValidator(_as_choice)
+]
 
 
 class JsonSchemaBody(Body):

@@ -97,8 +97,12 @@ def _check_text(text: str, param: str) -> None:
 
 
 def _check_tools(conversation: chat.Conversation) -> None:
+    names: set[str] = set()
     for i, tool in enumerate(conversation.tools):
         where = f"tools[{i}].function"
+        if tool.name in names:
+            raise InvalidRequest(f"'{where}.name' is the name of an earlier tool", param=f"{where}.name")
+        names.add(tool.name)
         if not _TOOL_NAME.fullmatch(tool.name):
             raise InvalidRequest(f"'{where}.name' must match {_TOOL_NAME.pattern}", param=f"{where}.name")
         _check_text(tool.parameters_json, f"{where}.parameters")
@@ -149,6 +153,8 @@ def _check_sampling(sampling: chat.Sampling, max_tokens_limit: int) -> None:
             raise InvalidRequest(f"'{name}' must be between {low:g} and {high:g}", param=name)
     if sampling.HasField("max_tokens") and not 1 <= sampling.max_tokens <= max_tokens_limit:
         raise InvalidRequest(f"'max_tokens' must be between 1 and {max_tokens_limit}", param="max_tokens")
+    if sampling.HasField("max_tokens") and sampling.min_tokens > sampling.max_tokens:
+        raise InvalidRequest("'min_tokens' must not be above 'max_tokens'", param="min_tokens")
     if len(sampling.stop) > MAX_STOPS:
         raise InvalidRequest(f"'stop' holds more than {MAX_STOPS} strings", param="stop")
     if any(not stop for stop in sampling.stop):

@@ -92,7 +92,7 @@ async def test_an_answer_ends_with_its_completion(stub: expert_pb2_grpc.ExpertAs
             conversation("w " * 200),
             (),
             grpc.StatusCode.INVALID_ARGUMENT,
-            "context_length_exceeded: the prompt leaves no room in the context window of 200 tokens",
+            "context_length_exceeded: the prompt leaves no room in the context window of 200 tokens: it has 200",
         ),
         (
             "researcher",

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import grpc
 import httpx2
 import pytest
 
+from experts.engine import no_room
 from protos import chat_pb2 as chat
 from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayStub
@@ -254,3 +256,46 @@ class TestAllowedTools:
         response = await http.post(CHAT, json=asked(tools=[ADD, MUL], tool_choice=self.choice(*choice)))
         assert response.status_code == 400
         assert response.json()["error"]["param"].startswith(param or "tool_choice")
+
+
+@pytest.mark.parametrize(
+    ("choice", "offered", "mode"),
+    [
+        ({"type": "function", "name": "add"}, ["add", "mul"], chat.ToolChoice.MODE_NAMED),
+        (
+            {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "mul"}]},
+            ["mul"],
+            chat.ToolChoice.MODE_REQUIRED,
+        ),
+    ],
+)
+async def test_a_flat_tool_choice_is_taken(
+    http: httpx2.AsyncClient, experts: FakeExperts, choice: dict[str, Any], offered: list[str], mode: int
+) -> None:
+    response = await http.post(CHAT, json=asked(tools=[ADD, MUL], tool_choice=choice))
+    assert response.status_code == 200, response.text
+    heard = experts["coder"].requests[0].conversation
+    assert ([tool.name for tool in heard.tools], heard.tool_choice.mode) == (offered, mode)
+
+
+async def test_a_tools_name_comes_once(http: httpx2.AsyncClient) -> None:
+    error = (await http.post(CHAT, json=asked(tools=[ADD, MUL, ADD]))).json()["error"]
+    assert (error["param"], error["code"]) == ("tools[2].function.name", "invalid_value")
+
+
+async def test_load_generators_say_how_long_an_answer_is(http: httpx2.AsyncClient, experts: FakeExperts) -> None:
+    await http.post(CHAT, json=asked(min_tokens=3, ignore_eos=True, max_tokens=9))
+    heard = experts["coder"].requests[0].sampling
+    assert (heard.min_tokens, heard.ignore_eos) == (3, True)
+    error = (await http.post(CHAT, json=asked(min_tokens=10, max_tokens=9))).json()["error"]
+    assert error["param"] == "min_tokens"
+
+
+async def test_too_long_a_prompt_is_told_in_openais_words(http: httpx2.AsyncClient, experts: FakeExperts) -> None:
+    details = f"context_length_exceeded: {no_room(8192, 9000)}"
+    experts["coder"].refuse = (grpc.StatusCode.INVALID_ARGUMENT, details)
+    error = (await http.post(CHAT, json=asked())).json()["error"]
+    assert error["code"] == "context_length_exceeded"
+    assert error["message"].startswith(
+        "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens."
+    )
