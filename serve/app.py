@@ -39,6 +39,8 @@ from serve.routing.expert_states import Candidates
 from serve.routing.kinds import load_router
 from serve.routing.reload import RouterReloader
 from serve.settings.tree import ExpertsSettings, Settings, SettingsError, TracingSettings
+from serve.steps.cache.step import CacheStep
+from serve.steps.cache.stores import open_store
 from serve.steps.guard.reload import GuardRules
 from serve.steps.guard.rules import GuardFileError
 from serve.steps.guard.step import GuardStep
@@ -105,7 +107,7 @@ class App:
         self.metrics.money.show(ledger)
         self._traffic = Traffic(self.metrics.routing, self._router.training_mix)
         self._recent = Recent()
-        self._steps = build_steps(settings, self._catalog, self.metrics)
+        self._steps = build_steps(settings, self._catalog, self.metrics, self._identity())
         self._tracer = make_tracer(settings.tracing)
         self.gateway = Gateway(
             catalog=self._catalog,
@@ -138,6 +140,16 @@ class App:
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._telling: asyncio.Task[None] | None = None
+
+    def _identity(self) -> Callable[[], bytes]:
+        """What tells who would answer a request now: the catalogue, the router's artefact, the experts' weights."""
+        catalog = self._catalog.model_dump_json().encode()
+
+        def identity() -> bytes:
+            artifacts = [f"{name}={expert.artifact}" for name, expert in self._health.experts.items()]
+            return catalog + "|".join([self._router.version, *artifacts]).encode()
+
+        return identity
 
     def _observers(self, ledger: Ledger) -> tuple[Observer, ...]:
         """Who is told of every request, in this order."""
@@ -214,11 +226,11 @@ class App:
         return page(self.metrics.registry) if self._siblings is None else await self._siblings.page()
 
 
-def build_steps(settings: Settings, catalog: Catalog, metrics: Metrics) -> Steps:
+def build_steps(settings: Settings, catalog: Catalog, metrics: Metrics, identity: Callable[[], bytes]) -> Steps:
     """Make the steps that every request goes through, outermost first (`serve.steps.step`).
 
     Raises:
-        SettingsError: the guard's rules cannot be used.
+        SettingsError: the guard's rules cannot be used, or Redis is wanted and its client is not installed.
     """
     steps: list[Step] = []
     if settings.guard.rules is not None:
@@ -228,6 +240,8 @@ def build_steps(settings: Settings, catalog: Catalog, metrics: Metrics) -> Steps
             raise SettingsError(f"guard.rules: {error}") from None
         prompts = {expert.name: expert.system_prompt for expert in catalog.experts if expert.system_prompt}
         steps.append(GuardStep(rules, metrics.guard, prompts=prompts))
+    if settings.cache.enabled:
+        steps.append(CacheStep(open_store(settings.cache), settings.cache, metrics.cache, identity))
     return Steps(steps)
 
 

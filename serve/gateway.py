@@ -31,7 +31,7 @@ from serve.routing.expert_states import Candidates
 from serve.routing.preferences import PREVIOUS_EXPERT_HEADER, routing_preferences
 from serve.routing.query import last_speaker, route_query, words_query
 from serve.settings.tree import RouterSettings
-from serve.steps.step import NO_STEPS, Steps
+from serve.steps.step import NO_STEPS, Source, Steps
 from serve.telemetry.record import Recorder, RequestRecord
 from serve.validation.forms import check_answer
 from serve.validation.rules import validate
@@ -49,17 +49,17 @@ class Answer:
     def __init__(
         self,
         request: ChatRequest,
-        stream: ExpertStream,
+        source: Source,
         record: RequestRecord,
         allowance: Allowance,
         steps: Steps = NO_STEPS,
     ) -> None:
         """`request` is as the steps have prepared it."""
-        self.decision = stream.decision
+        self.decision = source.decision
         self.overhead_s = record.overhead_s
         self.end = End(pb.Completion(), 0.0, 0.0)
         self._request = request
-        self._stream = stream
+        self._source = source
         self._record = record
         self._allowance = allowance
         self._steps = steps
@@ -82,7 +82,7 @@ class Answer:
     @property
     def is_more_ready(self) -> bool:
         """Whether the next message is there already."""
-        return self._stream.is_ready
+        return self._source.is_ready
 
     def chunks(self) -> AsyncIterator[pb.GenerateChunk]:
         """The messages that carry text or tool calls, as they come through the steps.
@@ -104,7 +104,7 @@ class Answer:
         """The expert's own messages."""
         is_last = False
         while not is_last:
-            chunk = await self._stream.read()
+            chunk = await self._source.read()
             self._record.tokens(chunk)
             is_last = chunk.HasField("completion")
             if chunk.text or chunk.tool_calls:
@@ -205,18 +205,22 @@ class Gateway:
             async with self._allowances.hold(request, record) as allowance, self._admitted(request) as waited_s:
                 record.admitted(waited_s)
                 prepared = await self._steps.prepare(request, record)
-                preferences = self._preferences(prepared)
-                decision = self._decide(prepared, preferences)
-                record.routed(decision, preferences.previous_expert)
-                again = partial(self._decide_again, prepared)
-                async with self._dispatcher.dispatch(record.traced(prepared), decision, record, again) as stream:
-                    record.answered(stream.decision, stream.begun_at)
-                    answer = Answer(prepared, stream, record, allowance, self._steps)
-                    yield answer
-                    completion = answer.end.completion
-                    self.health.report_answer(
-                        stream.decision.expert, completion, ttft_s=stream.ttft_s, now=self._clock()
-                    )
+                async with self._steps.answer(prepared, record, partial(self._ask, record=record)) as source:
+                    yield Answer(prepared, source, record, allowance, self._steps)
+
+    @asynccontextmanager
+    async def _ask(self, request: ChatRequest, record: RequestRecord) -> AsyncIterator[ExpertStream]:
+        """Route a request and hold open the stream of the expert that answers."""
+        preferences = self._preferences(request)
+        decision = self._decide(request, preferences)
+        record.routed(decision, preferences.previous_expert)
+        again = partial(self._decide_again, request)
+        async with self._dispatcher.dispatch(record.traced(request), decision, record, again) as stream:
+            record.answered(stream.decision, stream.begun_at)
+            yield stream
+            if record.completion is not None:
+                now = self._clock()
+                self.health.report_answer(stream.decision.expert, record.completion, ttft_s=stream.ttft_s, now=now)
 
     def _admitted(self, request: ChatRequest) -> AbstractAsyncContextManager[float]:
         return self._admission.permit(deadline=request.deadline, priority=request.priority, tenant=request.caller.name)

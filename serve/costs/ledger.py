@@ -35,6 +35,7 @@ class Ledger:
         baselines: by name; what the same tokens would cost there.
         spent: picodollars by expert, waste included.
         wasted: picodollars by expert and cause.
+        recalled: picodollars by expert; what answers cost once that were given again from the cache.
         elsewhere: picodollars by baseline.
         router: picodollars of the router's own compute.
         joules: by expert.
@@ -55,6 +56,7 @@ class Ledger:
         self.gco2e_per_kwh = gco2e_per_kwh
         self.spent: Counter[str] = Counter(dict.fromkeys(tariffs, 0))
         self.wasted: Counter[tuple[str, Waste]] = Counter({(name, cause): 0 for name in tariffs for cause in Waste})
+        self.recalled: Counter[str] = Counter(dict.fromkeys(tariffs, 0))
         self.elsewhere: Counter[str] = Counter(dict.fromkeys(baselines, 0))
         self.joules: dict[str, float] = {name: 0.0 for name, tariff in tariffs.items() if tariff.joules_per_usd}
         self.router = 0
@@ -81,6 +83,10 @@ class Ledger:
         if tariff.joules_per_usd:
             self.joules[expert] += pico / PICO * tariff.joules_per_usd
         return pico
+
+    def save(self, expert: str, pico: int) -> None:
+        """Enter what was not spent, because the answer was kept."""
+        self.recalled[expert] += pico
 
     def compare(self, work: Work) -> None:
         """Enter what a request's work would have cost elsewhere. Lost attempts are not compared."""

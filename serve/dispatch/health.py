@@ -37,6 +37,7 @@ class ExpertHealth:
     running: int = 0
     waiting: int = 0
     structured_output: bool | None = None  # whether it keeps to a response_format; None before its first word
+    artifact: str = ""  # content hash of its weights, as it last said
     estimate: ExpertEstimate = field(default_factory=ExpertEstimate)
 
 
@@ -88,6 +89,7 @@ class HealthMonitor:
             log.info("expert is up", extra={"expert": name})
         health.is_ready, health.failures = True, 0
         health.structured_output = answer.structured_output
+        health.artifact = answer.artifact
         self._metrics.experts.ready(name, True)
         self.report_load(name, answer.load)
 

@@ -25,6 +25,7 @@ from pydantic_settings.exceptions import SettingsError as BadVariable
 
 from experts.catalog.yaml_file import Document, YamlError
 from serve.settings.base import Sane
+from serve.settings.cache import CacheSettings
 from serve.settings.file import Mistake, one_line_each, read_file, tell, unknown_variables, unreadable_variables
 from serve.settings.responses import ResponsesSettings
 
@@ -251,6 +252,7 @@ class Settings(Sane, BaseSettings):
     admission: AdmissionSettings = Field(default_factory=AdmissionSettings)
     router: RouterSettings = Field(default_factory=RouterSettings)
     guard: GuardSettings = Field(default_factory=GuardSettings)
+    cache: CacheSettings = Field(default_factory=CacheSettings)
     cost: CostSettings = Field(default_factory=CostSettings)
     feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
     responses: ResponsesSettings = Field(default_factory=ResponsesSettings)

@@ -1,16 +1,42 @@
-"""A step changes or refuses a request before it is routed, and may change its answer on the way back.
+"""A step changes or refuses a request before it is routed, may answer it itself, and may change its answer.
 
-Guards, retrieval and the choice among many tools are steps. `serve.app` builds their list once, outermost first, as
-starlette builds its middleware. `serve.gateway` runs the list and knows none of them by name. An empty list costs
-nothing: the door gets the answer's own iterator.
+Guards, a cache, retrieval and the choice among many tools are steps. `serve.app` builds their list once, outermost
+first, as starlette builds its middleware. `serve.gateway` runs the list and knows none of them by name. An empty list
+costs nothing: the door gets the answer's own iterator.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import Final, Protocol
 
 from protos import expert_pb2 as pb
+from router.decision import RouteDecision
 from serve.request import ChatRequest
 from serve.telemetry.record import RequestRecord
+
+
+class Source(Protocol):
+    """Where an answer's messages come from: an expert's stream, or a step that has them."""
+
+    @property
+    def decision(self) -> RouteDecision:
+        """Who answers, and why."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a message can be read without waiting."""
+
+    async def read(self) -> pb.GenerateChunk:
+        """The next message. The last one carries `completion`; do not read after it.
+
+        Raises:
+            MoegateError: the answer broke off.
+        """
+
+
+Onward = Callable[[ChatRequest], AbstractAsyncContextManager[Source]]
+"""Has a request answered by what lies behind a step: the steps inside it, and in the end the router and the experts."""
 
 
 class Step:
@@ -27,6 +53,15 @@ class Step:
             MoegateError: the request is refused; nobody is asked.
         """
         return request
+
+    def answer(
+        self, request: ChatRequest, record: RequestRecord, onward: Onward
+    ) -> AbstractAsyncContextManager[Source]:
+        """Hold open the answer: `onward(request)`, what is made of it, or one of the step's own.
+
+        In the last case nobody is routed to or asked; `record.recalled` tells who gave the answer once.
+        """
+        return onward(request)
 
     def present(
         self, chunks: AsyncIterator[pb.GenerateChunk], request: ChatRequest, record: RequestRecord
@@ -57,6 +92,7 @@ class Steps:
     def __init__(self, steps: Sequence[Step] = ()) -> None:
         """Take the steps, outermost first: the first one prepares first and presents last."""
         self._steps = tuple(steps)
+        self._answering = [step for step in reversed(self._steps) if type(step).answer is not Step.answer]
 
     def __len__(self) -> int:
         return len(self._steps)
@@ -73,6 +109,14 @@ class Steps:
         for step in self._steps:
             request = await step.prepare(request, record)
         return request
+
+    def answer(
+        self, request: ChatRequest, record: RequestRecord, onward: Onward
+    ) -> AbstractAsyncContextManager[Source]:
+        """Have the request answered by the outermost step that answers, or by `onward`."""
+        for step in self._answering:
+            onward = partial(step.answer, record=record, onward=onward)
+        return onward(request)
 
     def present(
         self, chunks: AsyncIterator[pb.GenerateChunk], request: ChatRequest, record: RequestRecord

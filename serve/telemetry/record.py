@@ -148,6 +148,8 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
         prompt_tokens: as far as the expert has told; likewise `completion_tokens`.
         completion: the expert's own account; None where the answer is not whole.
         losses: attempts that came to nothing.
+        is_recalled: the answer was kept from an earlier request: nobody was asked, and nothing is spent.
+        saved_pico: picodollars that a recalled answer cost when it was made.
         work: what the answer took; known at the end.
         outcome: `OK`, `CANCELLED` or an error's code; empty before the end.
         cost_pico: picodollars, losses included; known at the end.
@@ -166,6 +168,8 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
         self.prompt_tokens = self.completion_tokens = 0
         self.completion: pb.Completion | None = None
         self.losses: list[Loss] = []
+        self.is_recalled = False
+        self.saved_pico = 0
         self.work = Work()
         self.outcome = ""
         self.cost_pico = 0
@@ -199,6 +203,14 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
         self._begun_at = self._clock()
         self.overhead_s = self._begun_at - self.request.received_at - self.waited_s
         self._tell("dispatched")
+
+    def recalled(self, decision: RouteDecision, completion: pb.Completion) -> None:
+        """The answer was kept: who gave it once, and how."""
+        self._decided(decision)
+        self.is_recalled = True
+        usage, timings = completion.usage, completion.timings
+        work = Work(usage.prompt_tokens, usage.completion_tokens, timings.prefill_s + timings.decode_s)
+        self.saved_pico = self._pricing.price(self.expert, work)
 
     def note(self, step: str, facts: str) -> None:
         """A step tells what it did, in names and numbers; nothing where there is nothing to tell."""
@@ -244,6 +256,9 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
         if not self.completion_tokens:
             self._first_at = now
             self.ttft_s = now - self.request.received_at
+        if self.is_recalled:
+            pass  # no expert's times
+        elif not self.completion_tokens:
             self._tell("first_token")
         else:
             gap_s = now - self._last_at
@@ -265,7 +280,8 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
         """What has been used so far, with lost attempts: what the ledger gets at the end."""
         pico = self._pricing.price(self.expert, self._work_so_far()) if self.expert != NO_EXPERT else 0
         lost_tokens = sum(loss.work.prompt_tokens + loss.work.completion_tokens for loss in self.losses)
-        return Amount(self.prompt_tokens + self.completion_tokens + lost_tokens, pico + self._lost_pico())
+        tokens = 0 if self.is_recalled else self.prompt_tokens + self.completion_tokens
+        return Amount(tokens + lost_tokens, pico + self._lost_pico())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -295,6 +311,8 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
 
     def _work_so_far(self) -> Work:
         """The answer's work. An answer that was cut off has no timings: it held the slot since its beginning."""
+        if self.is_recalled:
+            return Work()
         if self.completion is not None:
             timings = self.completion.timings
             slot_s = timings.prefill_s + timings.decode_s

@@ -22,6 +22,7 @@ SHOWN_BY: Final = {
     "moegate_limited_requests": "test_access.py",
     "moegate_padded_prompt_tokens": "test_static_shapes.py",
     "moegate_structured_answers": "test_response_format.py",
+    "moegate_cache_requests": "steps/cache/test_step.py",
     "moegate_guard_failures": "steps/guard/test_reload.py",
     "moegate_guard_findings": "steps/guard/test_step.py",
     "moegate_guard_reloads": "steps/guard/test_reload.py",

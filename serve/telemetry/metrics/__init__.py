@@ -15,6 +15,7 @@ from router.decision import Reason
 from serve.errors import DeadlineExceeded, ExpertFailed, ExpertUnavailable, Overloaded
 from serve.telemetry.metrics.access import AccessMetrics
 from serve.telemetry.metrics.admission import AdmissionMetrics
+from serve.telemetry.metrics.cache import CacheMetrics
 from serve.telemetry.metrics.dispatch import DispatchMetrics
 from serve.telemetry.metrics.experts import ExpertMetrics
 from serve.telemetry.metrics.feedback import FeedbackMetrics
@@ -43,6 +44,7 @@ class Metrics:
         self.experts = ExpertMetrics(add)
         self.feedback = FeedbackMetrics(add)
         self.guard = GuardMetrics(add)
+        self.cache = CacheMetrics(add)
         self.money = MoneyMetrics(add)
         self.process = ProcessMetrics(add)
 

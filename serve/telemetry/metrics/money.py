@@ -47,6 +47,8 @@ class MoneyMetrics(Collector):
             "cost_usd", "USD spent on answers, also on those that came to nothing", ("expert", "basis"), spent
         )
         yield _counter("wasted_cost_usd", "USD of it spent on nothing, by cause", ("expert", "cause"), wasted)
+        recalled = [] if books is None else [((expert,), _usd(pico)) for expert, pico in books.recalled.items()]
+        yield _counter("cache_saved_usd", "USD that kept answers cost when they were made", ("expert",), recalled)
         router = [] if books is None else [((), _usd(books.router))]
         yield _counter("router_cost_usd", "USD of the gateway's compute that deciding took", (), router)
         provisioned = [] if books is None else [((), _usd(books.provisioned))]

@@ -28,6 +28,9 @@ class LedgerObserver(Observer):
         """Enter the answer's work, as waste if it did not end well, and what it would have cost elsewhere."""
         if record.expert == NO_EXPERT:
             return
+        if record.is_recalled:
+            self._ledger.save(record.expert, record.saved_pico)
+            return
         waste = None
         if record.outcome != OK:
             waste = Waste.CANCELLED if record.outcome == CANCELLED else Waste.FAILED

@@ -50,6 +50,8 @@ class LogObserver(Observer):
             fields["form"] = FORM_NAMES.get(record.completion.form)
         if record.completion is not None and record.completion.usage.estimated:
             fields["usage_estimated"] = True
+        if record.is_recalled:
+            fields["saved_usd"] = usd(record.saved_pico)
         fields |= record.notes
         if lost:
             fields["lost"] = lost

@@ -88,7 +88,7 @@ class MetricsObserver(Observer):
         requests, expert, outcome = self._requests, record.expert, record.outcome
         requests.in_flight.labels(expert).dec()
         requests.ended.labels(expert, record.request.door, outcome).inc()
-        if expert == NO_EXPERT:
+        if expert == NO_EXPERT or record.is_recalled:
             return
         n = record.completion_tokens
         requests.duration.labels(expert, record.mode).observe(record.duration_s, record.trace.exemplar)

@@ -33,5 +33,7 @@ def test_a_prompt_is_padded_to_its_bucket_and_not_at_all_without_one() -> None:
 
 def test_an_engine_declares_what_it_honours_and_its_longest_prompt() -> None:
     neuron, cpu = capabilities_of(neuron_spec(), "sha"), capabilities_of(neuron_spec(engine="openvino"), "sha")
-    assert cpu.sampling - neuron.sampling == {"seed", "frequency_penalty", "presence_penalty", "constraint"}
+    assert cpu.sampling - neuron.sampling == {
+        *("seed", "frequency_penalty", "presence_penalty", "min_tokens", "ignore_eos", "constraint"),
+    }
     assert (neuron.max_batch_size, neuron.context_window, neuron.max_prompt_tokens) == (4, 4096, 3072)
