@@ -11,14 +11,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-
 from experts.catalog.engine_limits import prompt_bucket
 from experts.catalog.prices import load_prices
 from experts.catalog.spec import Catalog, load_catalog
 from router.decision import Coverage
 from serve.access.exposure import check_exposure
-from serve.access.keys import KeyRing, load_keys
+from serve.access.keys import load_keys, make_ring
 from serve.admission.drain import Drain
 from serve.admission.permits import Admission
 from serve.costs.ledger import Ledger, open_ledger
@@ -34,6 +32,8 @@ from serve.http_api.server import HttpServer
 from serve.limits.accounts import open_accounts, warn_of_forgetting
 from serve.limits.quota import Quotas
 from serve.limits.reservation import Reservations
+from serve.live.sources import keys_source
+from serve.live.watch import Watch
 from serve.openai_api.responses.store import ResponseStore
 from serve.routing.expert_states import Candidates
 from serve.routing.kinds import load_router
@@ -48,6 +48,7 @@ from serve.steps.step import Step, Steps
 from serve.telemetry.logs import count_losses
 from serve.telemetry.metrics import Metrics
 from serve.telemetry.metrics.page import Page, page
+from serve.telemetry.metrics.process import process_registry
 from serve.telemetry.observers.ledger import LedgerObserver
 from serve.telemetry.observers.log import LogObserver
 from serve.telemetry.observers.metrics import MetricsObserver
@@ -78,15 +79,14 @@ class App:
     def __init__(self, settings: Settings, *, siblings_folder: Path | None = None) -> None:
         """Make the parts; with `siblings_folder`, as one of several workers that share the ports."""
         self.settings = settings
-        self.http_address = ""
-        self.grpc_address = ""
+        self.http_address = self.grpc_address = ""
         keys = load_keys(settings.access)
-        key_ring = KeyRing(keys, hold_s=settings.timeout_s + _LAST_WORDS_S)
+        key_ring = make_ring(settings.access, keys, hold_s=settings.timeout_s + _LAST_WORDS_S)
         check_exposure(settings, has_keys=not key_ring.is_open)
         prices = load_prices(settings.cost.prices)
         self._catalog = load_catalog(settings.experts.catalog, prices)
         self._router = load_router(settings.router, self._catalog)
-        self.metrics = Metrics(_process_registry())
+        self.metrics = Metrics(process_registry())
         self.metrics.expect(self._catalog.names, self._catalog.handing_back)
         self.metrics.process.build(self._router.version)
         count_losses(self.metrics.process.lost_lines.inc)
@@ -135,6 +135,7 @@ class App:
         self._http_app = HttpApp(self.gateway, self._metrics_page, self._feedback, self._responses, key_ring, settings)
         self._http = HttpServer(with_cors(self._http_app, settings.http.cors), settings, is_shared=is_shared)
         self._grpc = GrpcServer(self.gateway, self._feedback, key_ring, settings, is_shared=is_shared)
+        self._watch = Watch((keys_source(settings.access, key_ring),), self.metrics.configuration)
         self._reloader = RouterReloader(
             self._router, self.metrics, settings.router.reload_interval_s, on_reload=self._router_replaced
         )
@@ -175,6 +176,7 @@ class App:
             await self._siblings.start()
         await self._health.probe_all()
         self._tasks += [asyncio.create_task(self._health.run()), asyncio.create_task(self._reloader.run())]
+        self._tasks.append(asyncio.create_task(self._watch.run()))
         self._tasks.append(asyncio.create_task(self.metrics.process.watch_loop()))
         self._tasks += [asyncio.create_task(step.run()) for step in self._steps]
         self.grpc_address = await self._grpc.start()
@@ -287,15 +289,6 @@ def stop_on_signals() -> asyncio.Event:
 
 def _open_channels(settings: ExpertsSettings) -> ExpertChannels:
     return ExpertChannels(settings.target, settings.channels, secret=settings.secret)
-
-
-def _process_registry() -> CollectorRegistry:
-    """A registry that also tells of the process itself: CPU, memory, files, garbage collection."""
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry
 
 
 def make_tracer(settings: TracingSettings) -> Tracer:

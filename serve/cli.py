@@ -1,7 +1,8 @@
 """The `moegate` command: `up`, `gateway`, `route`, `plan`, `guard`, `key` and `config check`.
 
 `up` runs everything on one machine, `gateway` the gateway alone. `route` shows a decision, `plan` simulates a fleet,
-`guard` shows what rules find, `key` makes an API key, and `config check` lists every mistake of a settings file.
+`guard` shows what rules find, `key` adds, revokes and lists API keys, and `config check` lists every mistake of a
+settings file.
 """
 
 import argparse
@@ -15,16 +16,14 @@ from typing import Any, Final
 
 import orjson
 import uvloop
-from pydantic import ValidationError
 from rich.console import Console
 
 from experts.catalog.prices import PricesError
 from experts.catalog.spec import CatalogError, load_catalog
 from router.errors import RouterError
 from serve import __version__
-from serve.access.keys import new_key
 from serve.app import run, stop_on_signals
-from serve.commands import config_check, guard
+from serve.commands import config_check, guard, keys
 from serve.commands.explained import explain_request
 from serve.commands.up import ExpertsFailed, UpOptions, up
 from serve.doors.json_body import parse
@@ -33,7 +32,7 @@ from serve.openai_api.bodies import ChatCompletionBody
 from serve.plan import command as plan
 from serve.plan.description import PlanError
 from serve.routing.kinds import load_router
-from serve.settings.tree import KeySettings, Settings, SettingsError, load_settings
+from serve.settings.tree import Settings, SettingsError, load_settings
 from serve.telemetry.logs import set_up_logging
 from serve.workers import ports
 from serve.workers.supervisor import WorkersFailed
@@ -104,9 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     route.add_argument("--config", type=Path, metavar="FILE", help="settings, as in deploy/gateway.yaml")
     route.set_defaults(command=_route)
 
-    key = commands.add_parser("key", help="make an API key; only its digest is to be kept")
-    key.add_argument("name", help="whose it is: the tenant in logs")
-    key.set_defaults(command=_key)
+    key = commands.add_parser("key", help="API keys: add, revoke, list")
+    keys.add_arguments(key)
 
     config = commands.add_parser("config", help="check a settings file")
     config_check.add_arguments(config)
@@ -165,19 +163,6 @@ def _routed_body(arguments: argparse.Namespace) -> ChatCompletionBody:
         return parse(ChatCompletionBody, raw)
     except MoegateError as error:
         raise SettingsError(f"{arguments.request}: {error}") from None
-
-
-def _key(arguments: argparse.Namespace) -> None:
-    key, digest = new_key()
-    try:
-        entry = KeySettings(name=arguments.name, sha256=digest)
-    except ValidationError:
-        raise SettingsError("a key's name is of letters, digits, '.', '_' and '-'") from None
-    print(
-        f"# one entry of the file that access.keys_file names; add rpm, tpm, usd as wanted\n"
-        f"- name: {entry.name}\n  sha256: {digest}"
-    )
-    print(f"the key, which is not shown again: {key}", file=sys.stderr)
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

@@ -17,7 +17,7 @@ def check_exposure(settings: Settings, *, has_keys: bool) -> None:
         if not is_loopback(host):
             raise SettingsError(
                 f"{name}.host {host} can be reached from other machines and no API key is asked for: "
-                "make one with 'moegate key NAME', or set access.allow_open: true"
+                "make one with 'moegate key add NAME', or set access.allow_open: true"
             )
 
 

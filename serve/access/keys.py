@@ -1,13 +1,13 @@
 """API keys: who a caller is. Both doors ask here first.
 
-A key is 256 random bits, shown once when `moegate key NAME` makes it. The settings hold its SHA-256. No salt and no
-slow hash is needed, because nobody can guess 256 random bits. Without any key everybody may call, and
-`serve.access.exposure` checks that this is wanted.
+A key is 256 random bits, shown once when `moegate key add` makes it. The settings hold its SHA-256. No salt and no
+slow hash is needed, because nobody can guess 256 random bits. Where the settings name neither keys nor a file of keys,
+everybody may call, and `serve.access.exposure` checks that this is wanted.
 """
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -26,16 +26,28 @@ class KeyRing:
 
     A key is found by its digest, in one look-up however many there are. How long that takes tells nothing: whoever
     tries keys does not choose their digests, and the start of a digest that is right leads to no key.
+
+    Attributes:
+        is_open: anybody may come in. A ring is open or not for good: who revokes the last key does not open the doors.
     """
 
-    def __init__(self, keys: Iterable[KeySettings], *, hold_s: float = UNLIMITED.hold_s) -> None:
-        """`hold_s`: no request runs longer; see `limits.Limit`."""
-        self._callers = {key.sha256: Caller(key.name, _limit(key, hold_s)) for key in keys}
+    def __init__(
+        self, keys: Iterable[KeySettings], *, hold_s: float = UNLIMITED.hold_s, is_open: bool | None = None
+    ) -> None:
+        """Make a ring.
 
-    @property
-    def is_open(self) -> bool:
-        """Whether anybody may come in."""
-        return not self._callers
+        Args:
+            keys: who may come in.
+            hold_s: no request runs longer; see `limits.Limit`.
+            is_open: see there; None = there is no key.
+        """
+        self._hold_s = hold_s
+        self.replace(keys)
+        self.is_open = not self._callers if is_open is None else is_open
+
+    def replace(self, keys: Iterable[KeySettings]) -> None:
+        """Take other keys in place of these. A request that has come in keeps the limits that it came with."""
+        self._callers = {key.sha256: Caller(key.name, _limit(key, self._hold_s)) for key in keys}
 
     @property
     def callers(self) -> tuple[Caller, ...]:
@@ -73,6 +85,16 @@ def load_keys(settings: AccessSettings) -> tuple[KeySettings, ...]:
     return keys
 
 
+def asks_for_keys(settings: AccessSettings, keys: Sequence[KeySettings]) -> bool:
+    """Say whether callers need a key: there are some, or there is a file that may get some."""
+    return bool(keys) or settings.keys_file is not None
+
+
+def make_ring(settings: AccessSettings, keys: Sequence[KeySettings], *, hold_s: float) -> KeyRing:
+    """Make the ring of a gateway; `hold_s` as there."""
+    return KeyRing(keys, hold_s=hold_s, is_open=not asks_for_keys(settings, keys))
+
+
 def new_key() -> tuple[str, str]:
     """Make a key; returns it and its digest, which alone is to be kept."""
     key = _PREFIX + secrets.token_urlsafe(32)
@@ -86,7 +108,7 @@ class _KeysFile(BaseModel):
 
 
 def _read(settings: AccessSettings) -> tuple[KeySettings, ...]:
-    """Read the file: a mapping with `keys`, or the list alone, as `moegate key NAME >> FILE` makes it."""
+    """Read the file: a mapping with `keys`, or the list alone, as `moegate key add` makes it."""
     if settings.keys_file is None:
         return ()
     try:

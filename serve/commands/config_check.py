@@ -16,7 +16,7 @@ from experts.catalog.prices import PricesError, load_prices
 from experts.catalog.spec import Catalog, CatalogError, load_catalog
 from router.errors import RouterError
 from serve.access.exposure import check_exposure
-from serve.access.keys import load_keys
+from serve.access.keys import asks_for_keys, load_keys
 from serve.costs.ledger import open_ledger
 from serve.routing.kinds import load_router
 from serve.settings.file import Mistake
@@ -58,7 +58,7 @@ def _catalog(settings: Settings) -> Catalog:
 
 def _beyond(settings: Settings) -> Iterator[Mistake]:
     steps: dict[str, Callable[[Settings], object]] = {
-        "access": lambda given: check_exposure(given, has_keys=bool(load_keys(given.access))),
+        "access": lambda given: check_exposure(given, has_keys=asks_for_keys(given.access, load_keys(given.access))),
         "tls": _tls,
         "cost.prices": lambda given: load_prices(given.cost.prices),  # before the catalogue, which reads them as well
         "experts.catalog": _catalog,

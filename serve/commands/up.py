@@ -21,7 +21,7 @@ from rich.console import Console
 from experts.catalog.spec import load_catalog
 from experts.secret import VARIABLE
 from serve.access.exposure import check_exposure
-from serve.access.keys import load_keys
+from serve.access.keys import asks_for_keys, load_keys
 from serve.app import run, stop_on_signals
 from serve.routing.kinds import load_router
 from serve.settings.tree import Settings
@@ -52,7 +52,7 @@ async def up(settings: Settings, options: UpOptions, console: Console) -> None:
         ArtifactError: the router's artefact cannot be used.
     """
     stop = stop_on_signals()
-    check_exposure(settings, has_keys=bool(load_keys(settings.access)))
+    check_exposure(settings, has_keys=asks_for_keys(settings.access, load_keys(settings.access)))
     load_router(
         settings.router, load_catalog(settings.experts.catalog)
     )  # a router that cannot serve and a port that is taken are told now, not in a

@@ -131,7 +131,7 @@ class ExpertsSettings(_Section):
 
 
 class KeySettings(_Section):
-    """One API key; `moegate key NAME` makes one."""
+    """One API key; `moegate key add NAME` makes one."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")  # the tenant in logs
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")  # of the key, in hexadecimal

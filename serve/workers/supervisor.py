@@ -21,7 +21,7 @@ import orjson
 from prometheus_client import CollectorRegistry
 
 from serve.access.exposure import check_exposure
-from serve.access.keys import load_keys
+from serve.access.keys import asks_for_keys, load_keys
 from serve.limits.accounts import warn_of_forgetting
 from serve.settings.tree import Settings
 from serve.telemetry.metrics.page import snapshot
@@ -51,7 +51,7 @@ async def run_workers(settings: Settings, stop: asyncio.Event, on_ready: Callabl
         WorkersFailed: see there.
     """
     keys = load_keys(settings.access)
-    check_exposure(settings, has_keys=bool(keys))
+    check_exposure(settings, has_keys=asks_for_keys(settings.access, keys))
     warn_of_forgetting(settings.access, keys)
     with (
         reserve(settings.http.host, settings.http.port) as http,

@@ -19,6 +19,7 @@ from serve.app import App
 from serve.cli import main
 from serve.settings.tree import Settings, SettingsError, load_settings
 from tests.fakes.expert_server import FakeExperts
+from tests.helpers import until
 
 CHAT = "/v1/chat/completions"
 BODY = {"model": "coder", "messages": [{"role": "user", "content": "hello"}]}
@@ -120,13 +121,13 @@ def test_the_command_refuses_to_start_open(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_made_key_works_and_is_not_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["key", "alpha"]) == 0
+    assert main(["key", "add", "alpha"]) == 0
     said = capsys.readouterr()
     key = said.err.split(": ")[1].strip()
     (kept,) = yaml.safe_load(said.out)
     assert key not in said.out
     assert kept == entry(key, "alpha")
-    assert main(["key", "not a name"]) == 1
+    assert main(["key", "add", "not a name"]) == 1
 
 
 @pytest.mark.parametrize("content", ["keys: [{name: a}]", "[", "keys: 7", "other: []"])
@@ -140,3 +141,62 @@ def test_a_keys_file_that_cannot_be_used_is_said(tmp_path: Path, content: str) -
 def test_a_name_twice_is_said() -> None:
     with pytest.raises(SettingsError, match="twice"):
         App(settings(access={"keys": [entry(KEY, "a"), entry(OTHER, "a")]}))
+
+
+class TestChangedKeys:
+    @pytest.fixture
+    def keys_file(self, tmp_path: Path) -> Path:
+        path = tmp_path / "keys.yaml"
+        path.write_text(yaml.safe_dump([entry(KEY, "alpha", rpm=100), entry(OTHER, "beta")]))
+        return path
+
+    @pytest.fixture
+    def overrides(self, keys_file: Path) -> dict[str, Any]:
+        return {"access": {"keys_file": keys_file}}
+
+    async def test_a_revoked_key_is_refused_and_what_it_has_begun_goes_on(
+        self, app: App, http: httpx2.AsyncClient, stub: GatewayStub, experts: FakeExperts, keys_file: Path
+    ) -> None:
+        experts["coder"].words, experts["coder"].gap_s = ["a"] * 20, 0.1
+        async with http.stream("POST", CHAT, json={**BODY, "stream": True}, headers=bearer(KEY)) as response:
+            write(keys_file, [entry(OTHER, "beta")])
+            await until(lambda: refused(http, KEY))
+            assert "[DONE]" in (await response.aread()).decode()
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await stub.ListExperts(pb.ListExpertsRequest(), metadata=(("authorization", f"Bearer {KEY}"),))
+        assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert not await refused(http, OTHER)
+
+    async def test_limits_change_and_a_file_that_is_broken_changes_nothing(
+        self, app: App, http: httpx2.AsyncClient, keys_file: Path
+    ) -> None:
+        async def limit() -> str | None:
+            return (await http.post(CHAT, json=BODY, headers=bearer(KEY))).headers.get("x-ratelimit-limit-requests")
+
+        assert await limit() == "100"
+        write(keys_file, [entry(KEY, "alpha", rpm=7000)])
+
+        async def is_raised() -> bool:
+            return await limit() == "7000"
+
+        await until(is_raised)
+        write(keys_file, [{"name": "nonsense"}])
+        metric = "moegate_configuration_reloads_total"
+        labels = {"configuration": "keys", "outcome": "refused"}
+        await until(lambda: app.metrics.registry.get_sample_value(metric, labels) == 1)
+        assert await limit() == "7000"
+
+    async def test_without_the_last_key_the_doors_stay_shut(
+        self, app: App, http: httpx2.AsyncClient, keys_file: Path
+    ) -> None:
+        write(keys_file, [])
+        await until(lambda: refused(http, OTHER))
+        assert (await http.get("/v1/models")).status_code == 401
+
+
+async def refused(http: httpx2.AsyncClient, key: str) -> bool:
+    return (await http.get("/v1/models", headers=bearer(key))).status_code == 401
+
+
+def write(path: Path, entries: list[dict[str, Any]]) -> None:
+    path.write_text(yaml.safe_dump(entries))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import orjson
 import pytest
+import yaml
 
 from serve import __version__
 from serve.cli import main
 from serve.commands import up
-from serve.settings.tree import load_settings
 
 
 @pytest.fixture
@@ -55,7 +55,9 @@ def test_route_prints_a_table_for_people(capsys: pytest.CaptureFixture[str]) -> 
         (["up", "--host", "203.0.113.7"], "no API key"),
         (["plan", "/nowhere/plan.yaml"], "/nowhere/plan.yaml"),
         (["plan", "/"], "directory"),
-        (["key", "two words"], "a key's name"),
+        (["key", "add", "two words"], "a key's name"),
+        (["key", "add", "alice", "--rpm", "0"], "--rpm: Input should be greater than or equal to 1"),
+        (["key", "revoke", "alice"], "say in which file"),
     ],
 )
 def test_mistakes_are_one_line(arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,17 +101,27 @@ def test_a_taken_port_of_the_file_is_named_too(tmp_path: Path, taken: int, capsy
     assert f"http: port {taken}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("how", ["the list alone", "under keys"])
-def test_keys_as_the_readme_makes_them(tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "keys.yaml"
-    file.write_text("keys:\n" if how == "under keys" else "")
-    for name in ("alice", "bob"):
-        assert main(["key", name]) == 0
-        with file.open("a") as keys:
-            keys.write(capsys.readouterr().out)
-    (tmp_path / "gateway.yaml").write_text("access: {keys_file: keys.yaml}\nhttp: {host: 0.0.0.0}\n")
-    assert main(["config", "check", str(tmp_path / "gateway.yaml")]) == 0
-    assert load_settings(tmp_path / "gateway.yaml").access.keys_file == file
+def test_keys_as_the_readme_makes_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, config = tmp_path / "keys.yaml", tmp_path / "gateway.yaml"
+    config.write_text("access: {keys_file: keys.yaml}\nhttp: {host: 0.0.0.0}\n")
+    assert main(["key", "add", "alice", "--file", str(file), "--rpm", "60"]) == 0
+    assert main(["key", "add", "bob", "--config", str(config), "--usd", "5", "--usd-per", "month"]) == 0
+    said = capsys.readouterr()
+    [alice, _] = [line.split(": ")[1] for line in said.err.splitlines() if "not shown again" in line]
+    assert alice.startswith("mg-")
+    assert alice not in file.read_text()
+    assert main(["config", "check", str(config)]) == 0
+    assert main(["key", "list", "--config", str(config)]) == 0
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("alice", "bob", "60", "5 a month"))
+    assert main(["key", "revoke", "alice", "--config", str(config)]) == 0
+    assert "alice" not in file.read_text()
+
+
+def test_an_entry_can_be_written_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["key", "add", "alice", "--tpm", "9"]) == 0
+    [entry] = yaml.safe_load(capsys.readouterr().out)
+    assert (entry["name"], entry["tpm"], len(entry["sha256"])) == ("alice", 9, 64)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ ASK: Final = {"model": "coder", "messages": [{"role": "user", "content": "Fix th
 # What this file's traffic cannot bring about, and the test file that does.
 SHOWN_BY: Final = {
     "moegate_co2e_grams": "test_ledger.py",  # the experts here have a listed price, and no machine behind it
+    "moegate_configuration_info": "test_watch.py",
+    "moegate_configuration_reloads": "test_watch.py",
     "moegate_energy_joules": "test_ledger.py",
     "moegate_dropped_citations": "test_citations.py",
     "moegate_limited_requests": "test_access.py",

@@ -16,6 +16,7 @@ from serve.errors import DeadlineExceeded, ExpertFailed, ExpertUnavailable, Over
 from serve.telemetry.metrics.access import AccessMetrics
 from serve.telemetry.metrics.admission import AdmissionMetrics
 from serve.telemetry.metrics.cache import CacheMetrics
+from serve.telemetry.metrics.configuration import ConfigurationMetrics
 from serve.telemetry.metrics.dispatch import DispatchMetrics
 from serve.telemetry.metrics.experts import ExpertMetrics
 from serve.telemetry.metrics.feedback import FeedbackMetrics
@@ -47,6 +48,7 @@ class Metrics:
         self.cache = CacheMetrics(add)
         self.money = MoneyMetrics(add)
         self.process = ProcessMetrics(add)
+        self.configuration = ConfigurationMetrics(add)
 
     def expect(self, experts: Sequence[str], handing_back: Sequence[str] = ()) -> None:
         """Show what has not happened yet as 0: a counter that begins at 1 has no increase to alert on.

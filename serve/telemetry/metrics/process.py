@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
 from serve import __version__
 from serve.telemetry.metrics import buckets
 from serve.telemetry.metrics.registrar import Across, Registrar
@@ -36,3 +38,12 @@ class ProcessMetrics:
             due = clock() + LAG_INTERVAL_S
             await asyncio.sleep(LAG_INTERVAL_S)
             self.loop_lag.observe(max(0.0, clock() - due))
+
+
+def process_registry() -> CollectorRegistry:
+    """A registry that also tells of the process itself: CPU, memory, files, garbage collection."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry

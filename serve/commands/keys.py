@@ -1,0 +1,96 @@
+"""`moegate key add | revoke | list`: who may come in. A key is printed once; files hold its digest alone.
+
+A gateway that runs takes the changed file up within two seconds (`serve.live`), on every worker.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from serve.access import keys_file
+from serve.access.keys import load_keys, new_key
+from serve.settings.tree import KeySettings, SettingsError, load_settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommands and their arguments."""
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    place = argparse.ArgumentParser(add_help=False)
+    place.add_argument("--file", type=Path, help="the file of keys (default: the settings' access.keys_file)")
+    place.add_argument("--config", type=Path, metavar="FILE", help="settings, as in deploy/gateway.yaml")
+
+    add = actions.add_parser("add", parents=[place], help="make a key; it is printed once, the file holds its digest")
+    add.add_argument("name", help="whose it is: the tenant in logs")
+    add.add_argument("--rpm", type=int, help="requests a minute")
+    add.add_argument("--tpm", type=int, help="tokens a minute, of prompts and answers together")
+    add.add_argument("--usd", type=float, help="USD a day or month")
+    add.add_argument("--usd-per", choices=("day", "month"), default="day", help="what --usd is for (default day)")
+    add.set_defaults(command=_add)
+
+    revoke = actions.add_parser("revoke", parents=[place], help="take a key out; its next request is refused")
+    revoke.add_argument("name")
+    revoke.set_defaults(command=_revoke)
+
+    listing = actions.add_parser("list", parents=[place], help="say whose keys there are, and their limits")
+    listing.set_defaults(command=_list)
+
+
+def _add(arguments: argparse.Namespace) -> None:
+    secret, digest = new_key()
+    try:
+        key = KeySettings(
+            name=arguments.name,
+            sha256=digest,
+            rpm=arguments.rpm,
+            tpm=arguments.tpm,
+            usd=arguments.usd,
+            usd_per=arguments.usd_per,
+        )
+    except ValidationError as error:
+        raise SettingsError(_complaint(error)) from None
+    path = _file(arguments)
+    if path is None:
+        print(f"# one entry of the file that access.keys_file names\n{keys_file.entry_text(key)}", end="")
+    else:
+        keys_file.add(path, key)
+        print(f"{key.name}: added to {path}", file=sys.stderr)
+    print(f"the key, which is not shown again: {secret}", file=sys.stderr)
+
+
+def _revoke(arguments: argparse.Namespace) -> None:
+    path = _file(arguments)
+    if path is None:
+        raise SettingsError("say in which file the key is: --file FILE, or settings with access.keys_file")
+    keys_file.revoke(path, arguments.name)
+    print(f"{arguments.name}: revoked in {path}", file=sys.stderr)
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    keys = keys_file.read(arguments.file) if arguments.file else load_keys(load_settings(arguments.config).access)
+    table = Table("name", "sha256", "requests/min", "tokens/min", "USD")
+    for key in keys:
+        budget = None if key.usd is None else f"{key.usd:g} a {key.usd_per}"
+        table.add_row(key.name, f"{key.sha256[:12]}…", *map(_shown, (key.rpm, key.tpm, budget)))
+    Console().print(table)
+
+
+def _shown(limit: int | str | None) -> str:
+    return "-" if limit is None else str(limit)
+
+
+def _file(arguments: argparse.Namespace) -> Path | None:
+    return arguments.file or load_settings(arguments.config).access.keys_file
+
+
+def _complaint(error: ValidationError) -> str:
+    """Say what is wrong with a key, by the flag that said it."""
+    mistake: Any = error.errors(include_url=False, include_input=False)[0]
+    field = str(mistake["loc"][0])
+    if field == "name":
+        return "a key's name is of letters, digits, '.', '_' and '-'"
+    return f"--{field.replace('_', '-')}: {mistake['msg']}"

@@ -1,0 +1,1 @@
+"""Configuration that changes while a gateway serves: files are watched, checked, and taken up whole or not at all."""
