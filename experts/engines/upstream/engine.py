@@ -32,7 +32,7 @@ from experts.engines.stream import TokenStream
 from experts.engines.upstream.errors import translate
 from experts.engines.upstream.options import UpstreamOptions, read_secrets
 from experts.engines.upstream.reply import Reply
-from experts.engines.upstream.request import call_arguments, estimate_prompt
+from experts.engines.upstream.request import call_body, estimate_prompt
 from experts.engines.upstream.server import Server
 from experts.failures import describe_failure
 
@@ -140,7 +140,7 @@ class UpstreamEngine:
     async def _read(self, request: GenerationInput, stream: TokenStream, arrived_s: float) -> Completion:
         prompt_tokens = estimate_prompt(request)
         reply = Reply(prompt_tokens, arrived_s, time.monotonic())
-        events = await self._server.open(call_arguments(self._options, request, self._spec.context_window))
+        events = await self._server.open(call_body(self._options, request, self._spec.context_window))
         stream.feed(TokenDelta("", 0, prompt_tokens))
         try:
             async with aclosing(events):

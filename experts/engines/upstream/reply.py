@@ -38,7 +38,7 @@ class Reply:
         self._finish: FinishReason | None = None
         self._calls = _Calls()
 
-    def read(self, event: Any, now_s: float) -> TokenDelta | None:  # noqa: ANN401  # the client checks no fields
+    def read(self, event: object, now_s: float) -> TokenDelta | None:
         """Read one event; return what it brings, None for nothing.
 
         Raises:
@@ -46,7 +46,7 @@ class Reply:
         """
         try:
             return self._read(event, now_s)
-        except (AttributeError, TypeError, IndexError, ValueError):
+        except (AttributeError, TypeError, KeyError, IndexError):
             raise EngineError("the server's stream cannot be read") from None
 
     def complete(self) -> Completion:
@@ -71,29 +71,28 @@ class Reply:
             is_estimated=self._counted is None,
         )
 
-    def _read(self, event: Any, now_s: float) -> TokenDelta | None:  # noqa: ANN401
-        usage = getattr(event, "usage", None)
-        if usage is not None:
-            self._prompt_tokens = usage.prompt_tokens or self._prompt_tokens
-            self._counted = usage.completion_tokens or self._counted  # some servers send noughts until the end
-        choices = event.choices or ()
+    def _read(self, event: Any, now_s: float) -> TokenDelta | None:  # noqa: ANN401  # JSON that nobody has checked
+        if usage := event.get("usage"):
+            self._prompt_tokens = int(usage["prompt_tokens"] or 0) or self._prompt_tokens
+            self._counted = int(usage["completion_tokens"] or 0) or self._counted  # some send noughts until the end
+        choices = event.get("choices")
         if not choices:
             return None
-        text, is_token = self._content(choices[0])
-        self._finish = _finish(choices[0].finish_reason) or self._finish
-        if not is_token:
-            return None
-        return self._note(text, now_s)
+        choice = choices[0]
+        text, is_token = self._content(choice)
+        if reason := choice.get("finish_reason"):
+            self._finish = FinishReason.LENGTH if reason == "length" else FinishReason.STOP
+        return self._note(text, now_s) if is_token else None
 
-    def _content(self, choice: Any) -> tuple[str, bool]:  # noqa: ANN401
+    def _content(self, choice: Any) -> tuple[str, bool]:  # noqa: ANN401  # likewise
         """Return the text that a choice adds, and whether the model has made a token for it."""
-        delta = getattr(choice, "delta", None)
+        delta = choice.get("delta")
         if delta is None:
-            text = getattr(choice, "text", None) or ""
+            text = str(choice.get("text") or "")
             return text, bool(text)
-        calls = getattr(delta, "tool_calls", None) or ()
-        text = (getattr(delta, "content", None) or "") + (getattr(delta, "refusal", None) or "")
-        is_hidden = bool(getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None))
+        calls = delta.get("tool_calls") or ()
+        text = (delta.get("content") or "") + (delta.get("refusal") or "")
+        is_hidden = bool(delta.get("reasoning_content") or delta.get("reasoning"))
         if text:
             text = self._calls.close() + text
         return text + "".join(map(self._calls.push, calls)), bool(text or calls or is_hidden)
@@ -115,20 +114,21 @@ class _Calls:
         self._index = -1
         self._is_open = self._has_arguments = False
 
-    def push(self, call: Any) -> str:  # noqa: ANN401
+    def push(self, call: Any) -> str:  # noqa: ANN401  # likewise
         """Take a piece of a call.
 
         Raises:
             EngineError: it belongs to a call that was over, or to one that has no name.
         """
-        written = ""
-        if call.index != self._index or not self._is_open:
-            if call.index <= self._index or not call.function.name:
+        written, index, function = "", call.get("index", 0), call["function"]
+        if index != self._index or not self._is_open:
+            name = function.get("name")
+            if index <= self._index or not name:
                 raise EngineError("the server's tool calls are not in order")
             written = self.close()
-            self._index, self._is_open = call.index, True
-            written += f'{OPEN}{{"name": {json.dumps(call.function.name, ensure_ascii=False)}, "arguments": '
-        arguments = call.function.arguments or ""
+            self._index, self._is_open = index, True
+            written += f'{OPEN}{{"name": {json.dumps(name, ensure_ascii=False)}, "arguments": '
+        arguments = function.get("arguments") or ""
         self._has_arguments = self._has_arguments or bool(arguments)
         return written + arguments
 
@@ -139,9 +139,3 @@ class _Calls:
         end = ("" if self._has_arguments else "{}") + "}" + CLOSE + "\n"
         self._is_open = self._has_arguments = False
         return end
-
-
-def _finish(reason: object) -> FinishReason | None:
-    if reason is None:
-        return None
-    return FinishReason.LENGTH if reason == "length" else FinishReason.STOP

@@ -1,4 +1,4 @@
-"""From a `GenerationInput` to the arguments of the `openai` client's call.
+"""From a `GenerationInput` to the body of a request.
 
 What the server cannot do is not sent (`UpstreamOptions`); what the client did not ask for is left out, so that the
 server's own defaults hold.
@@ -38,31 +38,31 @@ def estimate_prompt(request: GenerationInput) -> int:
     return max(1, sum(estimate_tokens(turn.content) + 4 for turn in request.prompt))
 
 
-def call_arguments(options: UpstreamOptions, request: GenerationInput, context_window: int) -> dict[str, Any]:
-    """Write the arguments of `chat.completions.create`, or of `completions.create` for raw text.
+def call_body(options: UpstreamOptions, request: GenerationInput, context_window: int) -> dict[str, Any]:
+    """Write the body for `/chat/completions`, or for `/completions` where the prompt is raw text.
 
     Raises:
         InvalidRequest: raw text for a server that takes none, or a tool's parameters are not JSON.
     """
-    arguments: dict[str, Any] = {"model": options.model, "stream": True}
+    body: dict[str, Any] = {"model": options.model, "stream": True}
     if options.usage:
-        arguments["stream_options"] = {"include_usage": True}
+        body["stream_options"] = {"include_usage": True}
     is_raw = isinstance(request.prompt, str)
     # A server refuses more than its window holds, where an engine of ours would stop there.
     room = context_window - estimate_prompt(request)
     limit = min(request.sampling.max_tokens, room) if room > 0 else request.sampling.max_tokens
-    arguments |= {"max_tokens" if is_raw else options.max_tokens_field: limit} | _sampling(options, request.sampling)
+    body |= {"max_tokens" if is_raw else options.max_tokens_field: limit} | _sampling(options, request.sampling)
     if is_raw:
         if not options.raw_prompts:
             raise InvalidRequest("this expert's server takes conversations alone, no raw prompt")
-        return arguments | {"prompt": request.prompt}
+        return body | {"prompt": request.prompt}
     form = request.sampling.constraint.form if request.sampling.constraint is not None else None
     if form is not None:
-        arguments["response_format"] = _response_format(request, form)
+        body["response_format"] = _response_format(request, form)
     if request.conversation is None:
         turns = () if isinstance(request.prompt, str) else request.prompt
-        return arguments | {"messages": [{"role": turn.role, "content": turn.content} for turn in turns]}
-    return arguments | {"messages": [*map(_message, request.conversation.messages)]} | _tools(request.conversation)
+        return body | {"messages": [{"role": turn.role, "content": turn.content} for turn in turns]}
+    return body | {"messages": [*map(_message, request.conversation.messages)]} | _tools(request.conversation)
 
 
 def _sampling(options: UpstreamOptions, sampling: Sampling) -> dict[str, Any]:

@@ -38,16 +38,17 @@ class Server:
     ) -> None:
         self._options = options
         self._client = _client(options, key, headers)
-        self._chat: Any = self._client.chat.completions.create  # the client imports what it needs here, not later
-        self._complete: Any = self._client.completions.create
         self._each = _headers(key)
         self._clock = clock
         self._rest: tuple[float, EngineError] = (0.0, EngineError())  # until when, and what those get who ask before
         self._probed: tuple[float, EngineError | None] = (-_FRESH_S, None)  # when, and what was wrong
         self._probing: asyncio.Task[EngineError | None] | None = None
 
-    async def open(self, arguments: Mapping[str, Any]) -> AsyncStream[Any]:
-        """Send a request; return the stream of its answer.
+    async def open(self, body: Mapping[str, Any]) -> AsyncStream[object]:
+        """Send a request; return the stream of its answer's events, as JSON.
+
+        The client's own types of an event are passed by: making them takes four times as long as reading it (220 us
+        of CPU an event in place of 70), and they check nothing.
 
         Raises:
             EngineError: it refused, failed, or cannot be reached.
@@ -55,9 +56,18 @@ class Server:
         until_s, error = self._rest
         if self._clock() < until_s:
             raise type(error)(*error.args)
-        create = self._complete if "prompt" in arguments else self._chat  # their overloads know literals alone
+        import openai
+
+        path = "/completions" if "prompt" in body else "/chat/completions"
         try:
-            return await create(**arguments, extra_headers=self._each)  # type: ignore[no-any-return]  # likewise
+            return await self._client.post(
+                path,
+                body=dict(body),
+                cast_to=object,
+                stream=True,
+                stream_cls=openai.AsyncStream[object],
+                options={"headers": self._each},
+            )
         except Exception as failure:  # whatever a server can do to the client
             if pause_s := pause_of(failure):
                 self._rest = (self._clock() + pause_s, translate(failure))

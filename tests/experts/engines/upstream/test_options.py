@@ -11,7 +11,7 @@ from experts.conversation.sampling import resolve_sampling
 from experts.engine import GenerationInput, Sampling, Turn
 from experts.engines.factory import UnsupportedEngine, build_engine, check_engine
 from experts.engines.upstream.options import UpstreamOptions
-from experts.engines.upstream.request import call_arguments
+from experts.engines.upstream.request import call_body
 from protos import chat_pb2
 from tests.experts.entries import expert_spec
 
@@ -74,11 +74,11 @@ def test_only_what_was_asked_is_sent() -> None:
     spec = entry()
     sampling = resolve_sampling(chat_pb2.Sampling(temperature=0.3, top_p=0.9, seed=7, stop=["\n"]), spec)
     request = GenerationInput((Turn("user", "hi"),), sampling)
-    sent = call_arguments(UpstreamOptions.model_validate(spec.engine_options), request, 8192)
+    sent = call_body(UpstreamOptions.model_validate(spec.engine_options), request, 8192)
     assert (sent["temperature"], sent["top_p"], sent["seed"], sent["stop"]) == (0.3, 0.9, 7, ["\n"])
     assert "presence_penalty" not in sent
     plain = UpstreamOptions(base_url=URL, model="m", temperature=False, max_tokens_field="max_completion_tokens")
-    sent = call_arguments(plain, request, 8192)
+    sent = call_body(plain, request, 8192)
     assert not {"temperature", "top_p", "max_tokens"} & sent.keys()
     assert sent["max_completion_tokens"] == 512
 
@@ -86,5 +86,5 @@ def test_only_what_was_asked_is_sent() -> None:
 def test_an_answer_is_asked_no_longer_than_the_window() -> None:
     request = GenerationInput((Turn("user", "x" * 400),), Sampling(max_tokens=500))
     options = UpstreamOptions(base_url=URL, model="m")
-    assert call_arguments(options, request, 300)["max_tokens"] == 300 - 104
-    assert call_arguments(options, request, 50)["max_tokens"] == 500  # the server says that it does not fit
+    assert call_body(options, request, 300)["max_tokens"] == 300 - 104
+    assert call_body(options, request, 50)["max_tokens"] == 500  # the server says that it does not fit
