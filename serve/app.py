@@ -32,7 +32,7 @@ from serve.http_api.server import HttpServer
 from serve.limits.accounts import open_accounts, warn_of_forgetting
 from serve.limits.quota import Quotas
 from serve.limits.reservation import Reservations
-from serve.live.sources import keys_source
+from serve.live.sources import catalog_source, keys_source
 from serve.live.watch import Watch
 from serve.openai_api.responses.store import ResponseStore
 from serve.routing.expert_states import Candidates
@@ -122,7 +122,7 @@ class App:
             dispatcher=self._dispatcher,
             health=self._health,
             candidates=Candidates(self._catalog, self._health, self._dispatcher),
-            recorder=Recorder(self._observers(ledger), ledger, tracer=self._tracer),
+            recorder=Recorder(self._observers(ledger), ledger.book, tracer=self._tracer),
             steps=self._steps,
             settings=settings.router,
         )
@@ -135,7 +135,10 @@ class App:
         self._http_app = HttpApp(self.gateway, self._metrics_page, self._feedback, self._responses, key_ring, settings)
         self._http = HttpServer(with_cors(self._http_app, settings.http.cors), settings, is_shared=is_shared)
         self._grpc = GrpcServer(self.gateway, self._feedback, key_ring, settings, is_shared=is_shared)
-        self._watch = Watch((keys_source(settings.access, key_ring),), self.metrics.configuration)
+        self._watch = Watch(
+            (keys_source(settings.access, key_ring), catalog_source(settings, self.gateway, ledger)),
+            self.metrics.configuration,
+        )
         self._reloader = RouterReloader(
             self._router, self.metrics, settings.router.reload_interval_s, on_reload=self._router_replaced
         )

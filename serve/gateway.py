@@ -19,6 +19,7 @@ from router.policy.decide import ExpertState, RoutingPreferences
 from router.policy.objective import NO_PREFERENCES
 from serve.admission.drain import Drain
 from serve.admission.permits import Admission
+from serve.costs.tariffs import PriceBook
 from serve.dispatch.hand_back import DecideAgain, handed_back_by
 from serve.dispatch.health import HealthMonitor
 from serve.dispatch.wasted_work import Follower
@@ -176,7 +177,6 @@ class Gateway:
         steps: Steps = NO_STEPS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.catalog = catalog
         self.health = health
         self._router = router
         self._allowances = allowances
@@ -188,8 +188,18 @@ class Gateway:
         self._router_settings = settings
         self._clock = clock
         self._candidates = candidates
-        self._canaries = canaries(catalog)
+        self._take(catalog)
         self.max_tokens_limit = max(expert.context_window for expert in catalog.experts)
+
+    def renew(self, catalog: Catalog, prices: PriceBook) -> None:
+        """Go on with other prices and shares of the same experts; a request keeps the prices that it began with."""
+        self._take(catalog)
+        self._candidates.renew(catalog)
+        self._allowances.reprice(catalog, prices.tariffs)
+        self._recorder.pricing = prices
+
+    def _take(self, catalog: Catalog) -> None:
+        self.catalog, self._canaries = catalog, canaries(catalog)
 
     @asynccontextmanager
     async def generate(self, request: ChatRequest) -> AsyncIterator[Answer]:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from experts.catalog.prices import PriceList, PricesError
 from experts.catalog.spec import Catalog
-from serve.costs.tariffs import PICO, Tariff, Work, baseline_tariffs, tariffs
+from serve.costs.tariffs import PICO, PriceBook, Tariff, Work, baseline_tariffs, tariffs
 from serve.settings.tree import CostSettings
 
 
@@ -31,8 +31,7 @@ class Ledger:
     """One process's ledger.
 
     Attributes:
-        tariffs: by expert.
-        baselines: by name; what the same tokens would cost there.
+        book: the prices that hold now.
         spent: picodollars by expert, waste included.
         wasted: picodollars by expert and cause.
         recalled: picodollars by expert; what answers cost once that were given again from the cache.
@@ -51,8 +50,7 @@ class Ledger:
         gco2e_per_kwh: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.tariffs = tariffs
-        self.baselines = baselines
+        self.book = PriceBook(tariffs, baselines)
         self.gco2e_per_kwh = gco2e_per_kwh
         self.spent: Counter[str] = Counter(dict.fromkeys(tariffs, 0))
         self.wasted: Counter[tuple[str, Waste]] = Counter({(name, cause): 0 for name in tariffs for cause in Waste})
@@ -66,17 +64,32 @@ class Ledger:
         self._opened_at = clock()
         self._idle = 0
 
-    def price(self, expert: str, work: Work) -> int:
-        """What a piece of work costs, in picodollars; 0 for an expert that is in no catalogue."""
-        tariff = self.tariffs.get(expert)
-        return 0 if tariff is None else tariff.pico_usd(work)
+    @property
+    def tariffs(self) -> Mapping[str, Tariff]:
+        """By expert, as they hold now."""
+        return self.book.tariffs
 
-    def spend(self, expert: str, work: Work, waste: Waste | None = None) -> int:
-        """Enter a finished piece of work; returns picodollars."""
+    @property
+    def baselines(self) -> Mapping[str, Tariff]:
+        """What the same tokens would cost elsewhere, by name."""
+        return self.book.baselines
+
+    def price(self, expert: str, work: Work) -> int:
+        """What a piece of work costs now, in picodollars; 0 for an expert that is in no catalogue."""
+        return self.book.price(expert, work)
+
+    def reprice(self, book: PriceBook) -> None:
+        """Take other prices of the same experts. What has been spent stays; new baselines begin at nothing."""
+        self.book = book
+        for name in book.baselines:
+            self.elsewhere.setdefault(name, 0)
+
+    def spend(self, expert: str, work: Work, waste: Waste | None = None, *, pico: int | None = None) -> int:
+        """Enter a finished piece of work; returns picodollars: as given, or at the prices that hold now."""
         tariff = self.tariffs.get(expert)
         if tariff is None:
             return 0
-        pico = tariff.pico_usd(work)
+        pico = tariff.pico_usd(work) if pico is None else pico
         self.spent[expert] += pico
         if waste is not None:
             self.wasted[expert, waste] += pico
@@ -121,22 +134,32 @@ def open_ledger(catalog: Catalog, prices: PriceList, settings: CostSettings, *, 
     Raises:
         PricesError: the settings name an instance or an expert that there is not.
     """
-    rates = tariffs(catalog, prices)
-    baseline = settings.baseline_expert or catalog.default
-    if baseline not in rates:
-        raise PricesError(f"cost.baseline_expert: {baseline!r} is no expert of the catalogue")
+    book = price_book(catalog, prices, settings)
     fleet = settings.fleet if settings.fleet is not None else _one_of_each(catalog)
     for name in (*fleet, *((settings.gateway_instance,) if settings.gateway_instance else ())):
         if name not in prices.instances:
             raise PricesError(f"cost: {name!r} is not in the price list")
     gateway = prices.instances.get(settings.gateway_instance or next(iter(fleet), ""))
     return Ledger(
-        rates,
-        baseline_tariffs(prices, rates[baseline]),
+        book.tariffs,
+        book.baselines,
         fleet_usd_per_hour=sum(prices.instances[name].usd_per_hour * count for name, count in fleet.items()) / workers,
         router_usd_per_hour=gateway.usd_per_hour / gateway.vcpus if gateway else 0.0,
         gco2e_per_kwh=prices.grid.gco2e_per_kwh,
     )
+
+
+def price_book(catalog: Catalog, prices: PriceList, settings: CostSettings) -> PriceBook:
+    """Work out every price.
+
+    Raises:
+        PricesError: the settings name an expert that there is not.
+    """
+    rates = tariffs(catalog, prices)
+    baseline = settings.baseline_expert or catalog.default
+    if baseline not in rates:
+        raise PricesError(f"cost.baseline_expert: {baseline!r} is no expert of the catalogue")
+    return PriceBook(rates, baseline_tariffs(prices, rates[baseline]))
 
 
 def _one_of_each(catalog: Catalog) -> dict[str, float]:

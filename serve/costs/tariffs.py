@@ -52,6 +52,24 @@ class Tariff:
         return round(work.prompt_tokens * self.prompt + work.completion_tokens * self.completion)
 
 
+@dataclass(frozen=True, slots=True)
+class PriceBook:
+    """The prices of one moment: a request that begins under them is charged by them.
+
+    Attributes:
+        tariffs: by expert.
+        baselines: by name; what the same tokens would cost there.
+    """
+
+    tariffs: Mapping[str, Tariff]
+    baselines: Mapping[str, Tariff]
+
+    def price(self, expert: str, work: Work) -> int:
+        """Say what a piece of work costs, in picodollars; 0 for an expert that is in no catalogue."""
+        tariff = self.tariffs.get(expert)
+        return 0 if tariff is None else tariff.pico_usd(work)
+
+
 def tariffs(catalog: Catalog, prices: PriceList) -> dict[str, Tariff]:
     """Every expert's tariff, by name."""
     return {expert.name: _tariff(expert, prices) for expert in catalog.experts}

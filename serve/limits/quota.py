@@ -7,11 +7,12 @@ sent with its first token, so they report what is left beside the reservation.
 
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Final, Protocol
 
-from serve.costs.tariffs import PICO
+from experts.catalog.spec import Catalog
+from serve.costs.tariffs import PICO, Tariff
 from serve.errors import BudgetExhausted, RateLimited, RequestExceedsLimit
 from serve.limits.bucket import Amount, LimitKind, LimitStatus
 from serve.limits.reservation import Reservations, asked_tokens
@@ -87,6 +88,10 @@ class Quotas:
         self._reservations = reservations
         self._on_refusal = on_refusal
         self._clock = clock
+
+    def reprice(self, catalog: Catalog, tariffs: Mapping[str, Tariff]) -> None:
+        """Reserve by other prices of the same experts."""
+        self._reservations.reprice(catalog, tariffs)
 
     def hold(self, request: ChatRequest, spending: Spending) -> AbstractAsyncContextManager[Allowance]:
         """Hold an allowance for the body of the `with`.

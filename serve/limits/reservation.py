@@ -75,10 +75,14 @@ class Reservations:
     """
 
     def __init__(self, catalog: Catalog, tariffs: Mapping[str, Tariff], *, is_hedging: bool) -> None:
-        self._offers = {expert.name: _offer(expert, tariffs[expert.name]) for expert in catalog.experts}
         self._is_hedging = is_hedging
+        self.reprice(catalog, tariffs)
         self._may_come_back = bool(catalog.handing_back)
         self.longest_answer = max(offer.longest_answer for offer in self._offers.values())
+
+    def reprice(self, catalog: Catalog, tariffs: Mapping[str, Tariff]) -> None:
+        """Take other prices of the same experts."""
+        self._offers = {expert.name: _offer(expert, tariffs[expert.name]) for expert in catalog.experts}
 
     def at_most(self, request: ChatRequest) -> Amount:
         """What a request may use at most; each expert that reads its prompt bills it."""

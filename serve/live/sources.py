@@ -1,8 +1,13 @@
 """What may change while a gateway serves, and whom a change concerns. `serve.app` hands the parts in."""
 
+from experts.catalog.prices import PriceList, default_prices_path, load_prices
+from experts.catalog.renewal import renewed
+from experts.catalog.spec import Catalog, default_path, load_catalog
 from serve.access.keys import KeyRing, load_keys
+from serve.costs.ledger import Ledger, price_book
+from serve.gateway import Gateway
 from serve.live.watch import Source
-from serve.settings.tree import AccessSettings, KeySettings
+from serve.settings.tree import AccessSettings, KeySettings, Settings
 
 
 def keys_source(settings: AccessSettings, ring: KeyRing) -> Source:
@@ -14,3 +19,26 @@ def keys_source(settings: AccessSettings, ring: KeyRing) -> Source:
 
     paths = () if settings.keys_file is None else (settings.keys_file,)
     return Source("keys", paths, lambda: load_keys(settings), take_up)
+
+
+def catalog_source(settings: Settings, gateway: Gateway, ledger: Ledger) -> Source:
+    """The catalogue and the price list: prices, canaries' shares, what is said of an expert.
+
+    A request that has begun is charged at the prices under which it began: its record holds their book.
+    """
+
+    def read() -> tuple[Catalog, PriceList]:
+        prices = load_prices(settings.cost.prices)
+        catalog = load_catalog(settings.experts.catalog, prices)
+        price_book(renewed(gateway.catalog, catalog)[0], prices, settings.cost)
+        return catalog, prices
+
+    def take_up(found: tuple[Catalog, PriceList]) -> tuple[str, ...]:
+        catalog, waiting = renewed(gateway.catalog, found[0])
+        book = price_book(catalog, found[1], settings.cost)
+        ledger.reprice(book)
+        gateway.renew(catalog, book)
+        return waiting
+
+    files = (settings.experts.catalog or default_path(), settings.cost.prices or default_prices_path())
+    return Source("catalog", files, read, take_up)

@@ -63,10 +63,14 @@ class Candidates:
     """The experts of a catalogue, as the router sees them."""
 
     def __init__(self, catalog: Catalog, health: HealthMonitor, dispatcher: Dispatcher) -> None:
-        self._catalog = catalog
-        self._idle = [(expert, _idle(expert)) for expert in catalog.experts]  # once: prices are sums of many parts
+        self.renew(catalog)
         self._health = health
         self._dispatcher = dispatcher
+
+    def renew(self, catalog: Catalog) -> None:
+        """Take other prices of the same experts."""
+        self._catalog = catalog
+        self._idle = [(expert, _idle(expert)) for expert in catalog.experts]  # once: prices are sums of many parts
 
     def states(self, request: ChatRequest) -> list[ExpertState]:
         """The state of every expert that can keep to the form that the request asks for."""

@@ -4,7 +4,7 @@ from serve.telemetry.metrics.registrar import Across, Registrar
 
 
 class ConfigurationMetrics:
-    """`serve.live.watch` writes them. `configuration` is `keys`, `catalog` or `settings`."""
+    """`serve.live.watch` writes them. `configuration` is `keys` or `catalog`."""
 
     def __init__(self, add: Registrar) -> None:
         self._reloads = add.counter(

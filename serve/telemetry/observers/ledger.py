@@ -22,7 +22,7 @@ class LedgerObserver(Observer):
 
     def lost(self, record: RequestRecord, loss: Loss) -> None:
         """Enter an attempt that did not become the answer."""
-        self._ledger.spend(loss.expert, loss.work, loss.cause)
+        self._ledger.spend(loss.expert, loss.work, loss.cause, pico=loss.pico)
 
     def ended(self, record: RequestRecord) -> None:
         """Enter the answer's work, as waste if it did not end well, and what it would have cost elsewhere."""
@@ -35,4 +35,5 @@ class LedgerObserver(Observer):
         if record.outcome != OK:
             waste = Waste.CANCELLED if record.outcome == CANCELLED else Waste.FAILED
         self._ledger.compare(record.work)
-        self._ledger.spend(record.expert, record.work, waste)
+        lost = sum(loss.pico for loss in record.losses)
+        self._ledger.spend(record.expert, record.work, waste, pico=record.cost_pico - lost)
