@@ -49,6 +49,7 @@ from serve.telemetry.logs import count_losses
 from serve.telemetry.metrics import Metrics
 from serve.telemetry.metrics.page import Page, page
 from serve.telemetry.metrics.process import process_registry
+from serve.telemetry.observers.keys import KeyObserver
 from serve.telemetry.observers.ledger import LedgerObserver
 from serve.telemetry.observers.log import LogObserver
 from serve.telemetry.observers.metrics import MetricsObserver
@@ -161,6 +162,7 @@ class App:
         return (
             MetricsObserver(self.metrics, buckets),
             LedgerObserver(ledger),
+            KeyObserver(self.metrics.keys),
             self._traffic,
             self._recent,
             TraceObserver(),

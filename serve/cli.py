@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     route.add_argument("--config", type=Path, metavar="FILE", help="settings, as in deploy/gateway.yaml")
     route.set_defaults(command=_route)
 
-    key = commands.add_parser("key", help="API keys: add, revoke, list")
+    key = commands.add_parser("key", help="API keys: add, revoke, list, usage")
     keys.add_arguments(key)
 
     config = commands.add_parser("config", help="check a settings file")

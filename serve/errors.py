@@ -157,6 +157,15 @@ class ForeignOrigin(MoegateError):
     code = "origin_not_allowed"
 
 
+class OperatorOnly(MoegateError):
+    """The key is good, and not an operator's."""
+
+    http_status = 403
+    grpc_status = StatusCode.PERMISSION_DENIED
+    type = "invalid_request_error"
+    code = "operator_only"
+
+
 class NotFound(MoegateError):
     """No such path."""
 

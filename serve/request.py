@@ -76,10 +76,12 @@ class Caller:
     Attributes:
         name: the key's name, the tenant in logs and in the queue; empty where no keys are configured.
         limit: what the key may use.
+        is_operator: whether the key may see what others use.
     """
 
     name: str
     limit: Limit
+    is_operator: bool = False
 
 
 ANYONE: Final = Caller("", UNLIMITED)

@@ -47,7 +47,7 @@ class KeyRing:
 
     def replace(self, keys: Iterable[KeySettings]) -> None:
         """Take other keys in place of these. A request that has come in keeps the limits that it came with."""
-        self._callers = {key.sha256: Caller(key.name, _limit(key, self._hold_s)) for key in keys}
+        self._callers = {key.sha256: Caller(key.name, _limit(key, self._hold_s), key.operator) for key in keys}
 
     @property
     def callers(self) -> tuple[Caller, ...]:

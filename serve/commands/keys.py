@@ -1,12 +1,16 @@
-"""`moegate key add | revoke | list`: who may come in. A key is printed once; files hold its digest alone.
+"""`moegate key add | revoke | list | usage`: who may come in. A key is printed once; files hold its digest alone.
 
 A gateway that runs takes the changed file up within two seconds (`serve.live`), on every worker.
 """
 
 import argparse
+import json
+import os
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -15,6 +19,9 @@ from rich.table import Table
 from serve.access import keys_file
 from serve.access.keys import load_keys, new_key
 from serve.settings.tree import KeySettings, SettingsError, load_settings
+
+API_KEY: Final = "MOEGATE_API_KEY"
+_TIMEOUT_S: Final = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--tpm", type=int, help="tokens a minute, of prompts and answers together")
     add.add_argument("--usd", type=float, help="USD a day or month")
     add.add_argument("--usd-per", choices=("day", "month"), default="day", help="what --usd is for (default day)")
+    add.add_argument("--operator", action="store_true", help="it may see what every key has used")
     add.set_defaults(command=_add)
 
     revoke = actions.add_parser("revoke", parents=[place], help="take a key out; its next request is refused")
@@ -38,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     listing = actions.add_parser("list", parents=[place], help="say whose keys there are, and their limits")
     listing.set_defaults(command=_list)
+
+    usage = actions.add_parser("usage", help=f"what each key has used; needs an operator's key in ${API_KEY}")
+    usage.add_argument("--url", default="http://127.0.0.1:8000", help="the gateway (default %(default)s)")
+    usage.add_argument("--json", action="store_true", help="the rows as JSON in place of a table")
+    usage.set_defaults(command=_usage)
 
 
 def _add(arguments: argparse.Namespace) -> None:
@@ -50,6 +63,7 @@ def _add(arguments: argparse.Namespace) -> None:
             tpm=arguments.tpm,
             usd=arguments.usd,
             usd_per=arguments.usd_per,
+            operator=arguments.operator,
         )
     except ValidationError as error:
         raise SettingsError(_complaint(error)) from None
@@ -79,7 +93,40 @@ def _list(arguments: argparse.Namespace) -> None:
     Console().print(table)
 
 
-def _shown(limit: int | str | None) -> str:
+def _usage(arguments: argparse.Namespace) -> None:
+    rows = _fetch(arguments.url.rstrip("/") + "/v1/usage")["data"]
+    if arguments.json:
+        print(json.dumps(rows))
+        return
+    table = Table("key", "requests", "prompt tokens", "completion tokens", "USD", "USD limit")
+    for row in rows:
+        figures = [str(row[name]) for name in ("requests", "prompt_tokens", "completion_tokens")]
+        limit = (row["limits"] or {}).get("usd")
+        table.add_row(row["key"], *figures, f"{row['cost_usd']:.6f}", _shown(limit))
+    Console().print(table)
+
+
+def _fetch(url: str) -> Any:  # noqa: ANN401  # JSON
+    """Ask a gateway.
+
+    Raises:
+        SettingsError: it cannot be reached, or refuses.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise SettingsError(f"--url: {url!r} is not http://HOST or https://HOST")
+    key = os.environ.get(API_KEY)
+    request = urllib.request.Request(url, headers={"authorization": f"Bearer {key}"} if key else {})
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        why = {401: f"it asks for a key: set ${API_KEY}", 403: f"the key in ${API_KEY} is not an operator's"}
+        raise SettingsError(f"{url}: {why.get(error.code, f'HTTP {error.code}')}") from None
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{url}: no usage: {getattr(error, 'reason', type(error).__name__)}") from None
+
+
+def _shown(limit: float | str | None) -> str:
     return "-" if limit is None else str(limit)
 
 

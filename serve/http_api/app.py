@@ -27,6 +27,7 @@ from serve.http_api.generate import GenerateEndpoint
 from serve.http_api.metrics_page import metrics_response
 from serve.http_api.openapi import openai_document
 from serve.http_api.stored_responses import StoredResponses
+from serve.http_api.usage import UsageEndpoint
 from serve.openai_api.responses.store import ResponseStore
 from serve.settings.tree import Settings
 from serve.telemetry.logs import log_fault
@@ -67,6 +68,7 @@ class HttpApp:
                 Route("/v1/feedback", FeedbackEndpoint(feedback, settings), methods=["POST"]),
                 Route("/v1/responses/{id}", stored.get, methods=["GET"]),
                 Route("/v1/responses/{id}", stored.delete, methods=["DELETE"]),
+                Route("/v1/usage", UsageEndpoint(metrics_page, keys).__call__),
                 Route("/v1/models", self._models),
                 Route("/v1/models/{name}", self._model),
                 Route("/", self._console),

@@ -139,6 +139,7 @@ class KeySettings(_Section):
     tpm: int | None = Field(None, ge=1)  # tokens a minute, of prompts and answers together
     usd: float | None = Field(None, ge=0)  # USD a day or month, at the catalogue's prices
     usd_per: Literal["day", "month"] = "day"  # UTC days; a month is 30 of them
+    operator: bool = False  # may see what every key has used
 
 
 class AccessSettings(_Section):

@@ -21,6 +21,7 @@ from serve.telemetry.metrics.dispatch import DispatchMetrics
 from serve.telemetry.metrics.experts import ExpertMetrics
 from serve.telemetry.metrics.feedback import FeedbackMetrics
 from serve.telemetry.metrics.guard import GuardMetrics
+from serve.telemetry.metrics.keys import KeyMetrics
 from serve.telemetry.metrics.money import MoneyMetrics
 from serve.telemetry.metrics.process import ProcessMetrics
 from serve.telemetry.metrics.registrar import Across, Registrar
@@ -49,6 +50,7 @@ class Metrics:
         self.money = MoneyMetrics(add)
         self.process = ProcessMetrics(add)
         self.configuration = ConfigurationMetrics(add)
+        self.keys = KeyMetrics(add)
 
     def expect(self, experts: Sequence[str], handing_back: Sequence[str] = ()) -> None:
         """Show what has not happened yet as 0: a counter that begins at 1 has no increase to alert on.
