@@ -17,6 +17,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from router.commands import run_command
+from router.errors import DatasetError
 from router.features.featurize import BUCKETS, DENSE_NAMES, fit_of
 from router.features.tool_fit import opinions
 from router.model.artifact import DEFAULT_PATH, IS_ARTIFACT, Artifact, Side, save
@@ -225,14 +226,16 @@ def report(trained: Trained, console: Console) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train the router from labelled rows and write its artefact, or add experts to one out of a few examples."""
+    """Train the router from seeds and labelled rows and write its artefact, or add experts to one out of examples."""
     parser = argparse.ArgumentParser(prog="python -m router.train", description=main.__doc__)
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--data", nargs="+", type=Path, help=".jsonl(.gz) files of labelled rows: train anew")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--data", nargs="+", type=Path, default=[], help=".jsonl(.gz) files of labelled rows that judge and calibrate"
+    )
     what.add_argument("--add", type=Path, metavar="FILE", help="examples of new experts: add them to an artefact")
     parser.add_argument("--seeds", type=Path, default=SEEDS_PATH, help="folder of hand-written seed files")
     parser.add_argument(
-        "--readings", nargs="*", type=Path, default=[], help="unlabelled files that were read (readings)"
+        "--readings", nargs="*", type=Path, default=[], help="unlabelled files whose labels are in readings.tsv"
     )
     parser.add_argument("--misfits", nargs="*", type=Path, default=[], help="requests whose tools do not fit (BFCL)")
     parser.add_argument("--base", type=Path, default=DEFAULT_PATH, help="for --add: the artefact to start from")
@@ -252,7 +255,13 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    """Train anew."""
+    """Train anew.
+
+    Raises:
+        DatasetError: the shipped artefact would be replaced by one that nothing has judged.
+    """
+    if not options.data and options.out is None:
+        raise DatasetError("without --data nothing is judged or calibrated: name --out, or the files")
     console = Console()
     out = options.out or DEFAULT_PATH
     claim(out, IS_ARTIFACT)

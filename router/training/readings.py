@@ -1,12 +1,14 @@
 """Labels of public prompts that have none of their own, given by reading them one by one.
 
-`train --readings FILE...` joins the files with `readings.tsv` (digest of the text, labels by first letter), so that
-none of their text is kept here. Rows that nobody read, or could not decide on, are left out.
+`train --readings FILE...` joins the files with `readings.tsv` (digest of the conversation, labels by first letter, best
+first), so that none of their text is kept here. Rows that nobody read, or could not decide on, are left out. Without
+the files the router is trained on the seeds alone.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from router.features.featurize import query_from_openai
 from router.training.dataset import READ_PREFIX, Row, read_json_lines
@@ -19,6 +21,8 @@ DIGITS = 12
 def read_readings(paths: Iterable[Path], table: Path = DEFAULT_PATH) -> list[Row]:
     """Read the rows of `paths` that have a label in `table`, once each, as `Row`s beside the seeds.
 
+    A row holds `messages`, or a `prompt` alone.
+
     Raises:
         DatasetError: a file cannot be read.
     """
@@ -27,13 +31,14 @@ def read_readings(paths: Iterable[Path], table: Path = DEFAULT_PATH) -> list[Row
     for path in paths:
         source = READ_PREFIX + path.name.split(".", maxsplit=1)[0]
         for _, raw in read_json_lines(path):
-            letters = labels.pop(digest_of(raw["messages"][-1]["content"]), "")
+            messages = raw.get("messages") or [{"role": "user", "content": raw["prompt"]}]
+            letters = labels.pop(digest_of(messages), "")
             if letters:
-                query = query_from_openai(raw["messages"])
-                found.append(Row(source, query, tuple(EXPERTS[letter] for letter in letters), ("en",)))
+                found.append(Row(source, query_from_openai(messages), tuple(EXPERTS[one] for one in letters)))
     return found
 
 
-def digest_of(text: str) -> str:
-    """Shorten a prompt's SHA-256 to twelve hex digits."""
+def digest_of(messages: Sequence[Mapping[str, Any]]) -> str:
+    """Shorten a conversation's SHA-256, its turns' texts a line each, to twelve hex digits."""
+    text = "\n".join(str(message["content"]) for message in messages)
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:DIGITS]

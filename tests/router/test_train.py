@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from router.evaluate import main as evaluate_main
 from router.model.artifact import load
@@ -33,3 +34,13 @@ def test_the_command_writes_an_artifact_that_evaluates(data_file: Path, tmp_path
     assert main(["--data", str(data_file), "--seeds", str(tmp_path / "none"), "--out", str(out)]) == 0
     assert load(out).training["data"].keys() == {"made.jsonl"}
     assert evaluate_main(["--data", str(data_file), "--artifact", str(out)]) == 0
+
+
+def test_seeds_alone_train_a_router(data_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seeds, out = data_file.parent, tmp_path / "router.npz"
+    assert main(["--seeds", str(seeds)]) == 1
+    assert "name --out" in capsys.readouterr().err
+    assert main(["--seeds", str(seeds), "--out", str(out)]) == 0
+    made = load(out)
+    assert made.training["loso_macro"] is None and made.abstain_below == 0.0
+    assert set(made.classes) == {"advisor", "coder", "generalist", "researcher"}

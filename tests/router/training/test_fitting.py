@@ -7,6 +7,7 @@ import pytest
 from router.features.featurize import BUCKETS
 from router.features.int4 import LEVELS
 from router.model.network import Network
+from router.training import fitting
 from router.training.dataset import Row
 from router.training.fitting import LEAST_ROWS, UNITS, fit_network
 from router.training.heads import design_matrix, featurize_all
@@ -74,3 +75,19 @@ def test_stopping_early_is_no_warning(asked: list[Row]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit_network(design_matrix(featurize_all(asked[:20])), asked[:20], CLASSES, seed=0, copies=1)
+
+
+def test_no_decision_hangs_on_a_few_words(asked: list[Row], monkeypatch: pytest.MonkeyPatch) -> None:
+    """N-grams that a step leaves out are left out by lot, and the others count the more."""
+    matrix = design_matrix(featurize_all(asked))[:, :BUCKETS].tocsr()
+    monkeypatch.setattr(fitting, "DROPPED", 0.5)
+    thinned = fitting._thinned(matrix.copy(), np.random.default_rng(0))
+    kept = thinned.data != 0
+    assert 0.45 < kept.mean() < 0.55
+    assert np.allclose(thinned.data[kept], 2 * matrix.data[kept])
+
+
+def test_more_copies_leave_the_first_as_it_is(asked: list[Row], network: Network) -> None:
+    made = fit_network(design_matrix(featurize_all(asked)), asked, CLASSES, seed=1, copies=3)
+    assert np.allclose(made.dense[:, :UNITS], network.dense, atol=1e-5)
+    assert made.hashed.shape[1] == 3 * UNITS

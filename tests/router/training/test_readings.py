@@ -1,13 +1,34 @@
 import json
 from pathlib import Path
 
-from router.training.readings import digest_of, read_readings
+from router.training.readings import DEFAULT_PATH, DIGITS, EXPERTS, digest_of, read_readings
+
+
+def one(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
 
 
 def test_labels_are_joined_by_digest_and_unread_rows_left_out(tmp_path: Path) -> None:
     data, table = tmp_path / "public.jsonl", tmp_path / "labels.tsv"
     texts = ["list five herbs", "nobody read this", "list five herbs"]
-    data.write_text("".join(json.dumps({"messages": [{"role": "user", "content": text}]}) + "\n" for text in texts))
-    table.write_text(f"{digest_of('list five herbs')}\tra\n")
+    data.write_text("".join(json.dumps({"messages": one(text)}) + "\n" for text in texts))
+    table.write_text(f"{digest_of(one('list five herbs'))}\tra\n")
     (found,) = read_readings([data], table)
     assert found.labels == ("researcher", "advisor") and found.is_seed and found.source == "seed:read:public"
+
+
+def test_a_prompt_alone_is_one_turn_and_a_conversation_is_more_than_its_last(tmp_path: Path) -> None:
+    data, table = tmp_path / "public.jsonl", tmp_path / "labels.tsv"
+    chat = [*one("who wrote it?"), {"role": "assistant", "content": "Euler."}, *one("are you sure?")]
+    rows = [{"prompt": "what is seven times three?"}, {"messages": chat}, {"messages": one("are you sure?")}]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    table.write_text(f"{digest_of(one('what is seven times three?'))}\tg\n{digest_of(chat)}\tr\n")
+    first, second = read_readings([data], table)
+    assert (first.labels, len(first.query.turns)) == (("generalist",), 1)
+    assert (second.labels, len(second.query.turns)) == (("researcher",), 3)
+
+
+def test_the_table_holds_digests_and_labels_and_no_text() -> None:
+    lines = [line.split("\t") for line in DEFAULT_PATH.read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == len({key for key, _ in lines}) > 4_000
+    assert all(len(key) == DIGITS and int(key, 16) >= 0 and set(labels) <= set(EXPERTS) for key, labels in lines)
