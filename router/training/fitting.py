@@ -62,7 +62,7 @@ def fit_network(
         scale=scale,
         dense=fit.dense.value,
         bias=fit.bias.value,
-        out=fit.out.value.reshape(-1, len(classes)) / copies,
+        out=(fit.out.value.reshape(-1, len(classes)) / copies).astype(np.float32),
         out_bias=fit.out_bias.value.mean(axis=0),
     )
 
