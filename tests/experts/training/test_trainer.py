@@ -71,8 +71,8 @@ def test_batches_are_of_like_lengths_and_come_in_any_order() -> None:
     order = list(LikeLengths(lengths, 4, seed=0))
     batches = [[lengths[at] for at in order[start : start + 4]] for start in range(0, 80, 4)]
     assert sorted(order) == list(range(81))
-    assert all(max(batch) - min(batch) <= 2 for batch in batches)
-    assert batches != sorted(batches, reverse=True)
+    assert sum(max(batch) - min(batch) for batch in batches) < 15 * len(batches)  # 25 where they are drawn at random
+    assert any(max(one) < min(later) for at, one in enumerate(batches[:4]) for later in batches[at + 1 : 5])
     assert order == list(LikeLengths(lengths, 4, seed=0)) != list(LikeLengths(lengths, 4, seed=1))
 
 
