@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_argument("--port", type=int, help="HTTP port (default 8000; 0 = any free one)")
     serving.add_argument("--grpc-port", type=int, help="gRPC port (default 8001; 0 = any free one)")
     serving.add_argument("--workers", type=int, help="gateway processes that share both ports (default 1)")
+    serving.add_argument("--catalog", type=Path, metavar="FILE", help="experts, as in deploy/experts.yaml")
     serving.add_argument("--config", type=Path, metavar="FILE", help="settings, as in deploy/gateway.yaml")
 
     whole = commands.add_parser("up", parents=[serving], help="prepare and start the experts and the gateway")
@@ -170,7 +171,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     given = {
         "http": {"host": arguments.host, "port": arguments.port},
         "grpc": {"host": arguments.host, "port": arguments.grpc_port},
-        "experts": {"target": getattr(arguments, "target", None)},
+        "experts": {"target": getattr(arguments, "target", None), "catalog": arguments.catalog},
     }
     overrides: dict[str, Any] = {
         section: {key: value for key, value in values.items() if value is not None} for section, values in given.items()

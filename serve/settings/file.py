@@ -28,6 +28,7 @@ FLAGS: Final[Mapping[Place, str]] = {
     ("grpc", "port"): "--grpc-port",
     ("workers",): "--workers",
     ("experts", "target"): "--target",
+    ("experts", "catalog"): "--catalog",
 }
 # What Kubernetes puts into a pod's environment for a Service whose name begins with "moegate".
 _SERVICE_LINK: Final = re.compile(r"MOEGATE_(\w+_)?(SERVICE_(HOST|PORT\w*)|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)")

@@ -42,6 +42,8 @@ def test_route_prints_a_table_for_people(capsys: pytest.CaptureFixture[str]) -> 
         (["route", "x", "--config", "/nowhere/gateway.yaml"], "does not exist"),
         (["up", "--config", "/nowhere/gateway.yaml"], "does not exist"),
         (["route", "x", "--config", "/"], "directory"),
+        (["up", "--catalog", "/nowhere/experts.yaml"], "/nowhere/experts.yaml"),
+        (["gateway", "--catalog", "/nowhere/experts.yaml"], "/nowhere/experts.yaml"),
         (["gateway", "--target", "foo"], "experts.target: 'foo' is not HOST:PORT"),
         (["gateway", "--target", "localhost"], "experts.target: 'localhost' is not HOST:PORT"),
         (["gateway", "--workers", "0"], "--workers"),
