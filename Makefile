@@ -7,7 +7,7 @@ TESTS  ?= 2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-unit test-train test-clients test-neuron promtool bench bench-peers soak lint format protos dashboards observe clean
+.PHONY: help run install test test-unit test-train test-clients test-neuron promtool bench bench-peers fuzz soak lint format protos dashboards observe clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,10 @@ bench: $(VENV)/.serving $(VENV)/.testing  ## CPU, throughput and latency of the 
 
 bench-peers: $(VENV)/.serving $(VENV)/.testing .bench/peers/.ready  ## the same, beside LiteLLM, vllm-router, sglang-router
 	$(BIN)/python -m loadtests.bench --peers .bench/peers
+
+EXAMPLES ?= 60
+fuzz: $(VENV)/.serving $(VENV)/.testing  ## machine-made requests to every door, EXAMPLES of each kind: no 500, no hang
+	MOEGATE_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -s -n0 tests/serve/test_schema_fuzz.py
 
 soak: $(VENV)/.serving $(VENV)/.testing  ## twenty minutes of mixed load, errors and outages, then of poison; is anything left?
 	$(BIN)/python -m loadtests.soak --minutes 20
