@@ -149,9 +149,9 @@ def write_files(folder: Path, server: str, model: str, endless: str, streams: in
 
 
 def interval(values: Sequence[float]) -> dict[str, Any]:
-    """The mean with its 95 % interval, by Student's t of ten or so rounds."""
-    mean = statistics.fmean(values)
-    half = 2.26 * statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    """The mean with its 95 % interval; Student's t is 2 + 3/(n - 1), within 0.1 from five rounds on."""
+    mean, n = statistics.fmean(values), len(values)
+    half = (2 + 3 / (n - 1)) * statistics.stdev(values) / n**0.5 if n > 1 else 0.0
     return {"value": round(mean, 4), "ci95": [round(mean - half, 4), round(mean + half, 4)]}
 
 
