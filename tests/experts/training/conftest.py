@@ -11,8 +11,8 @@ import pytest
 from tests.experts.training.recipes.data_files import write_data
 
 _NEED_TORCH = [
-    *("adapter_file", "attention", "batch", "cpu", "encode", "finetune", "losses", "progress", "share", "stopping"),
-    *("trainer", "warm_start"),
+    *("adapter_file", "attention", "batch", "cpu", "encode", "finetune", "losses", "precision", "progress", "share"),
+    *("stopping", "trainer", "warm_start"),
 ]
 _NEEDS = {name: ["torch", "transformers", "peft"] for name in _NEED_TORCH} | {"trainium_job": ["kubernetes_validate"]}
 # `make test-train` has torch, every other environment the rest.
