@@ -38,6 +38,7 @@ def test_both_doors_agree_on_whose_fault_it_is() -> None:
         grpc.StatusCode.UNIMPLEMENTED,
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.FAILED_PRECONDITION,
     }
     for kind in tree(MoegateError):
         assert (kind.http_status < 500) == (kind.grpc_status in callers), kind
