@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from rich.console import Console
@@ -25,7 +25,7 @@ from experts.artifacts.store import ArtifactStore, default_root
 from experts.catalog.spec import Catalog, CatalogError, ExpertSpec, default_path, load_catalog
 from experts.catalog.yaml_file import read_yaml
 from experts.commands.messages import INTERRUPTED, complain
-from experts.commands.outputs import NotOurs, claim, json_with, text_with, write
+from experts.commands.outputs import IsOurs, NotOurs, claim_all, json_with, text_with, write
 from experts.compilation.gguf_from_folder import CannotConvert, is_model_folder, read_config
 from experts.evaluation.options import ResultError, read_option
 from experts.evaluation.rebase_report import NEW, OLD, TITLE, as_json, as_markdown
@@ -50,6 +50,12 @@ FAILURES = (
 STATE = "rebase.json"
 CATALOGUE = "experts.yaml"
 CATALOGUE_HEADER = "# Made by `python -m experts.rebase`: the experts on another base."
+OUTPUTS: Final[dict[str, IsOurs]] = {
+    STATE: json_with("base", "data", "epochs", "samples"),
+    CATALOGUE: text_with(CATALOGUE_HEADER),
+    "comparison.md": text_with(TITLE),
+    "comparison.json": json_with("base", "rebased"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +123,6 @@ def run(options: argparse.Namespace, catalog: Catalog, experts: Sequence[ExpertS
     for spec in experts:
         if not (out / "adapters" / spec.name / "ledger.json").is_file():
             step(f"train {spec.name}", finetune.main, training(spec, options, layers, depth(spec.base)))
-    claim(out / CATALOGUE, text_with(CATALOGUE_HEADER))
     write(out / CATALOGUE, rebased_catalogue(options, [spec.name for spec in experts]))
     names = [spec.name for spec in experts]
     step("compile", compiling.main, [*names, "--target", "cpu", "--catalog", str(out / CATALOGUE)])
@@ -184,8 +189,6 @@ def report(options: argparse.Namespace, catalog: Catalog) -> None:
             if file.is_file() and spec is not None:
                 found.append(read_option(json.loads(file.read_text("utf-8")), spec, str(file)))
     table = as_markdown(options.base, found)
-    claim(options.out / "comparison.md", text_with(TITLE))
-    claim(options.out / "comparison.json", json_with("base", "rebased"))
     write(options.out / "comparison.md", table)
     write(options.out / "comparison.json", json.dumps(as_json(options.base, found), indent=1) + "\n")
     Console().print(table, markup=False, highlight=False, soft_wrap=True)
@@ -194,13 +197,13 @@ def report(options: argparse.Namespace, catalog: Catalog) -> None:
 
 
 def claim_state(options: argparse.Namespace) -> None:
-    """See that the folder is empty or holds the same run.
+    """See that the folder holds nothing of anybody else's, and no other run.
 
     Raises:
         NotOurs: it holds another.
     """
+    claim_all(options.out, OUTPUTS)
     path = options.out / STATE
-    claim(path, json_with("base", "data", "epochs", "samples"))
     asked = {name: str(getattr(options, name)) for name in ("base", "data", "epochs", "samples", "catalog")}
     if path.is_file() and json.loads(path.read_text("utf-8")) != asked:
         raise NotOurs(f"{options.out}: holds a run with another base, data or hyper-parameters; name another --out")

@@ -31,8 +31,8 @@ SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 
 INPUTS = {
     "add", "artifact", "base", "catalog", "config", "curve", "data", "file", "gguf", "log", "merged", "misfits",
-    "outcomes", "peers", "plans", "prices", "readings", "request", "results", "seeds", "timings", "train", "transfer",
-    "vectors", "words", "wrappers",
+    "outcomes", "peers", "plans", "prices", "readings", "request", "results", "rules", "seeds", "spans", "timings",
+    "train", "transfer", "vectors", "words", "wrappers",
 }  # fmt: skip
 """Options whose files are only read; `router.calibrate --artifact` is read and written, and is below as well."""
 
@@ -58,6 +58,7 @@ LLAMA = {
 _QA = ["--data", "rows.jsonl"]
 _NEURON = ["coder", "--target", "neuron", "--instance", "inf2.8xlarge", "--merged", "merged"]
 _EVALUATE = ["coder", "--suite", "code", "--data", "rows.jsonl"]
+_MIXTURE = ["--gateway", "http://127.0.0.1:1", "--data", "rows.jsonl"]
 _FILE: tuple[str, ...] = ("",)
 CASES: dict[tuple[str, str], tuple[list[str], tuple[str, ...]]] = {
     # command and option: its other arguments, and the files it writes there ("" = the path itself is the file)
@@ -68,6 +69,14 @@ CASES: dict[tuple[str, str], tuple[list[str], tuple[str, ...]]] = {
     ("experts.evaluate", "out"): (_EVALUATE, _FILE),
     ("experts.evaluate", "answers"): (_EVALUATE, _FILE),
     ("experts.evaluation.suites.make_grounded_qa", "out"): (_QA, _FILE),
+    ("experts.evaluation.suites.make_mixture", "out"): (["--part", "chat=chat:rows.jsonl"], _FILE),
+    ("experts.mixture", "out"): (_MIXTURE, ("mixture.md", "mixture.json", "answers.jsonl")),
+    ("experts.mixture", "write_catalog"): (["--base", "base"], _FILE),
+    ("experts.rebase", "out"): (
+        ["--base", "base"],
+        ("rebase.json", "experts.yaml", "comparison.md", "comparison.json"),
+    ),
+    ("experts.training.make_forms", "out"): (["--source", "bfcl", "--data", "."], _FILE),
     ("experts.training.make_tool_calls", "out"): (["--source", "bfcl", "--data", "."], _FILE),
     ("experts.training.trainium_job", "out"): (["coder", "--nodes", "1", "--bucket", "s3://b"], _FILE),
     ("router.train", "out"): (_QA, _FILE),
@@ -170,6 +179,10 @@ def call(command: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) ->
     return status
 
 
+def _flag(option: str) -> str:
+    return "--" + option.replace("_", "-")
+
+
 def snapshot(path: Path) -> dict[str, bytes]:
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return {str(file): file.read_bytes() for file in files}
@@ -198,7 +211,7 @@ def test_precious_files_survive_every_command(
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(PRECIOUS[kind])
     before = snapshot(precious)
-    assert call(command, [*arguments, f"--{option}", "precious"], monkeypatch) == 1
+    assert call(command, [*arguments, _flag(option), "precious"], monkeypatch) == 1
     said = capsys.readouterr().err
     assert snapshot(precious) == before
     assert "precious" in said
@@ -218,7 +231,7 @@ def test_a_folder_is_no_file_and_a_file_no_folder(
     else:
         wrong.write_text("mine")
     before = snapshot(wrong)
-    assert call(command, [*arguments, f"--{option}", "wrong"], monkeypatch) == 1
+    assert call(command, [*arguments, _flag(option), "wrong"], monkeypatch) == 1
     assert snapshot(wrong) == before
     assert "wrong: is a " in capsys.readouterr().err
 

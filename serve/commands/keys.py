@@ -27,11 +27,8 @@ _TIMEOUT_S: Final = 10.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands and their arguments."""
     actions = parser.add_subparsers(required=True, metavar="ACTION")
-    place = argparse.ArgumentParser(add_help=False)
-    place.add_argument("--file", type=Path, help="the file of keys (default: the settings' access.keys_file)")
-    place.add_argument("--config", type=Path, metavar="FILE", help="settings, as in deploy/gateway.yaml")
 
-    add = actions.add_parser("add", parents=[place], help="make a key; it is printed once, the file holds its digest")
+    add = actions.add_parser("add", help="make a key; it is printed once, the file holds its digest")
     add.add_argument("name", help="whose it is: the tenant in logs")
     add.add_argument("--rpm", type=int, help="requests a minute")
     add.add_argument("--tpm", type=int, help="tokens a minute, of prompts and answers together")
@@ -40,12 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--operator", action="store_true", help="it may see what every key has used")
     add.set_defaults(command=_add)
 
-    revoke = actions.add_parser("revoke", parents=[place], help="take a key out; its next request is refused")
+    revoke = actions.add_parser("revoke", help="take a key out; its next request is refused")
     revoke.add_argument("name")
     revoke.set_defaults(command=_revoke)
 
-    listing = actions.add_parser("list", parents=[place], help="say whose keys there are, and their limits")
+    listing = actions.add_parser("list", help="say whose keys there are, and their limits")
     listing.set_defaults(command=_list)
+
+    for action in (add, revoke, listing):
+        action.add_argument("--file", type=Path, help="the file of keys (default: the settings' access.keys_file)")
+        action.add_argument("--config", type=Path, metavar="FILE", help="settings, as in deploy/gateway.yaml")
 
     usage = actions.add_parser("usage", help=f"what each key has used; needs an operator's key in ${API_KEY}")
     usage.add_argument("--url", default="http://127.0.0.1:8000", help="the gateway (default %(default)s)")
