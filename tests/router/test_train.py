@@ -10,7 +10,7 @@ from router.training.dataset import Row
 
 
 def test_training_is_deterministic(trained: Trained, rows: list[Row]) -> None:
-    again = train(rows, Recipe(seed=3, copies=1))
+    again = train(rows, Recipe(seed=5, copies=1))
     assert np.array_equal(again.artifact.network.hashed, trained.artifact.network.hashed)
     assert np.array_equal(again.artifact.network.out, trained.artifact.network.out)
     assert again.artifact.training == trained.artifact.training
