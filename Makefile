@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
-# How many tests run at once. Those that start Ray or take long share one of them (tests/conftest.py).
+# How many processes run tests; those that start Ray share one (tests/conftest.py).
 TESTS  ?= 2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -18,7 +18,7 @@ run: $(VENV)/.serving  ## prepare and start everything on this machine, until Ct
 install: $(VENV)/.serving $(VENV)/.testing  ## what serving and testing need
 
 test: $(VENV)/.serving $(VENV)/.testing  ## every test, the Ray ones included
-	$(BIN)/python -m pytest -n $(TESTS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(TESTS)
 
 test-unit: $(VENV)/.serving $(VENV)/.testing  ## the fast ones: no Ray, no model
 	$(BIN)/python -m pytest -n $(TESTS) -m "not ray and not slow"

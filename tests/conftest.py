@@ -1,5 +1,7 @@
 """What holds for every test."""
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -8,13 +10,17 @@ settings.register_profile("moegate", deadline=None, suppress_health_check=[Healt
 settings.load_profile("moegate")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give the tests that start Ray or take long to one process (`make test` has two): they never run side by side.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep a file's tests together, and all of `tests/integration` (`make test` has two processes).
 
-    So they share the one moegate of `tests/integration/conftest.py`, and no two of them need the machine at once.
+    So the tests that start Ray share one moegate, and no two of them need the machine at once.
     """
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            if item.get_closest_marker("ray") or item.get_closest_marker("slow"):
-                item.add_marker(pytest.mark.xdist_group("heavy"))
+    from xdist.scheduler import LoadScopeScheduling  # only there where tests are spread
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", maxsplit=1)[0]
+            return "integration" if file.startswith("tests/integration/") else file
+
+    return ByFile(config, log)

@@ -18,7 +18,7 @@ ERRORS = [one for one in vars(engine).values() if isinstance(one, type) and issu
 
 
 def test_every_error_has_a_slug_of_its_own_and_stands_in_the_tree() -> None:
-    assert len({error.slug for error in ERRORS}) == len(ERRORS) == 7
+    assert len({error.slug for error in ERRORS}) == len(ERRORS) == 8
     assert all(error.__name__ in (engine.__doc__ or "") for error in ERRORS)
 
 
@@ -44,6 +44,6 @@ def test_a_heartbeat_says_nothing(delta: TokenDelta) -> None:
 
 def test_what_is_not_said_is_plain() -> None:
     """Greedy, the whole vocabulary, no penalties, no end but the model's own."""
-    assert Sampling(1) == Sampling(1, 0.0, 1.0, None, (), 0.0, 0.0, None, None)
+    assert Sampling(1) == Sampling(1, temperature=0.0, top_p=1.0, seed=None, stop=(), constraint=None)
     assert Completion(FinishReason.STOP, 1, 2, 0, 0, 0).tail == HEARTBEAT
     assert Completion(FinishReason.STOP, 1, 2, 0, 0, 0).attempts == 1

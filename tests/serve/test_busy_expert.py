@@ -84,7 +84,8 @@ class Crowded(FakeExperts):
 class TestCrowd:
     @pytest.fixture
     async def experts(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeExperts]:
-        monkeypatch.setattr("experts.engines.echo.HEARTBEAT_S", 0.1)
+        for module in ("echo", "slots"):
+            monkeypatch.setattr(f"experts.engines.{module}.HEARTBEAT_S", 0.1)
         fake = Crowded("researcher", "coder", "advisor", "tool-caller", "generalist")
         await fake.start()
         yield fake

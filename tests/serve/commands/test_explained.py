@@ -144,7 +144,8 @@ def test_with_all_experts_renamed_the_catalogues_default_answers(tmp_path: Path,
     catalog = load_catalog(_renamed(tmp_path, ["alpha", "beta", "gamma"], "beta"))
     router = load_router(RouterSettings(), catalog)
     decision = router.route(
-        query_from_openai([{"role": "user", "content": text}]), idle_states(catalog, chat.Sampling(), chat.ResponseFormat())
+        query_from_openai([{"role": "user", "content": text}]),
+        idle_states(catalog, chat.Sampling(), chat.ResponseFormat()),
     )
     assert (decision.expert, decision.reason) == ("beta", "abstained")
     assert router.coverage(catalog.names).unknown_experts == ("alpha", "beta", "gamma")
@@ -163,7 +164,8 @@ def test_with_two_experts_left_every_request_is_answered_sensibly(tmp_path: Path
     catalog = load_catalog(_renamed(tmp_path, ["coder", "generalist"], "generalist"))
     router = load_router(RouterSettings(), catalog)
     decision = router.route(
-        query_from_openai([{"role": "user", "content": text}]), idle_states(catalog, chat.Sampling(), chat.ResponseFormat())
+        query_from_openai([{"role": "user", "content": text}]),
+        idle_states(catalog, chat.Sampling(), chat.ResponseFormat()),
     )
     assert decision.expert == expert
     assert set(router.coverage(catalog.names).classes_without_expert) == {"advisor", "researcher", "tool-caller"}

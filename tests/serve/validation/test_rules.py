@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from experts.conversation.request_limits import MAX_DOCUMENTS, MAX_MESSAGES, MAX_STOP_CHARS, MAX_STOPS, MAX_TOOLS
 from protos import chat_pb2 as chat
-from serve.errors import InvalidRequest, MoegateError, UnsupportedParameter
+from serve.errors import InvalidRequest, MoegateError
 from serve.validation.rules import validate
 from tests.helpers import chat_request
 
@@ -68,11 +68,11 @@ def test_a_request_that_breaks_a_rule_is_refused_by_its_field(
     assert f"'{param}" in error.message
 
 
-def test_a_form_beside_tools_is_told_apart_from_a_mistake() -> None:
+@pytest.mark.parametrize("mode", [Mode.MODE_NONE, Mode.MODE_AUTO, Mode.MODE_REQUIRED])
+def test_a_form_may_stand_beside_tools(mode: Mode.Mode) -> None:
     form = Format(type=Format.TYPE_JSON_OBJECT)
-    assert isinstance(refused(talk(tools=[TOOL], response_format=form)), UnsupportedParameter)
-    unused = talk(tools=[TOOL], tool_choice=Mode(mode=Mode.MODE_NONE), response_format=form)
-    validate(chat_request(input=unused), max_tokens_limit=100)
+    asked = talk(tools=[TOOL], tool_choice=Mode(mode=mode), response_format=form)
+    validate(chat_request(input=asked), max_tokens_limit=100)
 
 
 @pytest.mark.parametrize(
