@@ -8,12 +8,13 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from experts.catalog.engine_limits import prompt_bucket
 from experts.catalog.prices import load_prices
-from experts.catalog.spec import Catalog, load_catalog
+from experts.catalog.spec import load_catalog
 from router.decision import Coverage
 from serve.access.exposure import check_exposure
 from serve.access.keys import load_keys, make_ring
@@ -32,30 +33,27 @@ from serve.http_api.server import HttpServer
 from serve.limits.accounts import open_accounts, warn_of_forgetting
 from serve.limits.quota import Quotas
 from serve.limits.reservation import Reservations
-from serve.live.sources import catalog_source, keys_source
+from serve.live.sources import catalog_source, guard_source, keys_source
 from serve.live.watch import Watch
 from serve.openai_api.responses.store import ResponseStore
 from serve.routing.expert_states import Candidates
 from serve.routing.kinds import load_router
 from serve.routing.reload import RouterReloader
 from serve.settings.tree import ExpertsSettings, Settings, SettingsError, TracingSettings
-from serve.steps.cache.step import CacheStep
-from serve.steps.cache.stores import open_store
-from serve.steps.guard.reload import GuardRules
-from serve.steps.guard.rules import GuardFileError
-from serve.steps.guard.step import GuardStep
-from serve.steps.step import Step, Steps
+from serve.steps.build import build_steps
+from serve.steps.guard.in_force import GuardRules
 from serve.telemetry.logs import count_losses
 from serve.telemetry.metrics import Metrics
 from serve.telemetry.metrics.page import Page, page
 from serve.telemetry.metrics.process import process_registry
+from serve.telemetry.observer import Observer
 from serve.telemetry.observers.keys import KeyObserver
 from serve.telemetry.observers.ledger import LedgerObserver
 from serve.telemetry.observers.log import LogObserver
 from serve.telemetry.observers.metrics import MetricsObserver
 from serve.telemetry.observers.tracing import TraceObserver
 from serve.telemetry.recent_decisions import Recent
-from serve.telemetry.record import Observer, Recorder
+from serve.telemetry.record import Recorder
 from serve.telemetry.tracing import NoTracer, Tracer
 from serve.telemetry.traffic import Traffic
 from serve.workers.gc_tuning import freeze_gc
@@ -77,10 +75,12 @@ class App:
         grpc_address: likewise.
     """
 
+    http_address = ""
+    grpc_address = ""
+
     def __init__(self, settings: Settings, *, siblings_folder: Path | None = None) -> None:
         """Make the parts; with `siblings_folder`, as one of several workers that share the ports."""
         self.settings = settings
-        self.http_address = self.grpc_address = ""
         keys = load_keys(settings.access)
         key_ring = make_ring(settings.access, keys, hold_s=settings.timeout_s + _LAST_WORDS_S)
         check_exposure(settings, has_keys=not key_ring.is_open)
@@ -108,7 +108,8 @@ class App:
         self.metrics.money.show(ledger)
         self._traffic = Traffic(self.metrics.routing, self._router.training_mix)
         self._recent = Recent()
-        self._steps = build_steps(settings, self._catalog, self.metrics, self._identity())
+        guard = GuardRules(settings.guard.rules, self.metrics.guard) if settings.guard.rules else None
+        self._steps = build_steps(settings, self._catalog, self.metrics, guard=guard, identity=self._identity)
         self._tracer = make_tracer(settings.tracing)
         self.gateway = Gateway(
             catalog=self._catalog,
@@ -137,7 +138,11 @@ class App:
         self._http = HttpServer(with_cors(self._http_app, settings.http.cors), settings, is_shared=is_shared)
         self._grpc = GrpcServer(self.gateway, self._feedback, key_ring, settings, is_shared=is_shared)
         self._watch = Watch(
-            (keys_source(settings.access, key_ring), catalog_source(settings, self.gateway, ledger)),
+            (
+                keys_source(settings.access, key_ring),
+                catalog_source(settings, self.gateway, ledger),
+                guard_source(guard),
+            ),
             self.metrics.configuration,
         )
         self._reloader = RouterReloader(
@@ -146,15 +151,14 @@ class App:
         self._tasks: list[asyncio.Task[None]] = []
         self._telling: asyncio.Task[None] | None = None
 
-    def _identity(self) -> Callable[[], bytes]:
+    def _identity(self) -> bytes:
         """What tells who would answer a request now: the catalogue, the router's artefact, the experts' weights."""
-        catalog = self._catalog.model_dump_json().encode()
+        artifacts = [f"{name}={expert.artifact}" for name, expert in self._health.experts.items()]
+        return self._catalog_bytes + "|".join([self._router.version, *artifacts]).encode()
 
-        def identity() -> bytes:
-            artifacts = [f"{name}={expert.artifact}" for name, expert in self._health.experts.items()]
-            return catalog + "|".join([self._router.version, *artifacts]).encode()
-
-        return identity
+    @cached_property
+    def _catalog_bytes(self) -> bytes:
+        return self._catalog.model_dump_json().encode()
 
     def _observers(self, ledger: Ledger) -> tuple[Observer, ...]:
         """Who is told of every request, in this order."""
@@ -231,25 +235,6 @@ class App:
     async def _metrics_page(self) -> Page:
         """This process's metrics, or all workers'."""
         return page(self.metrics.registry) if self._siblings is None else await self._siblings.page()
-
-
-def build_steps(settings: Settings, catalog: Catalog, metrics: Metrics, identity: Callable[[], bytes]) -> Steps:
-    """Make the steps that every request goes through, outermost first (`serve.steps.step`).
-
-    Raises:
-        SettingsError: the guard's rules cannot be used, or Redis is wanted and its client is not installed.
-    """
-    steps: list[Step] = []
-    if settings.guard.rules is not None:
-        try:
-            rules = GuardRules(settings.guard.rules, metrics.guard, settings.guard.reload_interval_s)
-        except GuardFileError as error:
-            raise SettingsError(f"guard.rules: {error}") from None
-        prompts = {expert.name: expert.system_prompt for expert in catalog.experts if expert.system_prompt}
-        steps.append(GuardStep(rules, metrics.guard, prompts=prompts))
-    if settings.cache.enabled:
-        steps.append(CacheStep(open_store(settings.cache), settings.cache, metrics.cache, identity))
-    return Steps(steps)
 
 
 def warn_of_gaps(coverage: Coverage) -> None:

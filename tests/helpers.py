@@ -15,7 +15,8 @@ from protos import expert_pb2 as pb
 from router.decision import Candidate, Reason, RouteDecision
 from serve.costs.tariffs import Work
 from serve.request import ChatRequest
-from serve.telemetry.record import Observer, Recorder, RequestRecord
+from serve.telemetry.observer import Observer
+from serve.telemetry.record import Recorder, RequestRecord
 
 CHAT = "/v1/chat/completions"
 

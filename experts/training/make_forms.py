@@ -9,7 +9,6 @@ that the words do not fill.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 from collections import Counter
@@ -18,12 +17,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from experts.commands.messages import complain
-from experts.commands.outputs import NotOurs, claim, nothing, write
 from experts.evaluation.suites.ast_rules import wire_name
-from experts.evaluation.suites.rows import Row, RowError, read_rows, sample
+from experts.evaluation.suites.rows import Row, read_rows
 from experts.training.make_tool_calls import bfcl_rows, sgd_rows
-from experts.training.recipes.sample import BadSample, one_shape
+from experts.training.write_sample import write_sample
 
 _KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
@@ -107,17 +104,8 @@ SOURCES: Final[Mapping[str, Callable[[Path, random.Random], Iterator[Row]]]] = M
 def main(arguments: list[str] | None = None) -> int:
     """Write the rows; return the exit status."""
     options = _parse(arguments)
-    try:
-        claim(options.out, nothing)  # people keep rows of this form, too
-        with one_shape(options.source):
-            made = list(SOURCES[options.source](options.data, random.Random(f"forms {options.seed}")))
-        kept = sample(made, options.limit, options.seed)
-        write(options.out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
-    except (RowError, BadSample, NotOurs, OSError) as error:
-        complain(error)
-        return 1
-    print(f"{len(kept)} of {len(made)} rows")
-    return 0
+    rows = SOURCES[options.source](options.data, random.Random(f"forms {options.seed}"))
+    return write_sample(rows, options.out, source=options.source, limit=options.limit, seed=options.seed)
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

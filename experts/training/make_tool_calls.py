@@ -9,7 +9,6 @@ SGD's turns with values that nobody said are left out.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -17,12 +16,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from experts.commands.messages import complain
-from experts.commands.outputs import NotOurs, claim, nothing, write
-from experts.evaluation.suites.rows import Row, RowError, read_rows, sample
-from experts.training.recipes.sample import BadSample, one_shape
+from experts.evaluation.suites.rows import Row, read_rows
 from experts.training.recipes.tasks import near_tools
 from experts.training.recipes.tool_sources import is_learnt_irrelevance, sgd_tasks
+from experts.training.write_sample import write_sample
 
 _TOOLS: Final = 3  # beside a request that needs none
 
@@ -80,17 +77,8 @@ SOURCES: Final[Mapping[str, Callable[[Path, random.Random], Iterator[Row]]]] = M
 def main(arguments: list[str] | None = None) -> int:
     """Write the rows; return the exit status."""
     options = _parse(arguments)
-    try:
-        claim(options.out, nothing)  # people keep rows of this form, too
-        with one_shape(options.source):
-            made = list(SOURCES[options.source](options.data / "tool-caller", random.Random(f"rows {options.seed}")))
-        kept = sample(made, options.limit, options.seed)
-        write(options.out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
-    except (RowError, BadSample, NotOurs, OSError) as error:
-        complain(error)
-        return 1
-    print(f"{len(kept)} of {len(made)} rows")
-    return 0
+    rows = SOURCES[options.source](options.data / "tool-caller", random.Random(f"rows {options.seed}"))
+    return write_sample(rows, options.out, source=options.source, limit=options.limit, seed=options.seed)
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

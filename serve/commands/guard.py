@@ -19,9 +19,9 @@ from rich.text import Text
 
 from serve.settings.tree import SettingsError, load_settings
 from serve.steps.guard.compiled import Hit, Inspector, RuleSet, disjoint
+from serve.steps.guard.in_force import load_rules
 from serve.steps.guard.masks import Masks
-from serve.steps.guard.reload import load_rules
-from serve.steps.guard.rules import GuardFileError, Stage
+from serve.steps.guard.rules import Stage
 
 _GZIP: Final = b"\x1f\x8b"
 
@@ -73,10 +73,7 @@ def _rules(arguments: argparse.Namespace) -> RuleSet:
     path = arguments.rules or load_settings(arguments.config).guard.rules
     if path is None:
         raise SettingsError("which rules? Give --rules FILE, such as deploy/guard.yaml, or set guard.rules")
-    try:
-        return load_rules(path)
-    except GuardFileError as error:
-        raise SettingsError(str(error)) from None
+    return load_rules(path)
 
 
 def _looked_at(text: str, inspector: Inspector, rules: RuleSet) -> dict[str, Any]:

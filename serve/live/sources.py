@@ -8,6 +8,8 @@ from serve.costs.ledger import Ledger, price_book
 from serve.gateway import Gateway
 from serve.live.watch import Source
 from serve.settings.tree import AccessSettings, KeySettings, Settings
+from serve.steps.guard.compiled import RuleSet
+from serve.steps.guard.in_force import GuardRules
 
 
 def keys_source(settings: AccessSettings, ring: KeyRing) -> Source:
@@ -42,3 +44,15 @@ def catalog_source(settings: Settings, gateway: Gateway, ledger: Ledger) -> Sour
 
     files = (settings.experts.catalog or default_path(), settings.cost.prices or default_prices_path())
     return Source("catalog", files, read, take_up)
+
+
+def guard_source(rules: GuardRules | None) -> Source:
+    """The guard's file of rules, if there is one: a request that has begun keeps the rules that it began with."""
+    if rules is None:
+        return Source("guard", (), tuple, lambda _: ())
+
+    def take_up(found: RuleSet) -> tuple[str, ...]:
+        rules.take_up(found)
+        return ()
+
+    return Source("guard", (rules.path,), rules.read, take_up)

@@ -27,6 +27,7 @@ from experts.catalog.yaml_file import Document, YamlError
 from serve.settings.base import Sane
 from serve.settings.cache import CacheSettings
 from serve.settings.file import Mistake, one_line_each, read_file, tell, unknown_variables, unreadable_variables
+from serve.settings.guard import GuardSettings
 from serve.settings.responses import ResponsesSettings
 
 _HOST_PORT: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})")
@@ -228,13 +229,6 @@ class LogSettings(_Section):
     """JSON lines on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-
-
-class GuardSettings(_Section):
-    """Rules that look at what goes in and what comes out (`serve.steps.guard`)."""
-
-    rules: Path | None = None  # None = no guard; deploy/guard.yaml is an example
-    reload_interval_s: float = Field(1.0, gt=0)  # how often the file is looked at
 
 
 class Settings(Sane, BaseSettings):

@@ -4,7 +4,8 @@ from collections import OrderedDict
 from typing import Final
 
 from router.decision import RouteDecision
-from serve.telemetry.record import Observer, RequestRecord
+from serve.telemetry.observer import Observer
+from serve.telemetry.record import RequestRecord
 
 KEPT: Final = 20_000  # responses; a few hundred bytes each
 

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
@@ -22,73 +22,11 @@ from serve.errors import InternalError, MoegateError
 from serve.limits.bucket import Amount
 from serve.request import ChatRequest
 from serve.telemetry.metrics import NO_EXPERT
+from serve.telemetry.observer import EVENTS, Loss, Observer, listeners_of
 from serve.telemetry.tracing import NO_TRACER, Trace, Tracer
 
 OK: Final = "ok"
 CANCELLED: Final = "cancelled"
-
-_EVENTS: Final = (
-    "begun",
-    "admitted",
-    "assigned",
-    "routed",
-    "dispatched",
-    "fell_back",
-    "handed_back",
-    "lost",
-    "answered",
-    "first_token",
-    "tokens",
-    "completed",
-    "ended",
-)
-
-
-class Observer:
-    """Is told what happens to each request, in the order of the methods below.
-
-    A subclass overrides what it wants to know; what it leaves alone costs nothing. The record holds everything that
-    is known by then. An observer never changes it and never raises.
-    """
-
-    def begun(self, record: "RequestRecord") -> None:
-        """The request has been received."""
-
-    def admitted(self, record: "RequestRecord") -> None:
-        """A permit has come, after `record.waited_s`."""
-
-    def assigned(self, record: "RequestRecord", previous: str) -> None:
-        """`record.expert` has the request now; `previous` had it before."""
-
-    def routed(self, record: "RequestRecord") -> None:
-        """The router has decided."""
-
-    def dispatched(self, record: "RequestRecord") -> None:
-        """The gateway's own work before dispatch is done; `record.overhead_s` is known."""
-
-    def fell_back(self, record: "RequestRecord", expert: str, to: str) -> None:
-        """`expert` failed before its first token; `to` is asked next."""
-
-    def handed_back(self, record: "RequestRecord", expert: str) -> None:
-        """`expert` says that no tool fits; `record.decision` is the one by the words alone, and is carried out next."""
-
-    def lost(self, record: "RequestRecord", loss: "Loss") -> None:
-        """An attempt that did not become the answer has ended."""
-
-    def answered(self, record: "RequestRecord") -> None:
-        """An expert has given a first token; `record.decision` is the decision as carried out."""
-
-    def first_token(self, record: "RequestRecord") -> None:
-        """The first token has come, after `record.ttft_s`."""
-
-    def tokens(self, record: "RequestRecord", count: int, gap_s: float) -> None:
-        """`count` further tokens have come, `gap_s` after the ones before them."""
-
-    def completed(self, record: "RequestRecord", completion: pb.Completion) -> None:
-        """The expert's own account of a whole answer has come."""
-
-    def ended(self, record: "RequestRecord") -> None:
-        """The request is over, with `record.outcome`."""
 
 
 class Pricing(Protocol):
@@ -97,16 +35,6 @@ class Pricing(Protocol):
     def price(self, expert: str, work: Work) -> int:
         """Picodollars."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """An attempt that did not become the answer: expert, cause, work, and price in picodollars."""
-
-    expert: str
-    cause: Waste
-    work: Work
-    pico: int
 
 
 class Recorder:
@@ -124,7 +52,7 @@ class Recorder:
         self.pricing = pricing
         self.tracer = tracer
         self.clock = clock
-        self.listeners = {event: _listeners(observers, event) for event in _EVENTS}
+        self.listeners = {event: listeners_of(observers, event) for event in EVENTS}
 
     def follow(self, request: ChatRequest) -> "RequestRecord":
         """Start following a request; use as a context manager."""
@@ -319,15 +247,6 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
         else:
             slot_s = self._clock() - self._begun_at if self.prompt_tokens else 0.0
         return Work(self.prompt_tokens, self.completion_tokens, slot_s)
-
-
-def _listeners(observers: Sequence[Observer], event: str) -> tuple[Callable[..., Any], ...]:
-    """The observers' methods for an event, without those that an observer does not override."""
-    return tuple(
-        getattr(observer, event)
-        for observer in observers
-        if getattr(type(observer), event) is not getattr(Observer, event)
-    )
 
 
 def _outcome(error: BaseException | None) -> str:

@@ -16,7 +16,8 @@ from router.decision import Reason
 from serve.request import ChatRequest
 from serve.telemetry.language import language_of
 from serve.telemetry.metrics.routing import RoutingMetrics
-from serve.telemetry.record import Observer, RequestRecord
+from serve.telemetry.observer import Observer
+from serve.telemetry.record import RequestRecord
 
 WINDOW: Final = 1000  # requests
 ENOUGH: Final = 100  # before that many, drift is not told

@@ -28,9 +28,8 @@ SHOWN_BY: Final = {
     "moegate_padded_prompt_tokens": "test_static_shapes.py",
     "moegate_structured_answers": "test_response_format.py",
     "moegate_cache_requests": "steps/cache/test_step.py",
-    "moegate_guard_failures": "steps/guard/test_reload.py",
+    "moegate_guard_failures": "steps/guard/test_in_force.py",
     "moegate_guard_findings": "steps/guard/test_step.py",
-    "moegate_guard_reloads": "steps/guard/test_reload.py",
     "moegate_tool_calls": "test_tool_calls.py",
     "moegate_wakes": "test_cold.py",
 }

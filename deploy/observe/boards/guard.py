@@ -56,7 +56,13 @@ GUARD: Final = Dashboard(
             "Files of rules",
             "Changed files in the last day, by what became of them",
             "short",
-            (Query("sum by (outcome) (increase(moegate_guard_reloads_total[24h])) or vector(0)", "{{outcome}}"),),
+            (
+                Query(
+                    'sum by (outcome) (increase(moegate_configuration_reloads_total{configuration="guard"}[24h]))'
+                    " or vector(0)",
+                    "{{outcome}}",
+                ),
+            ),
             kind="stat",
         ),
     ),

@@ -11,10 +11,9 @@ import orjson
 
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
-from serve.errors import ContentBlocked
 from serve.steps.guard.compiled import Hit, Inspector, RuleSet, disjoint
 from serve.steps.guard.masks import Masks
-from serve.steps.guard.rules import Action, Stage
+from serve.steps.guard.rules import Stage
 from serve.steps.guard.stream import GuardedText
 from serve.steps.guard.tally import Tally
 
@@ -143,7 +142,4 @@ class GuardedAnswer:
         return self._masks.restore(text[:place], lambda at, by: self._restored_shifts.append((begun + at, by)))
 
     def _found(self, hits: list[Hit]) -> None:
-        self.tally.count(hits, Stage.OUTPUT)
-        for hit in hits:
-            if hit.rule.action is Action.BLOCK:
-                raise ContentBlocked(f"the answer is blocked by the rule '{hit.rule.name}'")
+        self.tally.take(hits, Stage.OUTPUT)

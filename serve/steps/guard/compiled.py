@@ -68,19 +68,14 @@ _MAKERS: Final[dict[str, Callable[[Any], Detector]]] = {
 
 
 class RuleSet:
-    """All rules of a file.
+    """All rules of a file."""
 
-    Attributes:
-        version: of the file; empty where there is none.
-    """
-
-    def __init__(self, file: GuardFile, version: str = "", *, on_failure: Callable[[Rule], None] | None = None) -> None:
+    def __init__(self, file: GuardFile, *, on_failure: Callable[[Rule], None] | None = None) -> None:
         """`on_failure` hears of each time that a rule could not be carried out.
 
         Raises:
             GuardFileError: a pattern is wrong, or a rule needs a package that is not installed.
         """
-        self.version = version
         self.rules = file.rules
         self.hold_chars = file.hold_chars
         self._on_failure = on_failure
@@ -151,8 +146,18 @@ class Inspector:
         return sorted(found, key=lambda pair: pair[1].start) if len(found) > 1 else found
 
     def open_from(self, text: str) -> int:
-        """Return from where on a plain text may be the beginning of something that a rule finds."""
-        return min(one.detector.open_from(text) for one in self._rules)
+        """Return from where on a plain text may be the beginning of something that a rule finds.
+
+        Raises:
+            BrokenRule: likewise.
+        """
+        open_from = len(text)
+        for one in self._rules:
+            try:
+                open_from = min(open_from, one.detector.open_from(text))
+            except Exception as error:
+                self._failed(one.rule, error)
+        return open_from
 
     def _failed(self, rule: Rule, error: Exception) -> None:
         log.error("a rule could not be carried out", extra={"rule": rule.name, "error": type(error).__name__})

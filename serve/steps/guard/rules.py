@@ -3,14 +3,14 @@
 Rules are in order: where two of them find the same place of a text, the first one decides about it.
 """
 
-import hashlib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from experts.catalog.yaml_file import YamlError, read_yaml
+from serve.settings.tree import SettingsError
 
 EntityName = Literal["email", "phone", "card", "iban", "national_id", "ip"]
 
@@ -124,25 +124,20 @@ class GuardFile(_Part):
         return self
 
 
-class GuardFileError(Exception):
+class GuardFileError(SettingsError):
     """The file cannot be used; the message has one line for each mistake."""
 
 
-EMPTY: Final = GuardFile(rules=())
-
-
-def read_rules(path: Path) -> tuple[GuardFile, str]:
-    """Read a file of rules; returns it and its version, twelve hexadecimal digits of its SHA-256.
+def read_rules(path: Path) -> GuardFile:
+    """Read a file of rules.
 
     Raises:
         GuardFileError: it cannot be read, or a rule is wrong.
     """
     try:
         document = read_yaml(path)
-        rules = GuardFile.model_validate(document.content or {})
-        version = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    except (YamlError, OSError) as error:
+        return GuardFile.model_validate(document.content or {})
+    except YamlError as error:
         raise GuardFileError(str(error)) from None
     except ValidationError as error:
         raise GuardFileError("\n".join(document.complaint(mistake, GuardFile) for mistake in error.errors())) from None
-    return rules, version

@@ -6,24 +6,34 @@ in the place of what was found; where a rule says so, the caller gets the things
 
 import time
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
-from serve.errors import ContentBlocked
 from serve.request import ChatRequest
 from serve.steps.guard.answer import GuardedAnswer
-from serve.steps.guard.compiled import BrokenRule, Hit, disjoint
+from serve.steps.guard.compiled import BrokenRule, RuleSet, disjoint
+from serve.steps.guard.in_force import GuardRules
 from serve.steps.guard.masks import Masks
-from serve.steps.guard.reload import GuardRules
 from serve.steps.guard.request_texts import Place, places_of, with_texts
-from serve.steps.guard.rules import Action, Rule, Stage
-from serve.steps.guard.tally import Tally
+from serve.steps.guard.rules import Stage
+from serve.steps.guard.tally import Tally, blocked
 from serve.steps.step import Step
 from serve.telemetry.metrics.guard import GuardMetrics
 from serve.telemetry.record import RequestRecord
 
 NAME: Final = "guard"
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What the step keeps of one request; `answer` once there is one to look at."""
+
+    rules: RuleSet
+    masks: Masks
+    tally: Tally
+    answer: GuardedAnswer | None = None
 
 
 class GuardStep(Step):
@@ -35,10 +45,6 @@ class GuardStep(Step):
         self._metrics = metrics
         self._prompts = prompts or {}
 
-    async def run(self) -> None:
-        """Take up the rules' file whenever it changes."""
-        await self._rules.run()
-
     async def prepare(self, request: ChatRequest, record: RequestRecord) -> ChatRequest:
         """Look at what came in, and mask it.
 
@@ -48,7 +54,7 @@ class GuardStep(Step):
         began = time.perf_counter()
         rules = self._rules.current
         masks, tally = Masks(), Tally(self._metrics)
-        record.of_step[self] = rules, masks, tally
+        record.of_step[self] = _Kept(rules, masks, tally)
         inspectors = {stage: rules.at(stage, key=request.caller.name) for stage in (Stage.INPUT, Stage.DOCUMENTS)}
         if not any(inspectors.values()):
             return request
@@ -58,11 +64,11 @@ class GuardStep(Step):
                 inspector = inspectors[place.stage]
                 hits = inspector.hits(place.text) if inspector is not None else ()
                 if hits:
-                    _refuse_blocked(hits, tally, place)
+                    tally.take(hits, place.stage, param=place.param)
                     if masked := disjoint(hits, rules.rules):
                         texts[place] = masks.mask(place.text, masked)
         except BrokenRule as broken:
-            raise _blocked(broken.rule, "request") from None
+            raise blocked(broken.rule, Stage.INPUT) from None
         finally:
             self._metrics.seconds.observe(time.perf_counter() - began)
             record.note(NAME, tally.facts)
@@ -72,60 +78,49 @@ class GuardStep(Step):
         self, chunks: AsyncIterator[pb.GenerateChunk], request: ChatRequest, record: RequestRecord
     ) -> AsyncIterator[pb.GenerateChunk]:
         """Look at the answer, hold back what may become a finding, and put back what may be restored."""
-        rules, masks, tally = record.of_step[self]
-        inspector = rules.at(
+        kept: _Kept = record.of_step[self]
+        inspector = kept.rules.at(
             Stage.OUTPUT,
             key=request.caller.name,
             expert=record.expert,
             prompts=self._prompts_of(request, record.expert),
         )
-        if inspector is None and not masks.can_restore:
+        if inspector is None and not kept.masks.can_restore:
             return chunks
-        answer = GuardedAnswer(inspector, rules, masks, tally)
-        record.of_step[self] = answer
-        return self._guarded(chunks, answer, record)
-
-    async def _guarded(
-        self, chunks: AsyncIterator[pb.GenerateChunk], answer: GuardedAnswer, record: RequestRecord
-    ) -> AsyncIterator[pb.GenerateChunk]:
-        try:
-            async for chunk in chunks:
-                if (passed := answer.passed(chunk)) is not None:
-                    yield passed
-            if (rest := answer.rest()) is not None:
-                yield rest
-        except BrokenRule as broken:
-            raise _blocked(broken.rule, "answer") from None
-        finally:
-            record.note(NAME, answer.tally.facts)
+        kept.answer = GuardedAnswer(inspector, kept.rules, kept.masks, kept.tally)
+        return _guarded(chunks, kept.answer, record)
 
     def conclude(self, completion: pb.Completion, request: ChatRequest, record: RequestRecord) -> pb.Completion:
         """Move the citations to where they are in the text that has gone out."""
-        answer = record.of_step[self]
-        if isinstance(answer, GuardedAnswer) and completion.annotations and answer.shifts:
-            moved = pb.Completion()
-            moved.CopyFrom(completion)
-            for citation in moved.annotations:
-                citation.start_index = answer.moved(citation.start_index)
-                citation.end_index = answer.moved(citation.end_index)
-            return moved
-        return completion
+        answer = record.of_step[self].answer
+        if answer is None or not completion.annotations:
+            return completion
+        moved = pb.Completion()
+        moved.CopyFrom(completion)
+        for citation in moved.annotations:
+            citation.start_index = answer.moved(citation.start_index)
+            citation.end_index = answer.moved(citation.end_index)
+        return moved
 
     def _prompts_of(self, request: ChatRequest, expert: str) -> tuple[str, ...]:
         told = [] if isinstance(request.input, str) else _system_prompts(request.input.messages)
         return tuple(prompt for prompt in (self._prompts.get(expert, ""), *told) if prompt)
 
 
+async def _guarded(
+    chunks: AsyncIterator[pb.GenerateChunk], answer: GuardedAnswer, record: RequestRecord
+) -> AsyncIterator[pb.GenerateChunk]:
+    try:
+        async for chunk in chunks:
+            if (passed := answer.passed(chunk)) is not None:
+                yield passed
+        if (rest := answer.rest()) is not None:
+            yield rest
+    except BrokenRule as broken:
+        raise blocked(broken.rule, Stage.OUTPUT) from None
+    finally:
+        record.note(NAME, answer.tally.facts)
+
+
 def _system_prompts(messages: Iterable[chat.Message]) -> list[str]:
     return [message.content for message in messages if message.role == chat.ROLE_SYSTEM]
-
-
-def _refuse_blocked(hits: Iterable[Hit], tally: Tally, place: Place) -> None:
-    tally.count(hits, place.stage)
-    for hit in hits:
-        if hit.rule.action is Action.BLOCK:
-            raise _blocked(hit.rule, "request", place.param)
-
-
-def _blocked(rule: Rule, what: str, param: str | None = None) -> ContentBlocked:
-    return ContentBlocked(f"the {what} is blocked by the rule '{rule.name}'", param=param)

@@ -1,10 +1,11 @@
 """What the rules have found in one request: counted for the metrics, and told in its log line and headers."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 
+from serve.errors import ContentBlocked
 from serve.steps.guard.compiled import Hit
-from serve.steps.guard.rules import Stage
+from serve.steps.guard.rules import Action, Rule, Stage
 from serve.telemetry.metrics.guard import GuardMetrics
 
 
@@ -15,14 +16,27 @@ class Tally:
         self._metrics = metrics
         self._found: Counter[str] = Counter()
 
-    def count(self, hits: Iterable[Hit], stage: Stage) -> None:
-        """Count what has been found."""
+    def take(self, hits: Sequence[Hit], stage: Stage, *, param: str | None = None) -> None:
+        """Count what has been found; `param` is the field that holds it.
+
+        Raises:
+            ContentBlocked: one of the rules blocks it.
+        """
         for hit in hits:
             action = hit.rule.action.value
             self._metrics.findings.labels(hit.rule.name, stage.value, action).inc()
             self._found[f"{hit.rule.name}={action}"] += 1
+        for hit in hits:
+            if hit.rule.action is Action.BLOCK:
+                raise blocked(hit.rule, stage, param)
 
     @property
     def facts(self) -> str:
         """Rules, actions and counts, such as `emails=mask:2`; never a text."""
         return ",".join(f"{fact}:{count}" for fact, count in sorted(self._found.items()))
+
+
+def blocked(rule: Rule, stage: Stage, param: str | None = None) -> ContentBlocked:
+    """Make the error that names the rule, and never a text."""
+    what = "answer" if stage is Stage.OUTPUT else "request"
+    return ContentBlocked(f"the {what} is blocked by the rule '{rule.name}'", param=param)

@@ -4,7 +4,7 @@ from serve.telemetry.metrics.registrar import Across, Registrar
 
 
 class ConfigurationMetrics:
-    """`serve.live.watch` writes them. `configuration` is `keys` or `catalog`."""
+    """`serve.live.watch` writes them. `configuration` is `keys`, `catalog` or `guard`."""
 
     def __init__(self, add: Registrar) -> None:
         self._reloads = add.counter(

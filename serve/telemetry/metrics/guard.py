@@ -23,7 +23,6 @@ class GuardMetrics:
             "rule",
             "fail",
         )
-        self.reloads = add.counter("guard_reloads", "Changed files of rules, taken or refused", "outcome")
         self.seconds = add.histogram("guard_seconds", "Time to look at a request before it is routed", buckets.GATEWAY)
 
     def expect(self, rules: Iterable[tuple[str, str, str, str]]) -> None:
@@ -31,5 +30,3 @@ class GuardMetrics:
         for name, stage, action, fail in rules:
             self.findings.labels(name, stage, action)
             self.failures.labels(name, fail)
-        for outcome in ("taken", "refused"):
-            self.reloads.labels(outcome)

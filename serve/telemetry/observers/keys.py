@@ -2,7 +2,8 @@
 
 from serve.costs.tariffs import usd
 from serve.telemetry.metrics.keys import KeyMetrics
-from serve.telemetry.record import Observer, RequestRecord
+from serve.telemetry.observer import Observer
+from serve.telemetry.record import RequestRecord
 
 
 class KeyObserver(Observer):

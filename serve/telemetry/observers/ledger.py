@@ -2,7 +2,8 @@
 
 from serve.costs.ledger import Ledger, Waste
 from serve.telemetry.metrics import NO_EXPERT
-from serve.telemetry.record import CANCELLED, OK, Loss, Observer, RequestRecord
+from serve.telemetry.observer import Loss, Observer
+from serve.telemetry.record import CANCELLED, OK, RequestRecord
 
 
 class LedgerObserver(Observer):

@@ -3,7 +3,8 @@
 import logging
 
 from serve.costs.tariffs import usd
-from serve.telemetry.record import OK, Loss, Observer, RequestRecord
+from serve.telemetry.observer import Loss, Observer
+from serve.telemetry.record import OK, RequestRecord
 from serve.validation.forms import FORM_NAMES
 
 log = logging.getLogger("moegate.request")

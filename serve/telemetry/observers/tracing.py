@@ -3,7 +3,8 @@
 from typing import Final
 
 from protos import chat_pb2 as chat
-from serve.telemetry.record import Observer, RequestRecord
+from serve.telemetry.observer import Observer
+from serve.telemetry.record import RequestRecord
 
 FINISH_NAMES: Final = {
     chat.FINISH_REASON_STOP: "stop",

@@ -83,7 +83,7 @@ async def test_the_outermost_prepares_first_and_presents_last() -> None:
 
 @pytest_asyncio.fixture
 async def app(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[App]:
-    monkeypatch.setattr("serve.app.build_steps", lambda *_: Steps([Refuse(), Shout("!")]))
+    monkeypatch.setattr("serve.app.build_steps", lambda *_, **__: Steps([Refuse(), Shout("!")]))
     app = App(settings)
     await app.start()
     yield app

@@ -37,7 +37,7 @@ class Breaks:
         raise RuntimeError(text)
 
     def open_from(self, text: str) -> int:
-        return len(text)
+        raise RuntimeError(text)
 
 
 @pytest.mark.parametrize(("fail", "raises"), [("open", False), ("closed", True)])
@@ -51,11 +51,13 @@ def test_a_broken_rule_fails_as_it_says_and_its_log_holds_no_text(
     inspector = rules.at(Stage.INPUT)
     assert inspector is not None
     if raises:
-        with pytest.raises(BrokenRule):
-            inspector.hits("very secret")
+        for look in (inspector.hits, inspector.open_from):
+            with pytest.raises(BrokenRule):
+                look("very secret")
     else:
         assert inspector.hits("very secret") == []
-    assert heard == ["a"]
+        assert inspector.open_from("very secret") == len("very secret")
+    assert heard == ["a", "a"]
     assert "very secret" not in caplog.text
 
 

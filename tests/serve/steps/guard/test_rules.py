@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.steps.guard.reload import load_rules
+from serve.steps.guard.in_force import load_rules
 from serve.steps.guard.rules import Action, GuardFileError, read_rules
 
 SHIPPED = Path(__file__).parents[4] / "deploy" / "guard.yaml"
@@ -14,7 +14,6 @@ def test_the_one_that_ships_counts_and_changes_nothing() -> None:
     rules = load_rules(SHIPPED)
     assert len(rules.rules) >= 4
     assert {rule.action for rule in rules.rules} == {Action.MONITOR}
-    assert len(rules.version) == 12
 
 
 @pytest.mark.parametrize(
