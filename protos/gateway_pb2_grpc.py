@@ -59,6 +59,11 @@ class GatewayStub:
                 request_serializer=protos_dot_gateway__pb2.FeedbackRequest.SerializeToString,
                 response_deserializer=protos_dot_gateway__pb2.FeedbackResponse.FromString,
                 _registered_method=True)
+        self.Embed = channel.unary_unary(
+                '/moegate.gateway.v1.Gateway/Embed',
+                request_serializer=protos_dot_gateway__pb2.EmbedRequest.SerializeToString,
+                response_deserializer=protos_dot_gateway__pb2.EmbedResponse.FromString,
+                _registered_method=True)
 
 
 class GatewayServicer:
@@ -99,6 +104,13 @@ class GatewayServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Embed(self, request, context):
+        """Texts to vectors, where the gateway has an encoder; NOT_FOUND otherwise.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -126,6 +138,11 @@ def add_GatewayServicer_to_server(servicer, server):
                     servicer.Feedback,
                     request_deserializer=protos_dot_gateway__pb2.FeedbackRequest.FromString,
                     response_serializer=protos_dot_gateway__pb2.FeedbackResponse.SerializeToString,
+            ),
+            'Embed': grpc.unary_unary_rpc_method_handler(
+                    servicer.Embed,
+                    request_deserializer=protos_dot_gateway__pb2.EmbedRequest.FromString,
+                    response_serializer=protos_dot_gateway__pb2.EmbedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -263,6 +280,33 @@ class Gateway:
             '/moegate.gateway.v1.Gateway/Feedback',
             protos_dot_gateway__pb2.FeedbackRequest.SerializeToString,
             protos_dot_gateway__pb2.FeedbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Embed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/moegate.gateway.v1.Gateway/Embed',
+            protos_dot_gateway__pb2.EmbedRequest.SerializeToString,
+            protos_dot_gateway__pb2.EmbedResponse.FromString,
             options,
             channel_credentials,
             insecure,

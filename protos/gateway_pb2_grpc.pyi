@@ -43,6 +43,8 @@ class GatewayStub:
     """The catalogue, with each expert's health and load as the gateway sees them."""
     Feedback: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.FeedbackRequest, _gateway_pb2.FeedbackResponse]
     """Takes in what somebody thinks of an answer; on disk before it is acknowledged. UNAVAILABLE: it could not be written."""
+    Embed: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.EmbedRequest, _gateway_pb2.EmbedResponse]
+    """Texts to vectors, where the gateway has an encoder; NOT_FOUND otherwise."""
 
 @_typing.type_check_only
 class GatewayAsyncStub(GatewayStub):
@@ -57,6 +59,8 @@ class GatewayAsyncStub(GatewayStub):
     """The catalogue, with each expert's health and load as the gateway sees them."""
     Feedback: _aio.UnaryUnaryMultiCallable[_gateway_pb2.FeedbackRequest, _gateway_pb2.FeedbackResponse]  # type: ignore[assignment]
     """Takes in what somebody thinks of an answer; on disk before it is acknowledged. UNAVAILABLE: it could not be written."""
+    Embed: _aio.UnaryUnaryMultiCallable[_gateway_pb2.EmbedRequest, _gateway_pb2.EmbedResponse]  # type: ignore[assignment]
+    """Texts to vectors, where the gateway has an encoder; NOT_FOUND otherwise."""
 
 class GatewayServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -98,5 +102,13 @@ class GatewayServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.FeedbackResponse, _abc.Awaitable[_gateway_pb2.FeedbackResponse]]:
         """Takes in what somebody thinks of an answer; on disk before it is acknowledged. UNAVAILABLE: it could not be written."""
+
+    @_abc_1.abstractmethod
+    def Embed(
+        self,
+        request: _gateway_pb2.EmbedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.EmbedResponse, _abc.Awaitable[_gateway_pb2.EmbedResponse]]:
+        """Texts to vectors, where the gateway has an encoder; NOT_FOUND otherwise."""
 
 def add_GatewayServicer_to_server(servicer: GatewayServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from experts.catalog.encoders import encoder_name
 from experts.catalog.engine_limits import prompt_bucket
 from experts.catalog.prices import load_prices
 from experts.catalog.spec import load_catalog
@@ -23,7 +24,9 @@ from serve.admission.permits import Admission
 from serve.costs.ledger import Ledger, open_ledger
 from serve.dispatch.dispatcher import Dispatcher
 from serve.dispatch.health import HealthMonitor
+from serve.embeddings.embedder import Embedder
 from serve.expert_client.channel import ExpertChannels
+from serve.expert_client.encoder_channel import EncoderChannel
 from serve.feedback.store import FeedbackBook
 from serve.gateway import Gateway
 from serve.grpc_api.service import GrpcServer
@@ -87,10 +90,7 @@ class App:
         prices = load_prices(settings.cost.prices)
         self._catalog = load_catalog(settings.experts.catalog, prices)
         self._router = load_router(settings.router, self._catalog)
-        self.metrics = Metrics(process_registry())
-        self.metrics.expect(self._catalog.names, self._catalog.handing_back)
-        self.metrics.process.build(self._router.version)
-        count_losses(self.metrics.process.lost_lines.inc)
+        self.metrics = self._make_metrics()
         self._channels = _open_channels(settings.experts)
         self._dispatcher = Dispatcher(
             self._catalog, self._channels, settings.experts, settings.dispatch, self.metrics.dispatch
@@ -111,14 +111,15 @@ class App:
         guard = GuardRules(settings.guard.rules, self.metrics.guard) if settings.guard.rules else None
         self._steps = build_steps(settings, self._catalog, self.metrics, guard=guard, identity=self._identity)
         self._tracer = make_tracer(settings.tracing)
+        allowances = Quotas(
+            self._limits,
+            Reservations(self._catalog, ledger.tariffs, is_hedging=settings.dispatch.hedge_after_ms is not None),
+            on_refusal=lambda short: self.metrics.access.limited.labels(short.value).inc(),
+        )
         self.gateway = Gateway(
             catalog=self._catalog,
             router=self._router,
-            allowances=Quotas(
-                self._limits,
-                Reservations(self._catalog, ledger.tariffs, is_hedging=settings.dispatch.hedge_after_ms is not None),
-                on_refusal=lambda short: self.metrics.access.limited.labels(short.value).inc(),
-            ),
+            allowances=allowances,
             admission=admission,
             drain=self._drain,
             dispatcher=self._dispatcher,
@@ -128,15 +129,19 @@ class App:
             steps=self._steps,
             settings=settings.router,
         )
+        self._encoder = _open_encoder(settings)
+        embedder = self._make_embedder(allowances, admission)
         self._feedback = FeedbackBook(settings.feedback, self._recent, self.metrics.feedback, self._catalog.names)
         self._responses = ResponseStore(settings.responses)
         self._siblings = (
             SharedMetrics(siblings_folder, self.metrics.registry, self.metrics.across) if siblings_folder else None
         )
         is_shared = self._siblings is not None
-        self._http_app = HttpApp(self.gateway, self._metrics_page, self._feedback, self._responses, key_ring, settings)
+        self._http_app = HttpApp(
+            self.gateway, self._metrics_page, self._feedback, self._responses, key_ring, settings, embedder
+        )
         self._http = HttpServer(with_cors(self._http_app, settings.http.cors), settings, is_shared=is_shared)
-        self._grpc = GrpcServer(self.gateway, self._feedback, key_ring, settings, is_shared=is_shared)
+        self._grpc = GrpcServer(self.gateway, self._feedback, key_ring, settings, embedder, is_shared=is_shared)
         self._watch = Watch(
             (
                 keys_source(settings.access, key_ring),
@@ -150,6 +155,28 @@ class App:
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._telling: asyncio.Task[None] | None = None
+
+    def _make_metrics(self) -> Metrics:
+        metrics = Metrics(process_registry())
+        metrics.expect(self._catalog.names, self._catalog.handing_back)
+        metrics.process.build(self._router.version)
+        count_losses(metrics.process.lost_lines.inc)
+        return metrics
+
+    def _make_embedder(self, allowances: Quotas, admission: Admission) -> Embedder | None:
+        """Make what answers requests for embeddings, where there is an encoder."""
+        if self._encoder is None:
+            return None
+        return Embedder(
+            encoder_name(self.settings.encoder.base),
+            self.settings.encoder,
+            self._encoder,
+            allowances=allowances,
+            admission=admission,
+            drain=self._drain,
+            metrics=self.metrics.encoder,
+            keys=self.metrics.keys,
+        )
 
     def _identity(self) -> bytes:
         """What tells who would answer a request now: the catalogue, the router's artefact, the experts' weights."""
@@ -211,6 +238,8 @@ class App:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._dispatcher.close()
         await self._channels.close()
+        if self._encoder is not None:
+            await self._encoder.close()
         await self._limits.close()
         if self._siblings is not None:
             await self._siblings.stop()
@@ -279,6 +308,11 @@ def stop_on_signals() -> asyncio.Event:
 
 def _open_channels(settings: ExpertsSettings) -> ExpertChannels:
     return ExpertChannels(settings.target, settings.channels, secret=settings.secret)
+
+
+def _open_encoder(settings: Settings) -> EncoderChannel | None:
+    experts = settings.experts
+    return EncoderChannel(experts.target, secret=experts.secret) if settings.encoder.enabled else None
 
 
 def make_tracer(settings: TracingSettings) -> Tracer:

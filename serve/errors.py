@@ -25,9 +25,11 @@ translates. Messages reach the client: they never hold a prompt, an address or a
     │       └── RequestExceedsLimit   one request asks for more than a whole minute allows
     ├── DeadlineExceeded          the caller's deadline, or the gateway's, passed
     ├── ExpertUnavailable         nobody in the ranking could be reached
+    │   └── EncoderUnavailable    the encoder could not be reached
     ├── StorageUnavailable        feedback or a response could not be written or read
     ├── ExpertFailed              an expert broke after its first token, or on this request and nobody else was left
-    │   └── ExpertStalled         it stopped sending
+    │   ├── ExpertStalled         it stopped sending
+    │   └── EncoderFailed         the encoder broke on this request
     ├── AnswerInvalid             an answer breaks the strict form that was asked for
     ├── ShuttingDown              the gateway is on its way out
     └── InternalError             our fault
@@ -244,6 +246,12 @@ class ExpertUnavailable(MoegateError):
     retry_after_s = 1.0
 
 
+class EncoderUnavailable(ExpertUnavailable):
+    """The encoder could not be reached; nothing was encoded."""
+
+    code = "encoder_unavailable"
+
+
 class StorageUnavailable(MoegateError):
     """Feedback, or a response that is to be kept, could not be written to disk or read from it."""
 
@@ -266,6 +274,12 @@ class ExpertStalled(ExpertFailed):
 
     http_status = 504
     code = "expert_stalled"
+
+
+class EncoderFailed(ExpertFailed):
+    """The encoder broke on this request."""
+
+    code = "encoder_failed"
 
 
 class AnswerInvalid(MoegateError):

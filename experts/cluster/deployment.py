@@ -26,6 +26,7 @@ from experts.conversation.hand_back import may_hand_back, until_decided
 from experts.conversation.prompts import complete_for, render_for
 from experts.conversation.sampling import resolve_sampling
 from experts.conversation.structured import keeps_form
+from experts.encoders.encoder import TextTooLong
 from experts.engine import (
     Completion,
     ContextLengthExceeded,
@@ -54,6 +55,7 @@ STATUS_CODES: dict[type[EngineError], grpc.StatusCode] = {
     InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
     ContextLengthExceeded: grpc.StatusCode.INVALID_ARGUMENT,
     UnsupportedFormat: grpc.StatusCode.INVALID_ARGUMENT,
+    TextTooLong: grpc.StatusCode.INVALID_ARGUMENT,
     QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     ServerUnavailable: grpc.StatusCode.UNAVAILABLE,
@@ -103,7 +105,7 @@ class ExpertDeployment:
         self, request: expert_pb2.GenerateRequest, grpc_context: CallContext
     ) -> AsyncGenerator[expert_pb2.GenerateChunk, None]:
         """Stream an answer; the last chunk carries the completion."""
-        with _errors_as_status(grpc_context):
+        with errors_as_status(grpc_context):
             self._guard.check(grpc_context.invocation_metadata())
             with _failures_are_the_requests():
                 generation = self._read(request, grpc_context)
@@ -121,7 +123,7 @@ class ExpertDeployment:
         grpc_context: CallContext,
     ) -> expert_pb2.DescribeResponse:
         """Say what this expert is and how busy this replica of it is."""
-        with _errors_as_status(grpc_context):
+        with errors_as_status(grpc_context):
             self._guard.check(grpc_context.invocation_metadata())
             await self._engine.check_health()
             capabilities = self._engine.capabilities
@@ -146,7 +148,7 @@ class ExpertDeployment:
 
     def _read(self, request: expert_pb2.GenerateRequest, context: CallContext) -> GenerationInput:
         sampling = resolve_sampling(request.sampling, self._spec, is_exact=_is_form(request))
-        deadline_s = _deadline(context.invocation_metadata(), time.monotonic())
+        deadline_s = read_deadline(context.invocation_metadata(), time.monotonic())
         match request.WhichOneof("input"):
             case "conversation":
                 turns = render_for(self._spec, request.conversation)
@@ -216,8 +218,13 @@ def _failures_are_the_requests() -> Iterator[None]:
 
 
 @contextmanager
-def _errors_as_status(context: CallContext) -> Iterator[None]:
-    """Give the client a status it may see; what is raised holds nothing else, since Ray logs it."""
+def errors_as_status(context: CallContext) -> Iterator[None]:
+    """Give the client a status it may see; what is raised holds nothing else, since Ray logs it.
+
+    Raises:
+        EngineError: as it came.
+        InternalError: in place of anything else.
+    """
     try:
         yield
     except EngineError as error:
@@ -231,8 +238,12 @@ def _errors_as_status(context: CallContext) -> Iterator[None]:
         raise InternalError("internal error") from None
 
 
-def _deadline(metadata: Sequence[tuple[str, str | bytes]], now_s: float) -> float | None:
-    """Return the monotonic second at which the client stops waiting, if it said so."""
+def read_deadline(metadata: Sequence[tuple[str, str | bytes]], now_s: float) -> float | None:
+    """Return the monotonic second at which the client stops waiting, if it said so.
+
+    Raises:
+        InvalidRequest: it said so, and not in milliseconds.
+    """
     text = next((value for key, value in metadata if key == TIMEOUT_KEY), None)
     if text is None:
         return None

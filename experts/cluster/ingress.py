@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 import grpc
 
+from experts.catalog.encoders import ENCODER_APPLICATION
 from experts.engine import ServerUnavailable
 from experts.secret import METADATA_KEY
-from protos import expert_pb2, expert_pb2_grpc
+from protos import encoder_pb2, encoder_pb2_grpc, expert_pb2, expert_pb2_grpc
 
 _ONE_INGRESS_S = 10.0  # Serve ends an ingress that has been replaced within 5 s
 _ROUNDS_IN_A_ROW = 5  # each of a new connection to every expert
@@ -40,10 +41,14 @@ class Ingress:
         """Say whether a new connection's calls for this application reach it, and not yet another or nobody."""
         own_pool = [("grpc.use_local_subchannel_pool", 1)]  # else the connection would be shared
         secret = ((METADATA_KEY, self.secret),) if self.secret else ()
+        metadata = (("application", name), *secret)
         with grpc.insecure_channel(self.target, own_pool) as channel:
-            describe = expert_pb2_grpc.ExpertStub(channel).Describe
             try:
-                described = describe(expert_pb2.DescribeRequest(), timeout=2, metadata=(("application", name), *secret))
+                if name == ENCODER_APPLICATION:
+                    stub = encoder_pb2_grpc.EncoderStub(channel)
+                    return bool(stub.Describe(encoder_pb2.DescribeRequest(), timeout=2, metadata=metadata).model)
+                describe = expert_pb2_grpc.ExpertStub(channel).Describe
+                described = describe(expert_pb2.DescribeRequest(), timeout=2, metadata=metadata)
             except grpc.RpcError as error:
                 # A replica that says that its own server is away has been reached.
                 details = getattr(error, "details", str)  # the stub's errors are calls, which their type does not say

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,8 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         return {name: tuple(entry["shape"]) for name, entry in _header(raw)[0].items()}
 
 
-def read_tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
-    """Yield every tensor by name as float32, in the file's order.
+def read_tensors(path: Path, skip: Callable[[str], bool] = lambda name: False) -> Iterator[tuple[str, Tensor]]:
+    """Yield every tensor by name as float32, in the file's order; `skip` names those that nobody needs.
 
     Raises:
         ValueError: the file is damaged, or has tensors of a type that is not read.
@@ -41,6 +41,8 @@ def read_tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
     with _opened(path) as raw:
         header, begin = _header(raw)
         for name, entry in header.items():
+            if skip(name):
+                continue
             start, end = (begin + offset for offset in entry["data_offsets"])
             yield name, _tensor(entry, raw[start:end])
 

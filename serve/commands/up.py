@@ -18,6 +18,7 @@ from typing import Any, Final
 import orjson
 from rich.console import Console
 
+from experts.catalog.encoders import ENCODER_APPLICATION
 from experts.catalog.spec import load_catalog
 from experts.secret import VARIABLE
 from serve.access.exposure import check_exposure
@@ -58,7 +59,7 @@ async def up(settings: Settings, options: UpOptions, console: Console) -> None:
     )  # a router that cannot serve and a port that is taken are told now, not in a
     ports.check(settings)  # minute, when the experts run
     secret = settings.experts.secret or secrets.token_urlsafe(32)
-    experts = _Experts(settings.experts.catalog, options.engine, secret, console)
+    experts = _Experts(settings, options.engine, secret, console)
     try:
         if await experts.start(stop):
             await _serve(settings, experts, stop, console)
@@ -83,12 +84,14 @@ async def _serve(settings: Settings, experts: "_Experts", stop: asyncio.Event, c
 class _Experts:
     """The experts' process."""
 
-    def __init__(self, catalog: Path | None, engine: str | None, secret: str, console: Console) -> None:
+    def __init__(self, settings: Settings, engine: str | None, secret: str, console: Console) -> None:
+        catalog = settings.experts.catalog
         self.target = ""
         self.secret = secret
         self._engine = engine
         self._console = console
         self._catalog = ["--catalog", str(catalog)] if catalog else []
+        self._encoder = ["--encoder", settings.encoder.base] if settings.encoder.enabled else []
         self._names = load_catalog(catalog).names
         self._state = Path(tempfile.mkdtemp(prefix="moegate-"))
         self._log = self._state / "experts.log"
@@ -144,7 +147,7 @@ class _Experts:
         engine = ["--engine", self._engine] if self._engine else []
         with self._log.open("wb") as log_file:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "experts.app", *self._catalog, *engine),
+                *(sys.executable, "-m", "experts.app", *self._catalog, *engine, *self._encoder),
                 stdin=asyncio.subprocess.PIPE,  # its end tells the child that we are gone
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log_file,
@@ -173,7 +176,7 @@ class _Experts:
                 case "ray":
                     self._console.print(f"Ray is up, its ingress 127.0.0.1:{event['port']}", soft_wrap=True)
                 case "expert" if event["state"] == "ready":
-                    self._console.print(f"expert [bold]{event['expert']}[/] is ready ({event['seconds']:.1f} s)")
+                    self._tell_ready(event["expert"], event["seconds"])
                 case "ready":
                     self.target = event["target"]
                     return
@@ -182,6 +185,10 @@ class _Experts:
                     raise ExpertsFailed(f"{event['message']}; the log is {self._log}")
         self._ended_by_itself = True
         raise ExpertsFailed(f"the experts' process ended while starting; its log is {self._log}")
+
+    def _tell_ready(self, name: str, seconds: float) -> None:
+        who = "the encoder" if name == ENCODER_APPLICATION else f"expert [bold]{name}[/]"
+        self._console.print(f"{who} is ready ({seconds:.1f} s)")
 
 
 def _announce(app: Listening, console: Console) -> None:

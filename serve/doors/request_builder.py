@@ -97,7 +97,7 @@ class Arrival:
             sampling=_within(parts.sampling, self.limits.max_tokens),
             is_stream=parts.is_stream,
             received_at=self.received_at,
-            deadline=self.received_at + self._timeout_s(parts.remaining_s),
+            deadline=self.deadline(parts.remaining_s),
             preferences=read_preferences(
                 self.headers,
                 quality_cost=parts.quality_cost,
@@ -108,6 +108,14 @@ class Arrival:
             caller=caller,
             traceparent=read_traceparent(self.headers),
         )
+
+    def deadline(self, remaining_s: float | None = None) -> float:
+        """When the request must have ended, on the gateway's clock; `remaining_s` is what the transport gives it.
+
+        Raises:
+            InvalidRequest: the header for it is no positive number.
+        """
+        return self.received_at + self._timeout_s(remaining_s)
 
     def _timeout_s(self, remaining_s: float | None) -> float:
         """Seconds that the request may take: the minimum of the header's, the transport's and the gateway's limits."""

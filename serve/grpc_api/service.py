@@ -20,9 +20,11 @@ from serve.access.tls import grpc_credentials
 from serve.doors.collect import collect
 from serve.doors.request_builder import REQUEST_ID_HEADER, Arrival, Limits, Parts, RequestBuilder
 from serve.doors.routing_facts import routing_facts
-from serve.errors import InternalError, InvalidRequest, MoegateError
+from serve.embeddings.embedder import Embedder
+from serve.errors import InternalError, InvalidRequest, MoegateError, NotFound
 from serve.feedback.store import Feedback, FeedbackBook
 from serve.gateway import Answer, Gateway
+from serve.grpc_api.embeddings import embed_message, embedding_request
 from serve.grpc_api.errors import abort
 from serve.grpc_api.messages import decision_message, experts_message, summary_message
 from serve.grpc_api.reflection import enable_reflection
@@ -47,10 +49,12 @@ class GatewayService(GatewayServicer):
         feedback: FeedbackBook,
         keys: KeyRing,
         settings: Settings,
+        embedder: Embedder | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._gateway = gateway
+        self._embedder = embedder
         self._feedback = feedback
         self._keys = keys
         self._builder = RequestBuilder("grpc", Limits(settings.timeout_s, gateway.max_tokens_limit), clock=clock)
@@ -106,6 +110,16 @@ class GatewayService(GatewayServicer):
             return pb.FeedbackResponse(known=await self._feedback.take(opinion))
         raise AssertionError("unreachable: every failure has aborted the call")
 
+    async def Embed(self, message: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
+        """Turn texts into vectors."""
+        async with self._arrival(context) as arrival:
+            caller = self._keys.identify(arrival.headers("authorization"))
+            if self._embedder is None:
+                raise NotFound("this gateway has no encoder")
+            remaining_s = context.time_remaining()
+            return embed_message(await self._embedder.embed(embedding_request(message, arrival, caller, remaining_s)))
+        raise AssertionError("unreachable: every failure has aborted the call")
+
     def _request(
         self, message: pb.GenerateRequest, context: Context, arrival: Arrival, *, is_stream: bool
     ) -> ChatRequest:
@@ -144,7 +158,14 @@ class GrpcServer:
     """The door's server: started, drained and stopped by `serve.app`."""
 
     def __init__(
-        self, gateway: Gateway, feedback: FeedbackBook, keys: KeyRing, settings: Settings, *, is_shared: bool = False
+        self,
+        gateway: Gateway,
+        feedback: FeedbackBook,
+        keys: KeyRing,
+        settings: Settings,
+        embedder: Embedder | None = None,
+        *,
+        is_shared: bool = False,
     ) -> None:
         bounds = settings.grpc
         self._server = grpc.aio.server(
@@ -162,7 +183,7 @@ class GrpcServer:
         )
         self._credentials = grpc_credentials(settings.tls)
         self._health = health.aio.HealthServicer()
-        add_GatewayServicer_to_server(GatewayService(gateway, feedback, keys, settings), self._server)
+        add_GatewayServicer_to_server(GatewayService(gateway, feedback, keys, settings, embedder), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         enable_reflection((SERVICE, health.SERVICE_NAME), self._server)
         self._address = address(settings.grpc.host, settings.grpc.port)

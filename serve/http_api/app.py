@@ -11,10 +11,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.access.keys import KeyRing
 from serve.doors.request_builder import Limits, RequestBuilder
+from serve.embeddings.embedder import Embedder
 from serve.errors import InternalError, MethodNotAllowed, MoegateError, NotFound, UnknownModel
 from serve.feedback.store import FeedbackBook
 from serve.gateway import Gateway
@@ -22,6 +23,8 @@ from serve.http_api.asgi import HeaderLookup, Reply, error_headers, text_header
 from serve.http_api.console import console_page
 from serve.http_api.cross_origin import OriginGuard
 from serve.http_api.doors import doors, errors_at
+from serve.http_api.embeddings import PATH as EMBEDDINGS_PATH
+from serve.http_api.embeddings import EmbeddingsEndpoint
 from serve.http_api.feedback import FeedbackEndpoint
 from serve.http_api.generate import GenerateEndpoint
 from serve.http_api.metrics_page import metrics_response
@@ -49,6 +52,7 @@ class HttpApp:
         responses: ResponseStore,
         keys: KeyRing,
         settings: Settings,
+        embedder: Embedder | None = None,
     ) -> None:
         self._gateway = gateway
         self._page = metrics_page
@@ -58,13 +62,18 @@ class HttpApp:
         self._started_at = int(time.time())
         self._started_text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._started_at))
         forms, stored = doors(responses), StoredResponses(responses)
-        self._document = orjson.dumps(openai_document(forms))
+        self._encoders = () if embedder is None else (embedder.model,)
+        self._document = orjson.dumps(openai_document(forms, has_encoder=embedder is not None))
         self._console_page = console_page()
         self.is_draining = False
-        self._generating = {path: GenerateEndpoint(gateway, settings, form) for path, form in forms.items()}
+        self._direct: dict[str, ASGIApp] = {
+            path: GenerateEndpoint(gateway, settings, form) for path, form in forms.items()
+        }
+        if embedder is not None:
+            self._direct[EMBEDDINGS_PATH] = EmbeddingsEndpoint(embedder, settings)
         self._app = Starlette(
             routes=[
-                *(Route(path, endpoint, methods=["POST"]) for path, endpoint in self._generating.items()),
+                *(Route(path, endpoint, methods=["POST"]) for path, endpoint in self._direct.items()),
                 Route("/v1/feedback", FeedbackEndpoint(feedback, settings), methods=["POST"]),
                 Route("/v1/responses/{id}", stored.get, methods=["GET"]),
                 Route("/v1/responses/{id}", stored.delete, methods=["DELETE"]),
@@ -95,7 +104,7 @@ class HttpApp:
             path.endswith("/") and path != "/"
         ):  # a redirect would name a host, and clients drop a POST's body on its way
             path = scope["path"] = path[:-1]
-        endpoint = self._generating.get(path) if scope["method"] == "POST" else None
+        endpoint = self._direct.get(path) if scope["method"] == "POST" else None
         try:
             if path.startswith("/v1/") and scope["method"] != "OPTIONS":
                 self._origins.check(scope)
@@ -123,15 +132,19 @@ class HttpApp:
         return send_named
 
     async def _models(self, request: Request) -> Response:
-        names = (_AUTO, *self._gateway.catalog.names)
+        names = self._model_names
         ends = {"has_more": False, "first_id": names[0], "last_id": names[-1]}
         return _json({"object": "list", "data": [self._model_entry(name) for name in names], **ends})
 
     async def _model(self, request: Request) -> Response:
         name = request.path_params["name"]
-        if name not in (_AUTO, *self._gateway.catalog.names):
+        if name not in self._model_names:
             raise UnknownModel("no such model", param="model")
         return _json(self._model_entry(name))
+
+    @property
+    def _model_names(self) -> tuple[str, ...]:
+        return (_AUTO, *self._gateway.catalog.names, *self._encoders)
 
     def _model_entry(self, name: str) -> dict[str, Any]:
         """A model as OpenAI's clients read it, and Anthropic's: their fields do not clash."""

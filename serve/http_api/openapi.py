@@ -8,7 +8,9 @@ from router.decision import Reason
 from serve import __version__
 from serve.doors.wire_form import ErrorForm, WireForm
 from serve.http_api.doors import Doors
+from serve.http_api.embeddings import PATH as EMBEDDINGS_PATH
 from serve.http_api.feedback import FeedbackBody
+from serve.openai_api.embeddings import EmbeddingsBody
 from serve.openai_api.errors import OPENAI_ERRORS
 from serve.request import PRIORITY_HEADER
 from serve.routing.preferences import PREVIOUS_EXPERT_HEADER, QUALITY_COST_HEADER, TTFT_TARGET_HEADER
@@ -61,9 +63,9 @@ _NUMBERS: Final = frozenset(
 """Headers whose values are numbers."""
 
 
-def openai_document(doors: Doors) -> dict[str, Any]:
-    """Build the document of a gateway with these doors."""
-    models = {form.body for form in doors.values()} | {FeedbackBody}
+def openai_document(doors: Doors, *, has_encoder: bool = False) -> dict[str, Any]:
+    """Build the document of a gateway with these doors; with an encoder, it offers embeddings."""
+    models = {form.body for form in doors.values()} | {FeedbackBody} | ({EmbeddingsBody} if has_encoder else set())
     refs, schemas = models_json_schema(
         [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)], ref_template=_REF
     )
@@ -77,6 +79,7 @@ def openai_document(doors: Doors) -> dict[str, Any]:
                 "get": _stored("A response that is kept"),
                 "delete": _stored("It is deleted"),
             },
+            **({EMBEDDINGS_PATH: {"post": _embeddings(refs[EmbeddingsBody, "validation"])}} if has_encoder else {}),
             "/v1/feedback": {"post": _feedback(refs[FeedbackBody, "validation"])},
             "/v1/models": {"get": _get("auto, and the experts of the catalogue")},
             "/v1/models/{name}": {"get": _get("One model", missing="No such model") | {"parameters": [_path("name")]}},
@@ -107,6 +110,20 @@ def _generate(form: WireForm, body: dict[str, Any]) -> dict[str, Any]:
         "parameters": [_header(name, text) for name, text in _REQUEST_HEADERS.items()],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {"200": answer} | {status: _failure(text, form.errors) for status, text in _STATUSES.items()},
+    }
+
+
+def _embeddings(body: dict[str, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"type": "object"}}}
+    statuses = ("400", "401", "403", "404", "408", "413", "415", "429", "500", "502", "503")
+    return {
+        "summary": "Texts to vectors, in OpenAI's form",
+        "parameters": [
+            _header(name, _REQUEST_HEADERS[name]) for name in ("x-request-id", "x-request-timeout-ms", PRIORITY_HEADER)
+        ],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {"200": {"description": "The vectors, in the texts' order", "content": content}}
+        | {status: _failure(_STATUSES[status]) for status in statuses},
     }
 
 

@@ -17,7 +17,7 @@ from serve.errors import BudgetExhausted, RateLimited, RequestExceedsLimit
 from serve.limits.bucket import Amount, LimitKind, LimitStatus
 from serve.limits.reservation import Reservations, asked_tokens
 from serve.limits.stores import LimitStore
-from serve.request import ChatRequest, Limit
+from serve.request import Caller, ChatRequest, Limit
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -103,9 +103,29 @@ class Quotas:
         """
         return _UNLIMITED if request.caller.limit.is_none else self._hold(request, spending)
 
+    def hold_tokens(
+        self, caller: Caller, tokens: int, spending: Spending, *, param: str
+    ) -> AbstractAsyncContextManager[Allowance]:
+        """Hold an allowance of so many tokens and no money; `param` names what to shorten where they are too many.
+
+        Raises:
+            RateLimited: see `hold`.
+            RequestExceedsLimit: likewise.
+        """
+        limit = caller.limit
+        if limit.is_none:
+            return _UNLIMITED
+        if limit.tpm is not None and tokens > 2 * limit.tpm:  # the estimate is up to twice what there is
+            self._on_refusal(LimitKind.TOKENS)
+            what = f"the request asks for more tokens than the key's {limit.tpm} a minute; shorten '{param}'"
+            raise RequestExceedsLimit(what, param=param, headers=(_NO_RETRY,))
+        return self._hold_amount(caller, Amount(0 if limit.tpm is None else tokens), spending)
+
+    def _hold(self, request: ChatRequest, spending: Spending) -> AbstractAsyncContextManager[Allowance]:
+        return self._hold_amount(request.caller, self._wanted(request), spending)
+
     @asynccontextmanager
-    async def _hold(self, request: ChatRequest, spending: Spending) -> AsyncIterator[Allowance]:
-        caller, wanted = request.caller, self._wanted(request)
+    async def _hold_amount(self, caller: Caller, wanted: Amount, spending: Spending) -> AsyncIterator[Allowance]:
         standing = await self._store.take(caller.name, caller.limit, wanted, self._clock())
         if standing.short is not None:
             self._on_refusal(standing.short)

@@ -26,6 +26,7 @@ from pydantic_settings.exceptions import SettingsError as BadVariable
 from experts.catalog.yaml_file import Document, YamlError
 from serve.settings.base import Sane
 from serve.settings.cache import CacheSettings
+from serve.settings.encoder import EncoderSettings
 from serve.settings.file import Mistake, one_line_each, read_file, tell, unknown_variables, unreadable_variables
 from serve.settings.guard import GuardSettings
 from serve.settings.responses import ResponsesSettings
@@ -248,6 +249,7 @@ class Settings(Sane, BaseSettings):
     router: RouterSettings = Field(default_factory=RouterSettings)
     guard: GuardSettings = Field(default_factory=GuardSettings)
     cache: CacheSettings = Field(default_factory=CacheSettings)
+    encoder: EncoderSettings = Field(default_factory=EncoderSettings)
     cost: CostSettings = Field(default_factory=CostSettings)
     feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
     responses: ResponsesSettings = Field(default_factory=ResponsesSettings)

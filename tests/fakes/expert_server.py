@@ -17,7 +17,9 @@ from experts.engine import FinishReason
 from experts.secret import Guard, Unauthenticated
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
+from protos.encoder_pb2_grpc import add_EncoderServicer_to_server
 from protos.expert_pb2_grpc import ExpertServicer, add_ExpertServicer_to_server
+from tests.fakes.encoder_server import FakeEncoder
 
 Context = grpc.aio.ServicerContext[Any, Any]
 PROMPT_TOKENS = 7  # whatever is asked
@@ -79,6 +81,7 @@ class FakeExperts(ExpertServicer):
         self.scripts = {name: Script() for name in names}
         self.target = ""
         self.guard = Guard(None)
+        self.encoder = FakeEncoder()
         self._server: grpc.aio.Server | None = None
 
     def __getitem__(self, name: str) -> Script:
@@ -87,6 +90,7 @@ class FakeExperts(ExpertServicer):
     async def start(self) -> None:
         self._server = grpc.aio.server()
         add_ExpertServicer_to_server(self, self._server)
+        add_EncoderServicer_to_server(self.encoder, self._server)
         self.target = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
         await self._server.start()
 

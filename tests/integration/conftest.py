@@ -17,6 +17,7 @@ import pytest_asyncio
 import yaml
 
 from protos.gateway_pb2_grpc import GatewayStub
+from tests.experts.encoders.tiny_encoder import write_encoder
 from tests.fakes.openai_server import FakeOpenAI, openai_server, words
 from tests.integration.running import STOP_S, Moegate, write_catalog
 
@@ -67,7 +68,11 @@ def moegate(tmp_path_factory: pytest.TempPathFactory, neighbour: FakeOpenAI) -> 
     config = folder / "gateway.yaml"
     there = {"engine_options": {"base_url": neighbour.base_url, "model": "theirs"}}
     catalog = write_catalog(folder, EXPERTS | {"neighbour": EXPERTS["neighbour"] | there})
-    config.write_text(yaml.safe_dump({"experts": {"catalog": str(catalog), "probe_interval_s": 1.0}}))
+    settings = {
+        "experts": {"catalog": str(catalog), "probe_interval_s": 1.0},
+        "encoder": {"enabled": True, "base": str(write_encoder(folder / "tiny-encoder"))},
+    }
+    config.write_text(yaml.safe_dump(settings))
     running = Moegate(config, folder)
     try:
         running.await_ready()

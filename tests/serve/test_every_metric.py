@@ -19,6 +19,8 @@ SHOWN_BY: Final = {
     "moegate_co2e_grams": "test_ledger.py",  # the experts here have a listed price, and no machine behind it
     "moegate_configuration_info": "test_watch.py",
     "moegate_configuration_reloads": "test_watch.py",
+    "moegate_encoder_requests": "embeddings/test_doors.py",
+    "moegate_encoder_seconds": "embeddings/test_doors.py",
     "moegate_energy_joules": "test_ledger.py",
     "moegate_dropped_citations": "test_citations.py",
     "moegate_key_cost_usd": "test_usage.py",

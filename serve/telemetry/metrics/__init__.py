@@ -18,6 +18,7 @@ from serve.telemetry.metrics.admission import AdmissionMetrics
 from serve.telemetry.metrics.cache import CacheMetrics
 from serve.telemetry.metrics.configuration import ConfigurationMetrics
 from serve.telemetry.metrics.dispatch import DispatchMetrics
+from serve.telemetry.metrics.encoder import EncoderMetrics
 from serve.telemetry.metrics.experts import ExpertMetrics
 from serve.telemetry.metrics.feedback import FeedbackMetrics
 from serve.telemetry.metrics.guard import GuardMetrics
@@ -47,6 +48,7 @@ class Metrics:
         self.feedback = FeedbackMetrics(add)
         self.guard = GuardMetrics(add)
         self.cache = CacheMetrics(add)
+        self.encoder = EncoderMetrics(add)
         self.money = MoneyMetrics(add)
         self.process = ProcessMetrics(add)
         self.configuration = ConfigurationMetrics(add)

@@ -1,0 +1,71 @@
+"""The encoder as a Ray Serve application: its deployment's options, and the weights that its replicas load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from experts.artifacts.bases import BaseUnavailable
+from experts.artifacts.encoder_bases import resolve_encoder
+from experts.artifacts.store import Artifact, ArtifactStore, default_root
+from experts.catalog.encoders import encoder_name
+from experts.cluster.encoder_deployment import EncoderDeployment
+from experts.encoders.encoder import Encode
+
+if TYPE_CHECKING:
+    from ray.serve import Application
+
+ENCODER_SERVICER = "protos.encoder_pb2_grpc.add_EncoderServicer_to_server"
+NUM_CPUS = 0.25  # that a replica reserves, as an expert's does
+_CALLS = 64  # that a replica takes at once; their texts wait in its own lines
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderSpec:
+    """An encoder whose model is on this machine."""
+
+    base: str
+    model: Artifact
+
+    @property
+    def name(self) -> str:
+        """What clients call it."""
+        return encoder_name(self.base)
+
+
+def find_encoder(base: str | None) -> EncoderSpec | None:
+    """Find or fetch the encoder's model; None where none is wanted.
+
+    Raises:
+        BaseUnavailable: it cannot be had, or what runs it is not installed.
+    """
+    if not base:
+        return None
+    if find_spec("tokenizers") is None:
+        raise BaseUnavailable("an encoder needs: pip install 'moegate[cpu,encoder]'")
+    return EncoderSpec(base, resolve_encoder(base, ArtifactStore(default_root())))
+
+
+def encoder_application(spec: EncoderSpec) -> Application:
+    """Make the application; its one replica loads the model when Ray first asks whether it is well."""
+    from ray import serve as ray_serve  # noqa: PLC0415  # Ray may only be imported after its environment is set
+
+    options: dict[str, Any] = {
+        "max_ongoing_requests": _CALLS,
+        "health_check_period_s": 5,
+        "health_check_timeout_s": 30,
+        "graceful_shutdown_timeout_s": 3,
+        "graceful_shutdown_wait_loop_s": 0.2,
+        "ray_actor_options": {"num_cpus": NUM_CPUS},
+        "logging_config": {"log_level": "WARNING", "enable_access_log": False},
+    }
+    deployment = ray_serve.deployment(name="encoder", **options)(EncoderDeployment)
+    return deployment.bind(spec.name, partial(_load, spec.model))
+
+
+def _load(model: Artifact) -> Encode:
+    from experts.encoders.openvino import OpenVINOEncoder  # noqa: PLC0415  # its libraries, in the replica alone
+
+    return OpenVINOEncoder(model)

@@ -1,0 +1,99 @@
+"""The encoder's gRPC handler, as Ray Serve runs it in each replica: `moegate.encoder.v1.Encoder`.
+
+`experts.app` wraps this plain class in a deployment, as it does an expert's; nothing here knows Ray.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from experts.cluster.deployment import CallContext, errors_as_status, read_deadline
+from experts.encoders.batching import EncoderQueue, Options
+from experts.encoders.encoder import Encode, Role
+from experts.engine import InvalidRequest
+from experts.secret import Guard, secret_from_environment
+from protos import encoder_pb2
+
+MAX_TEXTS = 2048  # of a request: OpenAI's own bound
+_ROLES = {encoder_pb2.ROLE_QUERY: Role.QUERY}
+
+
+class EncoderDeployment:
+    """Serves one encoder to many callers."""
+
+    def __init__(self, name: str, load: Callable[[], Encode]) -> None:
+        """`name` is what clients call it; `load` takes seconds."""
+        self._name = name
+        self._load = load
+        self._guard = Guard(secret_from_environment())
+        self._queue: EncoderQueue | None = None
+
+    async def check_health(self) -> None:
+        """Raise when the replica must be replaced; the first time, which Ray waits for, loads the encoder."""
+        if self._queue is None:
+            self._queue = EncoderQueue(await asyncio.to_thread(self._load))
+        self._queue.check_health()
+
+    async def Embed(  # Ray finds the method by its RPC's name
+        self, request: encoder_pb2.EmbedRequest, grpc_context: CallContext
+    ) -> encoder_pb2.EmbedResponse:
+        """Turn texts into vectors."""
+        with errors_as_status(grpc_context):
+            self._guard.check(grpc_context.invocation_metadata())
+            _check(request)
+            deadline_s = read_deadline(grpc_context.invocation_metadata(), time.monotonic())
+            role = _ROLES.get(request.role, Role.PASSAGE)
+            options = Options(role, with_tokens=request.token_vectors, truncate=request.truncate)
+            queue = self._ready()
+            served = await queue.encode(request.texts, options, deadline_s)
+            encoding = served.encoding
+            pooled = encoding.pooled.astype("<f4", copy=False)
+            return encoder_pb2.EmbedResponse(
+                embeddings=[
+                    encoder_pb2.Embedding(
+                        vector=pooled[row].tobytes(),
+                        tokens=count,
+                        token_vectors=encoding.tokens[row].astype("<f4", copy=False).tobytes()
+                        if encoding.tokens
+                        else b"",
+                    )
+                    for row, count in enumerate(encoding.token_counts)
+                ],
+                model=self._name,
+                artifact=queue.encoder.artifact,
+                dimensions=queue.encoder.dimensions,
+                queue_s=served.queue_s,
+                encode_s=served.encode_s,
+            )
+
+    async def Describe(  # Ray finds the method by its RPC's name
+        self,
+        request: encoder_pb2.DescribeRequest,  # Ray passes it
+        grpc_context: CallContext,
+    ) -> encoder_pb2.DescribeResponse:
+        """Say what the encoder is and how busy this replica of it is."""
+        with errors_as_status(grpc_context):
+            self._guard.check(grpc_context.invocation_metadata())
+            queue = self._ready()
+            queue.check_health()
+            encoder = queue.encoder
+            return encoder_pb2.DescribeResponse(
+                model=self._name,
+                artifact=encoder.artifact,
+                dimensions=encoder.dimensions,
+                max_tokens=encoder.max_tokens,
+                waiting=queue.waiting,
+            )
+
+    def _ready(self) -> EncoderQueue:
+        assert self._queue is not None  # Ray lets no call in before `check_health` has returned
+        return self._queue
+
+
+def _check(request: encoder_pb2.EmbedRequest) -> None:
+    if not 1 <= len(request.texts) <= MAX_TEXTS:
+        raise InvalidRequest(f"there must be 1 to {MAX_TEXTS} texts")
+    if not all(request.texts):
+        raise InvalidRequest("a text is empty")

@@ -1,0 +1,1 @@
+"""Embeddings: texts in, vectors out, through the encoder beside the experts; the same for both doors."""

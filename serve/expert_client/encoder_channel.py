@@ -1,0 +1,101 @@
+"""The gateway's side of `moegate.encoder.v1`: calls of the encoder, over connections of their own.
+
+A long list of texts would hold back the tokens of answers that share a connection. A status is translated here into
+one of our errors; its details stay here.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from google.protobuf.message import Message
+from grpc import StatusCode
+
+from experts.catalog.encoders import ENCODER_APPLICATION
+from experts.secret import METADATA_KEY
+from protos import encoder_pb2 as pb
+from serve.errors import (
+    ContextLengthExceeded,
+    DeadlineExceeded,
+    EncoderFailed,
+    EncoderUnavailable,
+    InvalidRequest,
+    MoegateError,
+    Overloaded,
+)
+from serve.expert_client.h2.call import CallError
+from serve.expert_client.h2.frames import header, request_head, secret_header
+from serve.expert_client.h2.pool import Pool
+
+_SERVICE: Final = "/moegate.encoder.v1.Encoder/"
+_CONNECT_S: Final = 1.0
+_TOO_LONG: Final = re.compile(r"text_too_long: text (\d+) has (\d+) tokens; at most (\d+)")
+_FAILURES: Final = frozenset({StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.DATA_LOSS})
+
+Answer = TypeVar("Answer", bound=Message)
+
+
+class EncoderChannel:
+    """Asks the encoder."""
+
+    def __init__(self, target: str, *, secret: str | None = None) -> None:
+        """`target` is Ray Serve's gRPC ingress, as for the experts."""
+        host, _, port = target.rpartition(":")
+        self._pool = Pool(host.strip("[]"), int(port), size=1, connect_within_s=_CONNECT_S)
+        shown = secret_header(METADATA_KEY.encode(), secret.encode()) if secret else b""
+        application = header(b"application", ENCODER_APPLICATION.encode())
+        self._embed = request_head(f"{_SERVICE}Embed", target) + shown + application
+
+    async def embed(self, message: pb.EmbedRequest, *, timeout_s: float) -> pb.EmbedResponse:
+        """Have texts turned into vectors; who cancels ends the work at the encoder, too.
+
+        Raises:
+            ContextLengthExceeded: a text is too long; `param` names it.
+            Overloaded: too many texts wait.
+            DeadlineExceeded: `timeout_s` passed.
+            EncoderUnavailable: the encoder cannot be reached.
+            EncoderFailed: it broke on these texts.
+        """
+        return await self._ask(self._embed, message, pb.EmbedResponse.FromString, timeout_s)
+
+    async def close(self) -> None:
+        """Close the connections; calls still open are cancelled."""
+        self._pool.close()
+
+    async def _ask(self, head: bytes, message: Message, parse: Callable[[bytes], Answer], timeout_s: float) -> Answer:
+        timeout = b"%d" % min(99_999_999, max(1, int(timeout_s * 1000)))  # gRPC allows eight digits
+        head = head + header(b"grpc-timeout", timeout + b"m") + header(b"x-request-timeout-ms", timeout)
+        try:
+            connection = await self._pool.take()
+            call = connection.call(head, message.SerializeToString(), parse, timeout_s=timeout_s)
+            try:
+                answer = await call.read()
+            except asyncio.CancelledError:
+                call.cancel()
+                raise
+        except CallError as error:
+            raise translate(error) from None
+        except OSError:
+            answer = None
+        if answer is None:
+            raise EncoderUnavailable("the encoder cannot be reached; retry later")
+        return answer
+
+
+def translate(error: CallError) -> MoegateError:
+    """Translate a status into one of our errors. Its details are read, never passed on."""
+    match error.status:
+        case StatusCode.INVALID_ARGUMENT:
+            if found := _TOO_LONG.search(error.details):
+                number, tokens, most = found.groups()
+                words = f"the encoder reads at most {most} tokens of a text, and this one has {tokens}"
+                return ContextLengthExceeded(words, param=f"input[{number}]")
+            return InvalidRequest("the encoder refused the request")
+        case StatusCode.RESOURCE_EXHAUSTED:
+            return Overloaded("too many texts wait for the encoder; retry later")
+        case StatusCode.DEADLINE_EXCEEDED:
+            return DeadlineExceeded("the request's deadline passed")
+        case status if status in _FAILURES:
+            return EncoderFailed("the encoder failed on this request")
+    return EncoderUnavailable("the encoder cannot be reached; retry later")

@@ -1,0 +1,18 @@
+"""Settings of the encoder, which turns texts into vectors beside the experts."""
+
+from pydantic import ConfigDict, Field
+
+from experts.catalog.encoders import DEFAULT_ENCODER
+from experts.catalog.spec import Base
+from serve.settings.base import Sane
+
+
+class EncoderSettings(Sane):
+    """Whether there is one, which, and how long it is waited for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    enabled: bool = False  # `moegate up` starts one, and the doors offer embeddings
+    base: Base = DEFAULT_ENCODER  # its model: a wheel, hf:OWNER/NAME, or a folder
+    timeout_s: float = Field(30.0, gt=0)  # of a request for embeddings that brings no deadline
+    max_texts: int = Field(2048, ge=1, le=2048)  # of one request

@@ -1,0 +1,70 @@
+"""An encoder without Ray or a model: a text's vector is made of its length and its words."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+import grpc.aio
+import numpy as np
+
+from experts.catalog.encoders import ENCODER_APPLICATION
+from protos import encoder_pb2 as pb
+from protos.encoder_pb2_grpc import EncoderServicer
+
+DIMENSIONS = 4
+MOST_TOKENS = 100
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def vector_of(text: str) -> np.ndarray[Any, Any]:
+    """The vector of a text, of length 1."""
+    raw = np.array([len(text), len(text.split()), ord(text[0]), 1], np.float32)
+    return raw / np.linalg.norm(raw)
+
+
+class FakeEncoder(EncoderServicer):
+    """The service.
+
+    Attributes:
+        refuse: status (and details) in place of an answer.
+        gate: no answer comes until it is set; as it is by default.
+        requests, metadata, cancelled: what has happened so far.
+    """
+
+    def __init__(self) -> None:
+        self.refuse: tuple[grpc.StatusCode, str] | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.requests: list[pb.EmbedRequest] = []
+        self.metadata: list[dict[str, str]] = []
+        self.cancelled = 0
+
+    async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
+        self.requests.append(request)
+        self.metadata.append({key: str(value) for key, value in context.invocation_metadata() or ()})
+        assert self.metadata[-1]["application"] == ENCODER_APPLICATION
+        if self.refuse is not None:
+            await context.abort(*self.refuse)
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        for number, text in enumerate(request.texts):
+            if (size := len(text.split())) > MOST_TOKENS:
+                words = f"text_too_long: text {number} has {size} tokens; at most {MOST_TOKENS} are read"
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, words)
+        return pb.EmbedResponse(
+            embeddings=[
+                pb.Embedding(vector=vector_of(text).astype("<f4").tobytes(), tokens=len(text.split()))
+                for text in request.texts
+            ],
+            model="theirs",
+            artifact="hash",
+            dimensions=DIMENSIONS,
+            queue_s=0.25,
+            encode_s=0.5,
+        )
