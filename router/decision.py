@@ -4,6 +4,7 @@ Made by `policy.decide`, carried by the gateway to dispatch, headers, metrics an
 never text, so it may be logged whole.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -57,7 +58,9 @@ class RouteDecision:
         confidence: the first candidate's probability, in [0, 1].
         router_version: content hash of the artefact that decided.
         route_s: seconds spent deciding, by the router's own clock.
-        propensity: probability with which this choice was drawn; 1.0 when nothing was explored.
+        propensity: probability with which this choice was drawn, exploration and a canary's share together; 1.0 where
+            nothing was drawn.
+        chances: the same of every expert that could have been drawn; None where nothing was.
     """
 
     ranking: tuple[Candidate, ...]
@@ -66,6 +69,7 @@ class RouteDecision:
     router_version: str
     route_s: float
     propensity: float = 1.0
+    chances: Mapping[str, float] | None = None
 
     @property
     def expert(self) -> str:

@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from experts.catalog.encoders import encoder_name
 from experts.catalog.engine_limits import prompt_bucket
@@ -42,7 +42,7 @@ from serve.openai_api.responses.store import ResponseStore
 from serve.routing.expert_states import Candidates
 from serve.routing.kinds import load_router
 from serve.routing.reload import RouterReloader
-from serve.settings.tree import ExpertsSettings, Settings, SettingsError, TracingSettings
+from serve.settings.tree import ExpertsSettings, Settings
 from serve.steps.build import build_steps
 from serve.steps.guard.in_force import GuardRules
 from serve.telemetry.logs import count_losses
@@ -57,12 +57,15 @@ from serve.telemetry.observers.metrics import MetricsObserver
 from serve.telemetry.observers.tracing import TraceObserver
 from serve.telemetry.recent_decisions import Recent
 from serve.telemetry.record import Recorder
-from serve.telemetry.tracing import NoTracer, Tracer
+from serve.telemetry.tracers import make_tracer
 from serve.telemetry.traffic import Traffic
 from serve.workers.gc_tuning import freeze_gc
 from serve.workers.shared_metrics import SharedMetrics
 from serve.workers.sockets import Listening
 from serve.workers.supervisor import run_workers
+
+if TYPE_CHECKING:
+    from serve.interactions.build import Interactions
 
 log = logging.getLogger("moegate.app")
 
@@ -184,6 +187,17 @@ class App:
         return self._catalog_bytes + "|".join([self._router.version, *artifacts]).encode()
 
     @cached_property
+    def _interactions(self) -> "Interactions | None":
+        settings, experts = self.settings.interactions, self._health.experts
+        if not settings.is_on:
+            return None
+        from serve.interactions.build import open_interactions  # noqa: PLC0415  # only who keeps some pays for it
+
+        return open_interactions(
+            settings, self.metrics.interactions, self._catalog_bytes, lambda name: experts[name].artifact
+        )
+
+    @cached_property
     def _catalog_bytes(self) -> bytes:
         return self._catalog.model_dump_json().encode()
 
@@ -198,6 +212,7 @@ class App:
             self._recent,
             TraceObserver(),
             LogObserver(),
+            *(() if self._interactions is None else (self._interactions.observer,)),
         )
 
     async def start(self) -> None:
@@ -215,6 +230,8 @@ class App:
         self._tasks.append(asyncio.create_task(self._watch.run()))
         self._tasks.append(asyncio.create_task(self.metrics.process.watch_loop()))
         self._tasks += [asyncio.create_task(step.run()) for step in self._steps]
+        if self._interactions is not None:
+            self._interactions.writer.start()
         self.grpc_address = await self._grpc.start()
         self.http_address = await self._http.start()
         await self._grpc.set_serving(self._health.is_ready)
@@ -245,6 +262,8 @@ class App:
             await self._siblings.stop()
         await asyncio.to_thread(self._feedback.close)
         await asyncio.to_thread(self._responses.close)
+        if self._interactions is not None:
+            await asyncio.to_thread(self._interactions.writer.close)
         await asyncio.to_thread(self._tracer.close)
         log.info("stopped")
 
@@ -313,18 +332,3 @@ def _open_channels(settings: ExpertsSettings) -> ExpertChannels:
 def _open_encoder(settings: Settings) -> EncoderChannel | None:
     experts = settings.experts
     return EncoderChannel(experts.target, secret=experts.secret) if settings.encoder.enabled else None
-
-
-def make_tracer(settings: TracingSettings) -> Tracer:
-    """Make it; OpenTelemetry is imported only here, and only when it is wanted.
-
-    Raises:
-        SettingsError: tracing is on and the extra `[otel]` is not installed.
-    """
-    if not settings.enabled:
-        return NoTracer()
-    try:
-        from serve.telemetry.otel import otel_tracer  # noqa: PLC0415
-    except ImportError:
-        raise SettingsError("tracing.enabled needs OpenTelemetry: pip install 'moegate[otel]'") from None
-    return otel_tracer(settings)

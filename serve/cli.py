@@ -1,4 +1,4 @@
-"""The `moegate` command: `up`, `gateway`, `route`, `plan`, `guard`, `key` and `config check`.
+"""The `moegate` command: `up`, `gateway`, `route`, `plan`, `guard`, `flywheel`, `key` and `config check`.
 
 `up` runs everything on one machine, `gateway` the gateway alone. `route` shows a decision, `plan` simulates a fleet,
 `guard` shows what rules find, `key` adds, revokes and lists API keys, and `config check` lists every mistake of a
@@ -23,7 +23,7 @@ from experts.catalog.spec import CatalogError, load_catalog
 from router.errors import RouterError
 from serve import __version__
 from serve.app import run, stop_on_signals
-from serve.commands import config_check, guard, keys
+from serve.commands import config_check, flywheel, guard, keys
 from serve.commands.explained import explain_request
 from serve.commands.up import ExpertsFailed, UpOptions, up
 from serve.doors.json_body import parse
@@ -112,6 +112,9 @@ def _parser() -> argparse.ArgumentParser:
 
     guarding = commands.add_parser("guard", help="say what the guard's rules find in a text, or how good they are")
     guard.add_arguments(guarding)
+
+    turning = commands.add_parser("flywheel", help="from traffic to better experts: keep, curate, judge, promote")
+    flywheel.add_arguments(turning)
 
     fleet = commands.add_parser("plan", help="simulate a fleet: latency, replicas, USD, before it is bought")
     plan.add_arguments(fleet)

@@ -272,14 +272,14 @@ class Gateway:
             pinned=request.pinned,
             preferences=preferences,
         )
-        return with_canary(decision, self._canaries, request.request_id)
+        return with_canary(decision, self._canaries, request)
 
     def _decide_again(self, request: ChatRequest, expert: str) -> RouteDecision:
         """Decide by the words alone, without `expert`: it has handed the request back."""
         states = self._candidates.states(request)
         others = [state for state in states if state.name != expert]
         decision = self._router.route(words_query(request.input), others, preferences=self._preferences(request))
-        return handed_back_by(expert, with_canary(decision, self._canaries, request.request_id), states)
+        return handed_back_by(expert, with_canary(decision, self._canaries, request), states)
 
     def _preferences(self, request: ChatRequest) -> RoutingPreferences:
         """The caller's preferences, the settings' where there are none; a latency target counts from receipt."""

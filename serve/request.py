@@ -4,6 +4,7 @@ The conversation and the sampling are the wire's own messages (`moegate.chat.v1`
 and an expert. `serve.validation.rules` holds every rule that both doors share; a door adds only its own syntax.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -87,6 +88,24 @@ class Caller:
 ANYONE: Final = Caller("", UNLIMITED)
 
 
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What the caller says about keeping the request and its answer (`serve.interactions`).
+
+    Attributes:
+        is_allowed: they may be kept, where the operator keeps any.
+        workload: which task of the caller's application asks; empty where it does not say.
+        user: the caller's own name for whom it asks; empty where it does not say.
+    """
+
+    is_allowed: bool = True
+    workload: str = ""
+    user: str = ""
+
+
+SAYS_NOTHING: Final = Keeping()
+
+
 Door = Literal["http", "responses", "messages", "grpc"]
 """What a client speaks: OpenAI's completions, its Responses, Anthropic's Messages, gRPC."""
 
@@ -116,6 +135,7 @@ class ChatRequest:
         priority: who goes first when there is a queue.
         caller: who asks, by the API key.
         traceparent: the caller's W3C trace context, if it sent one.
+        keeping: whether it may be kept, and under which names.
     """
 
     id: str
@@ -131,6 +151,7 @@ class ChatRequest:
     priority: Priority = Priority.INTERACTIVE
     caller: Caller = ANYONE
     traceparent: str | None = None
+    keeping: Keeping = SAYS_NOTHING
 
     @property
     def has_documents(self) -> bool:
@@ -180,6 +201,9 @@ def reduced_form(wanted: chat.ResponseFormat) -> str:
 
 
 PRIORITY_HEADER: Final = "x-moegate-priority"
+STORE_HEADER: Final = "x-moegate-store"
+WORKLOAD_HEADER: Final = "x-moegate-workload"
+_WORKLOAD: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 
 
 def read_priority(header: Callable[[str], str | None]) -> Priority:
@@ -195,3 +219,22 @@ def read_priority(header: Callable[[str], str | None]) -> Priority:
         return Priority(text)
     except ValueError:
         raise InvalidRequest(f"'{PRIORITY_HEADER}' is interactive or batch", param=PRIORITY_HEADER) from None
+
+
+def read_keeping(header: Callable[[str], str | None], *, store: bool | None, user: str | None) -> Keeping:
+    """Read what a request says about being kept, out of its body's fields and its headers or metadata.
+
+    Either of the two is enough to forbid it.
+
+    Raises:
+        InvalidRequest: a header holds something else than it may.
+    """
+    said, workload = header(STORE_HEADER), header(WORKLOAD_HEADER)
+    if said is None and workload is None and store is None and user is None:
+        return SAYS_NOTHING
+    if said not in (None, "true", "false"):
+        raise InvalidRequest(f"'{STORE_HEADER}' is true or false", param=STORE_HEADER)
+    if workload is not None and not _WORKLOAD.fullmatch(workload):
+        message = f"'{WORKLOAD_HEADER}' is of 1 to 128 letters, digits, '.', '_', ':' and '-'"
+        raise InvalidRequest(message, param=WORKLOAD_HEADER)
+    return Keeping(store is not False and said != "false", workload or "", user or "")

@@ -35,7 +35,13 @@ class Exploration:
         drawn = self.generator.choices(list(chances), weights=list(chances.values()))[0]
         chosen = next(one for one in decision.ranking if one.expert == drawn)
         rest = tuple(one for one in decision.ranking if one is not chosen)
-        return replace(decision, ranking=(chosen, *rest), confidence=chosen.probability, propensity=chances[drawn])
+        return replace(
+            decision,
+            ranking=(chosen, *rest),
+            confidence=chosen.probability,
+            propensity=chances[drawn],
+            chances=chances if self.epsilon else None,
+        )
 
 
 def propensities(greedy: str, able: Sequence[str], epsilon: float) -> dict[str, float]:

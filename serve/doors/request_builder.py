@@ -15,7 +15,7 @@ from typing import Final
 
 from protos import chat_pb2 as chat
 from serve.errors import InvalidRequest
-from serve.request import Caller, ChatRequest, Door, read_priority
+from serve.request import Caller, ChatRequest, Door, read_keeping, read_priority
 from serve.routing.preferences import read_preferences
 from serve.telemetry.tracing import read_traceparent
 
@@ -37,6 +37,8 @@ class Parts:
         ttft_target_ms: likewise, milliseconds.
         previous_expert: likewise.
         remaining_s: seconds that the transport itself gives the request; gRPC's deadline.
+        store: whether the request and its answer may be kept; None where the body does not say.
+        user: the caller's own name for whom it asks.
     """
 
     model: str
@@ -47,6 +49,8 @@ class Parts:
     ttft_target_ms: float | None = None
     previous_expert: str | None = None
     remaining_s: float | None = None
+    store: bool | None = None
+    user: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ class Arrival:
             priority=read_priority(self.headers),
             caller=caller,
             traceparent=read_traceparent(self.headers),
+            keeping=read_keeping(self.headers, store=parts.store, user=parts.user),
         )
 
     def deadline(self, remaining_s: float | None = None) -> float:

@@ -76,6 +76,9 @@ class _SamplingBody(RoutingFields):
     presence_penalty: float | None = None
     min_tokens: int | None = Field(None, ge=0, le=_UINT32_MAX, description="the answer does not end before, as in vLLM")
     ignore_eos: bool | None = Field(None, description="the answer has `max_tokens` tokens, as in vLLM")
+    store: bool | None = Field(None, description="false: the request and its answer are kept nowhere")
+    user: str | None = Field(None, description="whom the caller asks for; kept as a hash alone")
+    safety_identifier: str | None = Field(None, description="another name for `user`")
     n: int | None = None
     logit_bias: Annotated[object, NotOffered({})] = None
 

@@ -29,6 +29,7 @@ from serve.settings.cache import CacheSettings
 from serve.settings.encoder import EncoderSettings
 from serve.settings.file import Mistake, one_line_each, read_file, tell, unknown_variables, unreadable_variables
 from serve.settings.guard import GuardSettings
+from serve.settings.interactions import InteractionsSettings
 from serve.settings.responses import ResponsesSettings
 
 _HOST_PORT: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})")
@@ -252,6 +253,7 @@ class Settings(Sane, BaseSettings):
     encoder: EncoderSettings = Field(default_factory=EncoderSettings)
     cost: CostSettings = Field(default_factory=CostSettings)
     feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
+    interactions: InteractionsSettings = Field(default_factory=InteractionsSettings)
     responses: ResponsesSettings = Field(default_factory=ResponsesSettings)
     tracing: TracingSettings = Field(default_factory=TracingSettings)
     log: LogSettings = Field(default_factory=LogSettings)

@@ -108,6 +108,7 @@ class Steps:
         """
         for step in self._steps:
             request = await step.prepare(request, record)
+        record.prepared = request
         return request
 
     def answer(

@@ -21,6 +21,7 @@ EVENTS: Final = (
     "handed_back",
     "lost",
     "answered",
+    "message",
     "first_token",
     "tokens",
     "completed",
@@ -71,6 +72,9 @@ class Observer:
 
     def answered(self, record: "RequestRecord") -> None:
         """An expert has given a first token; `record.decision` is the decision as carried out."""
+
+    def message(self, record: "RequestRecord", chunk: pb.GenerateChunk) -> None:
+        """A message has come from the expert, or from where its answer was kept; tokens are counted after it."""
 
     def first_token(self, record: "RequestRecord") -> None:
         """The first token has come, after `record.ttft_s`."""

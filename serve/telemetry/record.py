@@ -64,6 +64,7 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
 
     Attributes:
         request: the request as it came in.
+        prepared: the same as the steps have prepared it for the experts.
         mode: `stream` or `unary`.
         expert: who has it, or `NO_EXPERT`.
         previous_expert: who answered the conversation's last turn, if anyone.
@@ -87,7 +88,7 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
     """
 
     def __init__(self, request: ChatRequest, recorder: Recorder) -> None:
-        self.request = request
+        self.request = self.prepared = request
         self.mode = "stream" if request.is_stream else "unary"
         self.expert = NO_EXPERT
         self.previous_expert: str | None = None
@@ -176,6 +177,8 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
 
     def tokens(self, chunk: pb.GenerateChunk) -> None:
         """A message has come: so many tokens; the first one also says how long the prompt is."""
+        for listener in self._listeners["message"]:
+            listener(self, chunk)
         count = chunk.token_count
         self.prompt_tokens = self.prompt_tokens or chunk.prompt_tokens
         if not count:

@@ -32,6 +32,8 @@ SHOWN_BY: Final = {
     "moegate_cache_requests": "steps/cache/test_step.py",
     "moegate_guard_failures": "steps/guard/test_in_force.py",
     "moegate_guard_findings": "steps/guard/test_step.py",
+    "moegate_interactions": "interactions/test_writer.py",
+    "moegate_interaction_redactions": "interactions/test_observer.py",
     "moegate_tool_calls": "test_tool_calls.py",
     "moegate_wakes": "test_cold.py",
 }

@@ -69,6 +69,8 @@ class _Reader:
             is_stream=bool(body.stream),
             quality_cost=body.quality_cost,
             ttft_target_ms=body.ttft_target_ms,
+            store=body.store,
+            user=body.safety_identifier or body.user,
         )
 
         def present(request: ChatRequest, answer: Answer) -> ResponsePresenter:

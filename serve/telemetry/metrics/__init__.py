@@ -22,6 +22,7 @@ from serve.telemetry.metrics.encoder import EncoderMetrics
 from serve.telemetry.metrics.experts import ExpertMetrics
 from serve.telemetry.metrics.feedback import FeedbackMetrics
 from serve.telemetry.metrics.guard import GuardMetrics
+from serve.telemetry.metrics.interactions import InteractionMetrics
 from serve.telemetry.metrics.keys import KeyMetrics
 from serve.telemetry.metrics.money import MoneyMetrics
 from serve.telemetry.metrics.process import ProcessMetrics
@@ -53,6 +54,7 @@ class Metrics:
         self.process = ProcessMetrics(add)
         self.configuration = ConfigurationMetrics(add)
         self.keys = KeyMetrics(add)
+        self.interactions = InteractionMetrics(add)
 
     def expect(self, experts: Sequence[str], handing_back: Sequence[str] = ()) -> None:
         """Show what has not happened yet as 0: a counter that begins at 1 has no increase to alert on.
