@@ -130,6 +130,7 @@ class App:
             candidates=Candidates(self._catalog, self._health, self._dispatcher),
             recorder=Recorder(self._observers(ledger), ledger.book, tracer=self._tracer),
             steps=self._steps,
+            max_tools=settings.tool_selection.most_offered,
             settings=settings.router,
         )
         self._encoder = _open_encoder(settings)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from experts.catalog.spec import Catalog
+from experts.conversation.request_limits import MAX_TOOLS
 from protos import expert_pb2 as pb
 from router.decision import Coverage, RouteDecision
 from router.features.featurize import RouteQuery
@@ -175,6 +176,7 @@ class Gateway:
         recorder: Recorder,
         settings: RouterSettings,
         steps: Steps = NO_STEPS,
+        max_tools: int = MAX_TOOLS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.health = health
@@ -188,6 +190,7 @@ class Gateway:
         self._router_settings = settings
         self._clock = clock
         self._candidates = candidates
+        self._max_tools = max_tools
         self._take(catalog)
         self.max_tokens_limit = max(expert.context_window for expert in catalog.experts)
 
@@ -258,7 +261,7 @@ class Gateway:
         if request.pinned is not None and self.catalog.get(request.pinned) is None:
             known = ", ".join(("auto", *self.catalog.names))
             raise UnknownModel(f"no such model; the models are: {known}", param="model")
-        validate(request, max_tokens_limit=self.max_tokens_limit)
+        validate(request, max_tokens_limit=self.max_tokens_limit, max_tools=self._max_tools)
         previous = request.preferences.previous_expert
         if previous is not None and self.catalog.get(previous) is None:
             param = "previous_expert" if request.door == "grpc" else PREVIOUS_EXPERT_HEADER

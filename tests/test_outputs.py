@@ -82,6 +82,7 @@ CASES: dict[tuple[str, str], tuple[list[str], tuple[str, ...]]] = {
     ("router.train", "out"): (_QA, _FILE),
     ("router.calibrate", "out"): (_QA, _FILE),
     ("router.calibrate", "artifact"): (_QA, _FILE),
+    ("router.training.tool_selection", "out"): (_QA, _FILE),
     ("router.training.distil", "out"): (["--words", "a", "b", "--vectors", "c", "d"], _FILE),
     ("router.evaluate", "report"): (
         _QA,

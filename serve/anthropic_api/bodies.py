@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, Tag
 
-from experts.conversation.request_limits import MAX_DOCUMENTS, MAX_MESSAGES, MAX_TOOLS
+from experts.conversation.request_limits import MAX_DOCUMENTS, MAX_MESSAGES, MAX_OFFERED_TOOLS
 from serve.anthropic_api.blocks import TextBlock, Turn
 from serve.doors.json_body import TEXT_OR_LIST, Body, OtherType, by_type
 from serve.doors.not_offered import NotOffered
@@ -59,7 +59,7 @@ class PromptBody(RoutingFields):
     model: str = Field(description="auto (or moegate) lets the router decide; an expert's name pins it")
     messages: list[Turn] = Field(max_length=MAX_MESSAGES)
     system: Annotated[Annotated[str, Tag("Text")] | Annotated[list[TextBlock], Tag("List")], TEXT_OR_LIST] | None = None
-    tools: list[Tool] | None = Field(None, max_length=MAX_TOOLS)
+    tools: list[Tool] | None = Field(None, max_length=MAX_OFFERED_TOOLS)
     tool_choice: ToolChoiceBody | None = None
     output_config: OutputConfig | None = None
     documents: list[Document] | None = Field(

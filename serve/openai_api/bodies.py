@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from experts.conversation.request_limits import MAX_DOCUMENTS, MAX_MESSAGES, MAX_TOOLS
+from experts.conversation.request_limits import MAX_DOCUMENTS, MAX_MESSAGES, MAX_OFFERED_TOOLS
 from protos import chat_pb2 as chat
 from serve.doors.json_body import Body
 from serve.doors.not_offered import UNSUPPORTED, NotOffered
@@ -115,7 +115,7 @@ class ChatCompletionBody(_SamplingBody):
     """POST /v1/chat/completions."""
 
     messages: list[MessageBody] = Field(max_length=MAX_MESSAGES)
-    tools: list[ToolBody] | None = Field(None, max_length=MAX_TOOLS)
+    tools: list[ToolBody] | None = Field(None, max_length=MAX_OFFERED_TOOLS)
     tool_choice: ToolChoice | None = None
     documents: list[Document] | None = Field(None, max_length=MAX_DOCUMENTS)
     parallel_tool_calls: bool | None = None

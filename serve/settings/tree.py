@@ -31,6 +31,7 @@ from serve.settings.file import Mistake, one_line_each, read_file, tell, unknown
 from serve.settings.guard import GuardSettings
 from serve.settings.interactions import InteractionsSettings
 from serve.settings.responses import ResponsesSettings
+from serve.settings.tool_selection import ToolSelectionSettings
 
 _HOST_PORT: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})")
 
@@ -251,6 +252,7 @@ class Settings(Sane, BaseSettings):
     guard: GuardSettings = Field(default_factory=GuardSettings)
     cache: CacheSettings = Field(default_factory=CacheSettings)
     encoder: EncoderSettings = Field(default_factory=EncoderSettings)
+    tool_selection: ToolSelectionSettings = Field(default_factory=ToolSelectionSettings)
     cost: CostSettings = Field(default_factory=CostSettings)
     feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
     interactions: InteractionsSettings = Field(default_factory=InteractionsSettings)

@@ -34,12 +34,13 @@ _RANGES: Final = {
 }
 
 
-def validate(request: ChatRequest, *, max_tokens_limit: int) -> None:
+def validate(request: ChatRequest, *, max_tokens_limit: int, max_tools: int = MAX_TOOLS) -> None:
     """Check every rule that both doors share.
 
     Args:
         request: the request, already of the right types.
         max_tokens_limit: the largest context window it could be answered in, tokens.
+        max_tools: the most tools it may offer.
 
     Raises:
         InvalidRequest: with `param` naming the field.
@@ -48,7 +49,7 @@ def validate(request: ChatRequest, *, max_tokens_limit: int) -> None:
         if not request.input:
             raise InvalidRequest("'prompt' must not be empty", param="prompt")
     else:
-        _check_counts(request.input)
+        _check_counts(request.input, max_tools)
         _check_messages(request.input)
         _check_tools(request.input)
         _check_documents(request.input)
@@ -56,8 +57,8 @@ def validate(request: ChatRequest, *, max_tokens_limit: int) -> None:
     _check_sampling(request.sampling, max_tokens_limit)
 
 
-def _check_counts(conversation: chat.Conversation) -> None:
-    for name, most in (("messages", MAX_MESSAGES), ("tools", MAX_TOOLS), ("documents", MAX_DOCUMENTS)):
+def _check_counts(conversation: chat.Conversation, max_tools: int) -> None:
+    for name, most in (("messages", MAX_MESSAGES), ("tools", max_tools), ("documents", MAX_DOCUMENTS)):
         if len(getattr(conversation, name)) > most:
             raise InvalidRequest(f"'{name}' holds more than {most} entries", param=name)
 

@@ -35,6 +35,7 @@ SHOWN_BY: Final = {
     "moegate_interactions": "interactions/test_writer.py",
     "moegate_interaction_redactions": "interactions/test_observer.py",
     "moegate_tool_calls": "test_tool_calls.py",
+    "moegate_tool_selection_requests": "steps/tool_selection/test_step.py",
     "moegate_wakes": "test_cold.py",
 }
 

@@ -11,7 +11,7 @@ import orjson
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from experts.conversation.request_limits import MAX_DOCUMENTS, MAX_MESSAGES, MAX_TOOLS
+from experts.conversation.request_limits import MAX_DOCUMENTS, MAX_MESSAGES, MAX_OFFERED_TOOLS
 from protos import chat_pb2 as chat
 from serve.doors.json_body import TEXT_OR_LIST, Body, OtherType, by_type
 from serve.doors.not_offered import UNSUPPORTED, NotOffered
@@ -119,7 +119,7 @@ class ResponsesBody(RoutingFields):
     previous_response_id: str | None = None
     store: bool | None = None
     stream: bool | None = None
-    tools: list[Tool] | None = Field(None, max_length=MAX_TOOLS)
+    tools: list[Tool] | None = Field(None, max_length=MAX_OFFERED_TOOLS)
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     text: TextConfig | None = None

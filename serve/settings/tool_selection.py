@@ -1,0 +1,24 @@
+"""Settings of the selection of tools."""
+
+from pydantic import ConfigDict, Field
+
+from experts.conversation.request_limits import MAX_OFFERED_TOOLS, MAX_TOOLS
+from serve.settings.base import Sane
+
+
+class ToolSelectionSettings(Sane):
+    """Whether, and how, the few tools that a request may need are chosen among the many that it offers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    enabled: bool = False
+    recall: float = Field(0.99, ge=0.5, le=0.99)  # how often all that a request needs are to be among the kept
+    from_tools: int = Field(16, ge=1, le=MAX_TOOLS)  # a request with fewer keeps all of them
+    max_tools: int = Field(MAX_OFFERED_TOOLS, ge=MAX_TOOLS, le=MAX_OFFERED_TOOLS)  # a request may offer
+    max_kept: int = Field(MAX_TOOLS, ge=1, le=MAX_TOOLS)  # an expert is shown
+    prepared_tools: int = Field(20_000, ge=MAX_OFFERED_TOOLS)  # of all sets together whose index is kept
+
+    @property
+    def most_offered(self) -> int:
+        """How many tools a request may offer."""
+        return self.max_tools if self.enabled else MAX_TOOLS

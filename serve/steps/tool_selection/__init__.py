@@ -1,0 +1,1 @@
+"""Keeps, of many offered tools, the few that a request may need."""
