@@ -26,7 +26,7 @@ from router.features.word_vectors import DEFAULT_PATH as WORDS
 from router.model.artifact import DEFAULT_PATH, IS_ARTIFACT
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("serve", "router", "experts", "loadtests", "deploy")
+PACKAGES = ("serve", "router", "experts", "moegate", "loadtests", "deploy")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if "_pb2" not in path.name)
 
 INPUTS = {

@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("serve", "router", "experts", "loadtests", "deploy")
+PACKAGES = ("serve", "router", "experts", "moegate", "loadtests", "deploy")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if "_pb2" not in path.name)
 
 WRITERS = {

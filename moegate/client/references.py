@@ -1,0 +1,107 @@
+"""References of one call to the results of earlier ones: `$1`, `${1}`, `$2.field`, `$2.rows[0].name`.
+
+A string that is nothing but a reference stands for the result itself, whatever its type. Inside a longer string its
+text is put in. What is evaluated is a path and nothing else: no expression, no attribute of a Python object.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+_PATH: Final = r"(?:\.[A-Za-z_][\w-]*|\[\d{1,6}\]|\.\d{1,6}(?!\d))*"
+_REFERENCE: Final = re.compile(rf"\$(?:\{{(?P<braced>\d{{1,4}}{_PATH})\}}|(?P<plain>\d{{1,4}}(?![\d,]){_PATH}))")
+_STEP: Final = re.compile(r"\.?([A-Za-z_][\w-]*|\d+)|\[(\d+)\]")
+MAX_DEPTH: Final = 64
+
+
+class UnresolvedReference(Exception):
+    """A result lacks what a reference asks of it; the message says which."""
+
+
+def references(value: object, depth: int = 0) -> Iterator[int]:
+    """Yield the number of each earlier call that is referred to anywhere in a JSON value, also more than once."""
+    if depth > MAX_DEPTH:
+        return
+    if isinstance(value, str):
+        for found in _REFERENCE.finditer(value):
+            yield int(re.match(r"\d+", _path(found))[0])  # type: ignore[index]  # the pattern begins with digits
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from references(inner, depth + 1)
+    elif isinstance(value, Sequence):
+        for inner in value:
+            yield from references(inner, depth + 1)
+
+
+def resolve(value: Any, results: Mapping[int, Any], known: Collection[int], depth: int = 0) -> Any:  # noqa: ANN401
+    """Return a JSON value with its references replaced.
+
+    Args:
+        value: arguments of a call.
+        results: what earlier calls returned, by their numbers.
+        known: the numbers that are references; any other `$7` is text, such as a price.
+        depth: how deep `value` lies; what is deeper than `MAX_DEPTH` stays as it is.
+
+    Raises:
+        UnresolvedReference: a result has no such field or entry.
+    """
+    if depth > MAX_DEPTH:
+        return value
+    if isinstance(value, str):
+        return _in_text(value, results, known)
+    if isinstance(value, Mapping):
+        return {key: resolve(inner, results, known, depth + 1) for key, inner in value.items()}
+    if isinstance(value, Sequence):
+        return [resolve(inner, results, known, depth + 1) for inner in value]
+    return value
+
+
+def _in_text(text: str, results: Mapping[int, Any], known: Collection[int]) -> Any:  # noqa: ANN401
+    whole = _REFERENCE.fullmatch(text)
+    if whole is not None:
+        number = _number(whole)
+        return _look_up(whole, results) if number in known else text
+    return _REFERENCE.sub(
+        lambda found: _as_text(_look_up(found, results)) if _number(found) in known else found[0], text
+    )
+
+
+def _path(found: re.Match[str]) -> str:
+    return found["braced"] or found["plain"]
+
+
+def _number(found: re.Match[str]) -> int:
+    return int(re.split(r"[.\[]", _path(found), maxsplit=1)[0])
+
+
+def _look_up(found: re.Match[str], results: Mapping[int, Any]) -> Any:  # noqa: ANN401
+    """Walk a reference's path into a result; results that are JSON in a string are read."""
+    number = _number(found)
+    if number not in results:
+        raise UnresolvedReference(f"${number} has no result")
+    value = results[number]
+    for name, place in _STEP.findall(_path(found)[len(str(number)) :]):
+        value = _step(_read(value), name or place, found[0])
+    return value
+
+
+def _step(value: Any, key: str, reference: str) -> Any:  # noqa: ANN401
+    if isinstance(value, Mapping) and key in value:
+        return value[key]
+    if isinstance(value, Sequence) and not isinstance(value, str) and key.isdigit() and int(key) < len(value):
+        return value[int(key)]
+    raise UnresolvedReference(f"{reference}: there is no {key!r}")
+
+
+def _read(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, str):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

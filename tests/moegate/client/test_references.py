@@ -1,0 +1,90 @@
+"""References: what is one, what it stands for, and what is only text."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moegate.client.references import UnresolvedReference, references, resolve
+
+RESULTS: dict[int, Any] = {
+    1: {"city": "Oslo", "temp": 3, "rows": [{"name": "a"}, {"name": "b"}]},
+    2: "plain words",
+    3: '{"id": 7}',
+    12: [10, 20],
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "resolved"),
+    [
+        ("$2", "plain words"),
+        ("${2}", "plain words"),
+        ("$1.temp", 3),
+        ("${1.temp}", 3),
+        ("$1.rows[1].name", "b"),
+        ("$1.rows.0.name", "a"),
+        ("$3.id", 7),
+        ("$12[0]", 10),
+        ("$12", [10, 20]),
+        ("It is $1.temp degrees in ${1.city}.", "It is 3 degrees in Oslo."),
+        ("$2.", "plain words."),
+        ("sum: ${12}", "sum: [10, 20]"),
+        ({"a": ["$1.city", {"b": "$2"}], "c": 4}, {"a": ["Oslo", {"b": "plain words"}], "c": 4}),
+        ("costs $5", "costs $5"),
+        ("$99", "$99"),
+        ("$1,000", "$1,000"),
+        ("$", "$"),
+        (None, None),
+        (True, True),
+    ],
+)
+def test_what_it_stands_for(value: Any, resolved: Any) -> None:
+    assert resolve(value, RESULTS, RESULTS.keys()) == resolved
+
+
+@pytest.mark.parametrize("value", ["$1.wind", "$12[7]", "$2.length", "$1.rows.name", "$1.city.__class__"])
+def test_what_is_not_there_is_told(value: str) -> None:
+    with pytest.raises(UnresolvedReference):
+        resolve(value, RESULTS, RESULTS.keys())
+
+
+def test_a_number_that_is_no_dependency_is_text() -> None:
+    assert resolve("Pay $1 to $2", {2: "Anna"}, [2]) == "Pay $1 to Anna"
+
+
+def test_a_dependency_without_a_result_is_told() -> None:
+    with pytest.raises(UnresolvedReference, match="has no result"):
+        resolve("$4", {}, [4])
+
+
+def test_all_are_found_wherever_they_stand() -> None:
+    value = {"a": "$1 and ${3.x}", "b": [["$12"], {"c": "$1"}], "d": 5, "e": "1$"}
+    assert list(references(value)) == [1, 3, 12, 1]
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
+def test_without_dependencies_nothing_changes(value: Any) -> None:
+    assert resolve(value, {}, []) == value
+
+
+@given(st.text(alphabet="$123{}.[]ab_ ", max_size=30))
+def test_any_text_is_resolved_or_refused(text: str) -> None:
+    try:
+        resolve(text, RESULTS, RESULTS.keys())
+    except UnresolvedReference as error:
+        assert str(error)
+    assert all(isinstance(number, int) for number in references(text))
+
+
+def test_deep_values_end() -> None:
+    value: Any = "$1"
+    for _ in range(500):
+        value = [value]
+    assert list(references(value)) == []
+    resolve(value, RESULTS, RESULTS.keys())
