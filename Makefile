@@ -7,7 +7,7 @@ TESTS  ?= 2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-unit test-train test-clients test-neuron promtool bench bench-peers fuzz soak lint format protos dashboards observe clean
+.PHONY: help run install test test-unit test-train test-clients test-neuron promtool locks bench bench-peers fuzz soak lint format protos dashboards observe clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -67,6 +67,9 @@ observe: $(VENV)/.serving $(VENV)/.testing  ## a real Prometheus against moegate
 
 promtool: .prometheus/usr/bin/promtool  ## Debian's prometheus and promtool, unpacked into .prometheus; installs nothing
 
+locks: .venv-locks/bin/uv  ## write deploy/requirements anew: what the images install, with hashes
+	UV=$(CURDIR)/.venv-locks/bin/uv deploy/requirements/lock.sh
+
 clean:  ## forget the virtual environment and the tools' caches
 	rm -rf $(VENV) $(NEURON) .prometheus .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
@@ -97,6 +100,10 @@ $(VENV)/.testing: $(VENV)/.serving
 	$(PYTHON) -m venv .bench/peers
 	.bench/peers/bin/python -m pip --disable-pip-version-check install -r loadtests/peers.txt
 	@touch $@
+
+.venv-locks/bin/uv:
+	$(PYTHON) -m venv .venv-locks
+	.venv-locks/bin/python -m pip --disable-pip-version-check install uv
 
 .prometheus/usr/bin/promtool:
 	mkdir -p .prometheus

@@ -21,7 +21,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from experts.artifacts.bases import BaseUnavailable, resolve_base
 from experts.artifacts.store import Artifact, ArtifactCorrupt, ArtifactStore, default_root, hash_content
-from experts.catalog.spec import Catalog, CatalogError, ExpertSpec, adapter_folder, load_catalog
+from experts.catalog.spec import Catalog, CatalogError, ExpertSpec, load_catalog
 from experts.commands.messages import INTERRUPTED, complain
 from experts.compilation.gguf_from_folder import is_model_folder, write_gguf
 from experts.compilation.merge import merge, read_adapter
@@ -30,6 +30,8 @@ from experts.compilation.neuron.store import StoreUnavailable, fetch
 from experts.compilation.requantise import make_faithful
 from experts.neuron.manifest import ManifestMismatch
 from experts.neuron.shapes import NeuronOptions
+from experts.remote import RemoteError
+from experts.weights import local_adapter
 
 Target = Literal["cpu", "neuron"]
 OPENVINO_MODEL = "openvino_model.xml"  # of a folder in OpenVINO's own form
@@ -91,7 +93,10 @@ def _faithful(spec: ExpertSpec, base: Artifact, store: ArtifactStore) -> Artifac
 
 def _merged(spec: ExpertSpec, adapter: str, base: Artifact, store: ArtifactStore) -> Artifact:
     """Return base and adapter as one file; made once, by the content of both."""
-    folder = adapter_folder(adapter)
+    try:
+        folder = local_adapter(adapter, store)
+    except RemoteError as error:
+        raise CannotCompile(f"expert {spec.name!r}: adapter {error}") from error
     if not folder.is_dir():
         raise CannotCompile(f"expert {spec.name!r}: adapter {adapter!r}: there is no such folder")
     try:

@@ -39,6 +39,7 @@ from serve.limits.reservation import Reservations
 from serve.live.sources import catalog_source, guard_source, keys_source
 from serve.live.watch import Watch
 from serve.openai_api.responses.store import ResponseStore
+from serve.remote.mirrors import bring
 from serve.routing.expert_states import Candidates
 from serve.routing.kinds import load_router
 from serve.routing.reload import RouterReloader
@@ -86,7 +87,7 @@ class App:
 
     def __init__(self, settings: Settings, *, siblings_folder: Path | None = None) -> None:
         """Make the parts; with `siblings_folder`, as one of several workers that share the ports."""
-        self.settings = settings
+        self.settings, self._mirrors = settings, _ = bring(settings)
         keys = load_keys(settings.access)
         key_ring = make_ring(settings.access, keys, hold_s=settings.timeout_s + _LAST_WORDS_S)
         check_exposure(settings, has_keys=not key_ring.is_open)
@@ -229,6 +230,10 @@ class App:
         await self._health.probe_all()
         self._tasks += [asyncio.create_task(self._health.run()), asyncio.create_task(self._reloader.run())]
         self._tasks.append(asyncio.create_task(self._watch.run()))
+        interval_s = self.settings.remote.interval_s
+        for mirror in self._mirrors:
+            mirror.show(self.metrics.remote)
+            self._tasks.append(asyncio.create_task(mirror.run(interval_s)))
         self._tasks.append(asyncio.create_task(self.metrics.process.watch_loop()))
         self._tasks += [asyncio.create_task(step.run()) for step in self._steps]
         if self._interactions is not None:

@@ -31,6 +31,7 @@ from serve.errors import MoegateError
 from serve.openai_api.bodies import ChatCompletionBody
 from serve.plan import command as plan
 from serve.plan.description import PlanError
+from serve.remote.mirrors import bring
 from serve.routing.kinds import load_router
 from serve.settings.tree import Settings, SettingsError, load_settings
 from serve.telemetry.logs import set_up_logging
@@ -122,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _up(arguments: argparse.Namespace) -> None:
-    settings = _settings(arguments)
+    settings, _ = bring(_settings(arguments))  # the experts want the catalogue as well
     console = Console(highlight=False)
     _run(settings, up(settings, UpOptions(engine=arguments.engine), console))
 
@@ -139,7 +140,7 @@ def _gateway(arguments: argparse.Namespace) -> None:
 
 
 def _route(arguments: argparse.Namespace) -> None:
-    settings = load_settings(arguments.config)
+    settings, _ = bring(load_settings(arguments.config))
     catalog = load_catalog(settings.experts.catalog)
     explanation = explain_request(
         _routed_body(arguments), catalog, load_router(settings.router, catalog), settings.router

@@ -52,6 +52,7 @@ REASONS = {
     "serve/limits/stores.py": "a temporary folder of the workers",
     "serve/telemetry/observers/ledger.py": "no file: it tells the ledger what the cache has saved",
     "serve/plan/pictures.py": "claimed there",
+    "serve/remote/mirror.py": "the cache, under names of hashes",
     "serve/workers/shared_metrics.py": "a temporary folder of the workers",
     "serve/commands/up.py": "a temporary folder of its own making",
     "serve/workers/supervisor.py": "a temporary folder of the workers",

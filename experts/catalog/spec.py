@@ -22,6 +22,7 @@ from pydantic import (
 
 from experts.catalog.prices import Price, PriceList, PricesError, load_prices
 from experts.catalog.yaml_file import Document, YamlError, explain, read_yaml
+from experts.remote import RemoteError, is_remote, parse_address
 
 EngineName = Literal["openvino", "neuron", "upstream", "echo"]
 OutcomeName = Literal["call", "ask", "decline", "cited", "unknown"]
@@ -34,7 +35,9 @@ Form = Literal["json_object", "json_schema"]
 RESERVED_NAMES: Final = frozenset({"auto", "moegate"})
 Base = Annotated[
     str,
-    StringConstraints(pattern=r"^(pypi:[A-Za-z0-9._-]+(==[^\s=]+)?|hf:[\w.-]+/[\w.-]+(:[^\s:]+)?|[^\s:][^:]*)$"),
+    StringConstraints(
+        pattern=r"^(pypi:[A-Za-z0-9._-]+(==[^\s=]+)?|hf:[\w.-]+/[\w.-]+(:[^\s:]+)?|[^\s:][^:]*|[a-z][a-z0-9+.-]*://\S+)$"
+    ),
 ]
 
 
@@ -124,6 +127,19 @@ class ExpertSpec(_Model):
         if name in RESERVED_NAMES:
             raise ValueError(f"no expert can be named {name!r}: as a request's model it means that the router decides")
         return name
+
+    @field_validator("base", "adapter")
+    @classmethod
+    def _is_pinned(cls, value: str | None) -> str | None:
+        if value is None or not is_remote(value):
+            return value
+        try:
+            pin = parse_address(value).sha256
+        except RemoteError as error:
+            raise ValueError(str(error)) from None
+        if pin is None:
+            raise ValueError(f"{value} needs a pin, @sha256:HEX (python -m experts.publish prints it)")
+        return value
 
     @model_validator(mode="after")
     def _prompt_fits(self) -> Self:

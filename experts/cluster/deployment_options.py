@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from experts.artifacts.store import ArtifactStore, default_root
+from experts.artifacts.store import default_store
 from experts.catalog.spec import ExpertSpec
 from experts.compile import prepare_expert
 from experts.engines.wire import Weights
@@ -50,5 +50,5 @@ def find_weights(spec: ExpertSpec) -> Weights | None:
     """Find or make what the expert's replicas load, so that they only load."""
     if not spec.has_weights:
         return None
-    artifact = prepare_expert(spec, "neuron" if spec.engine == "neuron" else "cpu", ArtifactStore(default_root()))
+    artifact = prepare_expert(spec, "neuron" if spec.engine == "neuron" else "cpu", default_store())
     return Weights(str(artifact.path), artifact.sha256)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from experts.artifacts.bases import resolve_base
 from experts.artifacts.store import ArtifactStore
 from experts.artifacts.transformers_base import unpacked_base
-from experts.catalog.spec import ExpertSpec, adapter_folder
+from experts.catalog.spec import ExpertSpec
 from experts.engine import (
     Capabilities,
     Completion,
@@ -28,6 +28,7 @@ from experts.engine import (
     Load,
     TokenDelta,
 )
+from experts.weights import local_adapter
 
 if TYPE_CHECKING:
     from experts.engines.hf_tokenizer import HFTokenizer
@@ -101,7 +102,7 @@ class ReferenceEngine:
         weights = resolve_base(self._spec.base, self._store).path
         self._model = _read(AutoModelForCausalLM, weights, torch.float32)
         if self._spec.adapter is not None:
-            adapter = adapter_folder(self._spec.adapter)
+            adapter = local_adapter(self._spec.adapter, self._store)
             self._model = PeftModel.from_pretrained(self._model, str(adapter)).merge_and_unload()
         self._model.eval()
         self._tokenizer = HFTokenizer.load(folder)

@@ -18,6 +18,7 @@ from router.errors import RouterError
 from serve.access.exposure import check_exposure
 from serve.access.keys import asks_for_keys, load_keys
 from serve.costs.ledger import open_ledger
+from serve.remote.mirrors import bring
 from serve.routing.kinds import load_router
 from serve.settings.file import Mistake
 from serve.settings.tree import Settings, SettingsError, check_file
@@ -49,7 +50,12 @@ def run(arguments: argparse.Namespace) -> int:
 def find(path: Path) -> list[Mistake]:
     """List all mistakes: the settings' own first; only of settings that hold, those of the files they name."""
     settings, mistakes = check_file(path)
-    return mistakes if settings is None else list(_beyond(settings))
+    if settings is None:
+        return mistakes
+    try:
+        return list(_beyond(bring(settings)[0]))
+    except SettingsError as error:
+        return [Mistake(line, "remote") for line in str(error).splitlines()]
 
 
 def _catalog(settings: Settings) -> Catalog:

@@ -19,7 +19,13 @@ from experts.catalog.yaml_file import Document, Place, YamlError, explain, field
 PREFIX: Final = "MOEGATE_"
 DELIMITER: Final = "__"
 ELSEWHERE: Final = frozenset(
-    {"MOEGATE_API_KEY", "MOEGATE_CONFIG", "MOEGATE_TENSOR_PARALLEL", "MOEGATE_PIPELINE_PARALLEL"}
+    {
+        "MOEGATE_API_KEY",
+        "MOEGATE_CONFIG",
+        "MOEGATE_PIPELINE_PARALLEL",
+        "MOEGATE_SHIPPED_CACHE",
+        "MOEGATE_TENSOR_PARALLEL",
+    }
 )
 FLAGS: Final[Mapping[Place, str]] = {
     ("http", "host"): "--host",

@@ -30,6 +30,7 @@ from serve.settings.encoder import EncoderSettings
 from serve.settings.file import Mistake, one_line_each, read_file, tell, unknown_variables, unreadable_variables
 from serve.settings.guard import GuardSettings
 from serve.settings.interactions import InteractionsSettings
+from serve.settings.remote import RemoteSettings
 from serve.settings.responses import ResponsesSettings
 from serve.settings.tool_selection import ToolSelectionSettings
 
@@ -249,6 +250,7 @@ class Settings(Sane, BaseSettings):
     dispatch: DispatchSettings = Field(default_factory=DispatchSettings)
     admission: AdmissionSettings = Field(default_factory=AdmissionSettings)
     router: RouterSettings = Field(default_factory=RouterSettings)
+    remote: RemoteSettings = Field(default_factory=RemoteSettings)
     guard: GuardSettings = Field(default_factory=GuardSettings)
     cache: CacheSettings = Field(default_factory=CacheSettings)
     encoder: EncoderSettings = Field(default_factory=EncoderSettings)

@@ -142,7 +142,7 @@ def test_each_application_gets_its_whole_entry(overlay: str, documents: list[dic
 
 
 def test_no_moving_tag_no_root_limits_set(documents: list[dict[str, Any]]) -> None:
-    for name, pod in pods(documents):
+    for _, pod in pods(documents):
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["runAsUser"] > 0
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -152,7 +152,7 @@ def test_no_moving_tag_no_root_limits_set(documents: list[dict[str, Any]]) -> No
             assert {"cpu", "memory"} <= set(container["resources"]["limits"])
             assert container["securityContext"]["allowPrivilegeEscalation"] is False
             assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-            assert container["securityContext"].get("readOnlyRootFilesystem", False) is (name == "gateway")
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
 
 
 def test_ray_s_ports_are_named_as_kuberay_wants(documents: list[dict[str, Any]]) -> None:

@@ -16,16 +16,18 @@ from pathlib import Path
 from rich.console import Console
 
 from experts.artifacts.bases import resolve_base
-from experts.artifacts.store import ArtifactStore, default_root
-from experts.catalog.spec import ExpertSpec, adapter_folder
+from experts.artifacts.store import default_store
+from experts.catalog.spec import ExpertSpec
 from experts.compilation.neuron.export import CannotExport, compile_expert
 from experts.compilation.neuron.merged import CannotMerge, merge_into_folder
 from experts.compilation.neuron.store import StoreUnavailable, claim_artifact
 from experts.neuron.instances import InstanceData, InstancesError, load_instances
 from experts.neuron.plan import Plan, add_shape_arguments, make_plan, show_plan
 from experts.neuron.shapes import CORES, NeuronOptions, Shapes
+from experts.remote import Address, RemoteError, is_remote, parse_address
+from experts.weights import local_adapter
 
-FAILURES = (InstancesError, CannotExport, CannotMerge, StoreUnavailable)
+FAILURES = (InstancesError, CannotExport, CannotMerge, StoreUnavailable, RemoteError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def _target(job: Job, options: argparse.Namespace) -> str:
     )
     if out is None:
         raise CannotExport(f"expert {job.spec.name!r}: say --out, or give the entry engine_options.artifact")
-    return out
+    return parse_address(out).url if is_remote(out) else out  # a pin is of what was there before
 
 
 def _compile(job: Job, options: argparse.Namespace, data: InstanceData) -> None:
@@ -103,16 +105,17 @@ def _compile(job: Job, options: argparse.Namespace, data: InstanceData) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         merged = options.merged or _merged_folder(job.spec, Path(scratch))
         manifest = compile_expert(job.spec.name, job.spec.base, merged, job.plan.shapes, family, out)
-    print(f"{job.spec.name}\tneuron\t{manifest.model_sha256}\t{out}")
+    pinned = Address(out, manifest.model_sha256) if is_remote(out) else out
+    print(f"{job.spec.name}\tneuron\t{manifest.model_sha256}\t{pinned}")
 
 
 def _merged_folder(spec: ExpertSpec, scratch: Path) -> Path:
     """Find the base's folder; with an adapter, merge it into a copy."""
-    base = resolve_base(spec.base, ArtifactStore(default_root())).path
+    base = resolve_base(spec.base, default_store()).path
     if not base.is_dir():
         raise CannotExport(
             f"expert {spec.name!r}: compiling needs a merged Hugging Face folder, and its base is a file: say --merged"
         )
     if spec.adapter is None:
         return base
-    return merge_into_folder(base, adapter_folder(spec.adapter), scratch / "merged")
+    return merge_into_folder(base, local_adapter(spec.adapter, default_store()), scratch / "merged")

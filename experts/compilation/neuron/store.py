@@ -16,6 +16,7 @@ from typing import Any, Final
 from experts.artifacts.store import Artifact, ArtifactStore, hash_content
 from experts.commands.outputs import NotOurs, claim, claim_folder, write
 from experts.neuron.manifest import FORMAT, MANIFEST, MODEL, ManifestMismatch, read_manifest
+from experts.remote import Address, RemoteError, parse_address
 
 UNFINISHED: Final = "moegate, being written"
 
@@ -71,7 +72,8 @@ def fetch(url: str, store: ArtifactStore, root: Path) -> Artifact:
     """Bring an artefact onto this machine; one that is here and unchanged is not fetched again.
 
     Args:
-        url: a local path, or what fsspec opens.
+        url: a local path, or what fsspec opens; `@sha256:HEX` pins it to its model's hash, and then a copy that is here
+            is used without asking.
         store: remembers hashes of what lies here.
         root: the cache's folder.
 
@@ -86,19 +88,45 @@ def fetch(url: str, store: ArtifactStore, root: Path) -> Artifact:
         folder = Path(url).expanduser()
         read_manifest(folder)
         return Artifact(folder, store.adopt(folder / MODEL).sha256)
-    system, remote = _open(url)
+    try:
+        address = parse_address(url)
+    except RemoteError as error:
+        raise StoreUnavailable(str(error)) from None
     folder = root / f"neuron-{hashlib.sha256(url.encode()).hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = _remote_manifest(system, f"{remote}/{MANIFEST}", url)
     here = folder / MANIFEST
-    if not here.is_file() or here.read_bytes() != wanted:
-        _download(system, f"{remote}/{MODEL}", folder, wanted)
+    if address.sha256 is None or _model_told(here) != address.sha256:
+        _bring(address, folder)
     manifest = read_manifest(folder)
     content = store.adopt(folder / MODEL)
     if content.sha256 != manifest.model_sha256:
         here.unlink()
         raise ManifestMismatch(f"{url} is not what its manifest says: publish it again")
     return Artifact(folder, content.sha256)
+
+
+def _bring(address: Address, folder: Path) -> None:
+    """Fetch what lies at an address, unless it is here; a pin is checked before the model is fetched.
+
+    Raises:
+        ManifestMismatch, StoreUnavailable: as `fetch`.
+    """
+    system, remote = _open(address.url)
+    wanted = _remote_manifest(system, f"{remote}/{MANIFEST}", address.url)
+    here = folder / MANIFEST
+    if not here.is_file() or here.read_bytes() != wanted:
+        _download(system, f"{remote}/{MODEL}", folder, wanted)
+    told = _model_told(here)
+    if address.sha256 not in (None, told):
+        raise ManifestMismatch(f"{address.url} holds model sha256:{told}, and the catalogue wants {address.sha256}")
+
+
+def _model_told(manifest: Path) -> str | None:
+    """Return the model's hash that a manifest tells, if there is one that can be read."""
+    try:
+        return read_manifest(manifest.parent).model_sha256
+    except ManifestMismatch:
+        return None
 
 
 def finished(folder: Path) -> bool:

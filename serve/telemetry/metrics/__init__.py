@@ -27,6 +27,7 @@ from serve.telemetry.metrics.keys import KeyMetrics
 from serve.telemetry.metrics.money import MoneyMetrics
 from serve.telemetry.metrics.process import ProcessMetrics
 from serve.telemetry.metrics.registrar import Across, Registrar
+from serve.telemetry.metrics.remote import RemoteMetrics
 from serve.telemetry.metrics.requests import NO_EXPERT, RequestMetrics
 from serve.telemetry.metrics.routing import RoutingMetrics
 from serve.telemetry.metrics.tool_selection import ToolSelectionMetrics
@@ -57,6 +58,7 @@ class Metrics:
         self.configuration = ConfigurationMetrics(add)
         self.keys = KeyMetrics(add)
         self.interactions = InteractionMetrics(add)
+        self.remote = RemoteMetrics(add)
 
     def expect(self, experts: Sequence[str], handing_back: Sequence[str] = ()) -> None:
         """Show what has not happened yet as 0: a counter that begins at 1 has no increase to alert on.

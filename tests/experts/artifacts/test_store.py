@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from experts.artifacts.store import ArtifactCorrupt, ArtifactStore, default_root, hash_content
+from experts.artifacts.store import (
+    SHIPPED,
+    ArtifactCorrupt,
+    ArtifactStore,
+    default_root,
+    default_store,
+    hash_content,
+)
 
 
 def test_made_once(tmp_path: Path) -> None:
@@ -82,3 +89,24 @@ def test_adopted_files_and_folders_are_known_by_content(tmp_path: Path) -> None:
 def test_the_cache_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_root() == tmp_path / "moegate"
+
+
+def test_what_an_image_brings_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its layers keep whole seconds of change, and its root may be read-only."""
+    import os
+
+    def forbidden(target: Path) -> None:
+        raise AssertionError("made again")
+
+    shipped, own = tmp_path / "shipped", tmp_path / "own"
+    made = ArtifactStore(shipped).get_or_make("key", "model", lambda target: target.write_text("x") and None)
+    seconds = made.path.stat().st_mtime_ns // 10**9 * 10**9
+    os.utime(made.path, ns=(seconds, seconds))
+    for folder in (made.path.parent, shipped):
+        folder.chmod(0o555)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(own))
+    monkeypatch.setenv(SHIPPED, str(shipped))
+    assert default_store().get_or_make("key", "model", forbidden) == made
+    assert not own.exists()
+    other = default_store().get_or_make("other", "model", lambda target: target.write_text("y") and None)
+    assert other.path == own / "moegate" / "other" / "model"

@@ -1,0 +1,1 @@
+"""The router's artefact and the catalogue from elsewhere (`remote` in the settings): local copies, kept fresh."""
