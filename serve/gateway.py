@@ -202,7 +202,7 @@ class Gateway:
         self._recorder.pricing = prices
 
     def _take(self, catalog: Catalog) -> None:
-        self.catalog, self._canaries = catalog, canaries(catalog)
+        self.catalog, self._names, self._canaries = catalog, catalog.names, canaries(catalog)
 
     @asynccontextmanager
     async def generate(self, request: ChatRequest) -> AsyncIterator[Answer]:
@@ -293,5 +293,5 @@ class Gateway:
             elapsed_s=now - request.received_at,
             now=now,
             max_tokens=request.sampling.max_tokens if request.sampling.HasField("max_tokens") else None,
-            last_speaker=last_speaker(request.input, self.catalog.names),
+            last_speaker=last_speaker(request.input, self._names),
         )

@@ -71,7 +71,12 @@ def decide(
     """
     if not states:
         raise NoExpertsError("the catalogue holds no expert")
-    probabilities = {state.name: max(state.at_least, probabilities.get(state.name, 0.0)) for state in states}
+    probabilities = {
+        state.name: probabilities.get(state.name, 0.0)
+        if state.at_least == 0.0
+        else max(state.at_least, probabilities.get(state.name, 0.0))
+        for state in states
+    }
     worth = policy.objective.utilities(probabilities, states, preferences, prompt_tokens)
     liked = sorted(states, key=lambda state: _preference(state, probabilities, worth))
     if pinned is not None:
@@ -79,7 +84,7 @@ def decide(
         if liked[0].name != pinned:
             raise UnknownExpertError("the pinned expert is not in the catalogue")
     else:
-        is_unsure = max(probabilities.get(state.name, 0.0) for state in states) < policy.abstain_below
+        is_unsure = max(probabilities.values()) < policy.abstain_below
         name, reason = _choose(liked, worth, policy, is_unsure=is_unsure, previous=previous)
         liked = _first(liked, name)
     able = sorted(liked, key=lambda state: hindrance(state, prompt_tokens))  # stable: keeps the order among equals
@@ -90,7 +95,7 @@ def decide(
     if is_suspected and pinned is None and able[0].name == policy.default_expert:
         able = _not_lowered(able, probabilities, prompt_tokens)
         reason = reason if able[0].name == policy.default_expert else Reason.CLASSIFIED
-    ranking = tuple(Candidate(state.name, probabilities.get(state.name, 0.0)) for state in able)
+    ranking = tuple([Candidate(state.name, probabilities[state.name]) for state in able])
     return RouteDecision(ranking, reason, ranking[0].probability, router_version, route_s=0.0)
 
 
@@ -127,7 +132,7 @@ def _preference(
     An expert whose probability rounds to 0 is ruled out: no price brings it before one that is not.
     """
     pressure = state.queue_len / max(1, state.max_batch_size)
-    is_ruled_out = round(probabilities.get(state.name, 0.0), QUALITY_DIGITS) <= 0.0
+    is_ruled_out = round(probabilities[state.name], QUALITY_DIGITS) <= 0.0
     return is_ruled_out, -worth[state.name], pressure, state.usd_per_million_tokens, state.name
 
 
@@ -138,4 +143,6 @@ def hindrance(state: ExpertState, prompt_tokens: int) -> int:
 
 def _first(states: Sequence[ExpertState], name: str) -> list[ExpertState]:
     """Move the named expert to the front, leaving the others in order; no change if it is not there."""
+    if states[0].name == name:
+        return list(states)
     return sorted(states, key=lambda state: state.name != name)

@@ -18,7 +18,7 @@ from serve.telemetry.metrics.dispatch import CircuitState
 log = logging.getLogger("moegate.circuit")
 
 
-class Circuits:
+class Circuits(dict[str, Circuit]):
     """The circuits of one process, by expert."""
 
     def __init__(
@@ -36,20 +36,20 @@ class Circuits:
         self._on_change = on_change
         self._probes: dict[str, asyncio.Task[None]] = {}
         self._is_closed = False
-        self._circuits = {
-            name: Circuit(
-                settings,
-                clock=clock,
-                on_change=partial(self._changed, name),
-                on_suspicion=partial(self._start, name),
+        super().__init__(
+            (
+                name,
+                Circuit(
+                    settings,
+                    clock=clock,
+                    on_change=partial(self._changed, name),
+                    on_suspicion=partial(self._start, name),
+                ),
             )
             for name in experts
-        }
-        for name in self._circuits:
+        )
+        for name in self:
             on_change(name, CircuitState.CLOSED)
-
-    def __getitem__(self, expert: str) -> Circuit:
-        return self._circuits[expert]
 
     async def is_well(self, expert: str) -> bool:
         """Probe an expert."""
@@ -81,7 +81,7 @@ class Circuits:
         task.add_done_callback(lambda _: self._probes.pop(expert, None))
 
     async def _probe(self, expert: str) -> None:
-        circuit = self._circuits[expert]
+        circuit = self[expert]
         while True:
             await asyncio.sleep(circuit.retry_after_s)
             was_closed = circuit.state is CircuitState.CLOSED

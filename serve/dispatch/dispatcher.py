@@ -38,7 +38,7 @@ from serve.expert_client.channel import ExpertCall
 from serve.expert_client.stream import ExpertStream
 from serve.request import ChatRequest
 from serve.settings.tree import DispatchSettings, ExpertsSettings
-from serve.telemetry.metrics.dispatch import DispatchMetrics
+from serve.telemetry.metrics.dispatch import CircuitState, DispatchMetrics
 
 log = logging.getLogger("moegate.dispatch")
 
@@ -104,7 +104,8 @@ class Dispatcher:
 
     def is_open(self, expert: str) -> bool:
         """Whether the expert's circuit lets no request through now."""
-        return self.circuits[expert].retry_after_s > 0
+        circuit = self.circuits[expert]
+        return circuit.state is not CircuitState.CLOSED and circuit.retry_after_s > 0
 
     @asynccontextmanager
     async def dispatch(

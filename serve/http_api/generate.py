@@ -70,14 +70,15 @@ class GenerateEndpoint:
             await reply.fail(InternalError("internal error"))
 
     async def _answer(self, request: ChatRequest, reply: Reply, asked: Asked) -> None:
-        interval_s = self._settings.http.heartbeat_s if request.is_stream else None
+        if not request.is_stream:
+            async with self._gateway.generate(request) as answer:
+                presenter = asked.present(request, answer)
+                await _collect(reply, answer, presenter, has_documents=request.has_documents)
+            return
+        interval_s = self._settings.http.heartbeat_s
         async with Heartbeat(reply, interval_s) as heartbeat, self._gateway.generate(request) as answer:
             await heartbeat.stop()
-            presenter = asked.present(request, answer)
-            if request.is_stream:
-                await _stream(reply, answer, presenter)
-            else:
-                await _collect(reply, answer, presenter, has_documents=request.has_documents)
+            await _stream(reply, answer, asked.present(request, answer))
 
 
 async def _stream(reply: Reply, answer: Answer, presenter: Presenter) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from experts.catalog.engine_limits import refused_settings
+from experts.catalog.engine_limits import not_honoured, refused_settings
 from experts.catalog.spec import Catalog, ExpertSpec, Form
 from protos import chat_pb2 as chat
 from router.policy.decide import ExpertState
@@ -70,12 +70,16 @@ class Candidates:
     def renew(self, catalog: Catalog) -> None:
         """Take other prices of the same experts."""
         self._catalog = catalog
-        self._idle = [(expert, _idle(expert)) for expert in catalog.experts]  # once: prices are sums of many parts
+        # Once: prices are sums of many parts, and most experts honour every setting and have no form of their own.
+        self._idle = [
+            (expert, _idle(expert), bool(not_honoured(expert)), bool(expert.forms)) for expert in catalog.experts
+        ]
 
     def states(self, request: ChatRequest) -> list[ExpertState]:
         """The state of every expert that can keep to the form that the request asks for."""
-        states = self.all_states(request.sampling, request.response_format)
-        if not request.needs_structure:
+        wanted = request.response_format
+        states = self.all_states(request.sampling, wanted)
+        if wanted.type == chat.ResponseFormat.TYPE_TEXT:
             return states
         return [state for state in states if self._health.experts[state.name].structured_output is True]
 
@@ -84,22 +88,27 @@ class Candidates:
     ) -> list[ExpertState]:
         """The state of every expert; one that does not support the request's settings gets no room for it."""
         asked, wanted = asked or chat.Sampling(), wanted or chat.ResponseFormat()
-        return [self._state(expert, idle, asked, wanted) for expert, idle in self._idle]
+        return [
+            self._state(
+                idle,
+                _room(expert, idle, asked) if may_refuse else idle.context_window,
+                _at_least(expert, wanted) if has_forms else 0.0,
+            )
+            for expert, idle, may_refuse, has_forms in self._idle
+        ]
 
-    def _state(
-        self, expert: ExpertSpec, idle: ExpertState, asked: chat.Sampling, wanted: chat.ResponseFormat
-    ) -> ExpertState:
+    def _state(self, idle: ExpertState, context_window: int, at_least: float) -> ExpertState:
         health = self._health.experts[idle.name]
         return ExpertState(
             name=idle.name,
-            context_window=_room(expert, idle, asked),
+            context_window=context_window,
             healthy=health.is_ready and not self._dispatcher.is_open(idle.name),
             queue_len=self._health.queue_len(idle.name),
             max_batch_size=idle.max_batch_size,
             usd_per_million_tokens=idle.usd_per_million_tokens,
             usd_per_million_prompt_tokens=idle.usd_per_million_prompt_tokens,
             estimate=health.estimate,
-            at_least=_at_least(expert, wanted),
+            at_least=at_least,
         )
 
     def check_structure(self, request: ChatRequest) -> None:

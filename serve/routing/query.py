@@ -22,9 +22,9 @@ def route_query(source: chat.Conversation | str) -> RouteQuery:
     """Build the router's query; raw text counts as one user turn."""
     if isinstance(source, str):
         return RouteQuery(turns=(Turn("user", source),))
-    names = tuple(tool.name for tool in source.tools)
+    names = tuple([tool.name for tool in source.tools])
     return RouteQuery(
-        turns=tuple(Turn(ROLE_NAMES.get(message.role, "user"), message.content) for message in source.messages),
+        turns=tuple([Turn(ROLE_NAMES.get(message.role, "user"), message.content) for message in source.messages]),
         tool_names=names,
         tool_text=tool_text(names, [tool.description for tool in source.tools]),
         has_tools=bool(names) and source.tool_choice.mode != chat.ToolChoice.MODE_NONE,
