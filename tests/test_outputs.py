@@ -89,6 +89,7 @@ CASES: dict[tuple[str, str], tuple[list[str], tuple[str, ...]]] = {
         _QA,
         ("reliability.png", "confusion.png", "risk_coverage.png", "cost_quality.png"),
     ),
+    ("serve.cli flywheel export", "out"): ([], _FILE),
     ("serve.cli plan", "pictures"): (["plan.yaml"], ("experts.png",)),
     ("loadtests.bench", "out"): ([], ("bench.json", "bench.png", "experts.yaml")),
     ("loadtests.engine_curve", "out"): ([], _FILE),

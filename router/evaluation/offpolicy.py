@@ -1,8 +1,10 @@
 """What another policy would have earned, estimated from a log: `python -m router.evaluation.offpolicy --log FILE...`.
 
-Rows are `{expert, propensity, reward, target, reason?}`: who answered, with which probability that was drawn, how good
-it was, and whom the policy in question would choose (a name, or probabilities by name). Inverse propensity scoring
-(Horvitz and Thompson 1952) and its self-normalised form (Swaminathan and Joachims 2015), with bootstrap intervals.
+Rows are `{expert, propensity, reward, target, reason?, conversation?}`: who answered, with which probability that was
+drawn, how good it was, and whom the policy in question would choose (a name, or probabilities by name). With
+`--artifact` that is worked out of the rows' `messages`, as `moegate flywheel export` writes them. Inverse propensity
+scoring (Horvitz and Thompson 1952), its self-normalised form (Swaminathan and Joachims 2015) and the doubly robust one
+(Dudík, Langford and Li 2011, with each expert's mean reward as the model), with bootstrap intervals over conversations.
 """
 
 import argparse
@@ -19,10 +21,14 @@ from router.commands import run_command
 from router.decision import Reason
 from router.errors import DatasetError
 from router.evaluation.gap import Figure
+from router.features.featurize import query_from_openai
+from router.policy.objective import ExpertState
+from router.router import Router
 from router.training.dataset import read_json_lines
 from router.training.heads import Doubles
 
 DRAWS = 2_000
+_ROOM = 2**31  # tokens
 NOT_DRAWN = frozenset({Reason.PINNED, Reason.FALLBACK, Reason.HANDED_BACK})
 """Somebody else's choice: the propensity is not of this expert."""
 
@@ -35,12 +41,18 @@ class Logged:
         propensity: probability with which the answering expert was drawn, (n,), in (0, 1].
         reward: (n,).
         target: the other policy's probability of that same expert, (n,).
+        direct: what the other policy would earn if each expert always earned its own mean, (n,); likewise
+            `own_mean` of the expert that answered.
+        cluster: which conversation a row is of, (n,): its rows were drawn together.
         skipped: rows left out because nobody drew them (pins, fallbacks, requests handed back).
     """
 
     propensity: Doubles
     reward: Doubles
     target: Doubles
+    direct: Doubles
+    own_mean: Doubles
+    cluster: np.ndarray[Any, np.dtype[np.int64]]
     skipped: int = 0
 
 
@@ -51,6 +63,7 @@ class Estimate:
     Attributes:
         ips: unbiased where every choice of the target has a propensity above 0.
         snips: the same over the sum of the weights: slightly biased, far steadier.
+        doubly_robust: as unbiased as `ips`; steadier the more the expert alone says about the reward.
         logged: what the logging policy earned.
         effective: rows that the weights amount to (Kish): few means that the log says little about the target.
         n: rows used.
@@ -59,6 +72,7 @@ class Estimate:
 
     ips: Figure
     snips: Figure
+    doubly_robust: Figure
     logged: Figure
     effective: float
     n: int
@@ -66,61 +80,130 @@ class Estimate:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON line's object."""
-        figures = {name: getattr(self, name).as_dict() for name in ("ips", "snips", "logged")}
+        figures = {name: getattr(self, name).as_dict() for name in ("ips", "snips", "doubly_robust", "logged")}
         return figures | {"effective": round(self.effective, 1), "n": self.n, "skipped": self.skipped}
 
 
-def read_log(paths: Iterable[Path], target: str = "target", reward: str = "reward") -> Logged:
-    """Read logged rows; `target` and `reward` name their columns.
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """One row: who answered, with which probability, what came of it, whom the target would choose, and together."""
+
+    expert: str
+    propensity: float
+    reward: float
+    target: Mapping[str, float]
+    conversation: str
+
+
+def read_log(
+    paths: Iterable[Path], target: str = "target", reward: str = "reward", router: Router | None = None
+) -> Logged:
+    """Read logged rows; `target` and `reward` name their columns, `router` takes the column's place where it is given.
 
     Raises:
         DatasetError: a row lacks a column or its propensity is not in (0, 1]; names file and line.
     """
-    rows: list[tuple[float, float, float]] = []
+    lines = ((f"{path.name}:{number}", raw) for path in paths for number, raw in read_json_lines(path))
+    return _gathered(lines, target, reward, router)
+
+
+def logged(rows: Iterable[Mapping[str, Any]]) -> Logged:
+    """Take the same rows out of memory.
+
+    Raises:
+        DatasetError: likewise; names the row by its number.
+    """
+    return _gathered(((f"row {number}", raw) for number, raw in enumerate(rows)), "target", "reward", None)
+
+
+def _gathered(
+    lines: Iterable[tuple[str, Mapping[str, Any]]], target: str, reward: str, router: Router | None
+) -> Logged:
+    choices: list[_Choice] = []
     skipped = 0
-    for path in paths:
-        for number, raw in read_json_lines(path):
-            if raw.get("reason") in NOT_DRAWN:
-                skipped += 1
-                continue
-            try:
-                propensity, earned = float(raw["propensity"]), float(raw[reward])
-                chance = _chance(raw[target], str(raw["expert"]))
-            except (KeyError, TypeError, ValueError):
-                raise DatasetError(f"{path.name}:{number}: needs expert, propensity, {reward} and {target}") from None
-            if not (0.0 < propensity <= 1.0 and 0.0 <= chance <= 1.0):
-                raise DatasetError(f"{path.name}:{number}: a probability is out of range")
-            rows.append((propensity, earned, chance))
-    if not rows:
+    for place, raw in lines:
+        if raw.get("reason") in NOT_DRAWN:
+            skipped += 1
+            continue
+        try:
+            wanted = raw[target] if router is None else _chosen(router, raw)
+            conversation = str(raw.get("conversation") or place)
+            made = (str(raw["expert"]), float(raw["propensity"]), float(raw[reward]), _chances(wanted))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            columns = f"expert, propensity, {reward} and {target if router is None else 'messages, ranking'}"
+            raise DatasetError(f"{place}: needs {columns}") from None
+        if not (0.0 < made[1] <= 1.0 and all(0.0 <= chance <= 1.0 for chance in made[3].values())):
+            raise DatasetError(f"{place}: a probability is out of range")
+        choices.append(_Choice(*made, conversation))
+    if not choices:
         raise DatasetError("no rows to estimate from")
-    columns = np.array(rows).T
-    return Logged(columns[0], columns[1], columns[2], skipped)
+    return _columns(choices, skipped)
+
+
+def _columns(choices: Sequence[_Choice], skipped: int) -> Logged:
+    reward = np.array([one.reward for one in choices])
+    who = np.array([one.expert for one in choices])
+    means = {name: float(reward[who == name].mean()) for name in np.unique(who)}
+    overall = float(reward.mean())
+    return Logged(
+        propensity=np.array([one.propensity for one in choices]),
+        reward=reward,
+        target=np.array([one.target.get(one.expert, 0.0) for one in choices]),
+        direct=np.array(
+            [sum(share * means.get(name, overall) for name, share in one.target.items()) for one in choices]
+        ),
+        own_mean=np.array([means[one.expert] for one in choices]),
+        cluster=np.unique([one.conversation for one in choices], return_inverse=True)[1],
+        skipped=skipped,
+    )
 
 
 def estimate(log: Logged, seed: int) -> Estimate:
-    """Weigh each reward by how much likelier the target was to choose it; 95 % intervals by bootstrap over rows."""
+    """Weigh each reward by how much likelier the target was to choose it; 95 % intervals by bootstrap."""
     weight = log.target / log.propensity
-    n = len(weight)
-    generator = np.random.default_rng(seed)
-    columns = np.stack([weight * log.reward, weight, log.reward], axis=1)  # (n, 3)
-    drawn = np.array([columns[generator.integers(n, size=n)].mean(axis=0) for _ in range(DRAWS)])
-    earned, total, logged = columns.mean(axis=0)
+    robust = log.direct + weight * (log.reward - log.own_mean)
+    rows = np.stack([weight * log.reward, weight, robust, log.reward, np.ones_like(weight)], axis=1)
+    by_conversation = [np.bincount(log.cluster, column) for column in rows.T]
+    sums = np.asarray(np.stack(by_conversation, axis=1), dtype=np.float64)  # (conversations, 5)
+    drawn = _bootstrap(sums, np.random.default_rng(seed))
     return Estimate(
-        ips=_figure(earned, drawn[:, 0]),
-        snips=_figure(earned / total if total else 0.0, drawn[:, 0] / np.maximum(drawn[:, 1], 1e-12)),
-        logged=_figure(logged, drawn[:, 2]),
+        ips=_mean(sums, drawn, 0, 4),
+        snips=_mean(sums, drawn, 0, 1),
+        doubly_robust=_mean(sums, drawn, 2, 4),
+        logged=_mean(sums, drawn, 3, 4),
         effective=float(weight.sum() ** 2 / (weight**2).sum()) if weight.any() else 0.0,
-        n=n,
+        n=len(weight),
         skipped=log.skipped,
     )
 
 
-def _chance(target: object, expert: str) -> float:
-    """Read the target policy's probability of an expert: a name chooses it always, a mapping spells it out."""
+def _bootstrap(sums: Doubles, generator: np.random.Generator) -> Doubles:
+    """Draw conversations with replacement, `DRAWS` times; returns each draw's sums, (DRAWS, columns)."""
+    count = len(sums)
+    drawn = [sums.T @ np.bincount(generator.integers(count, size=count), minlength=count) for _ in range(DRAWS)]
+    return np.array(drawn, dtype=np.float64)
+
+
+def _mean(sums: Doubles, drawn: Doubles, over: int, under: int) -> Figure:
+    """A ratio of two columns' sums, and where 95 % of the draws have it."""
+    total = sums.sum(axis=0)
+    value = total[over] / total[under] if total[under] else 0.0
+    return _figure(value, drawn[:, over] / np.maximum(drawn[:, under], 1e-12))
+
+
+def _chosen(router: Router, raw: Mapping[str, Any]) -> str:
+    """Whom a router would choose for a logged request, everybody well and idle."""
+    query = query_from_openai(raw["messages"], raw.get("tools"), raw.get("tool_choice"))
+    idle = [ExpertState(name, _ROOM, True, 0, 1, 0.0) for name in raw["ranking"]]
+    return router.route(query, idle).expert
+
+
+def _chances(target: object) -> dict[str, float]:
+    """Read the target policy's probabilities: a name chooses it always, a mapping spells them out."""
     if isinstance(target, str):
-        return float(target == expert)
+        return {target: 1.0}
     if isinstance(target, Mapping):
-        return float(target.get(expert, 0.0))
+        return {str(name): float(chance) for name, chance in target.items()}
     raise TypeError("target is neither a name nor probabilities")
 
 
@@ -134,6 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m router.evaluation.offpolicy", description=main.__doc__)
     parser.add_argument("--log", nargs="+", type=Path, required=True, help="rows {expert, propensity, reward, target}")
     parser.add_argument("--target", default="target", help="column of the policy in question")
+    parser.add_argument("--artifact", type=Path, metavar="FILE", help="the policy in question, in place of a column")
     parser.add_argument("--reward", default="reward", help="column of the reward")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON line last")
@@ -143,9 +227,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     """Estimate and tell."""
-    found = estimate(read_log(options.log, options.target, options.reward), options.seed)
+    router = None if options.artifact is None else Router.load(options.artifact)
+    found = estimate(read_log(options.log, options.target, options.reward, router), options.seed)
     console = Console(highlight=False, markup=False)
-    console.print(f"IPS {found.ips}, SNIPS {found.snips}; the log itself earned {found.logged}")
+    console.print(f"IPS {found.ips}, SNIPS {found.snips}, doubly robust {found.doubly_robust}")
+    console.print(f"the log itself earned {found.logged}")
     console.print(f"{found.n} rows that amount to {found.effective:.0f}; {found.skipped} left out (pins, fallbacks)")
     if options.json:
         print(json.dumps(found.as_dict()))

@@ -8,6 +8,7 @@ everybody may call, and `serve.access.exposure` checks that this is wanted.
 import hashlib
 import secrets
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -53,6 +54,12 @@ class KeyRing:
     def callers(self) -> tuple[Caller, ...]:
         """Everybody who has a key."""
         return tuple(self._callers.values())
+
+    def name_of(self, authorization: str | None) -> str:
+        """Name the key in the header `authorization`; empty where `identify` would refuse it or nobody needs one."""
+        with suppress(Unauthorized):
+            return self.identify(authorization).name
+        return ""
 
     def identify(self, authorization: str | None, api_key: str | None = None) -> Caller:
         """Tell who asks, from the header `authorization: Bearer KEY`, or from `x-api-key: KEY` where that is missing.

@@ -7,13 +7,13 @@ refusal is counted and logged like any other end of a request.
 
 import math
 import re
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from protos import chat_pb2 as chat
+from serve.access.response_ids import new_id
 from serve.errors import InvalidRequest
 from serve.request import Caller, ChatRequest, Door, read_keeping, read_priority
 from serve.routing.preferences import read_preferences
@@ -145,9 +145,9 @@ class RequestBuilder:
         self._limits = limits
         self._clock = clock
 
-    def arrive(self, headers: Headers, *, id_prefix: str) -> Arrival:
-        """Begin a request, received now."""
-        own_id = f"{id_prefix}{secrets.token_hex(16)}"
+    def arrive(self, headers: Headers, *, id_prefix: str, owner: str = "") -> Arrival:
+        """Begin a request, received now; `owner` is the name of its key."""
+        own_id = new_id(id_prefix, owner)
         theirs = headers(REQUEST_ID_HEADER)
         request_id = theirs if theirs is not None and _REQUEST_ID.fullmatch(theirs) else own_id
         return Arrival(own_id, request_id, self._door, self._clock(), headers, self._limits)

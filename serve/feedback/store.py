@@ -1,50 +1,43 @@
-"""Ratings of answers: stored in an embedded SQLite, counted by expert and verdict, compared with the confidence.
+"""Ratings of answers: stored, counted by expert and verdict, compared with the confidence.
 
-Both doors hand it a `Feedback`. It is on disk before it is acknowledged (write-ahead log, `synchronous=FULL`); a thread
-writes it, not the event loop. A comment is stored and goes nowhere else: no metric, no log.
+Both doors hand it a `Feedback`. It is on disk before it is acknowledged; a thread writes it, not the event loop. A
+comment is stored and goes nowhere else: no metric, no log. Only the key that got an answer may rate it, or an
+operator's; its last opinion is the one that counts.
 """
 
 import asyncio
+import logging
+import math
 import re
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from router.decision import Reason, RouteDecision
-from serve.errors import InvalidRequest, StorageUnavailable
+from serve.access.response_ids import is_of
+from serve.errors import InvalidRequest, StorageUnavailable, UnknownResponse
+from serve.feedback.object_ratings import ObjectRatings
+from serve.feedback.rating import Rating, RatingsFailed, RatingStore
+from serve.feedback.sqlite_ratings import SqliteRatings
+from serve.request import ANYONE, Caller
 from serve.settings.state_folder import state_folder
 from serve.settings.tree import FeedbackSettings
 from serve.telemetry.metrics.feedback import BINS, FeedbackMetrics
 from serve.telemetry.recent_decisions import Recent
 
+log = logging.getLogger("moegate.feedback")
+
 LONGEST_COMMENT: Final = 4000  # characters
 UNKNOWN: Final = "unknown"
 """The expert label where nobody remembers the response."""
 
+_SAY_AGAIN_S: Final = 60.0
 _RESPONSE_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 _CHOSEN_BY_ROUTER: Final = frozenset({Reason.CLASSIFIED, Reason.ABSTAINED})
-_PRUNE_EVERY: Final = 1000  # inserts
-_COLUMNS: Final = ("id", "at", "response_id", "rating", "better_expert", "comment", "expert")
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS feedback (
-    id INTEGER PRIMARY KEY,
-    at REAL NOT NULL,            -- seconds since 1970
-    response_id TEXT NOT NULL,
-    rating REAL NOT NULL,        -- -1..1
-    better_expert TEXT,
-    comment TEXT,
-    expert TEXT,                 -- who answered, where that was still known; so are the rest
-    reason TEXT,
-    confidence REAL,
-    propensity REAL,
-    router_version TEXT
-)
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +69,31 @@ class FeedbackBook:
         self._clock = clock
         self._calibration = _Calibration()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="feedback")
-        self._store: _Store | None = None
+        self._store: RatingStore | None = None
+        self._told_at = -math.inf
 
-    async def take(self, feedback: Feedback) -> bool:
-        """Store one and count it. Returns whether the response was still remembered.
+    async def take(self, feedback: Feedback, caller: Caller = ANYONE) -> bool:
+        """Store one and count it, once a key and answer. Returns whether some moegate has given that answer.
 
         Raises:
             InvalidRequest: a field is out of range, or names no expert.
+            UnknownResponse: it is no answer to this key, which is no operator's.
             StorageUnavailable: it could not be written; nothing was counted.
         """
         self._check(feedback)
+        is_its_own = is_of(feedback.response_id, caller.name)
+        if caller.name and not (is_its_own or caller.is_operator):
+            raise UnknownResponse("'response_id' names no answer to this key", param="response_id")
         decision = self._recent.get(feedback.response_id)
-        row = _row(self._clock(), feedback, decision)
+        rating = Rating.of(self._clock(), caller.name, decision, **asdict(feedback))
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._insert, row)
-        except (sqlite3.Error, OSError):
+            is_first = await asyncio.get_running_loop().run_in_executor(self._thread, self._put, rating)
+        except RatingsFailed as error:
+            self._tell(error)
             raise StorageUnavailable("feedback cannot be stored; retry later") from None
-        self._count(feedback, decision)
-        return decision is not None
+        if is_first:
+            self._count(feedback, decision)
+        return decision is not None or is_its_own
 
     def close(self) -> None:
         """Finish what is being written, close the file."""
@@ -110,10 +110,17 @@ class FeedbackBook:
         if feedback.comment is not None and len(feedback.comment) > LONGEST_COMMENT:
             raise InvalidRequest(f"'comment' is longer than {LONGEST_COMMENT} characters", param="comment")
 
-    def _insert(self, row: tuple[object, ...]) -> None:
+    def _put(self, rating: Rating) -> bool:
         if self._store is None:
-            self._store = _Store(self._settings.path or default_path(), self._settings.max_rows)
-        self._store.insert(row)
+            self._store = open_ratings(self._settings)
+        return self._store.put(rating)
+
+    def _tell(self, error: RatingsFailed) -> None:
+        """Say that ratings are lost, now and then: clients are told each time, operators would not hear of it."""
+        now = self._clock()
+        if now - self._told_at >= _SAY_AGAIN_S:
+            self._told_at = now
+            log.warning("feedback cannot be stored", extra={"reason": str(error)})
 
     def _close(self) -> None:
         if self._store is not None:
@@ -153,54 +160,15 @@ class _Calibration:
         return sum(abs(self._good[p] - self._confidence[p]) for p in self._count) / max(1, self._count.total())
 
 
-class _Store:
-    """The file. All on one thread."""
+def open_ratings(settings: FeedbackSettings) -> RatingStore:
+    """Open the place that the settings name.
 
-    def __init__(self, path: Path, max_rows: int) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._rows = max_rows
-        self._inserts = 0
-        self._database = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
-        self._refuse_others()  # before anything is written: rows beyond the bound are deleted
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=FULL")  # on disk before it is acknowledged
-        self._database.execute(_SCHEMA)
-
-    def _refuse_others(self) -> None:
-        """See that the file is new, or holds our table.
-
-        Raises:
-            sqlite3.DatabaseError: it is another program's.
-        """
-        tables = self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-        columns = [row[1] for row in self._database.execute("PRAGMA table_info(feedback)")]
-        if tables and not set(_COLUMNS) <= set(columns):
-            self._database.close()
-            raise sqlite3.DatabaseError("feedback.path is a database of something else")
-
-    def insert(self, row: tuple[object, ...]) -> None:
-        """Write one; now and then drop what is beyond the bound, the oldest first."""
-        if self._inserts % _PRUNE_EVERY == 0:
-            self._database.execute("DELETE FROM feedback WHERE id <= (SELECT max(id) FROM feedback) - ?", (self._rows,))
-        self._database.execute(f"INSERT INTO feedback VALUES (NULL{', ?' * len(row)})", row)
-        self._inserts += 1
-
-    def close(self) -> None:
-        """Close it."""
-        self._database.close()
-
-
-def _row(at: float, feedback: Feedback, decision: RouteDecision | None) -> tuple[object, ...]:
-    decided: tuple[object, ...] = (None,) * 5
-    if decision is not None:
-        decided = (
-            decision.expert,
-            decision.reason.value,
-            decision.confidence,
-            decision.propensity,
-            decision.router_version,
-        )
-    return (at, feedback.response_id, feedback.rating, feedback.better_expert, feedback.comment, *decided)
+    Raises:
+        RatingsFailed: it cannot be used.
+    """
+    if settings.target is not None:
+        return ObjectRatings(settings.target)
+    return SqliteRatings(settings.path or default_path(), settings.max_rows)
 
 
 def default_path() -> Path:

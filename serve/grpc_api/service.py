@@ -103,11 +103,11 @@ class GatewayService(GatewayServicer):
     async def Feedback(self, message: pb.FeedbackRequest, context: Context) -> pb.FeedbackResponse:
         """Take in what somebody thinks of an answer."""
         async with self._arrival(context) as arrival:
-            self._keys.identify(arrival.headers("authorization"))
+            caller = self._keys.identify(arrival.headers("authorization"))
             opinion = Feedback(
                 message.response_id, message.rating, message.better_expert or None, message.comment or None
             )
-            return pb.FeedbackResponse(known=await self._feedback.take(opinion))
+            return pb.FeedbackResponse(known=await self._feedback.take(opinion, caller))
         raise AssertionError("unreachable: every failure has aborted the call")
 
     async def Embed(self, message: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
@@ -142,7 +142,8 @@ class GatewayService(GatewayServicer):
     @asynccontextmanager
     async def _arrival(self, context: Context) -> AsyncIterator[Arrival]:
         """Take a call on, and turn any failure into a status; nothing of a fault's text goes out."""
-        arrival = self._builder.arrive(_metadata(context).get, id_prefix="gen-")
+        headers = _metadata(context).get
+        arrival = self._builder.arrive(headers, id_prefix="gen-", owner=self._keys.name_of(headers("authorization")))
         try:
             yield arrival
         except MoegateError as error:

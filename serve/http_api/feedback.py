@@ -43,7 +43,7 @@ class FeedbackEndpoint:
         try:
             body = parse(FeedbackBody, await read_json_body(scope, receive, self._max_bytes))
             opinion = Feedback(body.response_id, body.rating, body.better_expert, body.comment)
-            is_known = await self._book.take(opinion)
+            is_known = await self._book.take(opinion, scope["state"]["caller"])
             await reply.whole(200, [JSON], orjson.dumps({"object": "feedback", "known": is_known}))
         except ClientGone:
             return

@@ -27,7 +27,7 @@ from serve.http_api.asgi import (
     read_json_body,
 )
 from serve.http_api.heartbeat import Heartbeat
-from serve.request import ChatRequest
+from serve.request import Caller, ChatRequest
 from serve.settings.tree import Settings
 from serve.telemetry.logs import log_fault
 from serve.validation.forms import FORM_NAMES
@@ -49,12 +49,12 @@ class GenerateEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         form, names = self._form, SAME_NAMES
-        arrival = self._builder.arrive(HeaderLookup(scope), id_prefix=form.id_prefix)
+        caller: Caller = scope["state"]["caller"]
+        arrival = self._builder.arrive(HeaderLookup(scope), id_prefix=form.id_prefix, owner=caller.name)
         request_id = arrival.request_id.encode()
         reply = Reply(send, [(name, request_id) for name in form.id_headers], form.errors)
         try:
             raw = await read_json_body(scope, receive, self._settings.http.max_body_bytes)
-            caller = scope["state"]["caller"]
             asked = await form.read(raw, arrival.headers, caller)
             names = asked.names
             request = arrival.request(asked.parts, caller)

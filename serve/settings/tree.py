@@ -215,8 +215,10 @@ class CostSettings(_Section):
 class FeedbackSettings(_Section):
     """Where feedback is kept."""
 
-    path: Path | None = None  # None = feedback.sqlite3 in the user's state folder
+    path: Path | None = None  # None = feedback.sqlite3 in the user's state folder; workers share it
     max_rows: int = Field(1_000_000, ge=1)  # beyond it the oldest go
+    # For gateways on several machines, in place of the file: a URL that fsspec knows, such as s3://bucket/ratings.
+    target: str | None = Field(None, pattern=r"^[a-z0-9]+://.")
 
 
 class TracingSettings(_Section):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from router.errors import DatasetError
-from router.evaluation.offpolicy import estimate, main, read_log
+from router.evaluation.offpolicy import estimate, logged, main, read_log
 from router.policy.explore import propensities
 
 NAMES = ["a", "b", "c"]
@@ -38,6 +38,30 @@ def test_the_truth_is_inside_the_interval(tmp_path: Path) -> None:
         assert found.logged.value == pytest.approx(0.45, abs=0.05)
         assert 100 < found.effective < 600
     assert inside >= 16  # 95 % intervals: sixteen or more of twenty with probability .997
+
+
+def test_rows_that_were_drawn_together_count_together() -> None:
+    """Ten turns of a conversation are not ten conversations: the interval is as wide as that of one row each."""
+    apart = [{"expert": "a", "propensity": 0.5, "reward": float(at % 3 == 0), "target": "a"} for at in range(60)]
+    together = [row | {"conversation": str(at)} for at, row in enumerate(apart) for _ in range(10)]
+    unknown = [{key: value for key, value in row.items() if key != "conversation"} for row in together]
+    width = {
+        name: estimate(logged(rows), seed=0).snips
+        for name, rows in (("apart", apart), ("together", together), ("unknown", unknown))
+    }
+    spans = {name: figure.high - figure.low for name, figure in width.items()}
+    assert spans["together"] == pytest.approx(spans["apart"], rel=0.1)
+    assert spans["unknown"] < spans["together"] / 2
+
+
+def test_doubly_robust_is_steadier_where_the_expert_says_it_all() -> None:
+    generator = random.Random(4)
+    chances, worth = {"a": 0.9, "b": 0.1}, {"a": 0.2, "b": 0.7}
+    drawn = generator.choices("ab", weights=(0.9, 0.1), k=500)
+    rows = [{"expert": one, "propensity": chances[one], "reward": worth[one], "target": "b"} for one in drawn]
+    found = estimate(logged(rows), seed=0)
+    assert found.doubly_robust.value == pytest.approx(0.7)
+    assert found.doubly_robust.high - found.doubly_robust.low < 1e-6 < found.ips.high - found.ips.low
 
 
 def test_a_policy_that_is_the_logging_one_earns_what_was_logged(tmp_path: Path) -> None:
@@ -73,5 +97,5 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     simulate(path, 2_000, epsilon=0.5, seed=3)
     assert main(["--log", str(path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
-    assert found.keys() == {"ips", "snips", "logged", "effective", "n", "skipped"}
+    assert found.keys() == {"ips", "snips", "doubly_robust", "logged", "effective", "n", "skipped"}
     assert found["n"] == 2_000 and abs(found["snips"]["value"] - TRUTH) < 0.1

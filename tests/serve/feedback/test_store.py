@@ -19,9 +19,14 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayStub
+from serve.access.response_ids import new_id
 from serve.app import App
-from serve.errors import InvalidRequest, StorageUnavailable
+from serve.errors import InvalidRequest, StorageUnavailable, UnknownResponse
+from serve.feedback.object_ratings import ObjectRatings
+from serve.feedback.rating import Rating
+from serve.feedback.sqlite_ratings import SqliteRatings
 from serve.feedback.store import Feedback, FeedbackBook, default_path
+from serve.request import UNLIMITED, Caller
 from serve.settings.tree import FeedbackSettings
 from serve.telemetry.metrics import Metrics
 from serve.telemetry.recent_decisions import Recent
@@ -54,14 +59,15 @@ async def test_over_both_doors(
     opinion = {"response_id": answer["id"], "rating": 1, "better_expert": "advisor", "comment": SECRET}
     response = await http.post("/v1/feedback", json=opinion)
     assert (response.status_code, response.json()) == (200, {"object": "feedback", "known": True})
-    known = await stub.Feedback(pb.FeedbackRequest(response_id=answer["id"], rating=-0.5))
+    other = (await http.post("/v1/chat/completions", json=body)).json()
+    known = await stub.Feedback(pb.FeedbackRequest(response_id=other["id"], rating=-0.5))
     assert known.known
     assert not (await stub.Feedback(pb.FeedbackRequest(response_id="long-gone", rating=0))).known
     expert = answer["model"]
     reason = rows(tmp_path / "feedback.sqlite3")[0][5]
     assert rows(tmp_path / "feedback.sqlite3") == [
         (answer["id"], 1.0, "advisor", SECRET, expert, reason),
-        (answer["id"], -0.5, None, None, expert, reason),
+        (other["id"], -0.5, None, None, expert, reason),
         ("long-gone", 0.0, None, None, None, None),
     ]
     assert sample("moegate_feedback_total", expert=expert, verdict="good") == 1
@@ -87,7 +93,7 @@ def book(path: Path, max_rows: int = 1000) -> tuple[FeedbackBook, Metrics]:
 
 
 async def test_the_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serve.feedback.store._PRUNE_EVERY", 10)
+    monkeypatch.setattr("serve.feedback.sqlite_ratings._PRUNE_EVERY", 10)
     taking, _ = book(tmp_path / "f.sqlite3", max_rows=5)
     for i in range(41):
         await taking.take(Feedback(f"r{i}", 1.0))
@@ -162,3 +168,88 @@ def test_where_it_is_kept_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert default_path() == tmp_path / "moegate" / "feedback.sqlite3"
     monkeypatch.delenv("XDG_STATE_HOME")
     assert str(default_path()).endswith(os.path.join(".local", "state", "moegate", "feedback.sqlite3"))
+
+
+async def test_the_last_opinion_counts_and_the_first_is_counted(
+    http: httpx2.AsyncClient, sample: Callable[..., float], tmp_path: Path
+) -> None:
+    body = {"model": "coder", "messages": [{"role": "user", "content": "Fix this"}]}
+    answer = (await http.post("/v1/chat/completions", json=body)).json()
+    for rating in (1, -1, 0.5):
+        await http.post("/v1/feedback", json={"response_id": answer["id"], "rating": rating})
+    assert [row[:2] for row in rows(tmp_path / "feedback.sqlite3")] == [(answer["id"], 0.5)]
+    assert sample("moegate_feedback_total", expert="coder", verdict="good") == 1
+    assert sample("moegate_feedback_total", expert="coder", verdict="bad") == 0
+
+
+ALICE, BOB, BOSS = (Caller(name, UNLIMITED, name == "boss") for name in ("alice", "bob", "boss"))
+
+
+def files_of(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
+async def test_an_answer_belongs_to_the_key_that_asked(tmp_path: Path) -> None:
+    taking, _ = book(tmp_path / "f.sqlite3")
+    hers = new_id("chatcmpl-", "alice")
+    with pytest.raises(UnknownResponse):
+        await taking.take(Feedback(hers, 1.0), BOB)
+    forged = hers[:-8] + new_id("chatcmpl-", "bob")[-8:]
+    with pytest.raises(UnknownResponse):
+        await taking.take(Feedback(forged, 1.0), BOB)
+    assert await taking.take(Feedback(hers, 1.0), ALICE), "another worker's answer is known by its name"
+    await taking.take(Feedback(hers, -1.0), BOSS)
+    taking.close()
+    kept = SqliteRatings(tmp_path / "f.sqlite3", 10)
+    assert [(one.key, one.rating) for one in kept.ratings()] == [("alice", 1.0), ("boss", -1.0)]
+    assert kept.forget(key="boss") == 1
+    assert kept.forget(response_id=hers) == 1
+    kept.close()
+    assert not any(hers.encode() in path.read_bytes() for path in files_of(tmp_path))
+
+
+def test_a_table_of_before_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "f.sqlite3"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute(
+            "CREATE TABLE feedback (id INTEGER PRIMARY KEY, at REAL NOT NULL, response_id TEXT NOT NULL, "
+            "rating REAL NOT NULL, better_expert TEXT, comment TEXT, expert TEXT, reason TEXT, confidence REAL, "
+            "propensity REAL, router_version TEXT)"
+        )
+        for at, rating in ((1, 1.0), (2, -1.0)):
+            database.execute("INSERT INTO feedback (at, response_id, rating) VALUES (?, 'r', ?)", (at, rating))
+        database.commit()
+    first, second = SqliteRatings(path, 10), SqliteRatings(path, 10)
+    assert [(one.at, one.rating, one.key) for one in first.ratings()] == [(2, -1.0, "")]
+    assert second.put(Rating(3, "r", "", 0.5)) is False
+    assert first.put(Rating(4, "r", "alice", 0.5)) is True
+    assert len(list(second.ratings())) == 2
+    first.close()
+    second.close()
+
+
+async def test_gateways_on_several_machines_share_an_object_store() -> None:
+    settings = FeedbackSettings(target="memory://moegate-test/ratings")
+    books = [
+        FeedbackBook(settings, Recent(), Metrics(CollectorRegistry()).feedback, (), clock=lambda at=at: float(at))  # type: ignore[misc]
+        for at in (1, 2)
+    ]
+    answer = new_id("chatcmpl-", "alice")
+    for taking, rating in zip(books, (1.0, -1.0), strict=True):
+        assert await taking.take(Feedback(answer, rating), ALICE)
+    await books[0].take(Feedback(new_id("gen-", "bob"), 0.0, comment="fine"), BOB)
+    for taking in books:
+        taking.close()
+    kept = ObjectRatings("memory://moegate-test/ratings")
+    assert [(one.key, one.rating) for one in kept.ratings()] == [("bob", 0.0), ("alice", -1.0)]
+    assert (kept.forget(key="bob"), kept.forget(response_id=answer), list(kept.ratings())) == (1, 1, [])
+
+
+async def test_a_store_that_fails_is_told_of_once_a_minute(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    taking, _ = book(tmp_path / "file" / "f.sqlite3")
+    for _ in range(3):
+        with pytest.raises(StorageUnavailable):
+            await taking.take(Feedback("r", 1.0))
+    taking.close()
+    assert [record.getMessage() for record in caplog.records] == ["feedback cannot be stored"]

@@ -83,9 +83,10 @@ def test_gateways_write_side_by_side_while_somebody_is_forgotten(tmp_path: Path)
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOEGATE_INTERACTIONS__TARGET", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     FolderStore(tmp_path).write(segment_name(), member(row("a", "1"), row("b", "2")))
     assert cli.main(["flywheel", "forget", "--response", "1", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"records": 1, "segments": 1}
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"records": 1, "segments": 1, "ratings": 0}
     assert cli.main(["flywheel", "forget", "--client", "b"]) == 0
     assert ids(tmp_path) == []
     (tmp_path / "file").write_text("not a folder")
