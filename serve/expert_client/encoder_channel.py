@@ -71,6 +71,8 @@ class EncoderChannel:
             call = connection.call(head, message.SerializeToString(), parse, timeout_s=timeout_s)
             try:
                 answer = await call.read()
+                if answer is not None:
+                    await call.read()  # the status: Ray Serve sends an empty message before one that is an error
             except asyncio.CancelledError:
                 call.cancel()
                 raise

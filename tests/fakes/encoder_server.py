@@ -47,7 +47,7 @@ class FakeEncoder(EncoderServicer):
         self.metadata.append({key: str(value) for key, value in context.invocation_metadata() or ()})
         assert self.metadata[-1]["application"] == ENCODER_APPLICATION
         if self.refuse is not None:
-            await context.abort(*self.refuse)
+            return _refused(context, *self.refuse)
         try:
             await self.gate.wait()
         except asyncio.CancelledError:
@@ -56,7 +56,7 @@ class FakeEncoder(EncoderServicer):
         for number, text in enumerate(request.texts):
             if (size := len(text.split())) > MOST_TOKENS:
                 words = f"text_too_long: text {number} has {size} tokens; at most {MOST_TOKENS} are read"
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, words)
+                return _refused(context, grpc.StatusCode.INVALID_ARGUMENT, words)
         return pb.EmbedResponse(
             embeddings=[
                 pb.Embedding(vector=vector_of(text).astype("<f4").tobytes(), tokens=len(text.split()))
@@ -68,3 +68,10 @@ class FakeEncoder(EncoderServicer):
             queue_s=0.25,
             encode_s=0.5,
         )
+
+
+def _refused(context: Context, status: grpc.StatusCode, details: str) -> pb.EmbedResponse:
+    """Fail as Ray Serve does: an empty message, then the status."""
+    context.set_code(status)
+    context.set_details(details)
+    return pb.EmbedResponse()
