@@ -25,6 +25,8 @@ REASONS = {
     "experts/cluster/ray_environment.py": "a temporary folder of its own making",
     "experts/compilation/requantise.py": "the cache",
     "experts/compilation/merge.py": "the cache",
+    "experts/retrieval/index.py": "a lock in the cache",
+    "experts/retrieval/spool.py": "the cache, under names of hashes",
     "experts/training/adapter_file.py": "a run's folder, claimed",
     "experts/artifacts/transformers_base.py": "the cache",
     "experts/training/progress.py": "a run's folder, claimed",
