@@ -26,6 +26,7 @@ from deploy.observe.traffic import drive
 TRAFFIC_S: Final = 20.0
 _STOP_S: Final = 30.0
 _RULES: Final = Path(__file__).parents[1] / "guard.yaml"
+_ROUTER: Final = Path(__file__).parents[2] / "router" / "artifacts" / "router.npz"
 
 
 def failures(prometheus: Prometheus) -> tuple[int, list[str]]:
@@ -59,7 +60,7 @@ def observe(url: str, console: Console, *, seconds: float = TRAFFIC_S) -> int:
 def _moegate() -> Iterator[str]:
     """`moegate up --engine echo` on free ports."""
     command = (sys.executable, "-m", "serve.cli", "up", "--engine", "echo", "--port", "0", "--grpc-port", "0")
-    environment = os.environ | {"MOEGATE_GUARD__RULES": str(_RULES)}
+    environment = os.environ | {"MOEGATE_GUARD__RULES": str(_RULES), "MOEGATE_REMOTE__ROUTER": f"file://{_ROUTER}"}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
     ) as process:

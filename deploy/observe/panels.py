@@ -67,5 +67,8 @@ def heat(metric: str, where: str = "") -> tuple[Query, ...]:
     return (Query(f"sum by (le) (rate({metric}_bucket{{{where}}}{R}))", "{{le}}"),)
 
 
+JOB: Final = 'job=~"moegate(-gateway)?"'
+"""The gateways: in `deploy/prometheus/prometheus.yml`, and in a cluster, where the job is the Service's name."""
+
 BAD: Final = 'outcome=~"overloaded|deadline_exceeded|expert_unavailable|expert_failed|internal_error"'
 E = 'expert=~"$expert"'

@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -65,12 +65,15 @@ class Prometheus:
 
 
 @contextlib.contextmanager
-def running_prometheus(target: str, *, at_once: bool = False) -> Iterator[Prometheus]:
+def running_prometheus(
+    target: str, *, at_once: bool = False, labels: Mapping[str, str] | None = None
+) -> Iterator[Prometheus]:
     """Scrape `target` (host:port) every second with our own configuration and rules.
 
     Args:
         target: the gateway.
         at_once: alerts fire without their `for`.
+        labels: of the target, `job` among them, in place of the job `moegate`: those that a cluster would give it.
 
     Raises:
         PrometheusError: there is no binary, or it did not start.
@@ -80,7 +83,7 @@ def running_prometheus(target: str, *, at_once: bool = False) -> Iterator[Promet
         raise PrometheusError("no prometheus: install Debian's package, or name a binary in $PROMETHEUS")
     with tempfile.TemporaryDirectory(prefix="moegate-observe-") as folder:
         address = f"127.0.0.1:{_free_port()}"
-        config = _write_config(Path(folder), target, at_once=at_once)
+        config = _write_config(Path(folder), target, labels or {}, at_once=at_once)
         command = [
             binary,
             f"--config.file={config}",
@@ -95,10 +98,11 @@ def running_prometheus(target: str, *, at_once: bool = False) -> Iterator[Promet
                 process.terminate()
 
 
-def _write_config(folder: Path, target: str, *, at_once: bool) -> Path:
+def _write_config(folder: Path, target: str, labels: Mapping[str, str], *, at_once: bool) -> Path:
     content = yaml.safe_load(CONFIG.read_text())
     content["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    content["scrape_configs"] = [{"job_name": "moegate", "static_configs": [{"targets": [target]}]}]
+    targets = {"targets": [target], "labels": dict(labels)}
+    content["scrape_configs"] = [{"job_name": "moegate", "static_configs": [targets]}]
     rules = folder / "rules"
     rules.mkdir()
     for path in (CONFIG.parent / "rules").glob("*.yml"):

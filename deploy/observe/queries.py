@@ -15,6 +15,7 @@ from deploy.observe.boards import DASHBOARDS
 
 RULES: Final = Path(__file__).parents[1] / "prometheus" / "rules"
 _COMPARISON: Final = re.compile(r"\s+(==|!=|>=|<=|>|<)\s+[\d.*\s]+$")
+_ABSENT: Final = re.compile(r"^absent\((.*)\)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,5 +43,5 @@ def rule_queries(folder: Path = RULES) -> Iterator[Asked]:
             for rule in group["rules"]:
                 name = rule.get("record") or rule["alert"]
                 for part in re.split(r"\nand\n", rule["expr"].strip()):
-                    expr = part if "record" in rule else _COMPARISON.sub("", part)
+                    expr = part if "record" in rule else _ABSENT.sub(r"\1", _COMPARISON.sub("", part))
                     yield Asked(f"{path.name} / {name}", expr)

@@ -1,8 +1,9 @@
 """Kubernetes manifests from the catalogue: `python -m experts.cluster.manifests` writes them, `--check` compares.
 
-For each overlay of deploy/k8s it makes RayService's `serveConfigV2` (one application an expert), the catalogue that the
-gateway mounts, and the list of dashboards. A canary is one more expert, made here from the one that it may replace.
-Then `kubectl apply -k` applies them; deploy/k8s/rollout.sh does both.
+For each overlay of deploy/k8s it makes RayService's `serveConfigV2` (one application an expert) and the catalogue that
+the gateway mounts; for all of them the dashboards' list and the alerts (`experts.cluster.observed`). A canary is one
+more expert, made here from the one that it may replace. Then `kubectl apply -k` applies them; deploy/k8s/rollout.sh
+does both.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import yaml
 
 from experts.catalog.spec import Catalog, CatalogError, ExpertSpec, load_catalog
 from experts.cluster.deployment_options import DEPLOYMENT, SERVICER, deployment_options
+from experts.cluster.observed import SiteWrong, dashboards, docs_address, prometheus_rule
 from experts.commands.messages import complain
 from experts.commands.outputs import NotOurs, claim, text_with, write
 
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         files = render(DEPLOY, options.overlay or list(OVERLAYS), options.canary)
-    except CatalogError as error:
+    except (CatalogError, SiteWrong) as error:
         complain(error)
         return 1
     stale = [path for path, text in files.items() if not path.is_file() or path.read_text("utf-8") != text]
@@ -79,8 +81,13 @@ def render(deploy: Path, overlays: Sequence[str], canary: str | None = None) -> 
 
     Raises:
         CatalogError: a catalogue, or the canary, cannot be used.
+        SiteWrong: deploy/k8s/site.yaml cannot be used.
     """
-    files = {deploy / "grafana" / "kustomization.yaml": HEADER + _dump(_dashboards(deploy / "grafana"))}
+    rule = prometheus_rule(deploy / "prometheus" / "rules", docs_address(deploy / "k8s" / "site.yaml"))
+    files = {
+        deploy / "grafana" / "kustomization.yaml": HEADER + _dump(dashboards(deploy / "grafana")),
+        deploy / "k8s" / "base" / "generated" / "rules.yaml": HEADER + _dump(rule),
+    }
     for overlay in overlays:
         catalog = load_catalog(deploy / OVERLAYS[overlay])
         check_no_copies(catalog)
@@ -158,21 +165,6 @@ def _application(spec: ExpertSpec) -> dict[str, Any]:
         "import_path": "experts.cluster.import_path:build",
         "args": {"spec": _plain(spec)},
         "deployments": [{"name": DEPLOYMENT, **deployment_options(spec)}],
-    }
-
-
-def _dashboards(folder: Path) -> dict[str, Any]:
-    """Make the ConfigMap of every dashboard in the folder; Grafana's sidecar finds it by its label."""
-    return {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "configMapGenerator": [
-            {
-                "name": "moegate-dashboards",
-                "files": sorted(path.name for path in folder.glob("*.json")),
-                "options": {"labels": {"grafana_dashboard": "1"}, "disableNameSuffixHash": True},
-            }
-        ],
     }
 
 

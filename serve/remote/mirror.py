@@ -38,6 +38,7 @@ class Mirror:
         self._address = address
         self._check = check
         self._seen = ""
+        self._is_current = False  # the copy is what the source has
         self._metrics: RemoteMetrics | None = None
         self._last_trouble = ""
 
@@ -61,8 +62,7 @@ class Mirror:
         """Tell these metrics from now on."""
         self._metrics = metrics
         metrics.expect(self.name)
-        if self._seen:
-            metrics.confirmed(self.name, time.time())
+        self._confirm()
 
     async def run(self, interval_s: float) -> None:
         """Look again and again; what is pinned cannot change."""
@@ -77,13 +77,18 @@ class Mirror:
         except (RemoteError, Refused, OSError) as error:
             self._tell(error)
             return
-        self._last_trouble = ""
-        if self._metrics is not None:
-            self._metrics.confirmed(self.name, time.time())
-            if is_new:
-                self._metrics.fetches.labels(self.name, "taken").inc()
+        self._confirm()
+        if self._is_current:
+            self._last_trouble = ""
         if is_new:
             log.info("fetched", extra={"remote": self.name, "version": self._version()})
+            if self._metrics is not None:
+                self._metrics.fetches.labels(self.name, "taken").inc()
+
+    def _confirm(self) -> None:
+        """Tell when the copy was last seen to be the source's; of a pinned one nobody needs to know."""
+        if self._metrics is not None and self._is_current and self._address.sha256 is None:
+            self._metrics.confirmed(self.name, time.time())
 
     def _fetch(self) -> bool:
         """Bring the copy up to date; say whether it has changed.
@@ -99,9 +104,10 @@ class Mirror:
         unfinished = self.copy.with_name(f".{os.getpid()}.{self.copy.name}")
         try:
             download(self._address.url, unfinished)
-            self._seen = found  # what is refused is not fetched again until it changes
+            self._seen, self._is_current = found, False  # what is refused is not fetched again until it changes
             self._see_that_it_is_good(unfinished)
             unfinished.replace(self.copy)
+            self._is_current = True
         finally:
             unfinished.unlink(missing_ok=True)
         return True

@@ -24,7 +24,7 @@ from tests.deploy import crd, kustomize
 ROOT = Path(__file__).resolve().parents[2]
 K8S = ROOT / "deploy" / "k8s"
 VERSION = "1.34"
-OWN = {"RayService", "ServiceMonitor", "PodMonitor"}  # kinds that Kubernetes does not bring
+OWN = {"RayService", "ServiceMonitor", "PodMonitor", "PrometheusRule"}  # kinds that Kubernetes does not bring
 
 
 @pytest.fixture(params=list(OVERLAYS))

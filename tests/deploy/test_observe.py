@@ -18,12 +18,16 @@ from deploy.observe.check import failures
 from deploy.observe.prometheus import CONFIG, PrometheusError, find_binary, running_prometheus
 from deploy.observe.queries import RULES, panel_queries, rule_queries
 from deploy.observe.traffic import drive
+from router.model.artifact import DEFAULT_PATH
 from serve.app import App
 from serve.settings.tree import load_settings
 from serve.telemetry.metrics import Metrics
+from tests.deploy import kustomize
+from tests.deploy.prometheus_operator import target_labels
 from tests.fakes.expert_server import FakeExperts
 
 ROOT = Path(__file__).parents[2]
+CPU = ROOT / "deploy" / "k8s" / "overlays" / "cpu"
 NAMES = ("researcher", "coder", "advisor", "tool-caller", "generalist")
 needs_prometheus = pytest.mark.skipif(find_binary() is None, reason="no prometheus binary (Debian: prometheus)")
 needs_promtool = pytest.mark.skipif(find_binary("promtool") is None, reason="no promtool binary (Debian: prometheus)")
@@ -65,7 +69,8 @@ def test_queries_name_only_metrics_that_there_are() -> None:
     known = known_names() | recorded
     for query in (*panel_queries(), *rule_queries()):
         if query.source == "moegate":
-            named = set(re.findall(r"(?<![\w:])(?:moegate[\w:]*|process_\w+|up)(?=[\s{\[(),]|$)", query.expr))
+            expr = re.sub(r'"[^"]*"', '""', query.expr)
+            named = set(re.findall(r"(?<![\w:])(?:moegate[\w:]*|process_\w+|up)(?=[\s{\[(),]|$)", expr))
             assert named, query
             assert named <= known, (query.where, named - known)
 
@@ -131,6 +136,7 @@ async def app(experts: FakeExperts, tmp_path: Path) -> AsyncIterator[App]:
         "experts": {"target": experts.target, "probe_interval_s": 0.5},
         "feedback": {"path": str(tmp_path / "feedback.sqlite3")},
         "guard": {"rules": str(ROOT / "deploy" / "guard.yaml")},
+        "remote": {"router": f"file://{DEFAULT_PATH}", "folder": str(tmp_path)},
         "shutdown_grace_s": 0.2,
     }
     app = App(load_settings(overrides=settings))
@@ -141,9 +147,13 @@ async def app(experts: FakeExperts, tmp_path: Path) -> AsyncIterator[App]:
 
 @needs_prometheus
 @pytest.mark.slow
-async def test_every_query_returns_data(app: App) -> None:
+@pytest.mark.parametrize("where", ["one machine", "a cluster"])
+async def test_every_query_returns_data(app: App, where: str) -> None:
+    cluster = {key: value for key, value in target_labels(kustomize.render(CPU)).items() if key != "instance"}
+    labels = cluster if where == "a cluster" else None
+
     def ask() -> tuple[int, list[str]]:
-        with running_prometheus(app.http_address) as prometheus:
+        with running_prometheus(app.http_address, labels=labels) as prometheus:
             statuses = drive(f"http://{app.http_address}", 12)
             assert {200, 404, 0} <= set(statuses)
             return failures(prometheus)

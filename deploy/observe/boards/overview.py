@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from deploy.observe.panels import BAD, Dashboard, E, Panel, Query, R, quantiles, rate
+from deploy.observe.panels import BAD, JOB, Dashboard, E, Panel, Query, R, quantiles, rate
 
 OVERVIEW: Final = Dashboard(
     "moegate-overview",
@@ -82,8 +82,8 @@ OVERVIEW: Final = Dashboard(
             "Resident memory of the gateway, and cores it keeps busy",
             "short",
             (
-                Query("sum(process_resident_memory_bytes) / 1e9", "GB resident"),
-                Query(f"sum(rate(process_cpu_seconds_total{R}))", "cores"),
+                Query(f"sum(process_resident_memory_bytes{{{JOB}}}) / 1e9", "GB resident"),
+                Query(f"sum(rate(process_cpu_seconds_total{{{JOB}}}{R}))", "cores"),
             ),
         ),
     ),
