@@ -1,20 +1,18 @@
 """`moegate flywheel`: the loop from traffic to better experts, step by step."""
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from experts.commands.outputs import NotOurs, claim, json_lines_with, write
-from serve.feedback.rating import RatingsFailed, RatingStore
-from serve.feedback.store import open_ratings
+from serve.commands.flywheel_curate import add_curate, add_status
+from serve.commands.flywheel_data import opened_ratings
 from serve.interactions import segments
 from serve.interactions.joined import rated_rows
-from serve.interactions.stores import StoreFailed, open_segments
-from serve.settings.tree import Settings, SettingsError, load_settings
+from serve.interactions.stores import open_segments
+from serve.settings.tree import SettingsError, load_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     whom.add_argument("--response", metavar="ID", help="the answer of this id")
     forgetting.set_defaults(command=_forget)
 
-    for action in (export, forgetting):
+    status = actions.add_parser("status", help="how much is kept of each expert, and where it stands")
+    add_status(status)
+
+    curating = actions.add_parser("curate", help="make a set to learn from of what is kept, or say what it lacks")
+    add_curate(curating)
+
+    for action in (status, curating, export, forgetting):
         action.add_argument("--config", type=Path, metavar="FILE", help="settings, as in deploy/gateway.yaml")
         action.add_argument("--json", action="store_true", help="one JSON line last")
 
@@ -42,7 +46,7 @@ def _export(arguments: argparse.Namespace) -> None:
         claim(arguments.out, json_lines_with("response_id", "reward", "propensity"))
     except NotOurs as error:
         raise SettingsError(str(error)) from None
-    with _told_of(), _ratings(settings) as ratings:
+    with opened_ratings(settings) as ratings:
         rows = list(rated_rows(segments.rows(open_segments(settings.interactions)), ratings.ratings()))
     write(arguments.out, b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows))
     print(f"{len(rows)} rated answers")
@@ -55,38 +59,13 @@ def _forget(arguments: argparse.Namespace) -> None:
     is_meant = (
         segments.of_response(arguments.response) if arguments.client is None else segments.of_client(arguments.client)
     )
-    with _told_of(), _ratings(settings) as ratings:
+    with opened_ratings(settings) as ratings:
         gone = segments.forget(open_segments(kept), is_meant)
         rated = ratings.forget(key=arguments.client, response_id=arguments.response)
     later_s = kept.flush_s if kept.target is None or "://" not in kept.target else kept.segment_s
     print(f"{gone.records} records deleted out of {gone.segments} segments, and {rated} ratings")
     print(f"a gateway that runs may hold answers of the last {later_s:g} seconds: then ask once more")
     _tell(arguments, {"records": gone.records, "segments": gone.segments, "ratings": rated})
-
-
-@contextmanager
-def _ratings(settings: Settings) -> Iterator[RatingStore]:
-    """The ratings, for as long as they are needed."""
-    store = open_ratings(settings.feedback)
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-@contextmanager
-def _told_of() -> Iterator[None]:
-    """Tell of a store that fails.
-
-    Raises:
-        SettingsError: it did.
-    """
-    try:
-        yield
-    except StoreFailed as error:
-        raise SettingsError(f"the interactions cannot be read or written: {error}") from None
-    except RatingsFailed as error:
-        raise SettingsError(f"the ratings cannot be read or written: {error}") from None
 
 
 def _tell(arguments: argparse.Namespace, facts: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ from serve.settings.base import Sane
 from serve.settings.cache import CacheSettings
 from serve.settings.encoder import EncoderSettings
 from serve.settings.file import Mistake, one_line_each, read_file, tell, unknown_variables, unreadable_variables
+from serve.settings.flywheel import FlywheelSettings
 from serve.settings.guard import GuardSettings
 from serve.settings.interactions import InteractionsSettings
 from serve.settings.remote import RemoteSettings
@@ -259,6 +260,7 @@ class Settings(Sane, BaseSettings):
     tool_selection: ToolSelectionSettings = Field(default_factory=ToolSelectionSettings)
     cost: CostSettings = Field(default_factory=CostSettings)
     feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
+    flywheel: FlywheelSettings = Field(default_factory=FlywheelSettings)
     interactions: InteractionsSettings = Field(default_factory=InteractionsSettings)
     responses: ResponsesSettings = Field(default_factory=ResponsesSettings)
     tracing: TracingSettings = Field(default_factory=TracingSettings)
