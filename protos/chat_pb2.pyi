@@ -416,16 +416,19 @@ class Conversation(_message.Message):
     TOOL_CHOICE_FIELD_NUMBER: _builtins.int
     DOCUMENTS_FIELD_NUMBER: _builtins.int
     PARALLEL_TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_ARE_RANKED_FIELD_NUMBER: _builtins.int
     RESPONSE_FORMAT_FIELD_NUMBER: _builtins.int
     parallel_tool_calls: _builtins.bool
     """false: at most one call in an answer; unset = true"""
+    documents_are_ranked: _builtins.bool
+    """documents stand best first: an expert that shows fewer shows the first ones"""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]:
         """at least 1"""
 
     @_builtins.property
     def tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tool]:
-        """at most 128"""
+        """at most 128; 2,000 where the gateway selects among them"""
 
     @_builtins.property
     def tool_choice(self) -> Global___ToolChoice: ...
@@ -445,11 +448,12 @@ class Conversation(_message.Message):
         tool_choice: Global___ToolChoice | None = ...,
         documents: _abc.Iterable[Global___Document] | None = ...,
         parallel_tool_calls: _builtins.bool | None = ...,
+        documents_are_ranked: _builtins.bool = ...,
         response_format: Global___ResponseFormat | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "parallel_tool_calls", b"parallel_tool_calls", "response_format", b"response_format", "tool_choice", b"tool_choice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "documents", b"documents", "messages", b"messages", "parallel_tool_calls", b"parallel_tool_calls", "response_format", b"response_format", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "documents", b"documents", "documents_are_ranked", b"documents_are_ranked", "messages", b"messages", "parallel_tool_calls", b"parallel_tool_calls", "response_format", b"response_format", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__parallel_tool_calls: _TypeAlias = _typing.Literal["parallel_tool_calls"]  # noqa: Y015
     _WhichOneofArgType__parallel_tool_calls: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls"]  # noqa: Y015

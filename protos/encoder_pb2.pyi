@@ -192,3 +192,117 @@ class DescribeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DescribeResponse: _TypeAlias = DescribeResponse  # noqa: Y015
+
+@_typing.final
+class SearchRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTIONS_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
+    TOP_K_FIELD_NUMBER: _builtins.int
+    question: _builtins.str
+    """not empty; its end is left unread where it is too long"""
+    top_k: _builtins.int
+    """passages wanted, 1..64"""
+    @_builtins.property
+    def collections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """1..16"""
+
+    def __init__(
+        self,
+        *,
+        collections: _abc.Iterable[_builtins.str] | None = ...,
+        question: _builtins.str = ...,
+        top_k: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "question", b"question", "top_k", b"top_k"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchRequest: _TypeAlias = SearchRequest  # noqa: Y015
+
+@_typing.final
+class Passage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    MEANING_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    file: _builtins.str
+    """as it was indexed"""
+    title: _builtins.str
+    """may be empty"""
+    place: _builtins.str
+    """in the file, such as "lines 3-9"; may be empty"""
+    text: _builtins.str
+    score: _builtins.float
+    """of one question's passages only"""
+    words: _builtins.float
+    """BM25; 0 where the words were not found"""
+    meaning: _builtins.float
+    """cosine"""
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        file: _builtins.str = ...,
+        title: _builtins.str = ...,
+        place: _builtins.str = ...,
+        text: _builtins.str = ...,
+        score: _builtins.float = ...,
+        words: _builtins.float = ...,
+        meaning: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "file", b"file", "meaning", b"meaning", "place", b"place", "score", b"score", "text", b"text", "title", b"title", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Passage: _TypeAlias = Passage  # noqa: Y015
+
+@_typing.final
+class SearchResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PASSAGES_FIELD_NUMBER: _builtins.int
+    ENCODE_S_FIELD_NUMBER: _builtins.int
+    WORDS_S_FIELD_NUMBER: _builtins.int
+    MEANING_S_FIELD_NUMBER: _builtins.int
+    RANK_S_FIELD_NUMBER: _builtins.int
+    encode_s: _builtins.float
+    """seconds until the question had a vector, the wait included; replica's clock"""
+    words_s: _builtins.float
+    """seconds of the word search"""
+    meaning_s: _builtins.float
+    """seconds of the vector search"""
+    rank_s: _builtins.float
+    """seconds of the ranking"""
+    @_builtins.property
+    def passages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Passage]:
+        """best first"""
+
+    def __init__(
+        self,
+        *,
+        passages: _abc.Iterable[Global___Passage] | None = ...,
+        encode_s: _builtins.float = ...,
+        words_s: _builtins.float = ...,
+        meaning_s: _builtins.float = ...,
+        rank_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encode_s", b"encode_s", "meaning_s", b"meaning_s", "passages", b"passages", "rank_s", b"rank_s", "words_s", b"words_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015

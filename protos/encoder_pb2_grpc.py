@@ -39,6 +39,11 @@ class EncoderStub:
                 request_serializer=protos_dot_encoder__pb2.EmbedRequest.SerializeToString,
                 response_deserializer=protos_dot_encoder__pb2.EmbedResponse.FromString,
                 _registered_method=True)
+        self.Search = channel.unary_unary(
+                '/moegate.encoder.v1.Encoder/Search',
+                request_serializer=protos_dot_encoder__pb2.SearchRequest.SerializeToString,
+                response_deserializer=protos_dot_encoder__pb2.SearchResponse.FromString,
+                _registered_method=True)
         self.Describe = channel.unary_unary(
                 '/moegate.encoder.v1.Encoder/Describe',
                 request_serializer=protos_dot_encoder__pb2.DescribeRequest.SerializeToString,
@@ -52,6 +57,15 @@ class EncoderServicer:
     def Embed(self, request, context):
         """Turns texts into vectors. Fails with INVALID_ARGUMENT (details begin with "text_too_long" where a text is
         too long), RESOURCE_EXHAUSTED (queue full) or DEADLINE_EXCEEDED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Search(self, request, context):
+        """Finds the passages of collections that answer a question best, where the encoder was started with a store.
+        Fails as Embed does; NOT_FOUND where there is no such collection, UNAVAILABLE with "store_failed" where the store
+        cannot be used.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,6 +85,11 @@ def add_EncoderServicer_to_server(servicer, server):
                     servicer.Embed,
                     request_deserializer=protos_dot_encoder__pb2.EmbedRequest.FromString,
                     response_serializer=protos_dot_encoder__pb2.EmbedResponse.SerializeToString,
+            ),
+            'Search': grpc.unary_unary_rpc_method_handler(
+                    servicer.Search,
+                    request_deserializer=protos_dot_encoder__pb2.SearchRequest.FromString,
+                    response_serializer=protos_dot_encoder__pb2.SearchResponse.SerializeToString,
             ),
             'Describe': grpc.unary_unary_rpc_method_handler(
                     servicer.Describe,
@@ -105,6 +124,33 @@ class Encoder:
             '/moegate.encoder.v1.Encoder/Embed',
             protos_dot_encoder__pb2.EmbedRequest.SerializeToString,
             protos_dot_encoder__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Search(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/moegate.encoder.v1.Encoder/Search',
+            protos_dot_encoder__pb2.SearchRequest.SerializeToString,
+            protos_dot_encoder__pb2.SearchResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,11 @@ class EncoderStub:
     """Turns texts into vectors. Fails with INVALID_ARGUMENT (details begin with "text_too_long" where a text is
     too long), RESOURCE_EXHAUSTED (queue full) or DEADLINE_EXCEEDED.
     """
+    Search: _grpc.UnaryUnaryMultiCallable[_encoder_pb2.SearchRequest, _encoder_pb2.SearchResponse]
+    """Finds the passages of collections that answer a question best, where the encoder was started with a store.
+    Fails as Embed does; NOT_FOUND where there is no such collection, UNAVAILABLE with "store_failed" where the store
+    cannot be used.
+    """
     Describe: _grpc.UnaryUnaryMultiCallable[_encoder_pb2.DescribeRequest, _encoder_pb2.DescribeResponse]
     """Says what the encoder is and how busy it is."""
 
@@ -46,6 +51,11 @@ class EncoderAsyncStub(EncoderStub):
     Embed: _aio.UnaryUnaryMultiCallable[_encoder_pb2.EmbedRequest, _encoder_pb2.EmbedResponse]  # type: ignore[assignment]
     """Turns texts into vectors. Fails with INVALID_ARGUMENT (details begin with "text_too_long" where a text is
     too long), RESOURCE_EXHAUSTED (queue full) or DEADLINE_EXCEEDED.
+    """
+    Search: _aio.UnaryUnaryMultiCallable[_encoder_pb2.SearchRequest, _encoder_pb2.SearchResponse]  # type: ignore[assignment]
+    """Finds the passages of collections that answer a question best, where the encoder was started with a store.
+    Fails as Embed does; NOT_FOUND where there is no such collection, UNAVAILABLE with "store_failed" where the store
+    cannot be used.
     """
     Describe: _aio.UnaryUnaryMultiCallable[_encoder_pb2.DescribeRequest, _encoder_pb2.DescribeResponse]  # type: ignore[assignment]
     """Says what the encoder is and how busy it is."""
@@ -59,6 +69,17 @@ class EncoderServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_encoder_pb2.EmbedResponse, _abc.Awaitable[_encoder_pb2.EmbedResponse]]:
         """Turns texts into vectors. Fails with INVALID_ARGUMENT (details begin with "text_too_long" where a text is
         too long), RESOURCE_EXHAUSTED (queue full) or DEADLINE_EXCEEDED.
+        """
+
+    @_abc_1.abstractmethod
+    def Search(
+        self,
+        request: _encoder_pb2.SearchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_encoder_pb2.SearchResponse, _abc.Awaitable[_encoder_pb2.SearchResponse]]:
+        """Finds the passages of collections that answer a question best, where the encoder was started with a store.
+        Fails as Embed does; NOT_FOUND where there is no such collection, UNAVAILABLE with "store_failed" where the store
+        cannot be used.
         """
 
     @_abc_1.abstractmethod

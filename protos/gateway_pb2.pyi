@@ -79,6 +79,7 @@ class GenerateRequest(_message.Message):
     QUALITY_COST_FIELD_NUMBER: _builtins.int
     TTFT_TARGET_MS_FIELD_NUMBER: _builtins.int
     PREVIOUS_EXPERT_FIELD_NUMBER: _builtins.int
+    RETRIEVAL_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """"auto", "moegate" or empty: the router decides; an expert's name pins it"""
     prompt: _builtins.str
@@ -93,6 +94,10 @@ class GenerateRequest(_message.Message):
     def conversation(self) -> _chat_pb2.Conversation: ...
     @_builtins.property
     def sampling(self) -> _chat_pb2.Sampling: ...
+    @_builtins.property
+    def retrieval(self) -> Global___Retrieval:
+        """passages of these collections become documents of the conversation"""
+
     def __init__(
         self,
         *,
@@ -103,10 +108,11 @@ class GenerateRequest(_message.Message):
         quality_cost: _builtins.float | None = ...,
         ttft_target_ms: _builtins.float | None = ...,
         previous_expert: _builtins.str = ...,
+        retrieval: Global___Retrieval | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_quality_cost", b"_quality_cost", "_ttft_target_ms", b"_ttft_target_ms", "conversation", b"conversation", "input", b"input", "prompt", b"prompt", "quality_cost", b"quality_cost", "sampling", b"sampling", "ttft_target_ms", b"ttft_target_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_quality_cost", b"_quality_cost", "_ttft_target_ms", b"_ttft_target_ms", "conversation", b"conversation", "input", b"input", "prompt", b"prompt", "quality_cost", b"quality_cost", "retrieval", b"retrieval", "sampling", b"sampling", "ttft_target_ms", b"ttft_target_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quality_cost", b"_quality_cost", "_ttft_target_ms", b"_ttft_target_ms", "conversation", b"conversation", "input", b"input", "model", b"model", "previous_expert", b"previous_expert", "prompt", b"prompt", "quality_cost", b"quality_cost", "sampling", b"sampling", "ttft_target_ms", b"ttft_target_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quality_cost", b"_quality_cost", "_ttft_target_ms", b"_ttft_target_ms", "conversation", b"conversation", "input", b"input", "model", b"model", "previous_expert", b"previous_expert", "prompt", b"prompt", "quality_cost", b"quality_cost", "retrieval", b"retrieval", "sampling", b"sampling", "ttft_target_ms", b"ttft_target_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__quality_cost: _TypeAlias = _typing.Literal["quality_cost"]  # noqa: Y015
     _WhichOneofArgType__quality_cost: _TypeAlias = _typing.Literal["_quality_cost", b"_quality_cost"]  # noqa: Y015
@@ -122,6 +128,32 @@ class GenerateRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_input) -> _WhichOneofReturnType_input | None: ...
 
 Global___GenerateRequest: _TypeAlias = GenerateRequest  # noqa: Y015
+
+@_typing.final
+class Retrieval(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTIONS_FIELD_NUMBER: _builtins.int
+    TOP_K_FIELD_NUMBER: _builtins.int
+    top_k: _builtins.int
+    """passages, at most 64 with the conversation's own documents; 0 = the gateway's default"""
+    @_builtins.property
+    def collections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """1..16 names"""
+
+    def __init__(
+        self,
+        *,
+        collections: _abc.Iterable[_builtins.str] | None = ...,
+        top_k: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "top_k", b"top_k"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Retrieval: _TypeAlias = Retrieval  # noqa: Y015
 
 @_typing.final
 class Candidate(_message.Message):

@@ -43,7 +43,7 @@ from serve.remote.mirrors import bring
 from serve.routing.expert_states import Candidates
 from serve.routing.kinds import load_router
 from serve.routing.reload import RouterReloader
-from serve.settings.tree import ExpertsSettings, Settings
+from serve.settings.tree import ExpertsSettings, Settings, SettingsError
 from serve.steps.build import build_steps
 from serve.steps.guard.in_force import GuardRules
 from serve.telemetry.logs import count_losses
@@ -113,7 +113,10 @@ class App:
         self._traffic = Traffic(self.metrics.routing, self._router.training_mix)
         self._recent = Recent()
         guard = GuardRules(settings.guard.rules, self.metrics.guard) if settings.guard.rules else None
-        self._steps = build_steps(settings, self._catalog, self.metrics, guard=guard, identity=self._identity)
+        self._encoder = _open_encoder(settings)
+        self._steps = build_steps(
+            settings, self._catalog, self.metrics, guard=guard, identity=self._identity, retriever=self._encoder
+        )
         self._tracer = make_tracer(settings.tracing)
         allowances = Quotas(
             self._limits,
@@ -134,7 +137,6 @@ class App:
             max_tools=settings.tool_selection.most_offered,
             settings=settings.router,
         )
-        self._encoder = _open_encoder(settings)
         embedder = self._make_embedder(allowances, admission)
         self._feedback = FeedbackBook(settings.feedback, self._recent, self.metrics.feedback, self._catalog.names)
         self._responses = ResponseStore(settings.responses)
@@ -336,5 +338,12 @@ def _open_channels(settings: ExpertsSettings) -> ExpertChannels:
 
 
 def _open_encoder(settings: Settings) -> EncoderChannel | None:
+    """Make the way to the encoder, where there is one.
+
+    Raises:
+        SettingsError: retrieval needs it, and it is off.
+    """
+    if settings.retrieval.enabled and not settings.encoder.enabled:
+        raise SettingsError("retrieval.enabled: collections are searched beside the encoder; set encoder.enabled, too")
     experts = settings.experts
     return EncoderChannel(experts.target, secret=experts.secret) if settings.encoder.enabled else None

@@ -17,7 +17,8 @@ translates. Messages reach the client: they never hold a prompt, an address or a
     ├── ForeignOrigin             a web page that may not call
     ├── NotFound                  no such path
     │   ├── UnknownModel          no such expert
-    │   └── UnknownResponse       no such response is kept
+    │   ├── UnknownResponse       no such response is kept
+    │   └── UnknownCollection     no such collection, for this key
     ├── MethodNotAllowed
     ├── Overloaded                no permit, no chance to finish in time, or the expert's queue is full
     │   └── RateLimited           the key's requests or tokens are used up for now
@@ -187,6 +188,12 @@ class UnknownResponse(NotFound):
     """No response of that id is kept for this key: it was not stored, is deleted or has expired."""
 
     code = "response_not_found"
+
+
+class UnknownCollection(NotFound):
+    """There is no collection of that name, or the key does not name it."""
+
+    code = "collection_not_found"
 
 
 class MethodNotAllowed(MoegateError):

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from experts.catalog.spec import Catalog
 from experts.conversation.request_limits import MAX_TOOLS
+from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from router.decision import Coverage, RouteDecision
 from router.features.featurize import RouteQuery
@@ -70,6 +71,11 @@ class Answer:
     def notes(self) -> Mapping[str, str]:
         """What steps have told so far, by step."""
         return self._record.notes
+
+    @property
+    def documents(self) -> Sequence[chat.Document]:
+        """What the answer can cite, by number from 1: the request's documents and those that steps have found."""
+        return () if isinstance(self._request.input, str) else self._request.input.documents
 
     @property
     def limit_headers(self) -> Headers:
@@ -261,6 +267,7 @@ class Gateway:
         if request.pinned is not None and self.catalog.get(request.pinned) is None:
             known = ", ".join(("auto", *self.catalog.names))
             raise UnknownModel(f"no such model; the models are: {known}", param="model")
+        self._steps.check(request)
         validate(request, max_tokens_limit=self.max_tokens_limit, max_tools=self._max_tools)
         previous = request.preferences.previous_expert
         if previous is not None and self.catalog.get(previous) is None:

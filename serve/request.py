@@ -78,11 +78,17 @@ class Caller:
         name: the key's name, the tenant in logs and in the queue; empty where no keys are configured.
         limit: what the key may use.
         is_operator: whether the key may see what others use.
+        collections: that the caller may search; None = every one.
     """
 
     name: str
     limit: Limit
     is_operator: bool = False
+    collections: frozenset[str] | None = None
+
+    def may_search(self, collection: str) -> bool:
+        """Whether a collection is there for the caller."""
+        return self.collections is None or collection in self.collections
 
 
 ANYONE: Final = Caller("", UNLIMITED)
@@ -106,11 +112,25 @@ class Keeping:
 SAYS_NOTHING: Final = Keeping()
 
 
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """Which collections a request wants to be answered from.
+
+    Attributes:
+        collections: their names.
+        top_k: how many passages; None = the settings' default.
+    """
+
+    collections: tuple[str, ...]
+    top_k: int | None = None
+
+
 Door = Literal["http", "responses", "messages", "grpc"]
 """What a client speaks: OpenAI's completions, its Responses, Anthropic's Messages, gRPC."""
 
 NO_PREFERENCES: Final = CallerPreferences()
 
+NO_FIELDS: Final[frozenset[str]] = frozenset()
 AUTO: Final = frozenset({"", "auto", "moegate"})
 """Values of `model` that leave the choice to the router."""
 
@@ -136,6 +156,7 @@ class ChatRequest:
         caller: who asks, by the API key.
         traceparent: the caller's W3C trace context, if it sent one.
         keeping: whether it may be kept, and under which names.
+        retrieval: which collections it wants to be answered from, if any.
     """
 
     id: str
@@ -152,6 +173,12 @@ class ChatRequest:
     caller: Caller = ANYONE
     traceparent: str | None = None
     keeping: Keeping = SAYS_NOTHING
+    retrieval: Retrieval | None = None
+
+    @property
+    def needs_steps(self) -> frozenset[str]:
+        """The fields that mean nothing where no step reads them."""
+        return frozenset({"retrieval"}) if self.retrieval is not None else NO_FIELDS
 
     @property
     def has_documents(self) -> bool:

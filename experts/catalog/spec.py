@@ -109,6 +109,7 @@ class ExpertSpec(_Model):
     sampling: SamplingDefaults = SamplingDefaults()
     system_prompt: str = ""
     documents_prompt: str = ""  # stands in the system message where the request has documents, whoever wrote the rest
+    collections: tuple[str, ...] = ()  # searched for a request that names this expert and no collections itself
     outcomes: tuple[OutcomeName, ...] = ()  # that its answers begin with (`experts.conversation.outcomes`)
     forms: dict[Form, Share] = {}  # asked for such a form, it counts with this probability at least, whatever the words
     hands_back: bool = False  # where no tool fits, it says so before its first token, and another expert is asked

@@ -26,7 +26,7 @@ from experts.conversation.hand_back import may_hand_back, until_decided
 from experts.conversation.prompts import complete_for, render_for
 from experts.conversation.sampling import resolve_sampling
 from experts.conversation.structured import keeps_form
-from experts.encoders.encoder import TextTooLong
+from experts.encoders.encoder import NoCollection, StoreFailed, TextTooLong
 from experts.engine import (
     Completion,
     ContextLengthExceeded,
@@ -56,6 +56,8 @@ STATUS_CODES: dict[type[EngineError], grpc.StatusCode] = {
     ContextLengthExceeded: grpc.StatusCode.INVALID_ARGUMENT,
     UnsupportedFormat: grpc.StatusCode.INVALID_ARGUMENT,
     TextTooLong: grpc.StatusCode.INVALID_ARGUMENT,
+    NoCollection: grpc.StatusCode.NOT_FOUND,
+    StoreFailed: grpc.StatusCode.UNAVAILABLE,
     QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     ServerUnavailable: grpc.StatusCode.UNAVAILABLE,

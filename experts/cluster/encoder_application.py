@@ -11,7 +11,7 @@ from experts.artifacts.bases import BaseUnavailable
 from experts.artifacts.encoder_bases import resolve_encoder
 from experts.artifacts.store import Artifact, ArtifactStore, default_root
 from experts.catalog.encoders import encoder_name
-from experts.cluster.encoder_deployment import EncoderDeployment
+from experts.cluster.encoder_deployment import EncoderDeployment, Search
 from experts.encoders.encoder import Encode
 
 if TYPE_CHECKING:
@@ -24,10 +24,11 @@ _CALLS = 64  # that a replica takes at once; their texts wait in its own lines
 
 @dataclass(frozen=True, slots=True)
 class EncoderSpec:
-    """An encoder whose model is on this machine."""
+    """An encoder whose model is on this machine, and the store whose collections it searches, if there is one."""
 
     base: str
     model: Artifact
+    collections: str | None = None
 
     @property
     def name(self) -> str:
@@ -35,8 +36,8 @@ class EncoderSpec:
         return encoder_name(self.base)
 
 
-def find_encoder(base: str | None) -> EncoderSpec | None:
-    """Find or fetch the encoder's model; None where none is wanted.
+def find_encoder(base: str | None, collections: str | None = None) -> EncoderSpec | None:
+    """Find or fetch the encoder's model; None where none is wanted. `collections` is the address of their store.
 
     Raises:
         BaseUnavailable: it cannot be had, or what runs it is not installed.
@@ -45,7 +46,9 @@ def find_encoder(base: str | None) -> EncoderSpec | None:
         return None
     if find_spec("tokenizers") is None:
         raise BaseUnavailable("an encoder needs: pip install 'moegate[cpu,encoder]'")
-    return EncoderSpec(base, resolve_encoder(base, ArtifactStore(default_root())))
+    if collections and find_spec("lancedb") is None:
+        raise BaseUnavailable("collections need: pip install 'moegate[retrieval]'")
+    return EncoderSpec(base, resolve_encoder(base, ArtifactStore(default_root())), collections)
 
 
 def encoder_application(spec: EncoderSpec) -> Application:
@@ -62,7 +65,14 @@ def encoder_application(spec: EncoderSpec) -> Application:
         "logging_config": {"log_level": "WARNING", "enable_access_log": False},
     }
     deployment = ray_serve.deployment(name="encoder", **options)(EncoderDeployment)
-    return deployment.bind(spec.name, partial(_load, spec.model))
+    searcher = partial(_open_searcher, spec.collections) if spec.collections else None
+    return deployment.bind(spec.name, partial(_load, spec.model), searcher)
+
+
+def _open_searcher(address: str, encoder: Encode) -> Search:
+    from experts.cluster.collection_search import CollectionSearch  # noqa: PLC0415  # likewise
+
+    return CollectionSearch(address, encoder.artifact)
 
 
 def _load(model: Artifact) -> Encode:

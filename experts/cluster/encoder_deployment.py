@@ -11,20 +11,41 @@ from collections.abc import Callable
 
 from experts.cluster.deployment import CallContext, errors_as_status, read_deadline
 from experts.encoders.batching import EncoderQueue, Options
-from experts.encoders.encoder import Encode, Role
-from experts.engine import InvalidRequest
+from experts.encoders.encoder import Encode, NoCollection, Role, Vectors
+from experts.engine import DeadlineExceeded, InvalidRequest
 from experts.secret import Guard, secret_from_environment
 from protos import encoder_pb2
 
 MAX_TEXTS = 2048  # of a request: OpenAI's own bound
+MAX_COLLECTIONS = 16
+MAX_PASSAGES = 64
 _ROLES = {encoder_pb2.ROLE_QUERY: Role.QUERY}
+
+
+Search = Callable[[encoder_pb2.SearchRequest, Vectors], encoder_pb2.SearchResponse]
+"""Searches, given the question and its vector; blocks.
+
+Raises:
+    NoCollection: there is none of that name.
+    StoreFailed: the store cannot be used.
+"""
 
 
 class EncoderDeployment:
     """Serves one encoder to many callers."""
 
-    def __init__(self, name: str, load: Callable[[], Encode]) -> None:
-        """`name` is what clients call it; `load` takes seconds."""
+    def __init__(
+        self, name: str, load: Callable[[], Encode], open_searcher: Callable[[Encode], Search] | None = None
+    ) -> None:
+        """Take what the replica is made of.
+
+        Args:
+            name: what clients call the encoder.
+            load: loads it, in seconds.
+            open_searcher: opens the store of collections, where there is one.
+        """
+        self._open_searcher = open_searcher
+        self._searcher: Search | None = None
         self._name = name
         self._load = load
         self._guard = Guard(secret_from_environment())
@@ -33,7 +54,10 @@ class EncoderDeployment:
     async def check_health(self) -> None:
         """Raise when the replica must be replaced; the first time, which Ray waits for, loads the encoder."""
         if self._queue is None:
-            self._queue = EncoderQueue(await asyncio.to_thread(self._load))
+            encoder = await asyncio.to_thread(self._load)
+            if self._open_searcher is not None:
+                self._searcher = await asyncio.to_thread(self._open_searcher, encoder)
+            self._queue = EncoderQueue(encoder)
         self._queue.check_health()
 
     async def Embed(  # Ray finds the method by its RPC's name
@@ -68,6 +92,28 @@ class EncoderDeployment:
                 encode_s=served.encode_s,
             )
 
+    async def Search(  # Ray finds the method by its RPC's name
+        self, request: encoder_pb2.SearchRequest, grpc_context: CallContext
+    ) -> encoder_pb2.SearchResponse:
+        """Find the passages that answer a question best."""
+        with errors_as_status(grpc_context):
+            self._guard.check(grpc_context.invocation_metadata())
+            _check_search(request)
+            if self._searcher is None:
+                raise NoCollection("there is no store")
+            now_s = time.monotonic()
+            deadline_s = read_deadline(grpc_context.invocation_metadata(), now_s)
+            options = Options(Role.QUERY, truncate=True)
+            served = await self._ready().encode([request.question], options, deadline_s)
+            left_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
+            try:
+                async with asyncio.timeout(left_s):
+                    found = await asyncio.to_thread(self._searcher, request, served.encoding.pooled[0])
+            except TimeoutError:
+                raise DeadlineExceeded("the deadline passed before the search was done") from None
+            found.encode_s = served.queue_s + served.encode_s
+            return found
+
     async def Describe(  # Ray finds the method by its RPC's name
         self,
         request: encoder_pb2.DescribeRequest,  # Ray passes it
@@ -90,6 +136,15 @@ class EncoderDeployment:
     def _ready(self) -> EncoderQueue:
         assert self._queue is not None  # Ray lets no call in before `check_health` has returned
         return self._queue
+
+
+def _check_search(request: encoder_pb2.SearchRequest) -> None:
+    if not 1 <= len(request.collections) <= MAX_COLLECTIONS:
+        raise InvalidRequest(f"there must be 1 to {MAX_COLLECTIONS} collections")
+    if not request.question.strip():
+        raise InvalidRequest("the question is empty")
+    if not 1 <= request.top_k <= MAX_PASSAGES:
+        raise InvalidRequest(f"top_k is 1 to {MAX_PASSAGES}")
 
 
 def _check(request: encoder_pb2.EmbedRequest) -> None:

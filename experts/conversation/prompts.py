@@ -35,7 +35,8 @@ def render_turns(
 
     `documents_prompt` is added to either of them where there are documents.
 
-    Of more than `max_documents` documents those nearest to the question are shown, under the numbers that they had.
+    Of more than `max_documents` documents those nearest to the question are shown, under the numbers that they had; the
+    first ones where the conversation says that they stand best first.
 
     Raises:
         InvalidRequest: there is no message, a role is unset, a tool's parameters are not JSON, JSON is beyond its
@@ -111,7 +112,9 @@ def _with_documents(conversation: chat_pb2.Conversation, most: int | None) -> Se
     asked = chat_pb2.Message()
     asked.CopyFrom(messages[last])
     documents = conversation.documents
-    shown = best(asked.content, documents, most or len(documents))
+    most = most or len(documents)
+    is_ranked = conversation.documents_are_ranked
+    shown = range(min(most, len(documents))) if is_ranked else best(asked.content, documents, most)
     asked.content = f"{_numbered(documents, shown)}\n\n{_spoken(asked).content}"
     asked.name = ""
     messages[last] = asked

@@ -15,7 +15,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from experts.engine import InvalidRequest
+from experts.engine import EngineError, InvalidRequest
 
 Vectors = npt.NDArray[np.float32]
 """Rows of Euclidean length 1: (texts, dimensions), or (tokens, dimensions) of one text."""
@@ -32,6 +32,18 @@ class TextTooLong(InvalidRequest):
     """A text has more tokens than the encoder reads."""
 
     slug: ClassVar[str] = "text_too_long"
+
+
+class NoCollection(InvalidRequest):
+    """There is no collection of that name, or no store at all."""
+
+    slug: ClassVar[str] = "no_collection"
+
+
+class StoreFailed(EngineError):
+    """The collections cannot be searched now."""
+
+    slug: ClassVar[str] = "store_failed"
 
 
 @dataclass(frozen=True, slots=True)

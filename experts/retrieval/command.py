@@ -16,7 +16,7 @@ from rich.console import Console
 from experts.artifacts.bases import BaseUnavailable
 from experts.artifacts.encoder_bases import resolve_encoder
 from experts.artifacts.store import ArtifactCorrupt, ArtifactStore, default_root
-from experts.catalog.encoders import DEFAULT_ENCODER
+from experts.catalog.encoders import DEFAULT_ENCODER, default_collections
 from experts.commands.messages import INTERRUPTED, complain
 from experts.commands.progress import progress_bar
 from experts.encoders.bert import UnsupportedEncoder
@@ -29,7 +29,7 @@ from experts.retrieval.pool import Pool, read_pool
 from experts.retrieval.read import UnreadableFile
 from experts.retrieval.search import Searcher
 from experts.retrieval.store import About, StoreError, check_name
-from experts.retrieval.stores import default_store, open_store
+from experts.retrieval.stores import open_store
 
 FAILURES = (StoreError, UnreadableFile, RowError, BaseUnavailable, ArtifactCorrupt, UnsupportedEncoder)
 
@@ -189,7 +189,7 @@ def _command(
     parser: argparse.ArgumentParser = commands.add_parser(name, help=words, description=words)
     if has_collection:
         parser.add_argument("--collection", required=True, metavar="NAME")
-    parser.add_argument("--store", default=default_store(), help="a folder or s3://... (default: %(default)s)")
+    parser.add_argument("--store", default=default_collections(), help="a folder or s3://... (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.set_defaults(run=run)
     return parser

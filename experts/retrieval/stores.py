@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from experts.retrieval.store import Store, StoreError
-
-
-def default_store() -> str:
-    """Return the folder of collections where nobody names another (XDG base directory specification)."""
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return str(Path(data).expanduser() / "moegate" / "collections")
 
 
 def open_store(address: str) -> Store:

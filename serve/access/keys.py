@@ -48,7 +48,9 @@ class KeyRing:
 
     def replace(self, keys: Iterable[KeySettings]) -> None:
         """Take other keys in place of these. A request that has come in keeps the limits that it came with."""
-        self._callers = {key.sha256: Caller(key.name, _limit(key, self._hold_s), key.operator) for key in keys}
+        self._callers = {
+            key.sha256: Caller(key.name, _limit(key, self._hold_s), key.operator, _collections(key)) for key in keys
+        }
 
     @property
     def callers(self) -> tuple[Caller, ...]:
@@ -142,6 +144,10 @@ def _read(settings: AccessSettings) -> tuple[KeySettings, ...]:
 
 def _digest(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _collections(key: KeySettings) -> frozenset[str] | None:
+    return None if "*" in key.collections else frozenset(key.collections)
 
 
 def _limit(key: KeySettings, hold_s: float) -> Limit:

@@ -34,7 +34,7 @@ class MessagePresenter:
         self._id = request.id
         self._model = answer.decision.expert
         self._answer = answer
-        self._documents = request.input.documents if cites and not isinstance(request.input, str) else ()
+        self._documents = answer.documents if cites else ()
         self._has_begun = False
         self._block = -1  # the open block, or the last one
         self._kind: str | None = None  # of the open block

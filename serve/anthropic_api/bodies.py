@@ -12,7 +12,7 @@ from experts.conversation.request_limits import MAX_DOCUMENTS, MAX_MESSAGES, MAX
 from serve.anthropic_api.blocks import TextBlock, Turn
 from serve.doors.json_body import TEXT_OR_LIST, Body, OtherType, by_type
 from serve.doors.not_offered import NotOffered
-from serve.doors.own_fields import Document, RoutingFields
+from serve.doors.own_fields import Document, RetrievalBody, RoutingFields
 
 _UINT32_MAX = 2**32 - 1
 
@@ -65,6 +65,7 @@ class PromptBody(RoutingFields):
     documents: list[Document] | None = Field(
         None, max_length=MAX_DOCUMENTS, description="moegate's own: as in /v1/chat/completions"
     )
+    retrieval: RetrievalBody | None = Field(None, description="moegate's own: as in /v1/chat/completions")
     thinking: dict[str, Any] | None = Field(None, description="Taken and ignored: no expert thinks apart")
     cache_control: dict[str, Any] | None = Field(None, description="Taken and ignored: nothing is cached")
     speed: Annotated[object, NotOffered("standard")] = None

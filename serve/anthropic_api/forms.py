@@ -10,6 +10,7 @@ from serve.anthropic_api.conversation import translate
 from serve.anthropic_api.count import ONE_TOKEN, CountPresenter
 from serve.anthropic_api.errors import ANTHROPIC_ERRORS
 from serve.doors.json_body import parse
+from serve.doors.own_fields import to_retrieval
 from serve.doors.request_builder import Headers, Parts
 from serve.doors.wire_form import Asked, WireForm
 from serve.errors import InvalidRequest
@@ -49,10 +50,11 @@ async def _read(raw: bytes, headers: Headers, caller: Caller) -> Asked:
         is_stream=bool(body.stream),
         quality_cost=body.quality_cost,
         ttft_target_ms=body.ttft_target_ms,
+        retrieval=to_retrieval(body.retrieval),
     )
 
     def present(request: ChatRequest, answer: Answer) -> MessagePresenter:
-        return MessagePresenter(request, answer, cites=translation.cites)
+        return MessagePresenter(request, answer, cites=translation.cites or body.retrieval is not None)
 
     return Asked(parts, present, translation.names)
 
@@ -68,6 +70,7 @@ async def _read_to_count(raw: bytes, headers: Headers, caller: Caller) -> Asked:
         is_stream=False,
         quality_cost=body.quality_cost,
         ttft_target_ms=body.ttft_target_ms,
+        retrieval=to_retrieval(body.retrieval),
     )
     return Asked(parts, lambda request, answer: CountPresenter(), translation.names)
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 import orjson
 from rich.console import Console
 
-from experts.catalog.encoders import ENCODER_APPLICATION
+from experts.catalog.encoders import ENCODER_APPLICATION, default_collections
 from experts.catalog.spec import load_catalog
 from experts.secret import VARIABLE
 from serve.access.exposure import check_exposure
@@ -92,6 +92,8 @@ class _Experts:
         self._console = console
         self._catalog = ["--catalog", str(catalog)] if catalog else []
         self._encoder = ["--encoder", settings.encoder.base] if settings.encoder.enabled else []
+        if settings.encoder.enabled and settings.retrieval.enabled:
+            self._encoder += ["--collections", settings.retrieval.store or default_collections()]
         self._names = load_catalog(catalog).names
         self._state = Path(tempfile.mkdtemp(prefix="moegate-"))
         self._log = self._state / "experts.log"

@@ -16,7 +16,7 @@ class CollectedAnswer:
     annotations: Sequence[chat.Annotation] | None
 
 
-async def collect(answer: Answer, *, has_documents: bool) -> CollectedAnswer:
+async def collect(answer: Answer) -> CollectedAnswer:
     """Read an answer to its end.
 
     Raises:
@@ -30,4 +30,4 @@ async def collect(answer: Answer, *, has_documents: bool) -> CollectedAnswer:
             if delta.index == len(calls):
                 calls.append(chat.ToolCall(id=delta.id, name=delta.name))
             calls[delta.index].arguments += delta.arguments
-    return CollectedAnswer("".join(texts), calls, answer.end.completion.annotations if has_documents else None)
+    return CollectedAnswer("".join(texts), calls, answer.end.completion.annotations if answer.documents else None)

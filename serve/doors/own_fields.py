@@ -1,12 +1,16 @@
 """Fields of moegate's own, which every API's body may have beside its API's: documents to cite, hints for routing."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from experts.conversation.request_limits import MAX_DOCUMENTS
 from protos import chat_pb2 as chat
 from serve.doors.json_body import Body
+from serve.request import Retrieval
+
+MOST_COLLECTIONS: Final = 16  # of one request
 
 
 class RoutingFields(Body):
@@ -18,6 +22,24 @@ class RoutingFields(Body):
     ttft_target_ms: float | None = Field(
         None, description="milliseconds from receipt to first token that the caller would like"
     )
+
+
+class RetrievalBody(Body):
+    """Which collections the answer should rest on; their best passages become documents, which the answer cites."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    collections: list[str] = Field(min_length=1, max_length=MOST_COLLECTIONS, description="names of collections")
+    top_k: int | None = Field(None, ge=1, le=MAX_DOCUMENTS, description="passages; unset = the gateway's default")
+
+    def to_retrieval(self) -> Retrieval:
+        """Translate it."""
+        return Retrieval(tuple(self.collections), self.top_k)
+
+
+def to_retrieval(body: RetrievalBody | None) -> Retrieval | None:
+    """Translate the field; None where there is none."""
+    return None if body is None else body.to_retrieval()
 
 
 class DocumentBody(Body):

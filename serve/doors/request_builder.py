@@ -15,7 +15,7 @@ from typing import Final
 from protos import chat_pb2 as chat
 from serve.access.response_ids import new_id
 from serve.errors import InvalidRequest
-from serve.request import Caller, ChatRequest, Door, read_keeping, read_priority
+from serve.request import Caller, ChatRequest, Door, Retrieval, read_keeping, read_priority
 from serve.routing.preferences import read_preferences
 from serve.telemetry.tracing import read_traceparent
 
@@ -39,6 +39,7 @@ class Parts:
         remaining_s: seconds that the transport itself gives the request; gRPC's deadline.
         store: whether the request and its answer may be kept; None where the body does not say.
         user: the caller's own name for whom it asks.
+        retrieval: which collections the request wants to be answered from.
     """
 
     model: str
@@ -51,6 +52,7 @@ class Parts:
     remaining_s: float | None = None
     store: bool | None = None
     user: str | None = None
+    retrieval: Retrieval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ class Arrival:
             caller=caller,
             traceparent=read_traceparent(self.headers),
             keeping=read_keeping(self.headers, store=parts.store, user=parts.user),
+            retrieval=parts.retrieval,
         )
 
     def deadline(self, remaining_s: float | None = None) -> float:

@@ -23,6 +23,8 @@ from serve.errors import (
     InvalidRequest,
     MoegateError,
     Overloaded,
+    StorageUnavailable,
+    UnknownCollection,
 )
 from serve.expert_client.h2.call import CallError
 from serve.expert_client.h2.frames import header, request_head, secret_header
@@ -46,6 +48,7 @@ class EncoderChannel:
         shown = secret_header(METADATA_KEY.encode(), secret.encode()) if secret else b""
         application = header(b"application", ENCODER_APPLICATION.encode())
         self._embed = request_head(f"{_SERVICE}Embed", target) + shown + application
+        self._search = request_head(f"{_SERVICE}Search", target) + shown + application
 
     async def embed(self, message: pb.EmbedRequest, *, timeout_s: float) -> pb.EmbedResponse:
         """Have texts turned into vectors; who cancels ends the work at the encoder, too.
@@ -58,6 +61,16 @@ class EncoderChannel:
             EncoderFailed: it broke on these texts.
         """
         return await self._ask(self._embed, message, pb.EmbedResponse.FromString, timeout_s)
+
+    async def search(self, message: pb.SearchRequest, *, timeout_s: float) -> pb.SearchResponse:
+        """Have collections searched; who cancels ends the work at the encoder, too.
+
+        Raises:
+            UnknownCollection: there is none of that name.
+            StorageUnavailable: the collections cannot be read.
+            MoegateError: as `embed`.
+        """
+        return await self._ask(self._search, message, pb.SearchResponse.FromString, timeout_s)
 
     async def close(self) -> None:
         """Close the connections; calls still open are cancelled."""
@@ -85,19 +98,23 @@ class EncoderChannel:
         return answer
 
 
+_OTHERS: Final[dict[StatusCode, tuple[type[MoegateError], str]]] = {
+    StatusCode.INVALID_ARGUMENT: (InvalidRequest, "the encoder refused the request"),
+    StatusCode.RESOURCE_EXHAUSTED: (Overloaded, "too many texts wait for the encoder; retry later"),
+    StatusCode.DEADLINE_EXCEEDED: (DeadlineExceeded, "the request's deadline passed"),
+    **dict.fromkeys(_FAILURES, (EncoderFailed, "the encoder failed on this request")),
+}
+
+
 def translate(error: CallError) -> MoegateError:
     """Translate a status into one of our errors. Its details are read, never passed on."""
-    match error.status:
-        case StatusCode.INVALID_ARGUMENT:
-            if found := _TOO_LONG.search(error.details):
-                number, tokens, most = found.groups()
-                words = f"the encoder reads at most {most} tokens of a text, and this one has {tokens}"
-                return ContextLengthExceeded(words, param=f"input[{number}]")
-            return InvalidRequest("the encoder refused the request")
-        case StatusCode.RESOURCE_EXHAUSTED:
-            return Overloaded("too many texts wait for the encoder; retry later")
-        case StatusCode.DEADLINE_EXCEEDED:
-            return DeadlineExceeded("the request's deadline passed")
-        case status if status in _FAILURES:
-            return EncoderFailed("the encoder failed on this request")
-    return EncoderUnavailable("the encoder cannot be reached; retry later")
+    if found := _TOO_LONG.search(error.details):
+        number, tokens, most = found.groups()
+        words = f"the encoder reads at most {most} tokens of a text, and this one has {tokens}"
+        return ContextLengthExceeded(words, param=f"input[{number}]")
+    if error.details.startswith("no_collection"):
+        return UnknownCollection("there is no such collection", param="retrieval.collections")
+    if error.details.startswith("store_failed"):
+        return StorageUnavailable("the collections cannot be read now; retry later")
+    kind, message = _OTHERS.get(error.status, (EncoderUnavailable, "the encoder cannot be reached; retry later"))
+    return kind(message)

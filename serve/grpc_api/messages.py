@@ -2,9 +2,13 @@
 
 from typing import Final
 
+from experts.conversation.request_limits import MAX_DOCUMENTS
 from protos import gateway_pb2 as pb
 from router.decision import Reason, RouteDecision
+from serve.doors.own_fields import MOST_COLLECTIONS
+from serve.errors import InvalidRequest
 from serve.gateway import Answer, Gateway
+from serve.request import Retrieval
 
 REASONS: Final = {
     Reason.CLASSIFIED: pb.REASON_CLASSIFIED,
@@ -64,3 +68,20 @@ def experts_message(gateway: Gateway) -> pb.ListExpertsResponse:
             for health in (gateway.health.experts[expert.name],)
         ]
     )
+
+
+def read_retrieval(message: pb.GenerateRequest) -> Retrieval | None:
+    """Read which collections a request wants to be answered from, if any.
+
+    Raises:
+        InvalidRequest: there are none, or too many, or too many passages are wanted.
+    """
+    if not message.HasField("retrieval"):
+        return None
+    wanted = message.retrieval
+    if not 1 <= len(wanted.collections) <= MOST_COLLECTIONS:
+        where = "retrieval.collections"
+        raise InvalidRequest(f"'{where}' holds 1 to {MOST_COLLECTIONS} names", param=where)
+    if wanted.top_k > MAX_DOCUMENTS:
+        raise InvalidRequest(f"'retrieval.top_k' is at most {MAX_DOCUMENTS}", param="retrieval.top_k")
+    return Retrieval(tuple(wanted.collections), wanted.top_k or None)

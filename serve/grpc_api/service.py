@@ -26,7 +26,7 @@ from serve.feedback.store import Feedback, FeedbackBook
 from serve.gateway import Answer, Gateway
 from serve.grpc_api.embeddings import embed_message, embedding_request
 from serve.grpc_api.errors import abort
-from serve.grpc_api.messages import decision_message, experts_message, summary_message
+from serve.grpc_api.messages import decision_message, experts_message, read_retrieval, summary_message
 from serve.grpc_api.reflection import enable_reflection
 from serve.request import ChatRequest
 from serve.settings.tree import Settings
@@ -77,7 +77,7 @@ class GatewayService(GatewayServicer):
         async with self._arrival(context) as arrival:
             request = self._request(message, context, arrival, is_stream=False)
             async with self._gateway.generate(request) as answer:
-                whole = await collect(answer, has_documents=request.has_documents)
+                whole = await collect(answer)
                 await context.send_initial_metadata(_initial_metadata(request, answer))
                 return pb.CompleteResponse(
                     id=request.id,
@@ -136,6 +136,7 @@ class GatewayService(GatewayServicer):
             ttft_target_ms=message.ttft_target_ms if message.HasField("ttft_target_ms") else None,
             previous_expert=message.previous_expert,
             remaining_s=context.time_remaining(),
+            retrieval=read_retrieval(message),
         )
         return arrival.request(parts, caller)
 

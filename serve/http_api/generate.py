@@ -73,7 +73,7 @@ class GenerateEndpoint:
         if not request.is_stream:
             async with self._gateway.generate(request) as answer:
                 presenter = asked.present(request, answer)
-                await _collect(reply, answer, presenter, has_documents=request.has_documents)
+                await _collect(reply, answer, presenter)
             return
         interval_s = self._settings.http.heartbeat_s
         async with Heartbeat(reply, interval_s) as heartbeat, self._gateway.generate(request) as answer:
@@ -103,9 +103,9 @@ async def _stream(reply: Reply, answer: Answer, presenter: Presenter) -> None:
     await reply.write(unsent + closing, is_last=True)
 
 
-async def _collect(reply: Reply, answer: Answer, presenter: Presenter, *, has_documents: bool) -> None:
+async def _collect(reply: Reply, answer: Answer, presenter: Presenter) -> None:
     """Send a whole answer: the same stream, collected."""
-    whole = await collect(answer, has_documents=has_documents)
+    whole = await collect(answer)
     headers = [JSON, *_routing_headers(answer), (b"x-moegate-cost-usd", f"{answer.end.cost_usd:.12f}".encode())]
     if form := FORM_NAMES.get(answer.end.completion.form):
         headers.append((b"x-moegate-form", form.encode()))

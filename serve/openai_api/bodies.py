@@ -14,7 +14,7 @@ from experts.conversation.request_limits import MAX_DOCUMENTS, MAX_MESSAGES, MAX
 from protos import chat_pb2 as chat
 from serve.doors.json_body import Body
 from serve.doors.not_offered import UNSUPPORTED, NotOffered
-from serve.doors.own_fields import Document, RoutingFields, to_documents
+from serve.doors.own_fields import Document, RetrievalBody, RoutingFields, to_documents, to_retrieval
 from serve.errors import UnsupportedParameter
 from serve.openai_api.parts import (
     MessageBody,
@@ -26,6 +26,7 @@ from serve.openai_api.parts import (
     to_tool_choice,
     to_tools,
 )
+from serve.request import Retrieval
 
 _UINT32_MAX = 2**32 - 1
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
@@ -118,6 +119,7 @@ class ChatCompletionBody(_SamplingBody):
     tools: list[ToolBody] | None = Field(None, max_length=MAX_OFFERED_TOOLS)
     tool_choice: ToolChoice | None = None
     documents: list[Document] | None = Field(None, max_length=MAX_DOCUMENTS)
+    retrieval: RetrievalBody | None = None
     parallel_tool_calls: bool | None = None
     max_completion_tokens: int | None = Field(None, ge=1, le=_UINT32_MAX)
     logprobs: bool | None = None
@@ -140,6 +142,10 @@ class ChatCompletionBody(_SamplingBody):
         """The sampling; `max_completion_tokens` is the newer name of `max_tokens` and wins."""
         return self.sampling(self.max_completion_tokens or self.max_tokens)
 
+    def to_retrieval(self) -> Retrieval | None:
+        """The collections that are to be searched."""
+        return to_retrieval(self.retrieval)
+
     def to_input(self) -> chat.Conversation:
         """The conversation as the core's message."""
         return chat.Conversation(
@@ -156,6 +162,7 @@ class CompletionBody(_SamplingBody):
     """POST /v1/completions: raw text to continue, no chat template."""
 
     prompt: Prompt
+    retrieval: Annotated[object, NotOffered()] = None
     logprobs: int | None = None
     echo: bool | None = None
     best_of: int | None = None
@@ -175,6 +182,10 @@ class CompletionBody(_SamplingBody):
     def to_sampling(self) -> chat.Sampling:
         """The sampling."""
         return self.sampling(self.max_tokens)
+
+    def to_retrieval(self) -> Retrieval | None:
+        """Nothing: raw text is continued as it is."""
+        return None
 
     def to_input(self) -> str:
         """The prompt."""

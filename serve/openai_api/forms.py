@@ -71,6 +71,7 @@ async def _read(
         ttft_target_ms=body.ttft_target_ms,
         store=body.store,
         user=body.safety_identifier or body.user,
+        retrieval=body.to_retrieval(),
     )
 
     def present(request: ChatRequest, answer: Answer) -> CompletionsPresenter:

@@ -33,6 +33,7 @@ from serve.settings.guard import GuardSettings
 from serve.settings.interactions import InteractionsSettings
 from serve.settings.remote import RemoteSettings
 from serve.settings.responses import ResponsesSettings
+from serve.settings.retrieval import RetrievalSettings
 from serve.settings.tool_selection import ToolSelectionSettings
 
 _HOST_PORT: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})")
@@ -146,6 +147,7 @@ class KeySettings(_Section):
     usd: float | None = Field(None, ge=0)  # USD a day or month, at the catalogue's prices
     usd_per: Literal["day", "month"] = "day"  # UTC days; a month is 30 of them
     operator: bool = False  # may see what every key has used
+    collections: tuple[str, ...] = ()  # that it may search; "*" = every one
 
 
 class AccessSettings(_Section):
@@ -258,6 +260,7 @@ class Settings(Sane, BaseSettings):
     cache: CacheSettings = Field(default_factory=CacheSettings)
     encoder: EncoderSettings = Field(default_factory=EncoderSettings)
     tool_selection: ToolSelectionSettings = Field(default_factory=ToolSelectionSettings)
+    retrieval: RetrievalSettings = Field(default_factory=RetrievalSettings)
     cost: CostSettings = Field(default_factory=CostSettings)
     feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
     flywheel: FlywheelSettings = Field(default_factory=FlywheelSettings)

@@ -1,8 +1,10 @@
 """The list of steps, as the settings want it."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from experts.catalog.spec import Catalog
+from serve.settings.retrieval import RetrievalSettings
 from serve.settings.tool_selection import ToolSelectionSettings
 from serve.settings.tree import Settings
 from serve.steps.cache.step import CacheStep
@@ -12,18 +14,30 @@ from serve.steps.guard.step import GuardStep
 from serve.steps.step import Step, Steps
 from serve.telemetry.metrics import Metrics
 
+if TYPE_CHECKING:
+    from serve.steps.retrieval.step import Retriever
+
 
 def build_steps(
-    settings: Settings, catalog: Catalog, metrics: Metrics, *, guard: GuardRules | None, identity: Callable[[], bytes]
+    settings: Settings,
+    catalog: Catalog,
+    metrics: Metrics,
+    *,
+    guard: GuardRules | None,
+    identity: Callable[[], bytes],
+    retriever: "Retriever | None" = None,
 ) -> Steps:
     """Make the steps that every request goes through, outermost first (`serve.steps.step`).
 
-    `guard` are the rules in force, `identity` tells who would answer a request now.
+    `guard` are the rules in force, `identity` tells who would answer a request now, `retriever` searches collections.
+    Retrieval comes before the guard, whose rules look at documents, too.
 
     Raises:
         SettingsError: Redis is wanted and its client is not installed.
     """
     steps: list[Step] = []
+    if retriever is not None and settings.retrieval.enabled:
+        steps.append(_retrieval(retriever, settings.retrieval, metrics, catalog))
     if guard is not None:
         prompts = {expert.name: expert.system_prompt for expert in catalog.experts if expert.system_prompt}
         steps.append(GuardStep(guard, metrics.guard, prompts=prompts))
@@ -32,6 +46,13 @@ def build_steps(
     if settings.cache.enabled:
         steps.append(CacheStep(open_store(settings.cache), settings.cache, metrics.cache, identity))
     return Steps(steps)
+
+
+def _retrieval(retriever: "Retriever", settings: RetrievalSettings, metrics: Metrics, catalog: Catalog) -> Step:
+    """Make the step, which is imported only here, and only when it is wanted."""
+    from serve.steps.retrieval.step import RetrievalStep  # noqa: PLC0415
+
+    return RetrievalStep(retriever, settings, metrics.retrieval, catalog)
 
 
 def _tool_selection(settings: ToolSelectionSettings, metrics: Metrics) -> Step:

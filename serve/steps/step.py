@@ -8,11 +8,12 @@ costs nothing: the door gets the answer's own iterator.
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from protos import expert_pb2 as pb
 from router.decision import RouteDecision
-from serve.request import ChatRequest
+from serve.errors import UnsupportedParameter
+from serve.request import NO_FIELDS, ChatRequest
 from serve.telemetry.record import RequestRecord
 
 
@@ -45,6 +46,9 @@ class Step:
     One object serves all requests at once, so what belongs to one request lives in the call. A step that asks a model
     has a deadline of its own and states what happens when the model does not answer.
     """
+
+    reads: ClassVar[frozenset[str]] = NO_FIELDS
+    """Fields of a request that only this step gives a meaning."""
 
     async def prepare(self, request: ChatRequest, record: RequestRecord) -> ChatRequest:
         """Return the request as the next step, and in the end the router and the expert, should see it.
@@ -92,7 +96,17 @@ class Steps:
     def __init__(self, steps: Sequence[Step] = ()) -> None:
         """Take the steps, outermost first: the first one prepares first and presents last."""
         self._steps = tuple(steps)
+        self._reads = NO_FIELDS.union(*(step.reads for step in self._steps))
         self._answering = [step for step in reversed(self._steps) if type(step).answer is not Step.answer]
+
+    def check(self, request: ChatRequest) -> None:
+        """See that a step reads each field that means nothing without one.
+
+        Raises:
+            UnsupportedParameter: none does; it names the field.
+        """
+        for field in request.needs_steps - self._reads:
+            raise UnsupportedParameter(f"'{field}' is not offered by this gateway", param=field)
 
     def __len__(self) -> int:
         return len(self._steps)

@@ -31,7 +31,8 @@ class FakeEncoder(EncoderServicer):
     Attributes:
         refuse: status (and details) in place of an answer.
         gate: no answer comes until it is set; as it is by default.
-        requests, metadata, cancelled: what has happened so far.
+        requests, metadata, cancelled, searches: what has happened so far.
+        passages: what every search finds.
     """
 
     def __init__(self) -> None:
@@ -41,6 +42,18 @@ class FakeEncoder(EncoderServicer):
         self.requests: list[pb.EmbedRequest] = []
         self.metadata: list[dict[str, str]] = []
         self.cancelled = 0
+        self.passages: list[pb.Passage] = []
+        self.searches: list[pb.SearchRequest] = []
+
+    async def Search(self, request: pb.SearchRequest, context: Context) -> pb.SearchResponse:
+        self.searches.append(request)
+        self.metadata.append({key: str(value) for key, value in context.invocation_metadata() or ()})
+        if self.refuse is not None:
+            _refused(context, *self.refuse)
+            return pb.SearchResponse()
+        await self.gate.wait()
+        times = {"encode_s": 0.004, "words_s": 0.003, "meaning_s": 0.002, "rank_s": 0.001}
+        return pb.SearchResponse(passages=self.passages[: request.top_k], **times)
 
     async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
         self.requests.append(request)

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from protos import chat_pb2 as chat
 from serve.doors.field_names import FieldNames
 from serve.doors.json_body import parse
-from serve.doors.own_fields import to_documents
+from serve.doors.own_fields import to_documents, to_retrieval
 from serve.doors.request_builder import Headers, Parts
 from serve.doors.wire_form import Asked, WireForm
 from serve.errors import InvalidRequest, StorageUnavailable, UnknownResponse, UnsupportedParameter
@@ -71,6 +71,7 @@ class _Reader:
             ttft_target_ms=body.ttft_target_ms,
             store=body.store,
             user=body.safety_identifier or body.user,
+            retrieval=to_retrieval(body.retrieval),
         )
 
         def present(request: ChatRequest, answer: Answer) -> ResponsePresenter:

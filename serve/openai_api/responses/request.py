@@ -15,7 +15,7 @@ from experts.conversation.request_limits import MAX_DOCUMENTS, MAX_MESSAGES, MAX
 from protos import chat_pb2 as chat
 from serve.doors.json_body import TEXT_OR_LIST, Body, OtherType, by_type
 from serve.doors.not_offered import UNSUPPORTED, NotOffered
-from serve.doors.own_fields import Document, RoutingFields
+from serve.doors.own_fields import Document, RetrievalBody, RoutingFields
 from serve.openai_api.parts import CHOICES, FunctionBody, only_allowed, to_tool
 from serve.openai_api.responses.items import InputItem
 
@@ -131,6 +131,7 @@ class ResponsesBody(RoutingFields):
     documents: list[Document] | None = Field(
         None, max_length=MAX_DOCUMENTS, description="moegate's own: as in /v1/chat/completions"
     )
+    retrieval: RetrievalBody | None = Field(None, description="moegate's own: as in /v1/chat/completions")
     include: Include | None = Field(None, description="Taken and ignored: an answer has none of these things")
     reasoning: dict[str, Any] | None = Field(None, description="Taken and ignored: no expert reasons apart")
     max_tool_calls: int | None = Field(None, description="Taken and ignored: it bounds OpenAI's own tools")

@@ -29,6 +29,7 @@ from serve.telemetry.metrics.process import ProcessMetrics
 from serve.telemetry.metrics.registrar import Across, Registrar
 from serve.telemetry.metrics.remote import RemoteMetrics
 from serve.telemetry.metrics.requests import NO_EXPERT, RequestMetrics
+from serve.telemetry.metrics.retrieval import RetrievalMetrics
 from serve.telemetry.metrics.routing import RoutingMetrics
 from serve.telemetry.metrics.tool_selection import ToolSelectionMetrics
 
@@ -53,6 +54,7 @@ class Metrics:
         self.cache = CacheMetrics(add)
         self.encoder = EncoderMetrics(add)
         self.tool_selection = ToolSelectionMetrics(add)
+        self.retrieval = RetrievalMetrics(add)
         self.money = MoneyMetrics(add)
         self.process = ProcessMetrics(add)
         self.configuration = ConfigurationMetrics(add)

@@ -1,0 +1,1 @@
+"""Retrieval: a request names collections, and their best passages become documents that the answer cites."""
