@@ -16,13 +16,17 @@ _log = logging.getLogger("moegate.collections")
 
 
 class CollectionSearch:
-    """One replica's searcher. The store is opened at the first search: one that is away harms no embedding."""
+    """One replica's searcher. A store that is away when the replica starts is opened at a search: embeddings go on."""
 
     def __init__(self, address: str, artifact: str) -> None:
         """`artifact` is the content hash of the encoder beside it."""
         self._address = address
         self._artifact = artifact
         self._searcher: Searcher | None = None
+        try:
+            self._open()
+        except StoreError as error:
+            _log.warning("there are no collections yet: %s", describe_failure(error))
 
     def __call__(self, request: encoder_pb2.SearchRequest, vector: Vectors) -> encoder_pb2.SearchResponse:
         """Search; blocks.
@@ -32,9 +36,7 @@ class CollectionSearch:
             StoreFailed: the store cannot be used, or the collection is another encoder's.
         """
         try:
-            if self._searcher is None:
-                self._searcher = Searcher(open_store(self._address), self._artifact)
-            found = self._searcher.search(request.collections, request.question, vector, request.top_k)
+            found = self._open().search(request.collections, request.question, vector, request.top_k)
         except CollectionMissing:
             raise NoCollection("there is no such collection") from None
         except StoreError as error:
@@ -46,6 +48,11 @@ class CollectionSearch:
             meaning_s=found.meaning_s,
             rank_s=found.rank_s,
         )
+
+    def _open(self) -> Searcher:
+        if self._searcher is None:
+            self._searcher = Searcher(open_store(self._address), self._artifact)
+        return self._searcher
 
 
 def _passage(ranked: Ranked) -> encoder_pb2.Passage:

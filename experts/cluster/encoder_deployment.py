@@ -55,6 +55,7 @@ class EncoderDeployment:
         """Raise when the replica must be replaced; the first time, which Ray waits for, loads the encoder."""
         if self._queue is None:
             encoder = await asyncio.to_thread(self._load)
+            await asyncio.to_thread(encoder.encode, ["Warm up."], Role.QUERY)  # the first run of all makes buffers
             if self._open_searcher is not None:
                 self._searcher = await asyncio.to_thread(self._open_searcher, encoder)
             self._queue = EncoderQueue(encoder)

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from grpc import StatusCode
 
+from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from router.decision import Coverage, RouteDecision
 from router.features.featurize import RouteQuery
@@ -75,13 +76,18 @@ class FakeStream:
 
 
 def played_answer(
-    decision: RouteDecision, *items: pb.GenerateChunk | MoegateError | None, allowance: Allowance | None = None
+    decision: RouteDecision,
+    *items: pb.GenerateChunk | MoegateError | None,
+    allowance: Allowance | None = None,
+    documents: Sequence[chat.Document] = (),
 ) -> Answer:
-    """An answer whose expert says `items`."""
+    """An answer, over these documents, whose expert says `items`."""
+    request = chat_request()
+    cast(chat.Conversation, request.input).documents.extend(documents)
     stream = cast(Any, FakeStream(decision, items))
     record = routed_record(decision)
     record.answered(decision, 0.0)
-    return Answer(chat_request(), stream, record, allowance or Allowance())
+    return Answer(request, stream, record, allowance or Allowance())
 
 
 class FakeDispatcher:

@@ -109,6 +109,7 @@ async def test_who_leaves_has_nothing_searched(address: str) -> None:
     encoder = ScriptedEncoder()
     deployment = await deployed(address, encoder)
     encoder.may_go_on.clear()
+    encoder.has_begun.clear()
     task = asyncio.create_task(deployment.Search(asked(), Context()))
     await asyncio.to_thread(encoder.has_begun.wait, 10)
     task.cancel()

@@ -21,7 +21,7 @@ DOCUMENT = chat.Document(title="Mars", text="Mars is red.")
 
 def presenter(*chunks: pb.GenerateChunk, cites: bool = False) -> tuple[MessagePresenter, Any]:
     asked = chat.Conversation(messages=[chat.Message(role=chat.ROLE_USER, content="x")], documents=[DOCUMENT] * cites)
-    answer = played_answer(route_decision("coder"), *chunks)
+    answer = played_answer(route_decision("coder"), *chunks, documents=[DOCUMENT] * cites)
     return MessagePresenter(chat_request(id="msg_1", input=asked), answer, cites=cites), answer
 
 
@@ -33,7 +33,7 @@ async def streamed(*chunks: pb.GenerateChunk, cites: bool = False) -> list[dict[
 
 async def whole(*chunks: pb.GenerateChunk, cites: bool = False) -> Any:
     presented, answer = presenter(*chunks, cites=cites)
-    collected = await collect(answer, has_documents=cites)
+    collected = await collect(answer)
     return orjson.loads(await presented.whole(collected, answer.end))
 
 

@@ -55,7 +55,7 @@ async def streamed(*chunks: pb.GenerateChunk) -> list[dict[str, Any]]:
 
 async def whole(*chunks: pb.GenerateChunk) -> Any:
     presented, answer = presenter(), played_answer(route_decision("coder"), *chunks)
-    return orjson.loads(await presented.whole(await collect(answer, has_documents=False), answer.end))
+    return orjson.loads(await presented.whole(await collect(answer), answer.end))
 
 
 def call(index: int, *pieces: str) -> list[pb.GenerateChunk]:
