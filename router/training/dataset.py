@@ -20,7 +20,7 @@ from router.features.featurize import RouteQuery, query_from_openai, window_of
 
 SEED_PREFIX = "seed:"
 READ_PREFIX = "seed:read:"
-READ_SHARE = 0.2  # of what is learned: rows of one public source, labelled by reading, beside seeds written for it
+READ_SHARE = 0.14  # of what is learned: rows of one public source, labelled by reading, beside seeds written for it
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 

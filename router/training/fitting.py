@@ -24,6 +24,7 @@ COPIES = 4  # networks side by side
 UNITS = 8  # of each
 EPOCHS, LEAST_STEPS, BATCH = 3, 200, 128
 RATE = 3e-3
+STEADY = 0.5  # share of the steps that are taken at `RATE`; over the others it falls evenly to nothing
 KEPT, KEPT_SQUARE, LITTLE = 0.9, 0.999, 1e-8  # Adam's beta 1, beta 2 and epsilon
 DROPPED = 0.2  # share of a row's n-grams that a step does not see
 LEAST_ROWS = 3  # an n-gram that fewer rows hold, copies typed in haste among them, is left out
@@ -51,10 +52,12 @@ def fit_network(
     steps = math.ceil(len(rows) / BATCH)
     draw = np.random.default_rng(seed)
     with threadpool_limits(1):
-        for _ in range(max(EPOCHS, math.ceil(LEAST_STEPS / steps))):
+        epochs = max(EPOCHS, math.ceil(LEAST_STEPS / steps))
+        for _ in range(epochs):
             order = draw.permutation(len(rows))
             for batch in np.array_split(order, steps):
-                fit.step(_thinned(ngrams[batch], draw), dense[batch], target[batch], weight[batch])
+                rate = rate_at(fit.steps / (epochs * steps))
+                fit.step(_thinned(ngrams[batch], draw), dense[batch], target[batch], weight[batch], rate)
     hashed, scale = rounded(fit.hashed)
     return Network.of(
         known=known,
@@ -65,6 +68,14 @@ def fit_network(
         out=(fit.out.value.reshape(-1, len(classes)) / copies).astype(np.float32),
         out_bias=fit.out_bias.value.mean(axis=0),
     )
+
+
+def rate_at(done: float) -> float:
+    """Say how far a step goes when the share `done` of them is behind: full, then less and less.
+
+    So the last batches do not decide where the weights come to rest.
+    """
+    return RATE * min(1.0, (1.0 - done) / (1.0 - STEADY))
 
 
 def _thinned(ngrams: Any, draw: np.random.Generator) -> Any:  # noqa: ANN401 - scipy ships no types
@@ -85,11 +96,11 @@ class _Adam:
     def __post_init__(self) -> None:
         self.mean, self.square = np.zeros_like(self.value), np.zeros_like(self.value)
 
-    def move(self, slope: Floats, step: int) -> None:
+    def move(self, slope: Floats, step: int, rate: float) -> None:
         """Take step number `step`, from 1."""
         self.mean += (1.0 - KEPT) * (slope - self.mean)
         self.square += (1.0 - KEPT_SQUARE) * (slope * slope - self.square)
-        rate = RATE * math.sqrt(1.0 - KEPT_SQUARE**step) / (1.0 - KEPT**step)
+        rate *= math.sqrt(1.0 - KEPT_SQUARE**step) / (1.0 - KEPT**step)
         self.value -= rate * self.mean / (np.sqrt(self.square) + LITTLE)
 
 
@@ -135,7 +146,7 @@ class _Fit:
             _Adam(np.stack(drawn(out, classes))),
         )
 
-    def step(self, ngrams: Any, dense: Floats, target: Floats, weight: Floats) -> None:  # noqa: ANN401 - scipy's
+    def step(self, ngrams: Any, dense: Floats, target: Floats, weight: Floats, rate: float) -> None:  # noqa: ANN401
         """Descend the log loss of a batch: n-grams (B, K) sparse, dense (B, D), targets (B, C), weights (B,)."""
         self.steps += 1
         held, places = np.unique(ngrams.indices, return_inverse=True)
@@ -147,14 +158,14 @@ class _Fit:
         logits = hidden @ self.out.value + self.out_bias.value[:, None]
         error = (1.0 / (1.0 + np.exp(-logits)) - target) * (weight / len(target))[:, None]
         back = (error @ self.out.value.transpose(0, 2, 1)).transpose(1, 0, 2).reshape(into.shape) * (into > 0.0)
-        self.out.move(hidden.transpose(0, 2, 1) @ error, self.steps)
-        self.out_bias.move(error.sum(axis=1), self.steps)
-        self.bias.move(back.sum(axis=0), self.steps)
-        self.dense.move(dense.T @ back, self.steps)
+        self.out.move(hidden.transpose(0, 2, 1) @ error, self.steps, rate)
+        self.out_bias.move(error.sum(axis=1), self.steps, rate)
+        self.bias.move(back.sum(axis=0), self.steps, rate)
+        self.dense.move(dense.T @ back, self.steps, rate)
         slope = np.asarray(ngrams.T @ back)
         square = KEPT_SQUARE * self.square[held] + (1.0 - KEPT_SQUARE) * slope * slope
         self.square[held] = square
-        rate = RATE * math.sqrt(1.0 - KEPT_SQUARE**self.steps)
+        rate *= math.sqrt(1.0 - KEPT_SQUARE**self.steps)
         self.hashed[held] = mine - rate * slope / (np.sqrt(square) + LITTLE)
 
 
