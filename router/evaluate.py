@@ -1,7 +1,8 @@
 """`python -m router.evaluate`: how good the shipped router is on given rows, or on recorded outcomes of two tiers.
 
-`--data` routes every row as the gateway would and compares with its labels; `--outcomes` cross-validates a
-weak-or-strong choice (see `outcomes`). A table for people; with `--json` one JSON line last, for scripts.
+`--data` routes every row as the gateway would and compares with its labels, `--held-out` does so with prompts that were
+labelled by reading (see `router.training.readings`), and `--outcomes` cross-validates a weak-or-strong choice (see
+`outcomes`). A table for people; with `--json` one JSON line last, for scripts.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from router.training.calibrate_knob import halves
 from router.training.calibration import expected_calibration_error
 from router.training.dataset import Row, read_rows, source_weights
 from router.training.heads import Bools, Doubles
+from router.training.readings import read_held_out
 from router.training.tradeoff import curve_of, field_of, fit_table, read_prices, reference_prices, states_of
 
 REPORT: dict[str, IsOurs] = dict.fromkeys(
@@ -66,11 +68,10 @@ def evaluate(router: Router, rows: Sequence[Row], others: dict[str, baselines.Ch
     decisions = [router.route(row.query, states) for row in rows]
     hits = np.array([made.expert in row.labels for made, row in zip(decisions, rows, strict=True)])
     sources = np.array([row.source for row in rows])
-    per_source = {
-        str(source): {"n": int((sources == source).sum()), "accuracy": float(hits[sources == source].mean())}
-        for source in np.unique(sources)
-    }
     confidence = np.array([made.confidence for made in decisions])
+    per_source = {
+        str(name): _of_source(confidence[sources == name], hits[sources == name]) for name in np.unique(sources)
+    }
     weight = source_weights(sources)
     return Scores(
         n=len(rows),
@@ -87,6 +88,12 @@ def evaluate(router: Router, rows: Sequence[Row], others: dict[str, baselines.Ch
         latency_us=_latency(decisions),
         baselines={name: _macro(baselines.accuracy_by_source(choose, rows)) for name, choose in others.items()},
     )
+
+
+def _of_source(confidence: Doubles, hits: Bools) -> dict[str, float]:
+    """Score one source's rows."""
+    ece = expected_calibration_error(confidence, hits)
+    return {"n": len(hits), "accuracy": float(hits.mean()), "ece": ece}
 
 
 def _surest(confidence: Doubles, hits: Bools, weight: Doubles, coverage: float = 0.8) -> float:
@@ -111,10 +118,11 @@ def _macro(by_source: dict[str, float]) -> float:
 def report(scores: Scores, console: Console) -> None:
     """Print the tables."""
     table = Table(title=f"router on {scores.n} rows")
-    for title, justify in (("source", "left"), ("rows", "right"), ("accuracy", "right")):
-        table.add_column(title, justify="right" if justify == "right" else "left")
+    table.add_column("source")
+    for title in ("rows", "accuracy", "ECE"):
+        table.add_column(title, justify="right")
     for source, found in scores.per_source.items():
-        table.add_row(source, str(int(found["n"])), f"{found['accuracy']:.3f}")
+        table.add_row(source, str(int(found["n"])), f"{found['accuracy']:.3f}", f"{found['ece']:.3f}")
     table.add_section()
     table.add_row("mean over sources", "", f"{scores.macro_accuracy:.3f}")
     table.add_row("mean over rows", "", f"{scores.micro_accuracy:.3f}")
@@ -134,7 +142,7 @@ def report(scores: Scores, console: Console) -> None:
 def _run_data(options: argparse.Namespace, console: Console, clock: Callable[[], float]) -> dict[str, Any]:
     """Evaluate on labelled rows."""
     router = Router.load(options.artifact, clock)
-    rows = read_rows(options.data)
+    rows = read_rows(options.data) if options.data else read_held_out(options.held_out)
     experts = (*router.gate.artifact.classes, TOOL_CALLER)
     others: dict[str, baselines.Choose] = {
         "random": baselines.random_choice(experts, options.seed),
@@ -204,6 +212,7 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = ti
     parser = argparse.ArgumentParser(prog="python -m router.evaluate", description=main.__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--data", nargs="+", type=Path, help="rows {source, messages, tools?, label | labels}")
+    what.add_argument("--held-out", nargs="+", type=Path, help="prompts whose labels are in held_out.tsv")
     what.add_argument("--outcomes", type=Path, help="rows {prompt, weak, strong}; 5-fold cross-validation")
     parser.add_argument("--transfer", type=Path, help="train on --outcomes whole, test on this file")
     parser.add_argument("--weak", "--weak-column", default="weak", help="column of the weak model's outcome")
@@ -219,8 +228,8 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = ti
     def work() -> int:
         console = Console()
         if options.report:
-            claim_all(options.report, REPORT if options.data else OUTCOMES_REPORT)
-        found = _run_data(options, console, clock) if options.data else _run_outcomes(options, console)
+            claim_all(options.report, OUTCOMES_REPORT if options.outcomes else REPORT)
+        found = _run_outcomes(options, console) if options.outcomes else _run_data(options, console, clock)
         if options.json:
             print(json.dumps(found))
         return 0

@@ -2,11 +2,13 @@
 
 `train --readings FILE...` joins the files with `readings.tsv` (digest of the conversation, labels by first letter, best
 first), so that none of their text is kept here. Rows that nobody read, or could not decide on, are left out. Without
-the files the router is trained on the seeds alone.
+the files the router is trained on the seeds alone. `evaluate --held-out FILE...` does the same with `held_out.tsv`:
+labels of other sources, from which the router never learns.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from router.features.featurize import query_from_openai
 from router.training.dataset import READ_PREFIX, Row, read_json_lines
 
 DEFAULT_PATH = Path(__file__).with_name("readings.tsv")
+HELD_OUT_PATH = Path(__file__).with_name("held_out.tsv")
 EXPERTS = {"a": "advisor", "c": "coder", "g": "generalist", "r": "researcher"}
 DIGITS = 12
 
@@ -36,6 +39,15 @@ def read_readings(paths: Iterable[Path], table: Path = DEFAULT_PATH) -> list[Row
             if letters:
                 found.append(Row(source, query_from_openai(messages), tuple(EXPERTS[one] for one in letters)))
     return found
+
+
+def read_held_out(paths: Iterable[Path], table: Path = HELD_OUT_PATH) -> list[Row]:
+    """Read the rows of `paths` that have a label in `table`, as rows that judge: each file is a source of its own.
+
+    Raises:
+        DatasetError: a file cannot be read.
+    """
+    return [replace(row, source=row.source.removeprefix(READ_PREFIX)) for row in read_readings(paths, table)]
 
 
 def digest_of(messages: Sequence[Mapping[str, Any]]) -> str:

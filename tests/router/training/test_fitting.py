@@ -9,7 +9,7 @@ from router.features.int4 import LEVELS
 from router.model.network import Network
 from router.training import fitting
 from router.training.dataset import Row
-from router.training.fitting import LEAST_ROWS, UNITS, fit_network
+from router.training.fitting import LEAST_ROWS, RATE, STEADY, UNITS, fit_network, rate_at
 from router.training.heads import design_matrix, featurize_all
 
 CLASSES = ("advisor", "coder", "generalist", "researcher")
@@ -91,3 +91,10 @@ def test_more_copies_leave_the_first_as_it_is(asked: list[Row], network: Network
     made = fit_network(design_matrix(featurize_all(asked)), asked, CLASSES, seed=1, copies=3)
     assert np.allclose(made.dense[:, :UNITS], network.dense, atol=1e-5)
     assert made.hashed.shape[1] == 3 * UNITS
+
+
+def test_steps_stay_as_they_are_for_a_while_and_then_fall_to_nothing() -> None:
+    assert rate_at(0.0) == rate_at(STEADY) == RATE
+    falling = [rate_at(done) for done in (STEADY, 0.7, 0.9, 1.0)]
+    assert falling == sorted(falling, reverse=True)
+    assert falling[-1] == 0.0

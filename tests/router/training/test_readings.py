@@ -1,7 +1,9 @@
 import json
 from pathlib import Path
 
-from router.training.readings import DEFAULT_PATH, DIGITS, EXPERTS, digest_of, read_readings
+import pytest
+
+from router.training.readings import DEFAULT_PATH, DIGITS, EXPERTS, HELD_OUT_PATH, digest_of, read_readings
 
 
 def one(text: str) -> list[dict[str, str]]:
@@ -28,7 +30,16 @@ def test_a_prompt_alone_is_one_turn_and_a_conversation_is_more_than_its_last(tmp
     assert (second.labels, len(second.query.turns)) == (("researcher",), 3)
 
 
-def test_the_table_holds_digests_and_labels_and_no_text() -> None:
-    lines = [line.split("\t") for line in DEFAULT_PATH.read_text(encoding="utf-8").splitlines()]
-    assert len(lines) == len({key for key, _ in lines}) > 4_000
+@pytest.mark.parametrize(("table", "least"), [(DEFAULT_PATH, 4_000), (HELD_OUT_PATH, 500)])
+def test_the_tables_hold_digests_and_labels_and_no_text(table: Path, least: int) -> None:
+    lines = [line.split("\t") for line in table.read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == len({key for key, _ in lines}) > least
     assert all(len(key) == DIGITS and int(key, 16) >= 0 and set(labels) <= set(EXPERTS) for key, labels in lines)
+
+
+def test_nothing_that_judges_is_learned_from() -> None:
+    learned, judged = (
+        {line.split("\t")[0] for line in table.read_text(encoding="utf-8").splitlines()}
+        for table in (DEFAULT_PATH, HELD_OUT_PATH)
+    )
+    assert not learned & judged
