@@ -33,22 +33,22 @@ RULES: Final = (
     Rule(
         "coder",
         re.compile(r"```|\b(code|function|python|javascript|java|sql|regex|bash|script|bug|compile)\b|[{};]\s*$", re.I),
-        {"coder": 0.82, "researcher": 0.08, "advisor": 0.07, "generalist": 0.06},
+        {"coder": 0.76, "advisor": 0.10, "researcher": 0.09, "generalist": 0.07},
     ),
     Rule(
         "advisor",
         re.compile(r"\b(write|rewrite|draft|story|poem|e-?mail|essay|plan|advice|recommend|suggest|imagine)\b", re.I),
-        {"advisor": 0.71, "coder": 0.16, "researcher": 0.11, "generalist": 0.07},
+        {"advisor": 0.76, "coder": 0.12, "researcher": 0.09, "generalist": 0.06},
     ),
     Rule(
         "generalist",
         re.compile(r"\bhow (many|much)\b|\d\s*[-+*/=]\s*\d|\b(hello|joke|riddle|puzzle)\b", re.I),
-        {"generalist": 0.68, "researcher": 0.18, "coder": 0.12, "advisor": 0.06},
+        {"generalist": 0.69, "researcher": 0.18, "coder": 0.09, "advisor": 0.09},
     ),
     Rule(
         "researcher",
         re.compile(r"\b(who|what|when|where|which|why|how|explain|according)\b|\?", re.I),
-        {"researcher": 0.40, "generalist": 0.35, "advisor": 0.16, "coder": 0.11},
+        {"researcher": 0.42, "generalist": 0.34, "advisor": 0.16, "coder": 0.09},
     ),
 )
 ANYTHING: Final = re.compile("")
