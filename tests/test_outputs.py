@@ -30,9 +30,9 @@ PACKAGES = ("serve", "router", "experts", "moegate", "loadtests", "deploy")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if "_pb2" not in path.name)
 
 INPUTS = {
-    "add", "artifact", "base", "catalog", "config", "curve", "data", "file", "files", "gguf", "held_out", "log",
-    "merged", "misfits", "outcomes", "peers", "plans", "prices", "readings", "request", "results", "rules",
-    "seeds", "source", "spans", "timings", "train", "transfer", "vectors", "words", "wrappers",
+    "add", "artifact", "base", "candidate", "catalog", "config", "curve", "data", "file", "files", "gguf",
+    "held_out", "log", "merged", "misfits", "outcomes", "peers", "plans", "prices", "readings", "request", "results",
+    "rules", "seeds", "source", "spans", "timings", "train", "transfer", "vectors", "words", "wrappers",
 }  # fmt: skip
 """Options whose files are only read; `router.calibrate --artifact` is read and written, and is below as well."""
 

@@ -9,6 +9,7 @@ import orjson
 from experts.commands.outputs import NotOurs, claim, json_lines_with, write
 from serve.commands.flywheel_curate import add_curate, add_status
 from serve.commands.flywheel_data import opened_ratings
+from serve.commands.flywheel_registry import add_evaluate, add_promote, add_rollback
 from serve.interactions import segments
 from serve.interactions.joined import rated_rows
 from serve.interactions.stores import open_segments
@@ -35,7 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     curating = actions.add_parser("curate", help="make a set to learn from of what is kept, or say what it lacks")
     add_curate(curating)
 
-    for action in (status, curating, export, forgetting):
+    evaluating = actions.add_parser("evaluate", help="say whether a candidate is better than what serves")
+    add_evaluate(evaluating)
+
+    promoting = actions.add_parser("promote", help="let a candidate serve")
+    add_promote(promoting)
+
+    undoing = actions.add_parser("rollback", help="undo the last promotion")
+    add_rollback(undoing)
+
+    for action in (status, curating, evaluating, promoting, undoing, export, forgetting):
         action.add_argument("--config", type=Path, metavar="FILE", help="settings, as in deploy/gateway.yaml")
         action.add_argument("--json", action="store_true", help="one JSON line last")
 

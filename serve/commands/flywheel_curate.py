@@ -13,6 +13,7 @@ from experts.catalog.spec import load_catalog
 from experts.flywheel.curation import Curated, Wants, curate
 from experts.flywheel.frozen import freeze, latest
 from experts.flywheel.near_duplicates import Unseen
+from experts.flywheel.registry import Registry
 from serve.commands.flywheel_data import interactions, opened_ratings
 from serve.settings.tree import SettingsError, load_settings
 
@@ -85,10 +86,11 @@ def _status(arguments: argparse.Namespace) -> None:
             "liked": liked[name],
             "people": len(people.get(name, ())),
             "curated": _curated(settings.flywheel.place, name),
+            "serves": Registry(settings.flywheel.place / "registry", name).current,
         }
         for name in load_catalog(settings.experts.catalog).names
     ]
-    table = Table("expert", "kept", "rated", "liked", "people", "latest set")
+    table = Table("expert", "kept", "rated", "liked", "people", "latest set", "serves")
     for row in rows:
         table.add_row(*(str("-" if value is None else value) for value in row.values()))
     Console().print(table)

@@ -64,7 +64,15 @@ async def test_traffic_becomes_a_set(settings: Settings, tmp_path: Path, capsys:
     assert (Path(facts["folder"]) / "manifest.json").is_file()
     assert cli.main(["flywheel", "status", "--json"]) == 0
     row = next(row for row in last(capsys) if row["expert"] == "coder")
-    assert row == {"expert": "coder", "kept": 40, "rated": 40, "liked": 30, "people": 6, "curated": facts["digest"]}
+    assert row == {
+        "expert": "coder",
+        "kept": 40,
+        "rated": 40,
+        "liked": 30,
+        "people": 6,
+        "curated": facts["digest"],
+        "serves": None,
+    }
 
 
 @pytest.mark.usefixtures("environment")
