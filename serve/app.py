@@ -36,10 +36,11 @@ from serve.http_api.server import HttpServer
 from serve.limits.accounts import open_accounts, warn_of_forgetting
 from serve.limits.quota import Quotas
 from serve.limits.reservation import Reservations
-from serve.live.sources import catalog_source, guard_source, keys_source
+from serve.live.sources import catalog_source, guard_source, keys_source, trials_source
 from serve.live.watch import Watch
 from serve.openai_api.responses.store import ResponseStore
 from serve.remote.mirrors import bring
+from serve.routing.canary import canaries
 from serve.routing.expert_states import Candidates
 from serve.routing.kinds import load_router
 from serve.routing.reload import RouterReloader
@@ -67,6 +68,7 @@ from serve.workers.supervisor import run_workers
 
 if TYPE_CHECKING:
     from serve.interactions.build import Interactions
+    from serve.routing.trials import Trials
 
 log = logging.getLogger("moegate.app")
 
@@ -134,11 +136,18 @@ class App:
             candidates=Candidates(self._catalog, self._health, self._dispatcher),
             recorder=Recorder(self._observers(ledger), ledger.book, tracer=self._tracer),
             steps=self._steps,
+            on_trial=canaries if self._trials is None else self._trials.going,
             max_tools=settings.tool_selection.most_offered,
             settings=settings.router,
         )
         embedder = self._make_embedder(allowances, admission)
-        self._feedback = FeedbackBook(settings.feedback, self._recent, self.metrics.feedback, self._catalog.names)
+        self._feedback = FeedbackBook(
+            settings.feedback,
+            self._recent,
+            self.metrics.feedback,
+            self._catalog.names,
+            on_rating=None if self._trials is None else self._trials.rated,
+        )
         self._responses = ResponseStore(settings.responses)
         self._siblings = (
             SharedMetrics(siblings_folder, self.metrics.registry, self.metrics.across) if siblings_folder else None
@@ -154,6 +163,7 @@ class App:
                 keys_source(settings.access, key_ring),
                 catalog_source(settings, self.gateway, ledger),
                 guard_source(guard),
+                trials_source(self._trials, self.gateway),
             ),
             self.metrics.configuration,
         )
@@ -202,6 +212,14 @@ class App:
         )
 
     @cached_property
+    def _trials(self) -> "Trials | None":
+        if not canaries(self._catalog):
+            return None
+        from serve.routing.trials import Trials  # noqa: PLC0415  # only who tries somebody out pays for it
+
+        return Trials(self.settings.flywheel.place / "ended-trials.jsonl", self.metrics.trials)
+
+    @cached_property
     def _catalog_bytes(self) -> bytes:
         return self._catalog.model_dump_json().encode()
 
@@ -216,6 +234,7 @@ class App:
             self._recent,
             TraceObserver(),
             LogObserver(),
+            *(() if self._trials is None else (self._trials,)),
             *(() if self._interactions is None else (self._interactions.observer,)),
         )
 

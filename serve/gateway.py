@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
-from experts.catalog.spec import Catalog
+from experts.catalog.spec import Catalog, ExpertSpec
 from experts.conversation.request_limits import MAX_TOOLS
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
@@ -183,6 +183,7 @@ class Gateway:
         settings: RouterSettings,
         steps: Steps = NO_STEPS,
         max_tools: int = MAX_TOOLS,
+        on_trial: Callable[[Catalog], Mapping[str, ExpertSpec]] = canaries,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.health = health
@@ -194,21 +195,22 @@ class Gateway:
         self._recorder = recorder
         self._steps = steps
         self._router_settings = settings
-        self._clock = clock
+        self._clock, self._on_trial = clock, on_trial
         self._candidates = candidates
         self._max_tools = max_tools
-        self._take(catalog)
+        self.take(catalog)
         self.max_tokens_limit = max(expert.context_window for expert in catalog.experts)
 
     def renew(self, catalog: Catalog, prices: PriceBook) -> None:
         """Go on with other prices and shares of the same experts; a request keeps the prices that it began with."""
-        self._take(catalog)
+        self.take(catalog)
         self._candidates.renew(catalog)
         self._allowances.reprice(catalog, prices.tariffs)
         self._recorder.pricing = prices
 
-    def _take(self, catalog: Catalog) -> None:
-        self.catalog, self._names, self._canaries = catalog, catalog.names, canaries(catalog)
+    def take(self, catalog: Catalog) -> None:
+        """Go on with this catalogue's names, and the canaries in it that are on trial now."""
+        self.catalog, self._names, self._canaries = catalog, catalog.names, self._on_trial(catalog)
 
     @asynccontextmanager
     async def generate(self, request: ChatRequest) -> AsyncIterator[Answer]:

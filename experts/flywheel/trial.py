@@ -70,8 +70,8 @@ class Breach:
         """Return the history's form."""
         return {
             "kind": self.kind,
-            "canary": self.canary,
-            "incumbent": self.incumbent,
+            "bad_of_canary": self.canary,
+            "bad_of_incumbent": self.incumbent,
             "wealth": round(self.wealth, 1),
         }
 

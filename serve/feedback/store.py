@@ -60,12 +60,15 @@ class FeedbackBook:
         metrics: FeedbackMetrics,
         experts: Collection[str],
         *,
+        on_rating: Callable[[str, RouteDecision, float], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """`on_rating` hears of each key's first rating of an answer of this process: id, decision, rating."""
         self._settings = settings
         self._recent = recent
         self._metrics = metrics
         self._experts = experts
+        self._on_rating = on_rating
         self._clock = clock
         self._calibration = _Calibration()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="feedback")
@@ -93,6 +96,8 @@ class FeedbackBook:
             raise StorageUnavailable("feedback cannot be stored; retry later") from None
         if is_first:
             self._count(feedback, decision)
+            if decision is not None and self._on_rating is not None:
+                self._on_rating(feedback.response_id, decision, feedback.rating)
         return decision is not None or is_its_own
 
     def close(self) -> None:

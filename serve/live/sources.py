@@ -1,5 +1,7 @@
 """What may change while a gateway serves, and whom a change concerns. `serve.app` hands the parts in."""
 
+from typing import TYPE_CHECKING
+
 from experts.catalog.prices import PriceList, default_prices_path, load_prices
 from experts.catalog.renewal import renewed
 from experts.catalog.spec import Catalog, default_path, load_catalog
@@ -10,6 +12,9 @@ from serve.live.watch import Source
 from serve.settings.tree import AccessSettings, KeySettings, Settings
 from serve.steps.guard.compiled import RuleSet
 from serve.steps.guard.in_force import GuardRules
+
+if TYPE_CHECKING:
+    from serve.routing.trials import Trials
 
 
 def keys_source(settings: AccessSettings, ring: KeyRing) -> Source:
@@ -56,3 +61,11 @@ def guard_source(rules: GuardRules | None) -> Source:
         return ()
 
     return Source("guard", (rules.path,), rules.read, take_up)
+
+
+def trials_source(trials: "Trials | None", gateway: Gateway) -> Source:
+    """The trials that are over, here or at another gateway or worker: their canaries get no more requests."""
+    if trials is None:
+        return Source("trials", (), frozenset, lambda _: ())
+    trials.on_end = lambda: gateway.take(gateway.catalog)
+    return Source("trials", (trials.path,), trials.read, trials.take_up)

@@ -38,6 +38,7 @@ SHOWN_BY: Final = {
     "moegate_retrieval_seconds": "steps/retrieval/test_step.py",
     "moegate_retrieval_answers": "steps/retrieval/test_step.py",
     "moegate_retrieval_neutralised": "steps/retrieval/test_step.py",
+    "moegate_trials_ended": "routing/test_trials.py",
     "moegate_tool_calls": "test_tool_calls.py",
     "moegate_tool_selection_requests": "steps/tool_selection/test_step.py",
     "moegate_wakes": "test_cold.py",

@@ -32,6 +32,7 @@ from serve.telemetry.metrics.requests import NO_EXPERT, RequestMetrics
 from serve.telemetry.metrics.retrieval import RetrievalMetrics
 from serve.telemetry.metrics.routing import RoutingMetrics
 from serve.telemetry.metrics.tool_selection import ToolSelectionMetrics
+from serve.telemetry.metrics.trials import TrialMetrics
 
 __all__ = ["NO_EXPERT", "Metrics"]
 
@@ -60,6 +61,7 @@ class Metrics:
         self.configuration = ConfigurationMetrics(add)
         self.keys = KeyMetrics(add)
         self.interactions = InteractionMetrics(add)
+        self.trials = TrialMetrics(add)
         self.remote = RemoteMetrics(add)
 
     def expect(self, experts: Sequence[str], handing_back: Sequence[str] = ()) -> None:

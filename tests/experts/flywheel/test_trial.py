@@ -48,7 +48,7 @@ def test_a_slow_one_is_stopped() -> None:
         seconds = generator.lognormvariate(0, 0.5) * (3 if is_canary else 1)
         trial.answered(number.to_bytes(4, "big"), is_canary=is_canary, share=0.25, ttft_s=seconds, usd=1e-5)
     assert trial.breach is not None and trial.breach.kind == "slow"
-    assert set(trial.breach.as_dict()) == {"kind", "canary", "incumbent", "wealth"}
+    assert set(trial.breach.as_dict()) == {"kind", "bad_of_canary", "bad_of_incumbent", "wealth"}
 
 
 def test_a_conversation_counts_once() -> None:
