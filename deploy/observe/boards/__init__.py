@@ -4,9 +4,10 @@ from typing import Final
 
 from deploy.observe.boards.cost import COST
 from deploy.observe.boards.experts import EXPERTS
+from deploy.observe.boards.flywheel import FLYWHEEL
 from deploy.observe.boards.guard import GUARD
 from deploy.observe.boards.latency import LATENCY
 from deploy.observe.boards.overview import OVERVIEW
 from deploy.observe.boards.routing import ROUTING
 
-DASHBOARDS: Final = (OVERVIEW, LATENCY, COST, ROUTING, EXPERTS, GUARD)
+DASHBOARDS: Final = (OVERVIEW, LATENCY, COST, ROUTING, EXPERTS, GUARD, FLYWHEEL)
