@@ -9,7 +9,7 @@ import math
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from protos import chat_pb2 as chat
@@ -116,6 +116,10 @@ class Arrival:
             keeping=read_keeping(self.headers, store=parts.store, user=parts.user),
             retrieval=parts.retrieval,
         )
+
+    def further(self, number: int, parts: Parts, caller: Caller) -> ChatRequest:
+        """Build the request for a further answer, under an id of its own; raises as `request` does."""
+        return replace(self, id=f"{self.id}-{number}").request(parts, caller)
 
     def deadline(self, remaining_s: float | None = None) -> float:
         """When the request must have ended, on the gateway's clock; `remaining_s` is what the transport gives it.

@@ -4,7 +4,7 @@
 same way. A new API is a package with a `WireForm` and a line in that list.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -67,6 +67,43 @@ class Presenter(Protocol):
         ...
 
 
+class ChoicesPresenter(Protocol):
+    """Writes several answers to one request, each under its index."""
+
+    def piece(self, index: int, chunk: pb.GenerateChunk) -> bytes:
+        """The events of a message of one of the answers."""
+        ...
+
+    def ended(self, index: int, end: End) -> bytes:
+        """The last events of one answer."""
+        ...
+
+    def closing(self, ends: Sequence[End]) -> bytes:
+        """The stream's last events, once all answers are whole."""
+        ...
+
+    def failed(self, error: MoegateError) -> bytes:
+        """The last event of a stream in which an answer broke off."""
+        ...
+
+    def whole(self, answers: Sequence[CollectedAnswer], ends: Sequence[End]) -> bytes:
+        """All answers as one body."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The answers that a request wants beside its first one.
+
+    Attributes:
+        further: parts of the requests for them, which the core gets as well.
+        present: makes the presenter of all, once one of them has its first token.
+    """
+
+    further: Sequence[Parts]
+    present: Callable[[ChatRequest, Answer], ChoicesPresenter]
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A request as its wire form has read it.
@@ -75,11 +112,13 @@ class Asked:
         parts: of the request that the core gets.
         present: makes the presenter, once the first token is here.
         names: what its client calls the fields.
+        choices: where it wants several answers.
     """
 
     parts: Parts
     present: Callable[[ChatRequest, Answer], Presenter]
     names: FieldNames = SAME_NAMES
+    choices: Choices | None = None
 
 
 Read = Callable[[bytes, Headers, Caller], Awaitable[Asked]]

@@ -12,20 +12,20 @@ from starlette.types import Receive, Scope, Send
 from serve.doors.collect import collect
 from serve.doors.field_names import SAME_NAMES
 from serve.doors.request_builder import Limits, RequestBuilder
-from serve.doors.routing_facts import routing_facts
 from serve.doors.wire_form import Asked, Presenter, WireForm
 from serve.errors import InternalError, MoegateError
 from serve.gateway import Answer, Gateway
+from serve.http_api.answer_headers import cost_header, routing_headers
 from serve.http_api.asgi import (
     EVENT_STREAM,
     JSON,
     ClientDisconnect,
     ClientGone,
-    Header,
     HeaderLookup,
     Reply,
     read_json_body,
 )
+from serve.http_api.choices import answer_choices
 from serve.http_api.heartbeat import Heartbeat
 from serve.request import Caller, ChatRequest
 from serve.settings.tree import Settings
@@ -60,7 +60,11 @@ class GenerateEndpoint:
             request = arrival.request(asked.parts, caller)
             departure: ClientDisconnect = scope["state"]["departure"]
             with departure.watch():
-                await self._answer(request, reply, asked)
+                if asked.choices is None:
+                    await self._answer(request, reply, asked)
+                else:
+                    further = [arrival.further(n, parts, caller) for n, parts in enumerate(asked.choices.further, 2)]
+                    await answer_choices(self._gateway, [request, *further], asked.choices, reply)
         except ClientGone:
             return
         except MoegateError as error:
@@ -87,7 +91,7 @@ async def _stream(reply: Reply, answer: Answer, presenter: Presenter) -> None:
     Nothing was sent before the first token: until then an error has a status. A heartbeat is the exception.
     """
     if not reply.has_begun:
-        await reply.begin(200, [*EVENT_STREAM, *_routing_headers(answer)])
+        await reply.begin(200, [*EVENT_STREAM, *routing_headers(answer)])
     reply.on_failure(presenter.failed)
     unsent = b""
     try:
@@ -106,11 +110,7 @@ async def _stream(reply: Reply, answer: Answer, presenter: Presenter) -> None:
 async def _collect(reply: Reply, answer: Answer, presenter: Presenter) -> None:
     """Send a whole answer: the same stream, collected."""
     whole = await collect(answer)
-    headers = [JSON, *_routing_headers(answer), (b"x-moegate-cost-usd", f"{answer.end.cost_usd:.12f}".encode())]
+    headers = [JSON, *routing_headers(answer), cost_header(answer.end.cost_usd)]
     if form := FORM_NAMES.get(answer.end.completion.form):
         headers.append((b"x-moegate-form", form.encode()))
     await reply.whole(200, headers, await presenter.whole(whole, answer.end))
-
-
-def _routing_headers(answer: Answer) -> list[Header]:
-    return [(name.encode(), value.encode()) for name, value in routing_facts(answer)]

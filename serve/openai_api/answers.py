@@ -5,6 +5,7 @@ A stream's frames differ only in a few bytes, so each is built once a stream, wi
 """
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -107,10 +108,15 @@ class Envelope:
 
     def whole(self, answer: CollectedAnswer, end: pb.Completion, cost_usd: float) -> bytes:
         """A whole answer."""
-        choice = self.dialect.choice(answer, FINISH_NAMES[end.finish_reason])
-        return orjson.dumps(
-            self._head(self.dialect.object) | {"choices": [choice], "usage": usage(end.usage, cost_usd)}
-        )
+        return self.body([self.choice(answer, end)], usage(end.usage, cost_usd))
+
+    def choice(self, answer: CollectedAnswer, end: pb.Completion, index: int = 0) -> dict[str, Any]:
+        """One of the choices of a whole answer."""
+        return self.dialect.choice(answer, FINISH_NAMES[end.finish_reason]) | {"index": index}
+
+    def body(self, choices: Sequence[Mapping[str, Any]], used: Mapping[str, int | float]) -> bytes:
+        """A whole answer's body."""
+        return orjson.dumps(self._head(self.dialect.object) | {"choices": choices, "usage": used})
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
@@ -122,21 +128,23 @@ class Envelope:
 
 
 class Frames:
-    """The server-sent events of one stream."""
+    """The server-sent events of one choice; of one stream, where there is but one."""
 
     _GAP: Final = "\x00"  # where the text goes; orjson writes it as \u0000, which no envelope holds otherwise
 
-    def __init__(self, envelope: Envelope, *, include_usage: bool) -> None:
+    def __init__(self, envelope: Envelope, *, include_usage: bool, index: int = 0) -> None:
+        """`index` is the choice's place among several."""
         self._envelope = envelope
         self._include_usage = include_usage
+        self._index = {"index": index}
         self._extra: dict[str, Any] = {"usage": None} if include_usage else {}
-        template = envelope.frame([envelope.dialect.delta(self._GAP, None)], self._extra)
+        template = self._frame(envelope.dialect.delta(self._GAP, None))
         self._before, self._after = template.split(orjson.dumps(self._GAP))
 
     def opening(self, content: str | None) -> bytes:
         """What precedes the answer; may be empty."""
         choice = self._envelope.dialect.opening(content)
-        return b"" if choice is None else self._envelope.frame([choice], self._extra)
+        return b"" if choice is None else self._frame(choice)
 
     def piece(self, chunk: pb.GenerateChunk) -> bytes:
         """The frames of one of the expert's messages: its text, its pieces of tool calls."""
@@ -145,8 +153,7 @@ class Frames:
 
     def _call(self, call: chat.ToolCallDelta) -> bytes:
         delta = {"tool_calls": [call_delta(call)]}
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}
-        return self._envelope.frame([choice], self._extra)
+        return self._frame({"index": 0, "delta": delta, "logprobs": None, "finish_reason": None})
 
     def text(self, text: str) -> bytes:
         """The frame of a piece of text."""
@@ -154,18 +161,26 @@ class Frames:
         return self._before + (raw if text.isascii() else one_line(raw)) + self._after
 
     def closing(self, end: pb.Completion, cost_usd: float) -> bytes:
-        """The frame with the finish reason and the citations, the usage if it was asked for, and the end mark."""
+        """The choice's last frame, the usage if it was asked for, and the end mark."""
+        return self.last(end) + self.total(usage(end.usage, cost_usd)) + DONE
+
+    def last(self, end: pb.Completion) -> bytes:
+        """The frame with the finish reason and the citations."""
         last = self._envelope.dialect.delta("", FINISH_NAMES[end.finish_reason])
         if end.annotations:
             last["delta"]["annotations"] = [annotation_object(annotation) for annotation in end.annotations]
-        frames = self._envelope.frame([last], self._extra)
-        if self._include_usage:
-            frames += self._envelope.frame([], {"usage": usage(end.usage, cost_usd)})
-        return frames + DONE
+        return self._frame(last)
+
+    def total(self, used: Mapping[str, int | float]) -> bytes:
+        """The frame with the usage, if it was asked for."""
+        return self._envelope.frame([], {"usage": used}) if self._include_usage else b""
 
     def blocked(self) -> bytes:
         """The frame that ends an answer which the guard blocks, and the end mark."""
-        return self._envelope.frame([self._envelope.dialect.delta("", CONTENT_FILTER)], self._extra) + DONE
+        return self._frame(self._envelope.dialect.delta("", CONTENT_FILTER)) + DONE
+
+    def _frame(self, choice: dict[str, Any]) -> bytes:
+        return self._envelope.frame([choice | self._index], self._extra)
 
 
 def call_object(call_id: str, name: str, arguments: str) -> dict[str, Any]:

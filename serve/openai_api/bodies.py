@@ -5,7 +5,7 @@ accepted and ignored, as OpenAI does. Known fields that moegate does not offer a
 `serve.validation.rules` checks ranges and everything else that both doors share.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -38,17 +38,22 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _one_prompt(value: object) -> object:
-    """A list of one text is that text; several prompts would have several answers, and token ids need a tokeniser."""
-    if not isinstance(value, list):
-        return value
-    if len(value) != 1 or not isinstance(value[0], str):
-        raise PydanticCustomError(UNSUPPORTED, "only one prompt, as text, is supported")
-    return value[0]
+def _prompts(value: object) -> object:
+    """Read one text, or a list of them, each of which has an answer; token ids would need a tokeniser."""
+    if isinstance(value, list) and any(not isinstance(prompt, str) for prompt in value):
+        raise PydanticCustomError(UNSUPPORTED, "prompts are text; token ids are not supported")
+    return [value] if isinstance(value, str) else value
 
 
-_ONE_TEXT = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 1}
-Prompt = Annotated[str, BeforeValidator(_one_prompt), WithJsonSchema({"anyOf": [{"type": "string"}, _ONE_TEXT]})]
+MAX_CHOICES: Final = 16
+"""Answers to one request, at most."""
+_TEXTS = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MAX_CHOICES}
+Prompts = Annotated[
+    list[str],
+    BeforeValidator(_prompts),
+    Field(min_length=1, max_length=MAX_CHOICES),
+    WithJsonSchema({"anyOf": [{"type": "string"}, _TEXTS]}),
+]
 Stop = Annotated[
     list[str],
     BeforeValidator(_as_list),
@@ -80,17 +85,8 @@ class _SamplingBody(RoutingFields):
     store: bool | None = Field(None, description="false: the request and its answer are kept nowhere")
     user: str | None = Field(None, description="whom the caller asks for; kept as a hash alone")
     safety_identifier: str | None = Field(None, description="another name for `user`")
-    n: int | None = None
+    n: int | None = Field(None, ge=1, le=MAX_CHOICES, description="answers, each of them metered as a request")
     logit_bias: Annotated[object, NotOffered({})] = None
-
-    def refuse_unsupported(self) -> None:
-        """Refuse what moegate understands and does not offer.
-
-        Raises:
-            UnsupportedParameter: with `param` naming it.
-        """
-        if self.n not in (None, 1):
-            raise UnsupportedParameter("'n' other than 1 is not supported", param="n")
 
     def sampling(self, max_tokens: int | None) -> chat.Sampling:
         """The sampling as the core's message; what is None stays unset."""
@@ -133,8 +129,11 @@ class ChatCompletionBody(_SamplingBody):
     response_format: ResponseFormat | None = None
 
     def refuse_unsupported(self) -> None:
-        """Refuse what moegate understands and does not offer."""
-        super().refuse_unsupported()
+        """Refuse what moegate understands and does not offer.
+
+        Raises:
+            UnsupportedParameter: with `param` naming it.
+        """
         if self.logprobs:
             raise UnsupportedParameter("'logprobs' is not supported", param="logprobs")
 
@@ -145,6 +144,10 @@ class ChatCompletionBody(_SamplingBody):
     def to_retrieval(self) -> Retrieval | None:
         """The collections that are to be searched."""
         return to_retrieval(self.retrieval)
+
+    def to_inputs(self) -> list[chat.Conversation]:
+        """The conversation as the core's message."""
+        return [self.to_input()]
 
     def to_input(self) -> chat.Conversation:
         """The conversation as the core's message."""
@@ -161,7 +164,7 @@ class ChatCompletionBody(_SamplingBody):
 class CompletionBody(_SamplingBody):
     """POST /v1/completions: raw text to continue, no chat template."""
 
-    prompt: Prompt
+    prompt: Prompts
     retrieval: Annotated[object, NotOffered()] = None
     logprobs: int | None = None
     echo: bool | None = None
@@ -169,8 +172,11 @@ class CompletionBody(_SamplingBody):
     suffix: str | None = None
 
     def refuse_unsupported(self) -> None:
-        """Refuse what moegate understands and does not offer."""
-        super().refuse_unsupported()
+        """Refuse what moegate understands and does not offer.
+
+        Raises:
+            UnsupportedParameter: with `param` naming it.
+        """
         if self.logprobs is not None:  # 0 asks for the chosen token's own
             raise UnsupportedParameter("'logprobs' is not supported", param="logprobs")
         for name in ("echo", "suffix"):
@@ -187,6 +193,6 @@ class CompletionBody(_SamplingBody):
         """Nothing: raw text is continued as it is."""
         return None
 
-    def to_input(self) -> str:
-        """The prompt."""
+    def to_inputs(self) -> list[str]:
+        """The prompts."""
         return self.prompt

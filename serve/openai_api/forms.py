@@ -1,17 +1,20 @@
 """OpenAI's chat and completions endpoints as wire forms (`serve.doors.wire_form`)."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from serve.doors.collect import CollectedAnswer
 from serve.doors.json_body import parse
 from serve.doors.request_builder import Headers, Parts
-from serve.doors.wire_form import Asked, WireForm
-from serve.errors import ContentBlocked, MoegateError
+from serve.doors.wire_form import Asked, Choices, WireForm
+from serve.errors import ContentBlocked, InvalidRequest, MoegateError
 from serve.gateway import Answer, End
 from serve.openai_api.answers import ChatDialect, CompletionDialect, Dialect, Envelope, Frames
-from serve.openai_api.bodies import ChatCompletionBody, CompletionBody
+from serve.openai_api.bodies import MAX_CHOICES, ChatCompletionBody, CompletionBody
+from serve.openai_api.choices import OpenAIChoices
 from serve.openai_api.errors import OPENAI_ERRORS
 from serve.request import Caller, ChatRequest
 
@@ -62,9 +65,10 @@ async def _read(
     """Read the body of either endpoint."""
     body = parse(kind, raw)
     body.refuse_unsupported()
+    inputs = body.to_inputs()
     parts = Parts(
         model=body.model or "",
-        input=body.to_input(),
+        input=inputs[0],
         sampling=body.to_sampling(),
         is_stream=bool(body.stream),
         quality_cost=body.quality_cost,
@@ -78,7 +82,27 @@ async def _read(
         envelope = Envelope.begin(request.id, answer.decision.expert, dialect)
         return CompletionsPresenter(envelope, include_usage=body.include_usage)
 
-    return Asked(parts, present)
+    count = len(inputs) * (body.n or 1)
+    if count == 1:
+        return Asked(parts, present)
+    if count > MAX_CHOICES:
+        raise InvalidRequest(f"a request has at most {MAX_CHOICES} answers, 'n' to each prompt", param="n")
+
+    def present_all(request: ChatRequest, answer: Answer) -> OpenAIChoices:
+        envelope = Envelope.begin(request.id, answer.decision.expert, dialect)
+        return OpenAIChoices(envelope, count, include_usage=body.include_usage)
+
+    _, *further = (_nth(parts, text, n) for text in inputs for n in range(body.n or 1))
+    return Asked(parts, present, choices=Choices(further, present_all))
+
+
+def _nth(parts: Parts, text: chat.Conversation | str, n: int) -> Parts:
+    """Make the parts of a further answer; a seed is another one for each, or all would be the same."""
+    sampling = chat.Sampling()
+    sampling.CopyFrom(parts.sampling)
+    if sampling.HasField("seed"):
+        sampling.seed = (sampling.seed + n) % 2**64
+    return replace(parts, input=text, sampling=sampling)
 
 
 def _form(summary: str, kind: type[ChatCompletionBody] | type[CompletionBody], dialect: Dialect) -> WireForm:

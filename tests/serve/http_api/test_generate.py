@@ -161,7 +161,7 @@ async def test_request_id_is_the_callers_or_ours(http: httpx2.AsyncClient, exper
         (pinned(stop=["a", "b", "c", "d", "e"]), 400, "stop", "invalid_value"),
         (pinned(stop=[""]), 400, "stop", "invalid_value"),
         (pinned(stream="yes"), 400, "stream", "invalid_value"),
-        (pinned(n=2), 400, "n", "unsupported_parameter"),
+        (pinned(n=17), 400, "n", "invalid_value"),
         (pinned(logprobs=True), 400, "logprobs", "unsupported_parameter"),
         (pinned(response_format={"type": "json_object"}), 400, "response_format", "unsupported_parameter"),
         (pinned(tools=[{"type": "function", "function": {"name": "a b"}}]), 400, "tools[0].function.name", None),

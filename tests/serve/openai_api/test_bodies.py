@@ -129,10 +129,7 @@ class TestChat:
 @pytest.mark.parametrize(
     ("body", "param"),
     [
-        (chatting(n=2), "n"),
-        (chatting(n=0), "n"),
         (chatting(logprobs=True), "logprobs"),
-        (completing(n=2), "n"),
         (completing(logprobs=0), "logprobs"),
         (completing(echo=True), "echo"),
         (completing(suffix="x"), "suffix"),
@@ -150,19 +147,19 @@ def test_what_is_understood_and_not_offered(body: ChatCompletionBody | Completio
     assert refused.value.param == param
 
 
-@pytest.mark.parametrize("prompt", ["a b", ["a b"]])
-def test_one_prompt_is_one_text(prompt: Any) -> None:
-    assert completing(prompt=prompt).to_input() == "a b"
+@pytest.mark.parametrize(("prompt", "texts"), [("a b", ["a b"]), (["a b"], ["a b"]), (["a", "b"], ["a", "b"])])
+def test_a_prompt_is_a_text_or_several(prompt: Any, texts: list[str]) -> None:
+    assert completing(prompt=prompt).to_inputs() == texts
 
 
-@pytest.mark.parametrize("prompt", [[], ["a", "b"], [1, 2], [[1]], [None]])
-def test_several_prompts_and_tokens_are_not_offered(prompt: Any) -> None:
+@pytest.mark.parametrize("prompt", [[1, 2], [[1]], [None], ["a", 1]])
+def test_tokens_are_not_offered(prompt: Any) -> None:
     with pytest.raises(UnsupportedParameter) as refused:
         completing(prompt=prompt)
     assert refused.value.param == "prompt"
 
 
-@pytest.mark.parametrize("prompt", [None, 7, {"text": "a"}])
+@pytest.mark.parametrize("prompt", [None, 7, {"text": "a"}, [], ["a"] * 17])
 def test_what_is_no_prompt_is_a_mistake(prompt: Any) -> None:
     with pytest.raises(InvalidRequest) as refused:
         completing(prompt=prompt)
