@@ -119,6 +119,7 @@ class ToolAnswer:
     must_call: bool  # nothing but calls, at least one
     at_most_one: bool
     form: str | None = None  # words follow this schema (as `JsonAnswer.schema`), and no call stands beside them
+    is_plan: bool = False  # calls are numbered steps, which may refer to earlier ones (`json_schema.references`)
 
 
 Constraint = JsonAnswer | ToolAnswer

@@ -24,43 +24,45 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11protos/chat.proto\x12\x0fmoegate.chat.v1\"7\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\"\x92\x01\n\x07Message\x12#\n\x04role\x18\x01 \x01(\x0e\x32\x15.moegate.chat.v1.Role\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12-\n\ntool_calls\x18\x04 \x03(\x0b\x32\x19.moegate.chat.v1.ToolCall\x12\x14\n\x0ctool_call_id\x18\x05 \x01(\t\"K\n\rToolCallDelta\x12\r\n\x05index\x18\x01 \x01(\r\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x11\n\targuments\x18\x04 \x01(\t\"R\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x17\n\x0fparameters_json\x18\x03 \x01(\t\x12\x0e\n\x06strict\x18\x04 \x01(\x08\"\xa9\x01\n\nToolChoice\x12.\n\x04mode\x18\x01 \x01(\x0e\x32 .moegate.chat.v1.ToolChoice.Mode\x12\x0c\n\x04name\x18\x02 \x01(\t\"]\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\r\n\tMODE_NONE\x10\x01\x12\r\n\tMODE_AUTO\x10\x02\x12\x11\n\rMODE_REQUIRED\x10\x03\x12\x0e\n\nMODE_NAMED\x10\x04\"4\n\x08\x44ocument\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\"b\n\nAnnotation\x12\x13\n\x0bstart_index\x18\x01 \x01(\r\x12\x11\n\tend_index\x18\x02 \x01(\r\x12\x10\n\x08\x64ocument\x18\x03 \x01(\r\x12\r\n\x05title\x18\x04 \x01(\t\x12\x0b\n\x03url\x18\x05 \x01(\t\"\xac\x01\n\x0eResponseFormat\x12\x32\n\x04type\x18\x01 \x01(\x0e\x32$.moegate.chat.v1.ResponseFormat.Type\x12\x13\n\x0bschema_json\x18\x02 \x01(\t\x12\x0e\n\x06strict\x18\x03 \x01(\x08\"A\n\x04Type\x12\r\n\tTYPE_TEXT\x10\x00\x12\x14\n\x10TYPE_JSON_OBJECT\x10\x01\x12\x14\n\x10TYPE_JSON_SCHEMA\x10\x02\"\xd2\x02\n\x0c\x43onversation\x12*\n\x08messages\x18\x01 \x03(\x0b\x32\x18.moegate.chat.v1.Message\x12$\n\x05tools\x18\x02 \x03(\x0b\x32\x15.moegate.chat.v1.Tool\x12\x30\n\x0btool_choice\x18\x03 \x01(\x0b\x32\x1b.moegate.chat.v1.ToolChoice\x12,\n\tdocuments\x18\x04 \x03(\x0b\x32\x19.moegate.chat.v1.Document\x12 \n\x13parallel_tool_calls\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12\x1c\n\x14\x64ocuments_are_ranked\x18\x07 \x01(\x08\x12\x38\n\x0fresponse_format\x18\x06 \x01(\x0b\x32\x1f.moegate.chat.v1.ResponseFormatB\x16\n\x14_parallel_tool_calls\"\xde\x02\n\x08Sampling\x12\x17\n\nmax_tokens\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x04 \x01(\x04H\x03\x88\x01\x01\x12\x0c\n\x04stop\x18\x05 \x03(\t\x12\x1e\n\x11\x66requency_penalty\x18\x06 \x01(\x02H\x04\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x07 \x01(\x02H\x05\x88\x01\x01\x12\x17\n\nmin_tokens\x18\x08 \x01(\rH\x06\x88\x01\x01\x12\x17\n\nignore_eos\x18\t \x01(\x08H\x07\x88\x01\x01\x42\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x07\n\x05_seedB\x14\n\x12_frequency_penaltyB\x13\n\x11_presence_penaltyB\r\n\x0b_min_tokensB\r\n\x0b_ignore_eos\"L\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\r\x12\x11\n\testimated\x18\x03 \x01(\x08*_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04*}\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x03*\x91\x01\n\x0b\x46ormOutcome\x12\x1c\n\x18\x46ORM_OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x46ORM_OUTCOME_OK\x10\x01\x12\x1f\n\x1b\x46ORM_OUTCOME_SECOND_ATTEMPT\x10\x02\x12\x18\n\x14\x46ORM_OUTCOME_INVALID\x10\x03\x12\x14\n\x10\x46ORM_OUTCOME_CUT\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11protos/chat.proto\x12\x0fmoegate.chat.v1\"j\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\x12\x31\n\ndepends_on\x18\x04 \x01(\x0b\x32\x1d.moegate.chat.v1.Dependencies\"\x1d\n\x0c\x44\x65pendencies\x12\r\n\x05\x63\x61lls\x18\x01 \x03(\r\"\x92\x01\n\x07Message\x12#\n\x04role\x18\x01 \x01(\x0e\x32\x15.moegate.chat.v1.Role\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12-\n\ntool_calls\x18\x04 \x03(\x0b\x32\x19.moegate.chat.v1.ToolCall\x12\x14\n\x0ctool_call_id\x18\x05 \x01(\t\"~\n\rToolCallDelta\x12\r\n\x05index\x18\x01 \x01(\r\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x11\n\targuments\x18\x04 \x01(\t\x12\x31\n\ndepends_on\x18\x05 \x01(\x0b\x32\x1d.moegate.chat.v1.Dependencies\"R\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x17\n\x0fparameters_json\x18\x03 \x01(\t\x12\x0e\n\x06strict\x18\x04 \x01(\x08\"\xa9\x01\n\nToolChoice\x12.\n\x04mode\x18\x01 \x01(\x0e\x32 .moegate.chat.v1.ToolChoice.Mode\x12\x0c\n\x04name\x18\x02 \x01(\t\"]\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\r\n\tMODE_NONE\x10\x01\x12\r\n\tMODE_AUTO\x10\x02\x12\x11\n\rMODE_REQUIRED\x10\x03\x12\x0e\n\nMODE_NAMED\x10\x04\"4\n\x08\x44ocument\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\"b\n\nAnnotation\x12\x13\n\x0bstart_index\x18\x01 \x01(\r\x12\x11\n\tend_index\x18\x02 \x01(\r\x12\x10\n\x08\x64ocument\x18\x03 \x01(\r\x12\r\n\x05title\x18\x04 \x01(\t\x12\x0b\n\x03url\x18\x05 \x01(\t\"\xac\x01\n\x0eResponseFormat\x12\x32\n\x04type\x18\x01 \x01(\x0e\x32$.moegate.chat.v1.ResponseFormat.Type\x12\x13\n\x0bschema_json\x18\x02 \x01(\t\x12\x0e\n\x06strict\x18\x03 \x01(\x08\"A\n\x04Type\x12\r\n\tTYPE_TEXT\x10\x00\x12\x14\n\x10TYPE_JSON_OBJECT\x10\x01\x12\x14\n\x10TYPE_JSON_SCHEMA\x10\x02\"\xee\x02\n\x0c\x43onversation\x12*\n\x08messages\x18\x01 \x03(\x0b\x32\x18.moegate.chat.v1.Message\x12$\n\x05tools\x18\x02 \x03(\x0b\x32\x15.moegate.chat.v1.Tool\x12\x30\n\x0btool_choice\x18\x03 \x01(\x0b\x32\x1b.moegate.chat.v1.ToolChoice\x12,\n\tdocuments\x18\x04 \x03(\x0b\x32\x19.moegate.chat.v1.Document\x12 \n\x13parallel_tool_calls\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12\x1c\n\x14\x64ocuments_are_ranked\x18\x07 \x01(\x08\x12\x11\n\x04plan\x18\x08 \x01(\x08H\x01\x88\x01\x01\x12\x38\n\x0fresponse_format\x18\x06 \x01(\x0b\x32\x1f.moegate.chat.v1.ResponseFormatB\x16\n\x14_parallel_tool_callsB\x07\n\x05_plan\"\xde\x02\n\x08Sampling\x12\x17\n\nmax_tokens\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x04 \x01(\x04H\x03\x88\x01\x01\x12\x0c\n\x04stop\x18\x05 \x03(\t\x12\x1e\n\x11\x66requency_penalty\x18\x06 \x01(\x02H\x04\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x07 \x01(\x02H\x05\x88\x01\x01\x12\x17\n\nmin_tokens\x18\x08 \x01(\rH\x06\x88\x01\x01\x12\x17\n\nignore_eos\x18\t \x01(\x08H\x07\x88\x01\x01\x42\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x07\n\x05_seedB\x14\n\x12_frequency_penaltyB\x13\n\x11_presence_penaltyB\r\n\x0b_min_tokensB\r\n\x0b_ignore_eos\"L\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\r\x12\x11\n\testimated\x18\x03 \x01(\x08*_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04*}\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x03*\x91\x01\n\x0b\x46ormOutcome\x12\x1c\n\x18\x46ORM_OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x46ORM_OUTCOME_OK\x10\x01\x12\x1f\n\x1b\x46ORM_OUTCOME_SECOND_ATTEMPT\x10\x02\x12\x18\n\x14\x46ORM_OUTCOME_INVALID\x10\x03\x12\x14\n\x10\x46ORM_OUTCOME_CUT\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.chat_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=1678
-  _globals['_ROLE']._serialized_end=1773
-  _globals['_FINISHREASON']._serialized_start=1775
-  _globals['_FINISHREASON']._serialized_end=1900
-  _globals['_FORMOUTCOME']._serialized_start=1903
-  _globals['_FORMOUTCOME']._serialized_end=2048
+  _globals['_ROLE']._serialized_start=1839
+  _globals['_ROLE']._serialized_end=1934
+  _globals['_FINISHREASON']._serialized_start=1936
+  _globals['_FINISHREASON']._serialized_end=2061
+  _globals['_FORMOUTCOME']._serialized_start=2064
+  _globals['_FORMOUTCOME']._serialized_end=2209
   _globals['_TOOLCALL']._serialized_start=38
-  _globals['_TOOLCALL']._serialized_end=93
-  _globals['_MESSAGE']._serialized_start=96
-  _globals['_MESSAGE']._serialized_end=242
-  _globals['_TOOLCALLDELTA']._serialized_start=244
-  _globals['_TOOLCALLDELTA']._serialized_end=319
-  _globals['_TOOL']._serialized_start=321
-  _globals['_TOOL']._serialized_end=403
-  _globals['_TOOLCHOICE']._serialized_start=406
-  _globals['_TOOLCHOICE']._serialized_end=575
-  _globals['_TOOLCHOICE_MODE']._serialized_start=482
-  _globals['_TOOLCHOICE_MODE']._serialized_end=575
-  _globals['_DOCUMENT']._serialized_start=577
-  _globals['_DOCUMENT']._serialized_end=629
-  _globals['_ANNOTATION']._serialized_start=631
-  _globals['_ANNOTATION']._serialized_end=729
-  _globals['_RESPONSEFORMAT']._serialized_start=732
-  _globals['_RESPONSEFORMAT']._serialized_end=904
-  _globals['_RESPONSEFORMAT_TYPE']._serialized_start=839
-  _globals['_RESPONSEFORMAT_TYPE']._serialized_end=904
-  _globals['_CONVERSATION']._serialized_start=907
-  _globals['_CONVERSATION']._serialized_end=1245
-  _globals['_SAMPLING']._serialized_start=1248
-  _globals['_SAMPLING']._serialized_end=1598
-  _globals['_USAGE']._serialized_start=1600
-  _globals['_USAGE']._serialized_end=1676
+  _globals['_TOOLCALL']._serialized_end=144
+  _globals['_DEPENDENCIES']._serialized_start=146
+  _globals['_DEPENDENCIES']._serialized_end=175
+  _globals['_MESSAGE']._serialized_start=178
+  _globals['_MESSAGE']._serialized_end=324
+  _globals['_TOOLCALLDELTA']._serialized_start=326
+  _globals['_TOOLCALLDELTA']._serialized_end=452
+  _globals['_TOOL']._serialized_start=454
+  _globals['_TOOL']._serialized_end=536
+  _globals['_TOOLCHOICE']._serialized_start=539
+  _globals['_TOOLCHOICE']._serialized_end=708
+  _globals['_TOOLCHOICE_MODE']._serialized_start=615
+  _globals['_TOOLCHOICE_MODE']._serialized_end=708
+  _globals['_DOCUMENT']._serialized_start=710
+  _globals['_DOCUMENT']._serialized_end=762
+  _globals['_ANNOTATION']._serialized_start=764
+  _globals['_ANNOTATION']._serialized_end=862
+  _globals['_RESPONSEFORMAT']._serialized_start=865
+  _globals['_RESPONSEFORMAT']._serialized_end=1037
+  _globals['_RESPONSEFORMAT_TYPE']._serialized_start=972
+  _globals['_RESPONSEFORMAT_TYPE']._serialized_end=1037
+  _globals['_CONVERSATION']._serialized_start=1040
+  _globals['_CONVERSATION']._serialized_end=1406
+  _globals['_SAMPLING']._serialized_start=1409
+  _globals['_SAMPLING']._serialized_end=1759
+  _globals['_USAGE']._serialized_start=1761
+  _globals['_USAGE']._serialized_end=1837
 # @@protoc_insertion_point(module_scope)

@@ -101,12 +101,18 @@ def tool_offer(conversation: chat_pb2.Conversation, *, is_constrained: bool) -> 
     if not tools:
         return None
     schemas = {tool.name: _arguments_schema(tool.parameters_json) for tool in tools}
-    return ToolOffer(schemas, at_most_one=_at_most_one(conversation), is_constrained=is_constrained)
+    return ToolOffer(
+        schemas,
+        at_most_one=_at_most_one(conversation),
+        is_constrained=is_constrained,
+        is_plan=conversation.plan,
+    )
 
 
 def _tool_answer(conversation: chat_pb2.Conversation, tools: list[chat_pb2.Tool]) -> ToolAnswer:
     must_call = conversation.tool_choice.mode in (_Mode.MODE_REQUIRED, _Mode.MODE_NAMED)
-    return ToolAnswer(tuple(_affordable(tools)), must_call=must_call, at_most_one=_at_most_one(conversation))
+    at_most_one = _at_most_one(conversation)
+    return ToolAnswer(tuple(_affordable(tools)), must_call, at_most_one, is_plan=conversation.plan)
 
 
 def _affordable(tools: list[chat_pb2.Tool]) -> Iterator[tuple[str, str]]:

@@ -21,6 +21,11 @@ _ToolMode = chat_pb2.ToolChoice.Mode
 _ROLES = {chat_pb2.ROLE_SYSTEM: "system", chat_pb2.ROLE_USER: "user", chat_pb2.ROLE_ASSISTANT: "assistant"}
 
 _MUST_CALL = (_ToolMode.MODE_REQUIRED, _ToolMode.MODE_NAMED)
+_HOW_TO_CALL = 'To call one, answer with <tool_call>{"name": ..., "arguments": {...}}</tool_call>, one line a call.'
+_HOW_TO_PLAN = (
+    'Plan the calls, one line a step: <tool_call>{"id": 1, "name": ..., "arguments": {...}}</tool_call>. Where a later'
+    ' step needs the result of step 1, write "$1", or "$1.field" for a field of it.'
+)
 _INSTEAD_OF_A_CALL = "If you need no tool, take these values from the conversation and answer with one JSON object:"
 _FROM_THE_WORDS = "Take these values from the user's message and answer with one JSON object:"
 
@@ -162,7 +167,7 @@ def _tools(conversation: chat_pb2.Conversation) -> str:
     if not tools:
         return ""
     lines = ["You can call these tools:", *map(_describe, tools)]
-    lines.append('To call one, answer with <tool_call>{"name": ..., "arguments": {...}}</tool_call>, one line a call.')
+    lines.append(_HOW_TO_PLAN if conversation.plan else _HOW_TO_CALL)
     if choice.mode in _MUST_CALL:
         lines.append(f"You must call {tools[0].name if len(tools) == 1 else 'at least one of them'}.")
     return "\n".join(lines)

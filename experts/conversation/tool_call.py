@@ -33,7 +33,9 @@ class Call:
     arguments: str
 
 
-def read_call(body: str, schemas: Mapping[str, Schema], *, may_mend: bool) -> tuple[Outcome, Call | None]:
+def read_call(
+    body: str, schemas: Mapping[str, Schema], *, may_mend: bool, number: int | None = None
+) -> tuple[Outcome, Call | None]:
     """Read what stood between the tags.
 
     A call whose arguments do not follow the schema is returned all the same: the caller knows best whether to run it,
@@ -43,6 +45,7 @@ def read_call(body: str, schemas: Mapping[str, Schema], *, may_mend: bool) -> tu
         body: the text.
         schemas: the reduced parameters of each tool on offer.
         may_mend: try once to mend what is no JSON as it stands.
+        number: the place that a step of a plan has, and that its `id` must name; None outside plans.
     """
     try:
         value, was_mended = _load(body, may_mend=may_mend)
@@ -55,7 +58,8 @@ def read_call(body: str, schemas: Mapping[str, Schema], *, may_mend: bool) -> tu
     if name is None or arguments is None or not (may_mend or name == value["name"]):
         return Outcome.TEXT, None
     call = Call(name, serialise(arguments))
-    if not conforms(arguments, schemas[name]) or (not was_mended and has_twin_keys(body)):
+    is_misnumbered = number is not None and value.get("id", number) != number
+    if is_misnumbered or not conforms(arguments, schemas[name]) or (not was_mended and has_twin_keys(body)):
         return Outcome.INVALID_ARGUMENTS, call
     is_as_written = not was_mended and name == value["name"] and arguments is value.get("arguments")
     return (Outcome.OK if is_as_written else Outcome.REPAIRED), call

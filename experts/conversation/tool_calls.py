@@ -13,22 +13,24 @@ its last brace it may turn out to be none, and what has been sent cannot be take
 from __future__ import annotations
 
 import json
+import math
 import re
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from experts.conversation.json_repair import JsonScanner
 from experts.conversation.tool_call import Outcome, read_call
 from experts.json_schema.reduction import Schema
-from protos.chat_pb2 import ToolCallDelta
+from experts.json_schema.references import MAX_STEPS, references, with_references
+from protos.chat_pb2 import Dependencies, ToolCallDelta
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 Piece = str | ToolCallDelta
 
-_HEAD = re.compile(r'\{"name": "([^"\\]*)", "arguments": (?=\{)')
+_HEAD = re.compile(r'\{(?:"id": (\d+), )?"name": "([^"\\]*)", "arguments": (?=\{)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,41 @@ class ToolOffer:
         schemas: each tool's parameters, reduced, by its name.
         at_most_one: calls after the first are dropped.
         is_constrained: the engine keeps calls to the form and to the schemas.
+        is_plan: calls are numbered steps, whose arguments may refer to earlier ones.
     """
 
     schemas: Mapping[str, Schema]
     at_most_one: bool = False
     is_constrained: bool = False
+    is_plan: bool = False
+
+    @property
+    def most(self) -> float:
+        """How many calls may be made."""
+        return 1 if self.at_most_one else MAX_STEPS if self.is_plan else math.inf
+
+    def at(self, number: int) -> Mapping[str, Schema]:
+        """Return what the arguments of the call of this number must follow, by tool."""
+        if not self.is_plan:
+            return self.schemas
+        return _AtStep(self.schemas, min(number, MAX_STEPS))
+
+
+class _AtStep(Mapping[str, Schema]):
+    """Schemas as a step of a plan has to follow them, each made when it is asked for."""
+
+    def __init__(self, schemas: Mapping[str, Schema], step: int) -> None:
+        self._schemas = schemas
+        self._step = step
+
+    def __getitem__(self, name: str) -> Schema:
+        return with_references(self._schemas[name], self._step)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._schemas)
+
+    def __len__(self) -> int:
+        return len(self._schemas)
 
 
 class _State(Enum):
@@ -177,7 +209,9 @@ class ToolCallReader:
 
     def _end_call(self, end: int, *, may_mend: bool) -> None:
         """Return the call that ends here, or its words if it is none."""
-        outcome, call = read_call(self._text[:end], self._offer.schemas, may_mend=may_mend)
+        number = self.made + 1
+        own_number = number if self._offer.is_plan else None
+        outcome, call = read_call(self._text[:end], self._offer.at(number), may_mend=may_mend, number=own_number)
         if call is None:
             self._refuse(end)
             return
@@ -187,6 +221,7 @@ class ToolCallReader:
             self.counts[outcome] += 1
             self._head(call.name)
             self._tail(call.arguments)
+            self._depend(call.arguments)
 
     def _refuse(self, end: int) -> bool:
         """Return as words what began like a call."""
@@ -198,9 +233,9 @@ class ToolCallReader:
 
     def _begin_arguments(self) -> bool:
         head = _HEAD.match(self._text)
-        if head is None or head[1] not in self._offer.schemas or self._is_surplus:
+        if head is None or head[2] not in self._offer.schemas or self._is_surplus or not self._is_next(head[1]):
             return False
-        self._name, self._arguments = head[1], ""
+        self._name, self._arguments = head[2], ""
         self._text = self._text[head.end() :]
         self._enter(_State.ARGUMENTS)
         self._head(self._name)
@@ -215,7 +250,8 @@ class ToolCallReader:
             self._tail(piece)
         if is_complete:
             call = json.dumps({"name": self._name}, ensure_ascii=False)[:-1] + f', "arguments": {self._arguments}}}'
-            self.counts[read_call(call, self._offer.schemas, may_mend=False)[0]] += 1
+            self.counts[read_call(call, self._offer.at(self.made), may_mend=False)[0]] += 1
+            self._depend(self._arguments)
             self._enter(_State.AFTER)
         return is_complete
 
@@ -235,7 +271,11 @@ class ToolCallReader:
 
     @property
     def _is_surplus(self) -> bool:
-        return self._offer.at_most_one and self.made > 0
+        return self.made >= self._offer.most
+
+    def _is_next(self, number: str | None) -> bool:
+        """Say whether a call is numbered as its place wants it: in a plan only."""
+        return number == (str(self.made + 1) if self._offer.is_plan else None)
 
     def _say(self, text: str) -> None:
         if text:
@@ -246,8 +286,21 @@ class ToolCallReader:
         self._out.append(ToolCallDelta(index=self.made, id=self._new_id(), name=name))
         self.made += 1
 
+    def _depend(self, arguments: str) -> None:
+        """Tell which earlier calls a step needs, once all of it is there."""
+        if self._offer.is_plan:
+            earlier = sorted({number for number in references(_read(arguments)) if number < self.made})
+            self._out.append(ToolCallDelta(index=self.made - 1, depends_on=Dependencies(calls=earlier)))
+
     def _tail(self, arguments: str) -> None:
         self._out.append(ToolCallDelta(index=self.made - 1, arguments=arguments))
+
+
+def _read(arguments: str) -> object:
+    try:
+        return json.loads(arguments)
+    except (ValueError, RecursionError):  # it has been counted as what it is
+        return None
 
 
 def new_call_id() -> str:

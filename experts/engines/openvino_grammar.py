@@ -12,9 +12,12 @@ from functools import lru_cache
 from typing import Any, Final
 
 from experts.conversation.tool_calls import CLOSE, OPEN
-from experts.engine import Constraint, JsonAnswer, ToolAnswer
-from experts.json_schema.grammar import grammar_of, grammar_of_calls
+from experts.engine import Constraint, InvalidRequest, JsonAnswer, ToolAnswer
+from experts.json_schema.grammar import grammar_of, grammar_of_calls, grammar_of_plan
+from experts.json_schema.references import MAX_STEPS, with_references
 
+_STEPS: Final = (MAX_STEPS, 10, 8, 6, 5, 4, 3)  # of a plan, as many as the grammar has room for
+_ANY_OBJECT: Final = {"type": "object"}
 _END: Final = f"}}{CLOSE}"
 
 
@@ -23,6 +26,8 @@ def structured_output(genai: Any, constraint: Constraint) -> Any:  # noqa: ANN40
     kind = genai.StructuredOutputConfig
     if isinstance(constraint, JsonAnswer):
         return kind(grammar=_grammar(constraint.schema))
+    if constraint.is_plan:
+        return kind(grammar=_plan(constraint))
     if constraint.form is not None:
         return kind(grammar=_form_or_calls(constraint.form, constraint.tools, at_most_one=constraint.at_most_one))
     return kind(structural_tags_config=_calls(kind, constraint))
@@ -39,8 +44,30 @@ def _form_or_calls(form: str, tools: tuple[tuple[str, str], ...], *, at_most_one
     return grammar_of_calls(json.loads(form), calls, at_most_one=at_most_one)
 
 
-def _begin(name: str) -> str:
-    return f'{OPEN}{{"name": {json.dumps(name)}, "arguments": '
+@lru_cache(maxsize=128)
+def _plan(answer: ToolAnswer) -> str:
+    """A plan, or what else the answer may be: the form, or words.
+
+    With many tools a plan has fewer steps, and in the end arguments are objects whose values refer to earlier steps.
+    """
+    tools = [(name, json.loads(schema)) for name, schema in answer.tools]
+    loose = [(name, _ANY_OBJECT) for name, _ in tools]
+    form = json.loads(answer.form) if answer.form is not None else None
+    for offered, most in (*((tools, most) for most in _STEPS), *((loose, most) for most in _STEPS), (loose, 1)):
+        steps = [
+            [(_begin(name, number), with_references(schema, number), _END) for name, schema in offered]
+            for number in range(1, 2 if answer.at_most_one else most + 1)
+        ]
+        may_say_words = not answer.must_call and form is None
+        grammar = grammar_of_plan(steps, form, may_say_words=may_say_words, trigger=OPEN)
+        if grammar is not None:
+            return grammar
+    raise InvalidRequest("the tools are too many for a plan")
+
+
+def _begin(name: str, number: int | None = None) -> str:
+    step = "" if number is None else f'"id": {number}, '
+    return f'{OPEN}{{{step}"name": {json.dumps(name)}, "arguments": '
 
 
 def _calls(kind: Any, answer: ToolAnswer) -> Any:  # noqa: ANN401  # likewise

@@ -80,6 +80,35 @@ def grammar_of_calls(form: Schema, calls: Sequence[tuple[str, Schema, str]], *, 
     return _within_bounds(root)
 
 
+def grammar_of_plan(
+    steps: Sequence[Sequence[tuple[str, Schema, str]]], form: Schema | None, *, may_say_words: bool, trigger: str
+) -> str | None:
+    """Write the grammar of a plan: one call of each step after the other, a line each, and an end after any of them.
+
+    None where it would be too long to compile in a moment: a plan is never held to types alone, since what it refers to
+    would not be held either.
+
+    Args:
+        steps: what each step may call, as `grammar_of_calls` takes calls.
+        form: a reduced schema that an answer without a plan follows; None where it has none.
+        may_say_words: an answer may also be words, in which `trigger` does not begin.
+        trigger: how every call begins: `<` and a letter at least.
+    """
+
+    def root(rule: Callable[[Schema], str]) -> str:
+        plan = ""
+        for step in reversed(steps):
+            options = (f"{_literal(before)} {rule(schema)} {_literal(behind)}" for before, schema, behind in step)
+            plan = f"({' | '.join(options)})" + (f' ("\\n" {plan})?' if plan else "")
+        others = [rule(form)] if form is not None else []
+        others += [f'([^<] | "<"+ [^<{trigger[1]}])* "<"*'] if may_say_words else []
+        return " | ".join([*others, plan])
+
+    writer = _Writer(is_lean=False)
+    rules = "\n".join([f"root ::= {root(writer.rule)}", *writer.rules])
+    return rules + _BASE if len(rules) <= MAX_CHARS else None
+
+
 def _within_bounds(root: Callable[[Callable[[Schema], str]], str]) -> str:
     """Write a grammar as closely as its length allows; `root` writes the rule of that name out of schemas' rules."""
     for is_lean in (False, True):

@@ -108,6 +108,14 @@ def _class(ranges: Ranges) -> str:
     return options[0] if len(options) == 1 else f"({' | '.join(options)})"
 
 
+def _range(start: int, end: int) -> str:
+    """Write a range; letters and digits stand for themselves."""
+    low, high = (
+        chr(code) if chr(code).isascii() and chr(code).isalnum() else f"\\U{code:08x}" for code in (start, end)
+    )
+    return low if start == end and len(low) == 1 else f"{low}-{high}"
+
+
 def _plain(ranges: Ranges) -> str:
     """Write the ranges without what a string escapes: controls, the quotation mark, the backslash."""
     found = ""
@@ -116,7 +124,7 @@ def _plain(ranges: Ranges) -> str:
         for code in (0x22, 0x5C, 0x110000):
             end = min(high, code - 1)
             if start <= end:
-                found += f"\\U{start:08x}-\\U{end:08x}"
+                found += _range(start, end)
             if start <= code <= high:
                 start = code + 1
             elif code > high:

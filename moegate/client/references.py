@@ -9,9 +9,11 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-_PATH: Final = r"(?:\.[A-Za-z_][\w-]*|\[\d{1,6}\]|\.\d{1,6}(?!\d))*"
-_REFERENCE: Final = re.compile(rf"\$(?:\{{(?P<braced>\d{{1,4}}{_PATH})\}}|(?P<plain>\d{{1,4}}(?![\d,]){_PATH}))")
-_STEP: Final = re.compile(r"\.?([A-Za-z_][\w-]*|\d+)|\[(\d+)\]")
+_PATH: Final = r"(?:\.[A-Za-z_][A-Za-z0-9_-]*|\[[0-9]{1,6}\])*"
+_NUMBER: Final = r"[1-9][0-9]{0,3}"
+_NO_PRICE: Final = r"(?![0-9]|\.[0-9]|,[0-9]{3}(?![0-9]))"
+_REFERENCE: Final = re.compile(rf"\$(?:\{{(?P<braced>{_NUMBER}{_PATH})\}}|(?P<plain>{_NUMBER}{_NO_PRICE}{_PATH}))")
+_STEP: Final = re.compile(r"\.([A-Za-z_][A-Za-z0-9_-]*)|\[([0-9]+)\]")
 MAX_DEPTH: Final = 64
 
 

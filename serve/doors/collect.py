@@ -30,4 +30,6 @@ async def collect(answer: Answer) -> CollectedAnswer:
             if delta.index == len(calls):
                 calls.append(chat.ToolCall(id=delta.id, name=delta.name))
             calls[delta.index].arguments += delta.arguments
+            if delta.HasField("depends_on"):
+                calls[delta.index].depends_on.CopyFrom(delta.depends_on)
     return CollectedAnswer("".join(texts), calls, answer.end.completion.annotations if answer.documents else None)

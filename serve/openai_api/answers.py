@@ -56,7 +56,7 @@ class ChatDialect:
         """A message."""
         message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
         if answer.tool_calls:
-            calls = [call_object(call.id, call.name, call.arguments) for call in answer.tool_calls]
+            calls = [planned(call_object(call.id, call.name, call.arguments), call) for call in answer.tool_calls]
             message |= {"content": answer.text or None, "tool_calls": calls}
         if answer.annotations is not None:
             message["annotations"] = [annotation_object(annotation) for annotation in answer.annotations]
@@ -191,8 +191,13 @@ def call_object(call_id: str, name: str, arguments: str) -> dict[str, Any]:
 def call_delta(call: chat.ToolCallDelta) -> dict[str, Any]:
     """A piece of a tool call: the first has id and name, later ones more arguments."""
     if call.id:
-        return {"index": call.index, **call_object(call.id, call.name, call.arguments)}
-    return {"index": call.index, "function": {"arguments": call.arguments}}
+        return planned({"index": call.index, **call_object(call.id, call.name, call.arguments)}, call)
+    return planned({"index": call.index, "function": {"arguments": call.arguments}}, call)
+
+
+def planned(written: dict[str, Any], call: chat.ToolCall | chat.ToolCallDelta) -> dict[str, Any]:
+    """Put beside a step of a plan which earlier calls it needs; moegate's own field."""
+    return {**written, "depends_on": list(call.depends_on.calls)} if call.HasField("depends_on") else written
 
 
 def annotation_object(annotation: chat.Annotation) -> dict[str, Any]:

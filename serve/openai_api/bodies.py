@@ -117,6 +117,9 @@ class ChatCompletionBody(_SamplingBody):
     documents: list[Document] | None = Field(None, max_length=MAX_DOCUMENTS)
     retrieval: RetrievalBody | None = None
     parallel_tool_calls: bool | None = None
+    plan: bool | None = Field(
+        None, description="moegate's own: calls are steps of a plan, whose arguments may refer to earlier results"
+    )
     max_completion_tokens: int | None = Field(None, ge=1, le=_UINT32_MAX)
     logprobs: bool | None = None
     top_logprobs: Annotated[object, NotOffered(0)] = None
@@ -157,6 +160,7 @@ class ChatCompletionBody(_SamplingBody):
             tool_choice=to_tool_choice(self.tool_choice),
             documents=to_documents(self.documents),
             parallel_tool_calls=self.parallel_tool_calls,
+            plan=self.plan,
             response_format=to_response_format(self.response_format),
         )
 

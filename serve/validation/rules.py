@@ -52,6 +52,7 @@ def validate(request: ChatRequest, *, max_tokens_limit: int, max_tools: int = MA
         _check_counts(request.input, max_tools)
         _check_messages(request.input)
         _check_tools(request.input)
+        _check_tool_choice(request.input)
         _check_documents(request.input)
         _check_response_format(request.input)
     _check_sampling(request.sampling, max_tokens_limit)
@@ -109,6 +110,11 @@ def _check_tools(conversation: chat.Conversation) -> None:
         _check_text(tool.parameters_json, f"{where}.parameters")
         if tool.parameters_json and not _is_json_object(tool.parameters_json):
             raise InvalidRequest(f"'{where}.parameters' must be a JSON object", param=f"{where}.parameters")
+
+
+def _check_tool_choice(conversation: chat.Conversation) -> None:
+    if conversation.plan and not conversation.tools:
+        raise InvalidRequest("'plan' needs tools", param="plan")
     choice = conversation.tool_choice
     if choice.mode not in _CHOICES:
         raise InvalidRequest("'tool_choice.mode' is unknown", param="tool_choice.mode")

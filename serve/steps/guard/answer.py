@@ -89,6 +89,9 @@ class GuardedAnswer:
                 done += self._whole_calls(piece.index)
                 self._calls[piece.index] = piece
             else:
+                known.MergeFrom(
+                    chat.ToolCallDelta(depends_on=piece.depends_on if piece.HasField("depends_on") else None)
+                )
                 known.arguments += piece.arguments
         chunk.ClearField("tool_calls")
         chunk.tool_calls.extend(done)

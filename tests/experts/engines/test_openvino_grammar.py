@@ -82,3 +82,99 @@ def test_beside_a_form_an_answer_is_calls_or_follows_it() -> None:
         assert not any(accepts(grammar, text) for text in ("Hello", "{}", weather + '{"n": 7}', '{"n": 7}' + now, ""))
         assert not accepts(grammar, weather.replace("Oslo", "Rome"))
     assert (accepts(many, f"{weather}\n{now}"), accepts(one, f"{weather}\n{now}")) == (True, False)
+
+
+FIND = (
+    '{"type": "object", "properties": {"what": {"type": "string"}, "top": {"type": "integer"}}, "required": ["what"]}'
+)
+
+
+def plan_of(*, must_call: bool = True, at_most_one: bool = False, form: str | None = None) -> str:
+    answer = ToolAnswer((("find", FIND), ("now", NOW)), must_call, at_most_one, form, is_plan=True)
+    return str(structured_output(genai, answer).grammar)
+
+
+def step(number: int, name: str, arguments: Any) -> str:
+    return f"<tool_call>{json.dumps({'id': number, 'name': name, 'arguments': arguments})}</tool_call>"
+
+
+VALUES = st.one_of(
+    st.text(alphabet="$0123{}. a", max_size=8), st.integers(-5, 20), st.sampled_from(["$1", "$2.n", "$1[0]"])
+)
+ARGUMENTS = st.fixed_dictionaries({"what": VALUES}, optional={"top": VALUES})
+STEPS = st.lists(
+    st.tuples(st.integers(1, 4), st.sampled_from(["find", "now", "lose"]), ARGUMENTS), min_size=1, max_size=4
+)
+
+
+@given(STEPS)
+def test_whatever_plan_the_grammar_lets_through_is_read_as_one(steps: list[tuple[int, str, dict[str, Any]]]) -> None:
+    written = [(number, name, {} if name == "now" else arguments) for number, name, arguments in steps]
+    check_plan(written)
+    check_plan(
+        [(at, "now" if name == "now" else "find", arguments) for at, (_, name, arguments) in enumerate(written, 1)]
+    )
+
+
+def check_plan(steps: list[tuple[int, str, dict[str, Any]]]) -> None:
+    """See that a plan which passes has ascending numbers, known tools, right types, and is read as it was written."""
+    text = "\n".join(step(*one) for one in steps)
+    if not accepts(plan_of(), text):
+        return
+    assert [number for number, _, _ in steps] == list(range(1, len(steps) + 1))
+    reader = ToolCallReader(ToolOffer({"find": json.loads(FIND), "now": json.loads(NOW)}, is_plan=True), lambda: "id")
+    pieces = reader.push(text) + reader.close(is_cut=False)
+    assert dict(reader.counts) == {Outcome.OK: len(steps)}
+    deltas = [piece for piece in pieces if not isinstance(piece, str)]
+    for index, (number, name, arguments) in enumerate(steps):
+        own = [delta for delta in deltas if delta.index == index]
+        assert "".join(delta.name for delta in own) == name
+        assert json.loads("".join(delta.arguments for delta in own)) == arguments
+        assert all(earlier < number for earlier in own[-1].depends_on.calls)
+
+
+@pytest.mark.parametrize(
+    ("steps", "passes"),
+    [
+        ([(1, "find", {"what": "a"})], True),
+        ([(1, "find", {"what": "a"}), (2, "find", {"what": "$1", "top": "$1.n"})], True),
+        ([(1, "find", {"what": "$1"})], False),
+        ([(1, "find", {"what": "a"}), (2, "find", {"what": "$2"})], False),
+        ([(1, "find", {"what": "a"}), (3, "now", {})], False),
+        ([(2, "find", {"what": "a"})], False),
+        ([(1, "lose", {})], False),
+        ([(1, "find", {"top": 1})], False),
+        ([(1, "find", {"what": "a", "top": "2"})], False),
+    ],
+)
+def test_which_plans_pass(steps: list[tuple[int, str, dict[str, Any]]], passes: bool) -> None:
+    assert accepts(plan_of(), "\n".join(step(*one) for one in steps)) is passes
+
+
+def test_beside_a_plan_an_answer_may_be_words_unless_it_must_call() -> None:
+    free = plan_of(must_call=False)
+    for words in ("No tool fits.", "<none> Sorry.", "", "1 < 2, so <b>", "<ask> When?"):
+        assert accepts(free, words)
+        assert not accepts(plan_of(), words)
+    assert not accepts(free, f"Well: {step(1, 'now', {})}")
+    assert accepts(free, step(1, "now", {}))
+
+
+def test_beside_a_plan_an_answer_may_follow_a_form() -> None:
+    grammar = plan_of(must_call=False, form='{"type": "integer"}')
+    assert accepts(grammar, "12") and accepts(grammar, step(1, "now", {}))
+    assert not accepts(grammar, "words")
+
+
+def test_a_plan_of_one_step_where_calls_may_not_be_parallel() -> None:
+    two = "\n".join([step(1, "now", {}), step(2, "now", {})])
+    assert accepts(plan_of(), two) and not accepts(plan_of(at_most_one=True), two)
+
+
+def test_with_many_tools_a_plan_is_shorter_and_looser_and_still_refers_backwards() -> None:
+    tools = tuple((f"tool_{n}", FIND) for n in range(128))
+    grammar = str(structured_output(genai, ToolAnswer(tools, must_call=True, at_most_one=False, is_plan=True)).grammar)
+    assert len(grammar) < 45_000
+    first = step(1, "tool_7", {"what": "a"})
+    assert accepts(grammar, "\n".join([first, step(2, "tool_99", {"what": "$1"})]))
+    assert not accepts(grammar, "\n".join([first, step(2, "tool_99", {"what": "$2"})]))
