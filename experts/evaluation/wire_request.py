@@ -30,6 +30,8 @@ def request_body(model: str, conversation: chat_pb2.Conversation, max_tokens: in
         body["max_tokens"] = max_tokens
     if conversation.tools:
         body["tools"] = [_tool(tool) for tool in conversation.tools]
+    if conversation.plan:
+        body["plan"] = True
     if conversation.documents:
         body["documents"] = [{"title": document.title, "text": document.text} for document in conversation.documents]
     if conversation.response_format.type == chat_pb2.ResponseFormat.TYPE_JSON_SCHEMA:

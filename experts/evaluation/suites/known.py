@@ -16,12 +16,14 @@ from experts.evaluation.suites.json_forms import JsonSuite
 from experts.evaluation.suites.maths import MathsSuite
 from experts.evaluation.suites.mixed import MixedSuite
 from experts.evaluation.suites.open_qa import OpenQASuite
+from experts.evaluation.suites.plans import PlanSuite
 from experts.evaluation.suites.suite import Suite
 from experts.evaluation.suites.tool_calls import ToolCallSuite
 
 RIGHT: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "tool_calls": ("overall",),
+        "plans": ("graph",),
         "code": ("pass@1",),
         "grounded_qa": ("match", "abstention"),  # the second where the documents do not hold the answer
         "chat": ("target",),
@@ -35,6 +37,7 @@ RIGHT: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 ONE_TASK: Final[Mapping[str, Callable[[], Suite]]] = MappingProxyType(
     {
         "tool_calls": ToolCallSuite,
+        "plans": PlanSuite,
         "code": CodeSuite,
         "grounded_qa": GroundedQASuite,
         "chat": ChatSuite,
