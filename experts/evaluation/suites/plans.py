@@ -75,7 +75,9 @@ def wanted_steps(row: Row, where: str) -> list[Step]:
         RowError: it is missing, empty, or of another shape.
     """
     try:
-        steps = [(int(step["id"]), wire_name(str(step["tool"])), dict(step["args"])) for step in row["plan"]]
+        steps: list[Step] = [
+            (int(step["id"]), wire_name(str(step["tool"])), dict(step["args"])) for step in row["plan"]
+        ]
     except (KeyError, TypeError, ValueError):
         raise RowError(f"{where}: plan is missing or has another shape") from None
     if not steps:
