@@ -8,7 +8,7 @@ so a change that replaces, adds and removes is one, too.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
@@ -96,15 +96,15 @@ class LanceStore:
             if not any(letter.isalnum() for letter in query):
                 return []
             search = table.search(_match(query), query_type="fts")
-            rows = search.select([*_FOUND, "_score"]).limit(k).to_list()
-        return [_hit(row, row["_score"]) for row in rows]
+            rows = search.select([*_FOUND, "_score"]).limit(k).to_arrow()
+        return _hits(rows, rows["_score"].to_pylist())
 
     def by_meaning(self, collection: str, query: Vector, k: int) -> list[Hit]:
         """Find by the vectors' product."""
         with self._table(collection) as table:
             search = table.search(query, vector_column_name="vector").distance_type("dot")
-            rows = search.select([*_FOUND, "_distance"]).limit(k).to_list()
-        return [_hit(row, 1 - row["_distance"]) for row in rows]
+            rows = search.select([*_FOUND, "_distance"]).limit(k).to_arrow()
+        return _hits(rows, [1 - distance for distance in rows["_distance"].to_pylist()])
 
     def drop(self, collection: str) -> None:
         """Remove a collection."""
@@ -213,8 +213,13 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _hit(row: dict[str, Any], score: float) -> Hit:
-    title: str = row["title"]
-    text = row["words"][len(title) + 1 :] if title else row["words"]
-    passage = Passage(row["id"], row["file"], title, row["place"], text)
-    return Hit(passage, np.asarray(row["vector"], np.float32), float(score))
+def _hits(rows: pa.Table, scores: Sequence[float]) -> list[Hit]:
+    """Read what a search has found; its vectors as one array, of which each hit has a row."""
+    width = rows.schema.field("vector").type.list_size
+    flat = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    vectors: Vector = flat.astype(np.float32, copy=False).reshape(-1, width)
+    texts = (rows[name].to_pylist() for name in ("id", "file", "title", "place", "words"))
+    return [
+        Hit(Passage(key, file, title, place, words[len(title) + 1 :] if title else words), vector, score)
+        for key, file, title, place, words, vector, score in zip(*texts, vectors, scores, strict=True)
+    ]

@@ -8,6 +8,7 @@ from deploy.observe.boards.flywheel import FLYWHEEL
 from deploy.observe.boards.guard import GUARD
 from deploy.observe.boards.latency import LATENCY
 from deploy.observe.boards.overview import OVERVIEW
+from deploy.observe.boards.retrieval import RETRIEVAL
 from deploy.observe.boards.routing import ROUTING
 
-DASHBOARDS: Final = (OVERVIEW, LATENCY, COST, ROUTING, EXPERTS, GUARD, FLYWHEEL)
+DASHBOARDS: Final = (OVERVIEW, LATENCY, COST, ROUTING, EXPERTS, GUARD, RETRIEVAL, FLYWHEEL)

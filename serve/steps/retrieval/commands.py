@@ -28,7 +28,7 @@ _COMMANDS: Final = re.compile(
     | \b(?:reveal|print|repeat|show|output|leak)\b\W+(?:(?:me|us|your|the|entire|full|whole|hidden|secret)\W+){{1,4}}
       (?:system\s+prompt|instructions?|prompt)\b
     | \b(?:answer|respond|reply)\s+(?:only\s+)?(?:with|by\s+saying)\b\W+(?:only\W+)?["'“‘]
-    | ^\s*(?:system|assistant|user|developer)\s*:
+    | (?:^|(?<=[\n.!?]))\s*(?:system|assistant|user|developer)\s*:
     """,
     re.IGNORECASE | re.VERBOSE,
 )
@@ -40,20 +40,23 @@ _CALLS: Final = re.compile(
     re.DOTALL,
 )
 _SENTENCES: Final = re.compile(r"[^.!?\n]*(?:[.!?]+[\"'”’)\]]*|\n|\Z)\s*")
-_HINT: Final = re.compile(
-    r"ignore|disregard|forget|override|bypass|overlook|skip|not\s+(?:follow|obey|heed)|you\s+(?:are|act)|from\s+now"
-    r"|instruction|prompt|answer|respond|reply|system|assistant|user\s*:|developer|<|\[/?[A-Z]",
-    re.IGNORECASE,
-)
+_HINTS: Final = (
+    "ignore", "disregard", "forget", "override", "bypass", "overlook", "skip", "follow", "obey", "heed", "now",
+    "instruction", "prompt", "answer", "respond", "reply", "system:", "system :", "assistant", "user:", "user :",
+    "developer",
+)  # fmt: skip
+"""One of these is in whatever commands, in small letters: looking for them costs a tenth of the pattern."""
 
 
 def neutralised(text: str, found: Counter[str]) -> str:
     """Return a passage's text without what commands; `found` counts it by kind: `command`, `token` or `call`."""
-    if not _HINT.search(text):
+    if "<" in text or "[" in text:
+        for kind, pattern in (("call", _CALLS), ("token", _TOKENS)):
+            text, count = pattern.subn(REMOVED, text)
+            found[kind] += count
+    small = text.lower()
+    if not any(hint in small for hint in _HINTS) or not _COMMANDS.search(text):
         return text
-    for kind, pattern in (("call", _CALLS), ("token", _TOKENS)):
-        text, count = pattern.subn(REMOVED, text)
-        found[kind] += count
     return "".join(_kept(match[0], found) for match in _SENTENCES.finditer(text))
 
 
