@@ -35,6 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--usd", type=float, help="USD a day or month")
     add.add_argument("--usd-per", choices=("day", "month"), default="day", help="what --usd is for (default day)")
     add.add_argument("--operator", action="store_true", help="it may see what every key has used")
+    add.add_argument(
+        "--collection",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="it may search this one (repeat it), * = all",
+    )
     add.set_defaults(command=_add)
 
     revoke = actions.add_parser("revoke", help="take a key out; its next request is refused")
@@ -65,6 +72,7 @@ def _add(arguments: argparse.Namespace) -> None:
             usd=arguments.usd,
             usd_per=arguments.usd_per,
             operator=arguments.operator,
+            collections=tuple(arguments.collection),
         )
     except ValidationError as error:
         raise SettingsError(_complaint(error)) from None

@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from serve import __version__
+from serve.access.keys import load_keys, make_ring
 from serve.cli import main
 from serve.commands import up
+from serve.settings.tree import AccessSettings
 
 
 @pytest.fixture
@@ -124,6 +126,14 @@ def test_an_entry_can_be_written_by_hand(capsys: pytest.CaptureFixture[str]) -> 
     assert main(["key", "add", "alice", "--tpm", "9"]) == 0
     [entry] = yaml.safe_load(capsys.readouterr().out)
     assert (entry["name"], entry["tpm"], len(entry["sha256"])) == ("alice", 9, 64)
+
+
+def test_a_key_names_the_collections_that_it_may_search(tmp_path: Path) -> None:
+    file = tmp_path / "keys.yaml"
+    assert main(["key", "add", "alice", "--file", str(file), "--collection", "pets", "--collection", "plants"]) == 0
+    [caller] = make_ring(AccessSettings(keys_file=file), load_keys(AccessSettings(keys_file=file)), hold_s=1).callers
+    assert caller.may_search("plants")
+    assert not caller.may_search("cars")
 
 
 @pytest.mark.parametrize(
