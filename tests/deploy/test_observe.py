@@ -54,7 +54,7 @@ def alerts() -> list[dict[str, Any]]:
 
 
 def test_every_panel_says_what_it_is() -> None:
-    assert len(DASHBOARDS) == 7
+    assert len(DASHBOARDS) == 8
     for board in DASHBOARDS:
         titles = [panel.title for panel in board.panels]
         assert len(titles) == len(set(titles)), board.uid
