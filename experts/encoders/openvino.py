@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -29,6 +30,9 @@ class OpenVINOEncoder:
         Raises:
             UnsupportedEncoder: it is not a model that can be run, or a library is missing.
         """
+        # OpenVINO's package would fork a process, at its import, that tells its makers of it; where this module is
+        # missing, it does not.
+        cast(Any, sys.modules).setdefault("openvino_telemetry", None)
         try:
             import openvino as ov
             from tokenizers import Tokenizer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from math import erf, sqrt
 from pathlib import Path
 from typing import Any
@@ -124,3 +126,18 @@ def test_a_folder_with_broken_files_is_refused(tmp_path: Path) -> None:
     (folder / "config.json").write_text("[]")
     with pytest.raises(UnsupportedEncoder, match=r"config\.json holds no JSON object"):
         OpenVINOEncoder(Artifact(folder, "hash"))
+
+
+def test_nobody_is_told_that_it_runs(tmp_path: Path) -> None:
+    code = f"""
+import os, sys
+from pathlib import Path
+from experts.artifacts.store import Artifact
+from experts.encoders.openvino import OpenVINOEncoder
+def fork(): os.write(2, b"forked"); raise OSError
+os.fork = fork
+OpenVINOEncoder(Artifact(Path({str(write_encoder(tmp_path / "m"))!r}), "hash"))
+"""
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, check=False, capture_output=True, text=True)
+    assert (done.returncode, "forked" in done.stderr) == (0, False), done.stderr
