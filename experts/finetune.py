@@ -21,9 +21,9 @@ from experts.artifacts.store import default_root
 from experts.catalog.spec import CatalogError, adapter_folder, load_catalog
 from experts.commands.messages import INTERRUPTED, complain
 from experts.commands.outputs import NotOurs, claim, claim_all, json_with, nothing, write
-from experts.evaluation.suites.rows import RowError, sample
+from experts.evaluation.suites.rows import RowError, read_rows, sample
 from experts.training.recipe import RECIPES, Hyperparameters, NoRecipe, Recipe
-from experts.training.recipes.sample import BadSample
+from experts.training.recipes.sample import BadSample, Sample, read_seed
 from experts.training.run import Run
 from experts.training.run_folder import ADAPTER, ADAPTER_FILES, OtherRun, Stopped, claim_run
 from experts.training.training_cost import Ledger, Prices
@@ -76,9 +76,8 @@ def _plan(options: argparse.Namespace) -> Run:
     if options.base:
         spec = spec.model_copy(update={"base": options.base})
     hyperparameters = _hyperparameters(recipe, options)
-    samples = [
-        s for s in recipe.samples(options.data, hyperparameters.seed) if hyperparameters.method == "sft" or s.rejected
-    ]
+    made = [*recipe.samples(options.data, hyperparameters.seed), *_read(options.rows)]
+    samples = [s for s in made if hyperparameters.method == "sft" or s.rejected]
     samples = sample(samples, options.limit, hyperparameters.seed)
     start = adapter_folder(options.start) if options.start else None
     if start and not (start / "adapter_model.safetensors").is_file():
@@ -86,6 +85,10 @@ def _plan(options: argparse.Namespace) -> Run:
     run = Run(spec, samples, hyperparameters, options.run or default_root() / "finetune" / spec.name, start)
     claim_run(run.folder, run.digest, fresh=options.fresh)
     return run
+
+
+def _read(paths: Sequence[Path]) -> list[Sample]:
+    return [read_seed(row) for path in paths for row in read_rows(path)]
 
 
 def _hyperparameters(recipe: Recipe, options: argparse.Namespace) -> Hyperparameters:
@@ -124,6 +127,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m experts.finetune", description="Fine-tune an expert.")
     parser.add_argument("expert", help=f"one of the catalogue that has a recipe, such as {', '.join(sorted(RECIPES))}")
     parser.add_argument("--data", type=Path, help="the folder with the recipe's data files (default: the seeds alone)")
+    rows = "rows in the form of the recipes' seeds to learn from as well, such as a curated set's"
+    parser.add_argument("--rows", nargs="+", type=Path, default=[], metavar="FILE", help=rows)
     parser.add_argument("--base", help="train on it instead of the entry's base")
     parser.add_argument("--limit", type=int, metavar="N", help="of N samples alone, drawn with the seed")
     parser.add_argument("--method", choices=["sft", "orpo"], help="default: the recipe's")

@@ -10,6 +10,7 @@ from experts.commands.outputs import NotOurs, claim, json_lines_with, write
 from serve.commands.flywheel_curate import add_curate, add_status
 from serve.commands.flywheel_data import opened_ratings
 from serve.commands.flywheel_registry import add_evaluate, add_promote, add_rollback
+from serve.commands.flywheel_tune import add_tune
 from serve.interactions import segments
 from serve.interactions.joined import rated_rows
 from serve.interactions.stores import open_segments
@@ -36,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     curating = actions.add_parser("curate", help="make a set to learn from of what is kept, or say what it lacks")
     add_curate(curating)
 
+    tuning = actions.add_parser("tune", help="train a candidate on the latest curated set")
+    add_tune(tuning)
+
     evaluating = actions.add_parser("evaluate", help="say whether a candidate is better than what serves")
     add_evaluate(evaluating)
 
@@ -45,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     undoing = actions.add_parser("rollback", help="undo the last promotion")
     add_rollback(undoing)
 
-    for action in (status, curating, evaluating, promoting, undoing, export, forgetting):
+    for action in (status, curating, tuning, evaluating, promoting, undoing, export, forgetting):
         action.add_argument("--config", type=Path, metavar="FILE", help="settings, as in deploy/gateway.yaml")
         action.add_argument("--json", action="store_true", help="one JSON line last")
 

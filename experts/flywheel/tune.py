@@ -1,0 +1,49 @@
+"""The command that tunes an expert on a curated set: the recipe that made its adapter, and the set's rows beside.
+
+Training runs in a process of its own: it needs torch, which what serves does not have, and memory that it gives back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from experts.flywheel.frozen import FrozenSet
+from experts.training.recipe import RECIPES, NoRecipe
+
+
+class CannotTune(Exception):
+    """An expert cannot be trained here; the message says what can be done about it."""
+
+
+def tune_command(
+    python: str, expert: str, curated: FrozenSet, start: str | None, folder: Path, more: Sequence[str] = ()
+) -> list[str]:
+    """Return the command line.
+
+    Args:
+        python: an interpreter with the [train] extra.
+        expert: whose recipe.
+        curated: what it is to learn beside the recipe's own samples.
+        start: the adapter to go on from, a folder or `moegate:NAME`; None = from the base.
+        folder: where the run and the adapter go, by the set's digest.
+        more: what else `experts.finetune` is told.
+
+    Raises:
+        CannotTune: nothing says how the expert is trained.
+    """
+    recipe = RECIPES.get(expert)
+    if recipe is None:
+        raise CannotTune(str(NoRecipe(expert)))
+    rows = "pairs" if recipe.hyperparameters.method == "orpo" else "train"
+    place = folder / expert / curated.folder.name
+    begun = [] if start is None else ["--from", start]
+    files = [
+        "--rows",
+        str(curated.folder / f"{rows}.jsonl"),
+        "--run",
+        str(place / "run"),
+        "--output",
+        str(place / "adapter"),
+    ]
+    return [python, "-m", "experts.finetune", expert, *files, *begun, *more]

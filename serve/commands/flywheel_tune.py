@@ -1,0 +1,46 @@
+"""`moegate flywheel tune EXPERT`: train a candidate on the latest curated set, by the recipe that made the expert."""
+
+import argparse
+import shlex
+import subprocess
+import sys
+
+from experts.catalog.spec import load_catalog
+from experts.flywheel.frozen import FrozenSet, latest
+from experts.flywheel.registry import Registry
+from experts.flywheel.tune import CannotTune, tune_command
+from serve.settings.tree import Settings, SettingsError, load_settings
+
+
+def add_tune(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `tune`."""
+    parser.add_argument("expert", help="a name of the catalogue that has a recipe")
+    parser.add_argument("--from-base", action="store_true", help="not from what serves now")
+    parser.add_argument("--python", default=sys.executable, help="an interpreter that has moegate[train]")
+    parser.add_argument("--dry-run", action="store_true", help="print the command and do no more")
+    parser.add_argument("--options", default="", metavar="TEXT", help="for experts.finetune: --options='--limit 1000'")
+    parser.set_defaults(command=_tune)
+
+
+def _tune(arguments: argparse.Namespace) -> int:
+    settings = load_settings(arguments.config)
+    expert = arguments.expert
+    curated = latest(settings.flywheel.place / "curated", expert)
+    if curated is None:
+        raise SettingsError(f"{expert}: nothing is curated yet: moegate flywheel curate {expert}")
+    command = _command(arguments, settings, curated)
+    print(shlex.join(command), file=sys.stderr)
+    return 0 if arguments.dry_run else subprocess.run(command, check=False).returncode
+
+
+def _command(arguments: argparse.Namespace, settings: Settings, curated: FrozenSet) -> list[str]:
+    expert, place = arguments.expert, settings.flywheel.place
+    spec = load_catalog(settings.experts.catalog).get(expert)
+    start = None if spec is None or arguments.from_base else spec.adapter
+    serving = Registry(place / "registry", expert)
+    if serving.current is not None and not arguments.from_base:
+        start = str(serving.link.resolve())
+    try:
+        return tune_command(arguments.python, expert, curated, start, place / "tuned", shlex.split(arguments.options))
+    except CannotTune as error:
+        raise SettingsError(str(error)) from None
