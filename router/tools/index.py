@@ -21,6 +21,7 @@ _K1: Final = 1.2
 _B: Final = np.array([0.0, 0.6, 0.3, 0.6, 0.0, 0.9])  # how much a field's length counts, by field
 MAX_PARAMETERS: Final = 64  # of one tool; further ones are not read
 MAX_VALUES: Final = 64  # listed values of one parameter
+_ALONE: Final = 200_000  # multiplications that OpenBLAS does in the calling thread (it begins others from 262,144)
 KINDS: Final = ("number", "date", "address")
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -143,6 +144,22 @@ def _postings(counts: Sequence[Sequence[Counter[str]]], terms: Mapping[str, int]
     return rows, field * size + tool, weights, np.maximum(named, 1e-6)
 
 
+def product(rows: Floats, columns: Floats) -> Floats:
+    """Multiply (n, k) by (k, m), a few rows at a time: so small a product starts no thread of BLAS.
+
+    Threads cost more than they give here, and on a machine that is busy they wait for each other: 20 ms in place of 1.
+    """
+    step = max(1, _ALONE // columns.size)
+    if len(rows) <= step:
+        return rows @ columns
+    return np.concatenate([rows[at : at + step] @ columns for at in range(0, len(rows), step)])
+
+
+def weighted(rows: Floats, weights: Floats) -> Floats:
+    """Add up the columns of (n, k) by their weights (k,), without BLAS, for the same reason."""
+    return np.asarray(np.einsum("nk,k->n", rows, weights), dtype=np.float32)
+
+
 def unit(vectors: Floats) -> Floats:
     """Scale both parts of each vector (n, SIZE) to length 1; zeros stay."""
     length = np.sqrt(np.add.reduceat(vectors * vectors, [0, PARTS[0]], axis=1))
@@ -161,7 +178,7 @@ def pool(found: Sequence[str]) -> Floats:
     rows = table.rows_of(found)
     if not rows:
         return np.zeros(SIZE, dtype=np.float32)
-    pooled: Floats = unit((table.weight.take(rows) @ vectors_of(rows))[None])[0]
+    pooled: Floats = unit(weighted(vectors_of(rows).T, table.weight.take(rows))[None])[0]
     return pooled
 
 

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from router.features.word_vectors import PARTS
-from router.tools.index import FIELDS, NAME, Floats, ToolIndex
+from router.tools.index import FIELDS, NAME, Floats, ToolIndex, product, weighted
 from router.tools.question import Question
 
 FIRST: Final = np.array([2.0, 1.0, 0.6, 0.5, 0.8, 0.5], dtype=np.float32)  # of the fields, before anything is learned
@@ -45,7 +45,7 @@ def likeness(question: Question, index: ToolIndex) -> Floats:
         _place(total[None]),
         _place(first),
         *_meaning(question, index),
-        index.pooled @ index.pooled[int(total.argmax())] / 2,
+        weighted(index.pooled, index.pooled[int(total.argmax())]) / 2,
         *_values(question, index),
     ]
     return np.stack(near, axis=1).astype(np.float32, copy=False)
@@ -77,11 +77,11 @@ def _place(scores: Floats) -> Floats:
 
 def _meaning(question: Question, index: ToolIndex) -> list[Floats]:
     """Compare meanings: as a whole in both encoders' vectors, beside the best tool, and of the name word by word."""
-    any_language = index.pooled[:, : PARTS[0]] @ question.vectors[:, : PARTS[0]].T  # (T, 1 + parts)
-    english = index.pooled[:, PARTS[0] :] @ question.vectors[:, PARTS[0] :].T
+    any_language = product(index.pooled[:, : PARTS[0]], question.vectors[:, : PARTS[0]].T)  # (T, 1 + parts)
+    english = product(index.pooled[:, PARTS[0] :], question.vectors[:, PARTS[0] :].T)
     both = (any_language + english) / 2
     beside = both - both.max(axis=0, keepdims=True)
-    near = (index.name_vectors @ question.spoken.T).max(axis=1) / 2
+    near = product(index.name_vectors, question.spoken.T).max(axis=1) / 2
     named = np.add.reduceat(near[index.name_words] * index.name_share, index.name_starts)
     in_part = beside[:, 1:].max(axis=1)
     return [any_language[:, 0], english[:, 0], beside[:, 0], in_part, named, named - named.max()]
@@ -89,5 +89,5 @@ def _meaning(question: Question, index: ToolIndex) -> list[Floats]:
 
 def _values(question: Question, index: ToolIndex) -> list[Floats]:
     """Say whether required values are there."""
-    there = index.needs @ question.kinds
+    there = weighted(index.needs, question.kinds)
     return [np.minimum(1.0, index.needs.sum(axis=1) - there), np.minimum(1.0, there)]

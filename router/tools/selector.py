@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from router.errors import ArtifactError
-from router.tools.index import Floats, ToolIndex
+from router.tools.index import Floats, ToolIndex, weighted
 from router.tools.likeness import LIKENESS, likeness
 from router.tools.question import Question
 
@@ -47,7 +47,7 @@ class Selector:
 
     def scores(self, question: Question, index: ToolIndex) -> Floats:
         """Score each tool, (T,); only differences mean something."""
-        return np.asarray(likeness(question, index) @ self.weights, dtype=np.float32)
+        return weighted(likeness(question, index), self.weights)
 
     def margin(self, recall: float) -> float:
         """Return the margin of the smallest calibrated recall that is not below `recall`.

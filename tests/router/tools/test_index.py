@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.tools.index import FIELDS, KINDS, NAME, VALUES, ToolIndex, ToolText, build_index
+from router.tools.index import FIELDS, KINDS, NAME, VALUES, ToolIndex, ToolText, build_index, product, weighted
 from router.tools.likeness import LIKENESS, likeness
 from router.tools.question import read_question
 from router.tools.terms import stem
@@ -69,3 +69,11 @@ def test_the_same_tools_make_the_same_index(tools: list[ToolText]) -> None:
     assert one.terms == other.terms
     assert np.array_equal(one.weights, other.weights)
     assert len(FIELDS) * len(tools) > one.columns.max()
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (3, 24), (2_000, 24), (7, 3_000)])
+def test_products_in_pieces_are_the_whole_product(rows: int, columns: int) -> None:
+    draw = np.random.default_rng(0)
+    one, other = draw.normal(size=(rows, 96)).astype("f4"), draw.normal(size=(96, columns)).astype("f4")
+    assert np.allclose(product(one, other), one @ other, atol=1e-3)
+    assert np.allclose(weighted(one, other[:, 0]), one @ other[:, 0], atol=1e-3)
