@@ -25,6 +25,7 @@ from experts.training.recipe import RECIPES
 from experts.training.training_cost import Ledger, Prices
 
 INSTANCE = "trn1.32xlarge"
+ACCOUNT = "moegate-training"  # may read and write the bucket (deploy/eksctl.yaml)
 EFA_DEVICES = 8  # network cards of one trn1.32xlarge
 HEADER = "# Made by `python -m experts.training.trainium_job`."
 SCRIPT = "/opt/moegate/training/train.sh"  # where the training image keeps deploy/training/train.sh
@@ -60,22 +61,28 @@ class Job:
 
 
 def kubernetes(job: Job) -> list[dict[str, Any]]:
-    """Make an indexed Job, one pod a node, and the headless Service by which they find the first."""
+    """Make an indexed Job, one pod a node, the headless Service by which they find the first, and their account."""
     pod = {
         "subdomain": job.name,
         "restartPolicy": "Never",
-        "serviceAccountName": "moegate-training",
+        "serviceAccountName": ACCOUNT,
         "nodeSelector": {"node.kubernetes.io/instance-type": INSTANCE},
         "tolerations": [{"key": "aws.amazon.com/neuron", "operator": "Exists", "effect": "NoSchedule"}],
-        "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "fsGroup": 10001},
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 10001,
+            "fsGroup": 10001,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
         "containers": [_container(job)],
         "volumes": [
             {"name": "scratch", "emptyDir": {"sizeLimit": "1Ti"}},
             {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "64Gi"}},
         ],
     }
-    labels = {"app.kubernetes.io/name": job.name}
+    labels = {"app.kubernetes.io/name": job.name, "app.kubernetes.io/component": "training"}
     return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT}},
         {
             "apiVersion": "v1",
             "kind": "Service",
@@ -173,6 +180,10 @@ def _container(job: Job) -> dict[str, Any]:
         "command": ["bash", SCRIPT],
         "env": [
             *given,
+            {
+                "name": "HF_TOKEN",
+                "valueFrom": {"secretKeyRef": {"name": "moegate-hub", "key": "token", "optional": True}},
+            },
             {"name": "NODE_RANK", "valueFrom": rank},
             {"name": "MASTER_ADDR", "value": f"{job.name}-0.{job.name}"},
         ],

@@ -20,8 +20,9 @@ def rendered(capsys: pytest.CaptureFixture[str], *more: str) -> str:
 
 
 def test_the_kubernetes_job_is_valid_and_takes_whole_nodes(capsys: pytest.CaptureFixture[str]) -> None:
-    service, job = yaml.safe_load_all(rendered(capsys))
-    for document in (service, job):
+    account, service, job = yaml.safe_load_all(rendered(capsys))
+    assert account["metadata"]["name"] == job["spec"]["template"]["spec"]["serviceAccountName"]
+    for document in (account, service, job):
         kubernetes_validate.validate(document, "1.34", strict=True)
     spec: dict[str, Any] = job["spec"]
     pod = spec["template"]["spec"]
