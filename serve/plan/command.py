@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import orjson
 from rich.console import Console
 
-from serve.plan.description import load_plan
+from serve.plan.alternatives import compare
+from serve.plan.description import Plan, load_plan
 from serve.plan.pictures import draw
-from serve.plan.report import compare
-from serve.plan.table import table
+from serve.plan.report import Result
+from serve.plan.table import decision, table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,14 +38,28 @@ def plan(arguments: argparse.Namespace) -> None:
         return
     console = Console(highlight=False)
     console.print(table(results))
-    for result in results:
-        out, instances = result.outcome, ", ".join(f"{n:.1f} {name}" for name, n in result.instances.items())
-        console.print(
-            f"{result.title}: {len(result.requests)} requests on {instances}; {out.refused} refused, {len(out.cold)} "
-            f"answered by the default expert while theirs was cold, {out.restarted} begun again after a lost instance",
-            soft_wrap=True,
-        )
-    for name, engine in described.engines.items():
-        console.print(f"engine {name}: {engine.source}", soft_wrap=True)
+    if len(results) > 1:
+        console.print(decision(results))
+    for line in _explained(described, results):
+        console.print(line, soft_wrap=True)
     for path in paths:
         console.print(f"wrote {path}", soft_wrap=True)
+
+
+def _explained(described: Plan, results: Sequence[Result]) -> Iterator[str]:
+    """Say what ran, and where every figure comes from that the simulation did not make."""
+    for result in results:
+        if result.instances:
+            out, instances = result.outcome, ", ".join(f"{n:.1f} {name}" for name, n in result.instances.items())
+            yield (
+                f"{result.title}: {len(result.requests)} requests on {instances}; {out.refused} refused, "
+                f"{len(out.cold)} answered by the default expert while theirs was cold, {out.restarted} begun again "
+                "after a lost instance"
+            )
+        if result.quality is not None:
+            yield f"quality of {result.title}: n {result.quality.n}; {result.quality.source}"
+    for name, engine in described.engines.items():
+        yield f"engine {name}: {engine.source}"
+    for title, other in described.alternatives.items():
+        if other.api is not None:
+            yield f"{title}: {other.api.source}"

@@ -12,6 +12,7 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from experts.catalog.prices import UsdPerMillion
 from experts.catalog.yaml_file import YamlError, read_yaml
 from experts.neuron.instances import load_instances
 
@@ -153,6 +154,41 @@ class Targets(_Part):
     itl_s: float = Field(default=0.1, gt=0)
 
 
+class Quality(_Part):
+    """How good the answers are, where somebody has measured it."""
+
+    score: float = Field(ge=0, le=1)
+    ci95: tuple[float, float] | None = None
+    n: int = Field(ge=1)  # rows that it was measured on
+    source: str = Field(min_length=1)  # of what, by whom, when
+
+
+class Api(_Part):
+    """Somebody else's model, paid by the token; what nobody has measured of it stays open."""
+
+    usd_per_million: UsdPerMillion
+    ttft_s: float | None = Field(default=None, gt=0)  # median
+    itl_s: float | None = Field(default=None, gt=0)  # median
+    source: str = Field(min_length=1)  # where these figures come from; when
+
+
+class Alternative(_Part):
+    """The same requests, answered in another way: exactly one of `model`, `api`, `spot` and `engines`."""
+
+    model: ExpertPlan | None = None  # one model for all of them; its share and lengths are not used
+    api: Api | None = None
+    spot: Spot | None = None  # the experts, on instances that may be taken away
+    engines: dict[str, str] | None = None  # the experts, some on other engines: engine of theirs -> another
+    quality: Quality | None = None  # default: the experts' where they answer
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        ways = ("model", "api", "spot", "engines")
+        if sum(getattr(self, way) is not None for way in ways) != 1:
+            raise ValueError(f"say exactly one of {', '.join(ways)}")
+        return self
+
+
 class Plan(_Part):
     """The whole description."""
 
@@ -163,10 +199,16 @@ class Plan(_Part):
     targets: Targets = Targets()
     default: str | None = None  # who answers for a cold expert; None: the last one
     one_big: ExpertPlan | None = None  # the model to compare with; its share and lengths are not used
+    alternatives: dict[str, Alternative] = Field(default_factory=dict)  # by the titles that the report gives them
+    quality: Quality | None = None  # of the experts' answers
 
     @model_validator(mode="after")
     def _names_hold(self) -> Self:
-        for name, expert in {**self.experts, **({"one_big": self.one_big} if self.one_big else {})}.items():
+        for title, other in self.alternatives.items():
+            for engine in (part for pair in (other.engines or {}).items() for part in pair):
+                if engine not in self.engines:
+                    raise ValueError(f"alternatives.{title}: engine {engine!r} is none of {', '.join(self.engines)}")
+        for name, expert in self._models().items():
             if expert.engine not in self.engines:
                 raise ValueError(f"{name}: engine {expert.engine!r} is none of {', '.join(self.engines)}")
             if not 0 <= expert.replicas[0] <= expert.replicas[1] or expert.replicas[1] < 1:
@@ -174,6 +216,11 @@ class Plan(_Part):
         if self.default is not None and self.default not in self.experts:
             raise ValueError(f"default {self.default!r} is none of the experts")
         return self
+
+    def _models(self) -> dict[str, ExpertPlan]:
+        """Return everything that runs on an engine, by the name that a mistake is told with."""
+        others = {f"alternatives.{title}": other.model for title, other in self.alternatives.items() if other.model}
+        return {**self.experts, **({"one_big": self.one_big} if self.one_big else {}), **others}
 
 
 def load_plan(path: Path) -> Plan:

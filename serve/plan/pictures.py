@@ -22,6 +22,9 @@ def draw(results: list[Result], folder: Path) -> list[Path]:
         from matplotlib.figure import Figure  # noqa: PLC0415  # an extra: nothing else in serving needs it
     except ImportError:
         raise PlanError("pictures need matplotlib: pip install matplotlib") from None
+    results = [
+        result for result in results if result.instances
+    ]  # of what is bought by the token there is no day to draw
     paths = [folder / f"{result.title.replace(' ', '-')}.png" for result in results]
     try:
         claim_all(folder, {path.name: signed_picture for path in paths})

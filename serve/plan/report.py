@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.plan.description import ExpertPlan, Plan
+from serve.plan.description import Plan, Quality
 from serve.plan.fleet import Fleet, Outcome
 from serve.plan.traffic import Requests, make_requests
 
@@ -80,6 +80,7 @@ class Result:
     idle: float  # share of paid replica time
     prompt_tokens_per_s: float
     completion_tokens_per_s: float
+    quality: Quality | None = None  # measured by somebody, or nobody
 
     def as_dict(self) -> dict[str, Any]:
         """Return what scripts want; the curves' sources go along."""
@@ -94,6 +95,7 @@ class Result:
             "usd_per_million_completion_tokens": self.usd_per_million and round(self.usd_per_million, 4),
             "idle": round(self.idle, 4),
             "completion_tokens_per_s": round(self.completion_tokens_per_s, 2),
+            "quality": self.quality and self.quality.model_dump(),
             "sources": {name: engine.source for name, engine in self.plan.engines.items()},
         }
 
@@ -134,31 +136,8 @@ def simulate(plan: Plan, title: str = "fleet", requests: Requests | None = None)
         idle=1 - min(1.0, sum(outcome.busy_s) / max(sum(outcome.paid_s), 1e-9)),
         prompt_tokens_per_s=int(requests.prompt[served].sum()) / span_s,
         completion_tokens_per_s=completion / span_s,
+        quality=plan.quality,
     )
-
-
-def one_big_model(plan: Plan) -> Plan:
-    """Return the same traffic's plan with every request sent to the one big model.
-
-    Raises:
-        ValueError: the plan names none.
-    """
-    if plan.one_big is None:
-        raise ValueError("the plan has no one_big")
-    big: ExpertPlan = plan.one_big
-    return plan.model_copy(update={"experts": {"one-big": big}, "default": None, "one_big": None})
-
-
-def compare(plan: Plan) -> list[Result]:
-    """Simulate the fleet and, on the very same requests, the one big model if there is one."""
-    requests = make_requests(plan)
-    results = [simulate(plan, "experts", requests)]
-    if plan.one_big is not None:
-        alone = Requests(
-            requests.at_s, np.zeros_like(requests.expert), requests.prompt, requests.answer, requests.duration_s
-        )
-        results.append(simulate(one_big_model(plan), "one big model", alone))
-    return results
 
 
 def _latency(

@@ -10,12 +10,15 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serve.plan.description import Lengths, Plan, PlanError, Traffic
+
+CANARY: Final = "-canary"
+"""What deploy/k8s names a successor on trial by: in a log its requests are the expert's."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -107,6 +110,7 @@ def _read_row(line: dict[str, Any], names: list[str]) -> tuple[float, int, int, 
         at_s = datetime.fromisoformat(line["time"]).timestamp() - line["duration_ms"] / 1e3  # it was logged at its end
     else:
         return None
-    if line["expert"] not in names:
+    expert = line["expert"] if line["expert"] in names else str(line["expert"]).removesuffix(CANARY)
+    if expert not in names:
         raise ValueError(f"its expert {line['expert']!r} is none of {', '.join(names)}")
-    return at_s, names.index(line["expert"]), max(1, line["prompt_tokens"]), max(1, line["completion_tokens"])
+    return at_s, names.index(expert), max(1, line["prompt_tokens"]), max(1, line["completion_tokens"])

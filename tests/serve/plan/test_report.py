@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from serve.plan.alternatives import compare
 from serve.plan.description import Plan, load_plan
-from serve.plan.report import Result, compare, one_big_model, simulate
+from serve.plan.report import Result, simulate
 from serve.plan.traffic import Requests
 from tests.serve.plan.plans import ENGINE, ROOT, plan
 
@@ -52,8 +53,6 @@ def test_a_run_in_which_nobody_was_answered_has_no_price_a_token() -> None:
 
 def test_a_plan_without_a_big_model_has_none_to_compare_with() -> None:
     assert len(compare(plan())) == 1
-    with pytest.raises(ValueError, match="no one_big"):
-        one_big_model(plan())
 
 
 def test_one_request_alone_takes_what_the_curve_says() -> None:
@@ -89,7 +88,7 @@ def test_an_expert_holds_its_share_of_the_instances() -> None:
 
 
 def test_experts_and_one_big_model_answer_the_same_requests() -> None:
-    experts, big = compare(load_plan(ROOT / "deploy" / "plan.yaml").model_copy(
+    experts, big, *_ = compare(load_plan(ROOT / "deploy" / "plan.yaml").model_copy(
         update={"traffic": plan(traffic={"requests_per_s": 1, "hours": 1}).traffic}
     ))  # fmt: skip
     assert len(experts.requests) == len(big.requests)
