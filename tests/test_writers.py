@@ -14,6 +14,7 @@ WRITERS = {
     "rmdir", "touch", "save_file",
 }  # fmt: skip
 REASONS = {
+    "deploy/helm/unpack.py": "the folder that make names, its own",
     "deploy/observe/prometheus.py": "a temporary folder",
     "experts/artifacts/store.py": "the cache, under names of hashes",
     "experts/artifacts/bases.py": "the cache",

@@ -1,9 +1,9 @@
 """Kubernetes manifests from the catalogue: `python -m experts.cluster.manifests` writes them, `--check` compares.
 
 For each overlay of deploy/k8s it makes RayService's `serveConfigV2` (one application an expert) and the catalogue that
-the gateway mounts; for all of them the dashboards' list and the alerts (`experts.cluster.observed`). A canary is one
-more expert, made here from the one that it may replace. Then `kubectl apply -k` applies them; deploy/k8s/rollout.sh
-does both.
+the gateway mounts; for all of them the dashboards' list and the alerts (`experts.cluster.observed`), and the Helm
+chart's templates (`experts.cluster.chart`). A canary is one more expert, made here from the one that it may replace.
+Then `kubectl apply -k` applies them; deploy/k8s/rollout.sh does both.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from experts.catalog.spec import Catalog, CatalogError, ExpertSpec, load_catalog
+from experts.cluster.chart import ChartWrong, chart_templates
 from experts.cluster.deployment_options import DEPLOYMENT, SERVICER, deployment_options
 from experts.cluster.observed import SiteWrong, dashboards, docs_address, prometheus_rule
 from experts.commands.messages import complain
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         files = render(DEPLOY, options.overlay or list(OVERLAYS), options.canary)
-    except (CatalogError, SiteWrong) as error:
+    except (CatalogError, ChartWrong, SiteWrong) as error:
         complain(error)
         return 1
     stale = [path for path, text in files.items() if not path.is_file() or path.read_text("utf-8") != text]
@@ -82,11 +83,13 @@ def render(deploy: Path, overlays: Sequence[str], canary: str | None = None) -> 
     Raises:
         CatalogError: a catalogue, or the canary, cannot be used.
         SiteWrong: deploy/k8s/site.yaml cannot be used.
+        ChartWrong: a manifest does not have what the chart replaces.
     """
     rule = prometheus_rule(deploy / "prometheus" / "rules", docs_address(deploy / "k8s" / "site.yaml"))
     files = {
         deploy / "grafana" / "kustomization.yaml": HEADER + _dump(dashboards(deploy / "grafana")),
         deploy / "k8s" / "base" / "generated" / "rules.yaml": HEADER + _dump(rule),
+        **chart_templates(deploy, HEADER),
     }
     for overlay in overlays:
         catalog = load_catalog(deploy / OVERLAYS[overlay])
