@@ -1,7 +1,8 @@
 """A fine-tuning run on Trainium as a job: `python -m experts.training.trainium_job EXPERT --nodes N --bucket s3://...`.
 
 Renders what `kubectl apply -f -` or `sbatch` (AWS ParallelCluster) takes: N x trn1.32xlarge, each running
-deploy/training/train.sh. First it prints the ledger's estimate on stderr: USD before anything is bought. It only
+deploy/training/train.sh. First it prints the ledger's estimate on stderr: USD before anything is bought. With `--plan
+FILE` (as deploy/training/ninjallm.yaml) nodes, price, tokens and time are the plan's, whichever the scheduler. It only
 renders; nothing of it has run on Trainium.
 """
 
@@ -11,7 +12,8 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,11 @@ from experts.commands.messages import complain
 from experts.commands.outputs import NotOurs, claim, text_with, write
 from experts.neuron.instances import InstanceData, InstancesError, load_instances
 from experts.training.recipe import RECIPES
-from experts.training.training_cost import Ledger, Prices
+from experts.training.training_cost import Ledger, PlanError, Prices, read_plan
 
 INSTANCE = "trn1.32xlarge"
 ACCOUNT = "moegate-training"  # may read and write the bucket (deploy/eksctl.yaml)
+PATIENCE = 2  # times the estimate: a run that hangs costs no more than that
 EFA_DEVICES = 8  # network cards of one trn1.32xlarge
 HEADER = "# Made by `python -m experts.training.trainium_job`."
 SCRIPT = "/opt/moegate/training/train.sh"  # where the training image keeps deploy/training/train.sh
@@ -42,6 +45,7 @@ class Job:
     usd_per_hour: float  # of one instance
     price_source: str
     base: str = ""  # to train on; empty: the catalogue's
+    most_s: int | None = None  # then the scheduler ends it; None: it never does
 
     @property
     def name(self) -> str:
@@ -98,6 +102,7 @@ def kubernetes(job: Job) -> list[dict[str, Any]]:
                 "completions": job.nodes,
                 "parallelism": job.nodes,
                 "backoffLimit": 3 * job.nodes,
+                **({"activeDeadlineSeconds": job.most_s} if job.most_s else {}),
                 "template": {"metadata": {"labels": labels}, "spec": pod},
             },
         },
@@ -106,6 +111,7 @@ def kubernetes(job: Job) -> list[dict[str, Any]]:
 
 def slurm(job: Job) -> str:
     """Make an sbatch script; every node of the allocation runs train.sh."""
+    limit = f"#SBATCH --time={ceil(job.most_s / 60)}\n" if job.most_s else ""  # minutes
     exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in job.environment().items())
     return f"""#!/usr/bin/env bash
 {HEADER}
@@ -115,13 +121,19 @@ def slurm(job: Job) -> str:
 #SBATCH --exclusive
 #SBATCH --requeue
 #SBATCH --output=%x-%j-%t.log
-set -euo pipefail
+{limit}set -euo pipefail
 {exports}
 export RUN_DIR=/fsx/moegate/$SLURM_JOB_NAME NEURON_COMPILE_CACHE=/fsx/moegate/neuron-cache
 MASTER_ADDR="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"
 export MASTER_ADDR
 srun bash -c 'NODE_RANK=$SLURM_NODEID exec deploy/training/train.sh'
 """
+
+
+def planned(job: Job, plan: Ledger) -> Ledger:
+    """Return a plan's own ledger, for this job's nodes and price: the plan's, unless the command line says others."""
+    prices = Prices(job.usd_per_hour, job.price_source, job.nodes)
+    return replace(plan, prices=prices)
 
 
 def estimate(job: Job, tokens: int, tokens_per_s: float, source: str) -> Ledger:
@@ -135,17 +147,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the estimate and the job; return 1 when the command line asks for what cannot be."""
     options = _parse(arguments)
     try:
-        job = _job(options, load_instances())
+        plan = read_plan(options.plans) if options.plans else None
+        job = _job(options, load_instances(), plan)
         if options.out:
             claim(options.out, text_with(HEADER))
-    except (InstancesError, NotOurs) as error:
+    except (InstancesError, NotOurs, PlanError) as error:
         complain(error)
         return 1
-    if options.tokens and options.tokens_per_s:
-        ledger = estimate(job, options.tokens, options.tokens_per_s, options.throughput_source)
+    ledger = _ledger(job, plan, options)
+    if ledger is not None:
         Console(stderr=True).print(ledger.table())
+        job = replace(job, most_s=ceil(PATIENCE * ledger.seconds))
     else:
-        print("no estimate: say --tokens and --tokens-per-s (whose, by --throughput-source)", file=sys.stderr)
+        print(
+            "no estimate: say --plan, or --tokens and --tokens-per-s (whose, by --throughput-source)", file=sys.stderr
+        )
     manifests = f"{HEADER}\n{yaml.safe_dump_all(kubernetes(job), sort_keys=False)}"
     text = slurm(job) if options.scheduler == "slurm" else manifests
     if options.out:
@@ -155,14 +171,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _job(options: argparse.Namespace, data: InstanceData) -> Job:
-    if options.nodes < 1 or ":" not in options.image or options.image.endswith(":latest"):
+def _ledger(job: Job, plan: Ledger | None, options: argparse.Namespace) -> Ledger | None:
+    """Price the run before it is bought; None where too little is known."""
+    if options.tokens and options.tokens_per_s:
+        return estimate(job, options.tokens, options.tokens_per_s, options.throughput_source)
+    return planned(job, plan) if plan is not None else None
+
+
+def _job(options: argparse.Namespace, data: InstanceData, plan: Ledger | None) -> Job:
+    nodes = options.nodes if options.nodes is not None else plan.prices.instances if plan is not None else 0
+    if nodes < 1 or ":" not in options.image or options.image.endswith(":latest"):
         raise InstancesError("say --nodes 1 or more, and an --image with a tag that does not move")
     if not options.bucket.startswith("s3://"):
         raise InstancesError("--bucket is an s3:// address")
-    price = options.usd_per_hour or data.instance(INSTANCE).usd_per_hour
-    source = options.price_source or f"on demand, {data.region}, {data.as_of}"
-    return Job(options.expert, options.nodes, options.image, options.bucket.rstrip("/"), price, source, options.base)
+    price, source = data.instance(INSTANCE).usd_per_hour, f"on demand, {data.region}, {data.as_of}"
+    if plan is not None:
+        price, source = plan.prices.usd_per_instance_hour, plan.prices.source
+    price, source = options.usd_per_hour or price, options.price_source or source
+    return Job(options.expert, nodes, options.image, options.bucket.rstrip("/"), price, source, options.base)
 
 
 def _container(job: Job) -> dict[str, Any]:
@@ -198,7 +224,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m experts.training.trainium_job", description="A Trainium run as a job."
     )
     parser.add_argument("expert", choices=sorted(RECIPES))
-    parser.add_argument("--nodes", type=int, required=True, help=f"instances, {INSTANCE} each")
+    parser.add_argument(
+        "--plan", dest="plans", type=Path, help="nodes, price, tokens and time, as deploy/training/ninjallm.yaml"
+    )
+    parser.add_argument("--nodes", type=int, help=f"instances, {INSTANCE} each (default: the plan's)")
     parser.add_argument("--scheduler", choices=["kubernetes", "slurm"], default="kubernetes")
     parser.add_argument("--image", default="moegate/expert-neuron-train:0.1.0")
     parser.add_argument("--bucket", required=True, help="s3://...: data/, checkpoints, compiled graphs, the adapter")

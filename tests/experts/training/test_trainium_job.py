@@ -8,6 +8,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from experts.training.training_cost import read_plan
 from experts.training.trainium_job import Job, estimate, main
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -95,6 +96,49 @@ def test_the_estimate_comes_before_the_job(capsys: pytest.CaptureFixture[str]) -
     told = " ".join(capsys.readouterr().err.split())
     assert "USD 86.0000" in told
     assert "a guess" in told
+
+
+def test_ninjallms_plan_is_its_ledger_under_either_scheduler(capsys: pytest.CaptureFixture[str]) -> None:
+    """32 x trn1.32xlarge, 20 M tokens, 3 hours: the published bounds; a scheduler ends what takes twice as long."""
+    plan = ROOT / "deploy" / "training" / "ninjallm.yaml"
+    ask = ["researcher", "--plan", str(plan), "--bucket", "s3://b"]
+    ledgers = []
+    for scheduler in ("kubernetes", "slurm"):
+        assert main([*ask, "--scheduler", scheduler]) == 0
+        told = capsys.readouterr()
+        ledgers.append(told.err)
+        if scheduler == "slurm":
+            assert "#SBATCH --nodes=32\n" in told.out
+            assert "#SBATCH --time=360\n" in told.out
+            assert "export USD_PER_HOUR=10.41\n" in told.out
+            subprocess.run(["bash", "-n"], input=told.out, text=True, check=True)
+            continue
+        *_, job = yaml.safe_load_all(told.out)
+        kubernetes_validate.validate(job, "1.34", strict=True)
+        assert (job["spec"]["completions"], job["spec"]["parallelism"]) == (32, 32)
+        assert job["spec"]["activeDeadlineSeconds"] == 6 * 3600
+        env = {one["name"]: one.get("value") for one in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+        assert (env["NODES"], env["USD_PER_HOUR"]) == ("32", "10.41")
+    assert ledgers[0] == ledgers[1]
+    published = read_plan(plan)
+    assert f"USD {published.usd:,.4f}" in ledgers[0]
+    assert f"{published.instance_hours:.3f} (32 at once)" in ledgers[0]
+
+
+def test_what_the_command_line_says_stands_over_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = ROOT / "deploy" / "training" / "ninjallm.yaml"
+    more = ["--nodes", "4", "--usd-per-hour", "21.5", "--price-source", "mine"]
+    assert main(["coder", "--plan", str(plan), "--bucket", "s3://b", *more]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "USD 258.0000" in told  # 3 h x 4 x 21.50
+    assert "mine" in told
+
+
+@pytest.mark.parametrize("text", ["run: x", "- 1", ""])
+def test_a_plan_that_is_none_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "plan.yaml").write_text(text)
+    assert main(["coder", "--plan", str(tmp_path / "plan.yaml"), "--bucket", "s3://b"]) == 1
+    assert "plan.yaml" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("more", [["--nodes", "0"], ["--image", "x:latest"], ["--bucket", "/tmp/x"]])
