@@ -104,6 +104,13 @@ class ArtifactStore:
                 _remove(unfinished)
             return self._record(entry, path)
 
+    def own(self, artifact: Artifact) -> Artifact:
+        """Return a file that this user may write, a copy in the cache if need be: some engines open it for writing."""
+        path = artifact.path
+        if path.is_dir() or os.access(path, os.W_OK):
+            return artifact
+        return self.get_or_make(f"own-{artifact.sha256[:16]}", path.name, lambda target: _copy(path, target))
+
     def _checked(self, entry: Path, path: Path) -> Artifact | None:
         """Return the artefact if the entry's manifest still describes it."""
         manifest = _read_manifest(entry / "manifest.json")
@@ -139,6 +146,10 @@ def hash_content(path: Path) -> str:
             while block := stream.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)  # the content alone: what may not be written here may be there
 
 
 def _floor_times(path: Path) -> None:

@@ -50,5 +50,8 @@ def find_weights(spec: ExpertSpec) -> Weights | None:
     """Find or make what the expert's replicas load, so that they only load."""
     if not spec.has_weights:
         return None
-    artifact = prepare_expert(spec, "neuron" if spec.engine == "neuron" else "cpu", default_store())
+    store = default_store()
+    artifact = prepare_expert(spec, "neuron" if spec.engine == "neuron" else "cpu", store)
+    if spec.engine == "openvino":
+        artifact = store.own(artifact)  # OpenVINO GenAI opens a GGUF file for writing, which an image's may not be
     return Weights(str(artifact.path), artifact.sha256)

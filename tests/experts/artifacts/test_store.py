@@ -7,6 +7,7 @@ import pytest
 
 from experts.artifacts.store import (
     SHIPPED,
+    Artifact,
     ArtifactCorrupt,
     ArtifactStore,
     default_root,
@@ -110,3 +111,20 @@ def test_what_an_image_brings_is_not_made_again(tmp_path: Path, monkeypatch: pyt
     assert not own.exists()
     other = default_store().get_or_make("other", "model", lambda target: target.write_text("y") and None)
     assert other.path == own / "moegate" / "other" / "model"
+
+
+def test_a_file_that_may_not_be_written_is_copied_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on an image's read-only root; root may write everywhere, so what the system would say is said here."""
+    import os
+
+    file = tmp_path / "model.gguf"
+    file.write_bytes(b"weights")
+    artifact, store = Artifact(file, hash_content(file)), ArtifactStore(tmp_path / "cache")
+    assert store.own(artifact) is artifact
+    asked = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != file and asked(path, mode))
+    copy = store.own(artifact)
+    assert (copy.sha256, copy.path.name) == (artifact.sha256, "model.gguf")
+    assert copy.path.read_bytes() == b"weights"
+    assert store.own(artifact) == copy
+    assert store.own(copy) is copy
