@@ -34,6 +34,8 @@ SHOWN_BY: Final = {
     "moegate_guard_findings": "steps/guard/test_step.py",
     "moegate_interactions": "interactions/test_writer.py",
     "moegate_interaction_redactions": "interactions/test_observer.py",
+    "moegate_remote_confirmed_seconds": "remote/test_mirrors.py",
+    "moegate_remote_fetches": "remote/test_mirrors.py",
     "moegate_retrieval_requests": "steps/retrieval/test_step.py",
     "moegate_retrieval_seconds": "steps/retrieval/test_step.py",
     "moegate_retrieval_answers": "steps/retrieval/test_step.py",
