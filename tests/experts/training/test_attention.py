@@ -12,7 +12,7 @@ def leaf(*shape: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("heads", "key_heads"), [(4, 4), (6, 2), (9, 3), (3, 1)])
-@pytest.mark.parametrize("tokens", [1, 2, 17])
+@pytest.mark.parametrize("tokens", [1, 2, 17, 128, 300])
 @pytest.mark.parametrize("is_masked", [False, True])
 def test_values_and_gradients_are_those_of_pytorch(heads: int, key_heads: int, tokens: int, is_masked: bool) -> None:
     torch.manual_seed(0)
