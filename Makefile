@@ -7,7 +7,7 @@ TESTS  ?= 2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-unit test-train test-clients test-neuron promtool helm locks bench bench-peers fuzz soak lint format protos dashboards observe clean
+.PHONY: help run install test test-unit test-images test-train test-clients test-neuron promtool helm locks bench bench-peers fuzz soak lint format protos dashboards observe clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -17,11 +17,14 @@ run: $(VENV)/.serving  ## prepare and start everything on this machine, until Ct
 
 install: $(VENV)/.serving $(VENV)/.testing  ## what serving and testing need
 
-test: $(VENV)/.serving $(VENV)/.testing  ## every test, the Ray ones included
-	$(BIN)/python -m pytest -n $(TESTS)
+test: $(VENV)/.serving $(VENV)/.testing  ## every test but those of whole images
+	$(BIN)/python -m pytest -n $(TESTS) -m "not images"
 
 test-unit: $(VENV)/.serving $(VENV)/.testing  ## the fast ones: no Ray, no model
-	$(BIN)/python -m pytest -n $(TESTS) -m "not ray and not slow"
+	$(BIN)/python -m pytest -n $(TESTS) -m "not ray and not slow and not images"
+
+test-images: $(VENV)/.serving $(VENV)/.testing  ## the images, built out of their Dockerfiles and started (root, Linux; minutes)
+	$(BIN)/python -m pytest -n0 -m images tests/deploy
 
 test-train: .venv-train/.ready  ## the tests of fine-tuning, in an environment with torch
 	.venv-train/bin/python -m pytest tests/experts/training tests/experts/evaluation/test_reference.py

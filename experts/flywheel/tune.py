@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experts.flywheel.frozen import FrozenSet
-from experts.training.recipe import RECIPES, NoRecipe
 
 
 class CannotTune(Exception):
@@ -32,6 +31,8 @@ def tune_command(
     Raises:
         CannotTune: nothing says how the expert is trained.
     """
+    from experts.training.recipe import RECIPES, NoRecipe  # noqa: PLC0415  # recipes need what serving does not have
+
     recipe = RECIPES.get(expert)
     if recipe is None:
         raise CannotTune(str(NoRecipe(expert)))

@@ -127,7 +127,7 @@ def writable(documents: list[dict[str, Any]], kind: str) -> list[str]:
     return [mount["mountPath"] for mount in container(documents, kind)["volumeMounts"] if not mount.get("readOnly")]
 
 
-@pytest.mark.slow
+@pytest.mark.images
 def test_both_images_answer_as_their_pods_start_them(images: dict[str, Image], tmp_path: Path) -> None:
     documents = kustomize.render(DEPLOY / "k8s" / "overlays" / "cpu")
     plan: dict[str, Any] = {"token": TOKEN, "key": KEY, "marks": ["raylet", "moegate gateway", "ServeReplica"]}
@@ -152,7 +152,7 @@ def test_both_images_answer_as_their_pods_start_them(images: dict[str, Image], t
     assert seen["stopped"] == 0, logs
 
 
-@pytest.mark.slow
+@pytest.mark.images
 @pytest.mark.parametrize("name", BUILT)
 def test_nothing_can_be_written_beside_the_mounts(name: str, images: dict[str, Image], tmp_path: Path) -> None:
     image = replace(images[name], user="0:0")  # not even by root
@@ -163,7 +163,7 @@ def test_nothing_can_be_written_beside_the_mounts(name: str, images: dict[str, I
     assert done.stderr.count("Read-only file system") == 2, done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.images
 @pytest.mark.parametrize("name", BUILT)
 def test_the_list_of_what_is_inside_names_all_of_it(name: str, images: dict[str, Image]) -> None:
     sbom = json.loads((images[name].upper / "opt" / "moegate" / "sbom.cdx.json").read_text())

@@ -1,6 +1,8 @@
 """The `moegate` command, short of starting anything."""
 
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -159,3 +161,9 @@ def test_no_expert_has_a_name_that_means_the_router(
     (tmp_path / "gateway.yaml").write_text("experts: {catalog: experts.yaml}")
     assert main(["route", "x", "--config", str(tmp_path / "gateway.yaml")]) == 1
     assert f"expert '{name}': name: no expert can be named '{name}'" in capsys.readouterr().err
+
+
+def test_the_command_needs_nothing_that_training_needs() -> None:
+    unwanted = ("jsonschema", "experts.training", "ray")
+    code = f"import sys, serve.cli; sys.exit(any(one in sys.modules for one in {unwanted}))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

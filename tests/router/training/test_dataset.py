@@ -6,7 +6,7 @@ import pytest
 
 from router.errors import DatasetError
 from router.features.featurize import query_from_openai
-from router.training.dataset import Row, at_most, read_rows, read_seeds, taught, weights, without_duplicates
+from router.training.dataset import READ_SHARE, Row, at_most, read_rows, read_seeds, taught, weights, without_duplicates
 
 GOOD = '{"source":"s","messages":[{"role":"user","content":"hi"}],"label":"generalist"}\n'
 
@@ -75,6 +75,6 @@ def test_beside_seeds_no_source_is_learned_from() -> None:
     assert taught(rows[:1]) == rows[:1]
 
 
-def test_rows_labelled_by_reading_weigh_a_fifth_of_all() -> None:
+def test_rows_labelled_by_reading_weigh_a_share_of_all() -> None:
     rows = [row("seed:x", f"s {at}") for at in range(10)] + [row("seed:read:y", f"r {at}") for at in range(90)]
-    assert np.isclose(weights(rows)[10:].sum() / weights(rows).sum(), 0.2)
+    assert np.isclose(weights(rows)[10:].sum() / weights(rows).sum(), READ_SHARE)

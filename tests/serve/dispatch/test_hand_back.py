@@ -347,7 +347,7 @@ class TestOtherCatalogues:
     )
     async def test_a_canary_hands_back_as_its_elder_does(self, http: httpx2.AsyncClient, experts: FakeExperts) -> None:
         experts["advisor"].declines_after = 2
-        answers = [await http.post(CHAT, json=body()) for _ in range(20)]
+        answers = [await http.post(CHAT, json=body(f"{TEXT} {n}")) for n in range(20)]
         assert {answer.headers["x-moegate-expert"] for answer in answers} == {"coder"}
         assert {answer.headers["x-moegate-reason"] for answer in answers} == {"handed_back"}
         asked = len(experts["advisor"].requests), len(experts["tool-caller"].requests)

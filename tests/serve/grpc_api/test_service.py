@@ -172,4 +172,4 @@ async def test_health_and_reflection(app: App) -> None:
             service = DescriptorPool(database).FindServiceByName("moegate.gateway.v1.Gateway")
             return [method.name for method in service.methods]
 
-    assert await asyncio.to_thread(reflect) == ["Generate", "Complete", "Route", "ListExperts", "Feedback"]
+    assert await asyncio.to_thread(reflect) == ["Generate", "Complete", "Route", "ListExperts", "Feedback", "Embed"]

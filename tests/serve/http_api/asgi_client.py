@@ -7,6 +7,8 @@ from typing import Any
 import orjson
 from starlette.types import ASGIApp, Message, Scope
 
+from serve.request import ANYONE
+
 Headers = Sequence[tuple[bytes, bytes]]
 
 
@@ -34,7 +36,7 @@ class Answer:
 
 
 def scope_of(headers: Headers = ()) -> Scope:
-    return {"type": "http", "method": "POST", "path": "/", "headers": list(headers), "state": {}}
+    return {"type": "http", "method": "POST", "path": "/", "headers": list(headers), "state": {"caller": ANYONE}}
 
 
 class Client:

@@ -10,6 +10,7 @@ import pytest
 from serve.errors import StorageUnavailable
 from serve.feedback.store import Feedback
 from serve.http_api.feedback import FeedbackEndpoint
+from serve.request import Caller
 from serve.settings.tree import load_settings
 from tests.serve.http_api.asgi_client import asked
 
@@ -23,7 +24,7 @@ class Book:
         self.taken: list[Feedback] = []
         self._error = error
 
-    async def take(self, feedback: Feedback) -> bool:
+    async def take(self, feedback: Feedback, caller: Caller) -> bool:
         if self._error is not None:
             raise self._error
         self.taken.append(feedback)
