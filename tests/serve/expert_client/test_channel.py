@@ -125,7 +125,7 @@ class TestSilence:
         assert call.patience.limit_s == 0.05
 
     async def test_in_the_middle_it_has_stalled(self) -> None:
-        call = playing(TAKEN_ON, BEGUN, chunk(), None, patience_s=0.01)
+        call = playing(TAKEN_ON, BEGUN, chunk(), None, patience_s=0.01, accept_within_s=0.01)
         await call.first()
         with pytest.raises(ExpertStalled):
             await call.read()
