@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,6 +9,14 @@ from hypothesis import HealthCheck, settings
 # How long an example takes says more about the machine's other work than about the code.
 settings.register_profile("moegate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("moegate")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def state_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What outlives a gateway (trials that ended, responses) is kept for this run alone: no run sees another's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -55,6 +55,7 @@ def settings(catalog_file: Path, experts: FakeExperts, overrides: dict[str, Any]
         "grpc": {"port": 0},
         "experts": {"catalog": catalog_file, "target": experts.target, "probe_interval_s": 60},
         "responses": {"path": tmp_path / "responses.sqlite3"},
+        "flywheel": {"folder": tmp_path / "flywheel"},
         "shutdown_grace_s": 0.2,
     }
     for section, values in overrides.items():
