@@ -5,7 +5,6 @@ status, and translates it into our errors. A status's details stay here, because
 into them.
 """
 
-import asyncio
 import logging
 import re
 import time
@@ -32,6 +31,7 @@ from serve.expert_client.h2.call import Call, CallError
 from serve.expert_client.h2.frames import header, request_head, secret_header
 from serve.expert_client.h2.pool import Pool
 from serve.expert_client.idle_timeout import IdleTimeout
+from serve.expert_client.unary import ask, milliseconds
 
 log = logging.getLogger("moegate.expert_channel")
 
@@ -182,7 +182,7 @@ class ExpertChannels:
             self._generate
             + _metadata(expert, timeout_s)
             + header(b"request_id", message.request_id.encode())
-            + header(b"x-request-timeout-ms", _milliseconds(timeout_s))  # Ray hides gRPC's deadline from a replica
+            + header(b"x-request-timeout-ms", milliseconds(timeout_s))  # Ray hides gRPC's deadline from a replica
             + (header(b"traceparent", traceparent.encode()) if traceparent else b"")
         )
         try:
@@ -199,20 +199,12 @@ class ExpertChannels:
         Raises:
             MoegateError: it did not say.
         """
+        head = self._describe + _metadata(expert, timeout_s)
         try:
-            connection = await self._pool.take()
-            head = self._describe + _metadata(expert, timeout_s)
-            call = connection.call(head, b"", pb.DescribeResponse.FromString, timeout_s=timeout_s)
-            try:
-                answer = await call.read()
-            except asyncio.CancelledError:
-                call.cancel()  # at the expert, too
-                raise
+            answer = await ask(self._pool, head, b"", pb.DescribeResponse.FromString, timeout_s=timeout_s)
         except CallError as error:
             self._note_refusal(error)
             raise translate(error) from None
-        except OSError:
-            answer = None
         if answer is None:
             raise ExpertUnavailable("the expert cannot be reached; retry later")
         return answer
@@ -229,12 +221,7 @@ class ExpertChannels:
 
 
 def _metadata(expert: str, timeout_s: float) -> bytes:
-    return header(b"grpc-timeout", _milliseconds(timeout_s) + b"m") + header(b"application", expert.encode())
-
-
-def _milliseconds(seconds: float) -> bytes:
-    """A time as gRPC writes it: at most eight digits."""
-    return b"%d" % min(99_999_999, max(1, int(seconds * 1000)))
+    return header(b"grpc-timeout", milliseconds(timeout_s) + b"m") + header(b"application", expert.encode())
 
 
 _OTHERS: Final[dict[StatusCode, tuple[type[MoegateError], str]]] = {

@@ -4,10 +4,9 @@ A long list of texts would hold back the tokens of answers that share a connecti
 one of our errors; its details stay here.
 """
 
-import asyncio
 import re
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final
 
 from google.protobuf.message import Message
 from grpc import StatusCode
@@ -29,13 +28,12 @@ from serve.errors import (
 from serve.expert_client.h2.call import CallError
 from serve.expert_client.h2.frames import header, request_head, secret_header
 from serve.expert_client.h2.pool import Pool
+from serve.expert_client.unary import Answer, ask, milliseconds
 
 _SERVICE: Final = "/moegate.encoder.v1.Encoder/"
 _CONNECT_S: Final = 1.0
 _TOO_LONG: Final = re.compile(r"text_too_long: text (\d+) has (\d+) tokens; at most (\d+)")
 _FAILURES: Final = frozenset({StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.DATA_LOSS})
-
-Answer = TypeVar("Answer", bound=Message)
 
 
 class EncoderChannel:
@@ -77,22 +75,12 @@ class EncoderChannel:
         self._pool.close()
 
     async def _ask(self, head: bytes, message: Message, parse: Callable[[bytes], Answer], timeout_s: float) -> Answer:
-        timeout = b"%d" % min(99_999_999, max(1, int(timeout_s * 1000)))  # gRPC allows eight digits
+        timeout = milliseconds(timeout_s)
         head = head + header(b"grpc-timeout", timeout + b"m") + header(b"x-request-timeout-ms", timeout)
         try:
-            connection = await self._pool.take()
-            call = connection.call(head, message.SerializeToString(), parse, timeout_s=timeout_s)
-            try:
-                answer = await call.read()
-                if answer is not None:
-                    await call.read()  # the status: Ray Serve sends an empty message before one that is an error
-            except asyncio.CancelledError:
-                call.cancel()
-                raise
+            answer = await ask(self._pool, head, message.SerializeToString(), parse, timeout_s=timeout_s)
         except CallError as error:
             raise translate(error) from None
-        except OSError:
-            answer = None
         if answer is None:
             raise EncoderUnavailable("the encoder cannot be reached; retry later")
         return answer
