@@ -39,7 +39,7 @@ from experts.cluster.supervision import StopRequested, raise_on_signals, supervi
 from experts.compile import FAILURES
 from experts.engines.factory import UnsupportedEngine, build_engine, check_engine
 from experts.engines.wire import Weights
-from experts.secret import secret_from_environment
+from experts.catalog.secret import secret_from_environment
 
 if TYPE_CHECKING:
     from ray.serve import Application

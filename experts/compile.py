@@ -30,8 +30,8 @@ from experts.compilation.neuron.store import StoreUnavailable, fetch
 from experts.compilation.requantise import make_faithful
 from experts.neuron.manifest import ManifestMismatch
 from experts.neuron.shapes import NeuronOptions
-from experts.remote import RemoteError
-from experts.weights import local_adapter
+from experts.catalog.remote import RemoteError
+from experts.artifacts.weights import local_adapter
 
 Target = Literal["cpu", "neuron"]
 OPENVINO_MODEL = "openvino_model.xml"  # of a folder in OpenVINO's own form

@@ -40,7 +40,7 @@ from router.router import Router
 from router.training.dataset import read_json_lines
 from serve.doors.json_body import parse
 from serve.errors import InvalidRequest
-from serve.openai_api.bodies import ChatCompletionBody
+from serve.doors.openai_api.bodies import ChatCompletionBody
 from serve.routing.query import route_query
 
 _WINDOW = 1 << 30  # tokens: no row is too long for anybody

@@ -32,7 +32,7 @@ from serve.telemetry.observers.log import LogObserver
 from serve.telemetry.observers.metrics import MetricsObserver
 from serve.telemetry.observers.tracing import TraceObserver
 from serve.telemetry.recent_decisions import Recent
-from serve.telemetry.record import Recorder
+from serve.telemetry.recorder import Recorder
 from serve.telemetry.traffic import Traffic
 
 _CHUNKS: Final = 52

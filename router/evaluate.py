@@ -17,11 +17,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from router.commands import run_command
+from router.commands.messages import run_command
 from router.decision import Reason, RouteDecision
 from router.evaluation import baselines
 from router.model.gate import TOOL_CALLER
-from router.outputs import IsOurs, claim_all, json_with, signed_picture
+from router.commands.outputs import IsOurs, claim_all, json_with, signed_picture
 from router.policy.decide import ExpertState
 from router.router import Router
 from router.training.calibrate_knob import halves

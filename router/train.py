@@ -16,14 +16,14 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from router.commands import run_command
+from router.commands.messages import run_command
 from router.errors import DatasetError
 from router.features.featurize import BUCKETS, DENSE_NAMES, fit_of
 from router.features.tool_fit import opinions
 from router.model.artifact import DEFAULT_PATH, IS_ARTIFACT, Artifact, Side, save
 from router.model.gate import TOOL_CALLER
 from router.model.network import Network
-from router.outputs import claim
+from router.commands.outputs import claim
 from router.training.calibrate_knob import with_reference_knob
 from router.training.calibration import Calibration, CrossFit, crossfit, fit_calibration
 from router.training.crossval import HeldOut, leave_one_source_out
@@ -38,7 +38,7 @@ from router.training.system_fit import fit_system, is_system_row, prompted
 from router.training.tool_rows import FOLDS, NEAR_MISS, fits, fold_of_requests, read_misfits, tool_rows, tool_weights
 from router.training.typos import slipped
 
-SEEDS_PATH = Path(__file__).with_name("seeds")
+SEEDS_PATH = Path(__file__).parent / "training" / "seeds"
 DEFAULT_EXPERT = "generalist"
 TOOL_STRENGTH = 0.3
 KEPT_FITS = 0.99  # of the hand-written requests whose tools fit; see CARD.md for what it costs the others

@@ -1,7 +1,7 @@
 """The gateway process: its parts are made, started, drained and stopped here. `moegate gateway` runs it.
 
-This is the composition root: the only place that makes the parts, gives each what it needs, and decides the order in
-which they start and stop.
+This is the composition root: the only place that gives each part what it needs (`serve.parts` makes some of them), and
+decides the order in which they start and stop.
 """
 
 import asyncio
@@ -10,65 +10,45 @@ import signal
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from experts.catalog.encoders import encoder_name
-from experts.catalog.engine_limits import prompt_bucket
 from experts.catalog.prices import load_prices
 from experts.catalog.spec import load_catalog
-from router.decision import Coverage
+from serve import parts
 from serve.access.exposure import check_exposure
 from serve.access.keys import load_keys, make_ring
 from serve.admission.drain import Drain
 from serve.admission.permits import Admission
-from serve.costs.ledger import Ledger, open_ledger
+from serve.costs.ledger import open_ledger
 from serve.dispatch.dispatcher import Dispatcher
 from serve.dispatch.health import HealthMonitor
-from serve.embeddings.embedder import Embedder
-from serve.expert_client.channel import ExpertChannels
-from serve.expert_client.encoder_channel import EncoderChannel
 from serve.feedback.store import FeedbackBook
 from serve.gateway import Gateway
-from serve.grpc_api.service import GrpcServer
-from serve.http_api.app import HttpApp
-from serve.http_api.cross_origin import with_cors
-from serve.http_api.server import HttpServer
+from serve.doors.grpc_api.service import GrpcServer
+from serve.doors.http_api.app import HttpApp
+from serve.doors.http_api.cross_origin import with_cors
+from serve.doors.http_api.server import HttpServer
 from serve.limits.accounts import open_accounts, warn_of_forgetting
-from serve.limits.quota import Quotas
-from serve.limits.reservation import Reservations
 from serve.live.sources import catalog_source, guard_source, keys_source, trials_source
 from serve.live.watch import Watch
-from serve.openai_api.responses.store import ResponseStore
-from serve.remote.mirrors import bring
+from serve.doors.openai_api.responses.store import ResponseStore
+from serve.live.remote.mirrors import bring
 from serve.routing.canary import canaries
 from serve.routing.expert_states import Candidates
 from serve.routing.kinds import load_router
 from serve.routing.reload import RouterReloader
-from serve.settings.tree import ExpertsSettings, Settings, SettingsError
+from serve.settings.tree import Settings
 from serve.steps.build import build_steps
 from serve.steps.guard.in_force import GuardRules
-from serve.telemetry.logs import count_losses
-from serve.telemetry.metrics import Metrics
 from serve.telemetry.metrics.page import Page, page
-from serve.telemetry.metrics.process import process_registry
-from serve.telemetry.observer import Observer
-from serve.telemetry.observers.keys import KeyObserver
-from serve.telemetry.observers.ledger import LedgerObserver
-from serve.telemetry.observers.log import LogObserver
-from serve.telemetry.observers.metrics import MetricsObserver
-from serve.telemetry.observers.tracing import TraceObserver
 from serve.telemetry.recent_decisions import Recent
-from serve.telemetry.record import Recorder
+from serve.telemetry.recorder import Recorder
 from serve.telemetry.tracers import make_tracer
 from serve.telemetry.traffic import Traffic
 from serve.workers.gc_tuning import freeze_gc
 from serve.workers.shared_metrics import SharedMetrics
 from serve.workers.sockets import Listening
 from serve.workers.supervisor import run_workers
-
-if TYPE_CHECKING:
-    from serve.interactions.build import Interactions
-    from serve.routing.trials import Trials
 
 log = logging.getLogger("moegate.app")
 
@@ -91,56 +71,86 @@ class App:
         """Make the parts; with `siblings_folder`, as one of several workers that share the ports."""
         self.settings, self._mirrors = settings, _ = bring(settings)
         keys = load_keys(settings.access)
-        key_ring = make_ring(settings.access, keys, hold_s=settings.timeout_s + _LAST_WORDS_S)
-        check_exposure(settings, has_keys=not key_ring.is_open)
+        self._keys = make_ring(settings.access, keys, hold_s=settings.timeout_s + _LAST_WORDS_S)
+        check_exposure(settings, has_keys=not self._keys.is_open)
+        if siblings_folder is None:
+            warn_of_forgetting(settings.access, keys)
         prices = load_prices(settings.cost.prices)
         self._catalog = load_catalog(settings.experts.catalog, prices)
         self._router = load_router(settings.router, self._catalog)
-        self.metrics = self._make_metrics()
-        self._channels = _open_channels(settings.experts)
+        self.metrics = parts.make_metrics(self._catalog, self._router.version)
+        self._ledger = open_ledger(self._catalog, prices, settings.cost, workers=settings.workers)
+        self.metrics.money.show(self._ledger)
+        self._channels = parts.open_channels(settings.experts)
+        self._encoder = parts.open_encoder(settings)
         self._dispatcher = Dispatcher(
             self._catalog, self._channels, settings.experts, settings.dispatch, self.metrics.dispatch
         )
-        admission = Admission(settings.admission)
-        self.metrics.admission.waiting.set_function(lambda: admission.waiting)
-        self._drain = Drain()
         self._health = HealthMonitor(self._catalog, self._dispatcher, self.metrics, settings.experts)
         self._limits = open_accounts(
             settings.access, siblings_folder, on_failure=self.metrics.access.store_failures.inc
         )
-        if siblings_folder is None:
-            warn_of_forgetting(settings.access, keys)
-        ledger = open_ledger(self._catalog, prices, settings.cost, workers=settings.workers)
-        self.metrics.money.show(ledger)
-        self._traffic = Traffic(self.metrics.routing, self._router.training_mix)
-        self._recent = Recent()
-        guard = GuardRules(settings.guard.rules, self.metrics.guard) if settings.guard.rules else None
-        self._encoder = _open_encoder(settings)
+        self._siblings = (
+            SharedMetrics(siblings_folder, self.metrics.registry, self.metrics.across) if siblings_folder else None
+        )
+        self._make_gateway()
+        self._make_doors()
+        self._make_watch()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._telling: asyncio.Task[None] | None = None
+
+    def _make_gateway(self) -> None:
+        """Make what a request passes between the doors and the experts, and who is told of it."""
+        settings, metrics, catalog = self.settings, self.metrics, self._catalog
+        self._admission, self._drain = Admission(settings.admission), Drain()
+        metrics.admission.waiting.set_function(lambda: self._admission.waiting)
+        self._allowances = parts.make_quotas(settings, catalog, self._limits, self._ledger, metrics)
+        self._guard = GuardRules(settings.guard.rules, metrics.guard) if settings.guard.rules else None
         self._steps = build_steps(
-            settings, self._catalog, self.metrics, guard=guard, identity=self._identity, retriever=self._encoder
+            settings, catalog, metrics, guard=self._guard, identity=self._identity, retriever=self._encoder
+        )
+        self._traffic, self._recent = Traffic(metrics.routing, self._router.training_mix), Recent()
+        self._trials = parts.open_trials(settings, catalog, metrics)
+        self._interactions = parts.open_interactions(
+            settings, metrics, self._catalog_bytes, lambda name: self._health.experts[name].artifact
         )
         self._tracer = make_tracer(settings.tracing)
-        allowances = Quotas(
-            self._limits,
-            Reservations(self._catalog, ledger.tariffs, is_hedging=settings.dispatch.hedge_after_ms is not None),
-            on_refusal=lambda short: self.metrics.access.limited.labels(short.value).inc(),
+        observers = parts.make_observers(
+            catalog,
+            metrics,
+            self._ledger,
+            traffic=self._traffic,
+            recent=self._recent,
+            trials=self._trials,
+            interactions=self._interactions,
         )
         self.gateway = Gateway(
-            catalog=self._catalog,
+            catalog=catalog,
             router=self._router,
-            allowances=allowances,
-            admission=admission,
+            allowances=self._allowances,
+            admission=self._admission,
             drain=self._drain,
             dispatcher=self._dispatcher,
             health=self._health,
-            candidates=Candidates(self._catalog, self._health, self._dispatcher),
-            recorder=Recorder(self._observers(ledger), ledger.book, tracer=self._tracer),
+            candidates=Candidates(catalog, self._health, self._dispatcher),
+            recorder=Recorder(observers, self._ledger.book, tracer=self._tracer),
             steps=self._steps,
             on_trial=canaries if self._trials is None else self._trials.going,
             max_tools=settings.tool_selection.most_offered,
             settings=settings.router,
         )
-        embedder = self._make_embedder(allowances, admission)
+
+    def _make_doors(self) -> None:
+        """Make the ways in: HTTP and gRPC, with what they keep beside the gateway."""
+        settings, is_shared = self.settings, self._siblings is not None
+        embedder = parts.make_embedder(
+            settings,
+            self._encoder,
+            allowances=self._allowances,
+            admission=self._admission,
+            drain=self._drain,
+            metrics=self.metrics,
+        )
         self._feedback = FeedbackBook(
             settings.feedback,
             self._recent,
@@ -149,50 +159,26 @@ class App:
             on_rating=None if self._trials is None else self._trials.rated,
         )
         self._responses = ResponseStore(settings.responses)
-        self._siblings = (
-            SharedMetrics(siblings_folder, self.metrics.registry, self.metrics.across) if siblings_folder else None
-        )
-        is_shared = self._siblings is not None
         self._http_app = HttpApp(
-            self.gateway, self._metrics_page, self._feedback, self._responses, key_ring, settings, embedder
+            self.gateway, self._metrics_page, self._feedback, self._responses, self._keys, settings, embedder
         )
         self._http = HttpServer(with_cors(self._http_app, settings.http.cors), settings, is_shared=is_shared)
-        self._grpc = GrpcServer(self.gateway, self._feedback, key_ring, settings, embedder, is_shared=is_shared)
+        self._grpc = GrpcServer(self.gateway, self._feedback, self._keys, settings, embedder, is_shared=is_shared)
+
+    def _make_watch(self) -> None:
+        """Make what takes up changes while the gateway serves."""
+        settings = self.settings
         self._watch = Watch(
             (
-                keys_source(settings.access, key_ring),
-                catalog_source(settings, self.gateway, ledger),
-                guard_source(guard),
+                keys_source(settings.access, self._keys),
+                catalog_source(settings, self.gateway, self._ledger),
+                guard_source(self._guard),
                 trials_source(self._trials, self.gateway),
             ),
             self.metrics.configuration,
         )
         self._reloader = RouterReloader(
             self._router, self.metrics, settings.router.reload_interval_s, on_reload=self._router_replaced
-        )
-        self._tasks: list[asyncio.Task[None]] = []
-        self._telling: asyncio.Task[None] | None = None
-
-    def _make_metrics(self) -> Metrics:
-        metrics = Metrics(process_registry())
-        metrics.expect(self._catalog.names, self._catalog.handing_back)
-        metrics.process.build(self._router.version)
-        count_losses(metrics.process.lost_lines.inc)
-        return metrics
-
-    def _make_embedder(self, allowances: Quotas, admission: Admission) -> Embedder | None:
-        """Make what answers requests for embeddings, where there is an encoder."""
-        if self._encoder is None:
-            return None
-        return Embedder(
-            encoder_name(self.settings.encoder.base),
-            self.settings.encoder,
-            self._encoder,
-            allowances=allowances,
-            admission=admission,
-            drain=self._drain,
-            metrics=self.metrics.encoder,
-            keys=self.metrics.keys,
         )
 
     def _identity(self) -> bytes:
@@ -201,42 +187,8 @@ class App:
         return self._catalog_bytes + "|".join([self._router.version, *artifacts]).encode()
 
     @cached_property
-    def _interactions(self) -> "Interactions | None":
-        settings, experts = self.settings.interactions, self._health.experts
-        if not settings.is_on:
-            return None
-        from serve.interactions.build import open_interactions  # noqa: PLC0415  # only who keeps some pays for it
-
-        return open_interactions(
-            settings, self.metrics.interactions, self._catalog_bytes, lambda name: experts[name].artifact
-        )
-
-    @cached_property
-    def _trials(self) -> "Trials | None":
-        if not canaries(self._catalog):
-            return None
-        from serve.routing.trials import Trials  # noqa: PLC0415  # only who tries somebody out pays for it
-
-        return Trials(self.settings.flywheel.place / "ended-trials.jsonl", self.metrics.trials)
-
-    @cached_property
     def _catalog_bytes(self) -> bytes:
         return self._catalog.model_dump_json().encode()
-
-    def _observers(self, ledger: Ledger) -> tuple[Observer, ...]:
-        """Who is told of every request, in this order."""
-        buckets = {expert.name: prompt_bucket(expert) for expert in self._catalog.experts}
-        return (
-            MetricsObserver(self.metrics, buckets),
-            LedgerObserver(ledger),
-            KeyObserver(self.metrics.keys),
-            self._traffic,
-            self._recent,
-            TraceObserver(),
-            LogObserver(),
-            *(() if self._trials is None else (self._trials,)),
-            *(() if self._interactions is None else (self._interactions.observer,)),
-        )
 
     async def start(self) -> None:
         """Open both doors and begin to watch the experts.
@@ -245,7 +197,7 @@ class App:
             OSError: a port is taken.
         """
         self.gateway.warm_up()
-        warn_of_gaps(self.gateway.router_coverage())
+        parts.warn_of_gaps(self.gateway.router_coverage())
         if self._siblings is not None:
             await self._siblings.start()
         await self._health.probe_all()
@@ -305,20 +257,11 @@ class App:
 
     def _router_replaced(self, mix: Mapping[str, float]) -> None:
         self._traffic.train_on(mix)
-        warn_of_gaps(self.gateway.router_coverage())
+        parts.warn_of_gaps(self.gateway.router_coverage())
 
     async def _metrics_page(self) -> Page:
         """This process's metrics, or all workers'."""
         return page(self.metrics.registry) if self._siblings is None else await self._siblings.page()
-
-
-def warn_of_gaps(coverage: Coverage) -> None:
-    """Say which experts the router cannot choose, and which of its classes nobody serves."""
-    if coverage.unknown_experts:
-        log.warning("the router does not know these experts", extra={"experts": list(coverage.unknown_experts)})
-    if coverage.classes_without_expert:
-        classes = list(coverage.classes_without_expert)
-        log.warning("the router knows classes that no expert serves", extra={"classes": classes})
 
 
 async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[Listening], None]) -> None:
@@ -350,19 +293,3 @@ def stop_on_signals() -> asyncio.Event:
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, stop.set)
     return stop
-
-
-def _open_channels(settings: ExpertsSettings) -> ExpertChannels:
-    return ExpertChannels(settings.target, settings.channels, secret=settings.secret)
-
-
-def _open_encoder(settings: Settings) -> EncoderChannel | None:
-    """Make the way to the encoder, where there is one.
-
-    Raises:
-        SettingsError: retrieval needs it, and it is off.
-    """
-    if settings.retrieval.enabled and not settings.encoder.enabled:
-        raise SettingsError("retrieval.enabled: collections are searched beside the encoder; set encoder.enabled, too")
-    experts = settings.experts
-    return EncoderChannel(experts.target, secret=experts.secret) if settings.encoder.enabled else None

@@ -28,10 +28,10 @@ from serve.commands.explained import explain_request
 from serve.commands.up import ExpertsFailed, UpOptions, up
 from serve.doors.json_body import parse
 from serve.errors import MoegateError
-from serve.openai_api.bodies import ChatCompletionBody
+from serve.doors.openai_api.bodies import ChatCompletionBody
 from serve.plan import command as plan
 from serve.plan.description import PlanError
-from serve.remote.mirrors import bring
+from serve.live.remote.mirrors import bring
 from serve.routing.kinds import load_router
 from serve.settings.tree import Settings, SettingsError, load_settings
 from serve.telemetry.logs import set_up_logging

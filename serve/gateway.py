@@ -35,7 +35,8 @@ from serve.routing.preferences import PREVIOUS_EXPERT_HEADER, routing_preference
 from serve.routing.query import last_speaker, route_query, words_query
 from serve.settings.tree import RouterSettings
 from serve.steps.step import NO_STEPS, Source, Steps
-from serve.telemetry.record import Recorder, RequestRecord
+from serve.telemetry.record import RequestRecord
+from serve.telemetry.recorder import Recorder
 from serve.validation.forms import check_answer
 from serve.validation.rules import validate
 

@@ -67,7 +67,7 @@ def copy_checkout(checkout: Path) -> None:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "seeds"))
         else:
             shutil.copy(source, target)
-    (checkout / "router" / "seeds").symlink_to(ROOT / "router" / "seeds")
+    (checkout / "router" / "training" / "seeds").symlink_to(ROOT / "router" / "training" / "seeds")
     for name in LINKED:
         (checkout / name).symlink_to(ROOT / name)
     shutil.copy(ROOT / "tests" / "test_docs.py", checkout / "tests")

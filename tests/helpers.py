@@ -16,7 +16,8 @@ from router.decision import Candidate, Reason, RouteDecision
 from serve.costs.tariffs import Work
 from serve.request import ChatRequest
 from serve.telemetry.observer import Observer
-from serve.telemetry.record import Recorder, RequestRecord
+from serve.telemetry.record import RequestRecord
+from serve.telemetry.recorder import Recorder
 
 CHAT = "/v1/chat/completions"
 

@@ -14,7 +14,7 @@ def test_the_page(tmp_path: Path) -> None:
         "serve/telemetry/metrics/lengths.py",
         "serve/telemetry/metrics/__init__.py",
         "serve/telemetry/observers/lengths.py",
-        "serve/app.py",
+        "serve/parts.py",
         "docs/architecture.md",
         "tests/serve/test_lengths.py",
     }

@@ -70,8 +70,8 @@ CASES: dict[tuple[str, str], tuple[list[str], tuple[str, ...]]] = {
     ("experts.evaluate", "answers"): (_EVALUATE, _FILE),
     ("experts.evaluation.suites.make_grounded_qa", "out"): (_QA, _FILE),
     ("experts.evaluation.suites.make_mixture", "out"): (["--part", "chat=chat:rows.jsonl"], _FILE),
-    ("experts.mixture", "out"): (_MIXTURE, ("mixture.md", "mixture.json", "answers.jsonl")),
-    ("experts.mixture", "write_catalog"): (["--base", "base"], _FILE),
+    ("experts.evaluation.mixture.__main__", "out"): (_MIXTURE, ("mixture.md", "mixture.json", "answers.jsonl")),
+    ("experts.evaluation.mixture.__main__", "write_catalog"): (["--base", "base"], _FILE),
     ("experts.rebase", "out"): (
         ["--base", "base"],
         ("rebase.json", "experts.yaml", "comparison.md", "comparison.json"),
@@ -286,4 +286,6 @@ def test_what_commands_made_is_known_again() -> None:
 
 
 def test_the_router_and_the_experts_have_the_same_rules() -> None:
-    assert (ROOT / "experts" / "commands" / "outputs.py").read_bytes() == (ROOT / "router" / "outputs.py").read_bytes()
+    assert (ROOT / "experts" / "commands" / "outputs.py").read_bytes() == (
+        ROOT / "router" / "commands" / "outputs.py"
+    ).read_bytes()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from experts.artifacts.pinned import fetch_pinned
 from experts.artifacts.store import Artifact, ArtifactStore
-from experts.remote import RemoteError, is_remote
+from experts.catalog.remote import RemoteError, is_remote
 
 
 class BaseUnavailable(Exception):

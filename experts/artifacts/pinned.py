@@ -1,6 +1,6 @@
 """Brings weights and adapters from elsewhere into the cache, by the SHA-256 that the catalogue pins them to.
 
-`experts.artifacts.bases` and `experts.weights` call it in a replica's start. A pinned address is one content for ever:
+`bases` and `weights` beside it call it in a replica's start. A pinned address is one content for ever:
 what is in the cache is used without asking the server, so a replica starts while the server is away, and content that
 is not the pin's is refused before anything loads it.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from experts.artifacts.store import Artifact, ArtifactCorrupt, ArtifactStore, hash_content
-from experts.remote import Address, RemoteError, download, parse_address
+from experts.catalog.remote import Address, RemoteError, download, parse_address
 
 
 def fetch_pinned(text: str, store: ArtifactStore) -> Artifact:
@@ -22,7 +22,7 @@ def fetch_pinned(text: str, store: ArtifactStore) -> Artifact:
     """
     address = parse_address(text)
     if address.sha256 is None:
-        raise RemoteError(f"{text}: give it its pin, @sha256:HEX (python -m experts.publish prints it)")
+        raise RemoteError(f"{text}: give it its pin, @sha256:HEX (python -m experts.artifacts.publish prints it)")
     return store.get_or_make(f"remote-{address.sha256[:32]}", address.name, lambda target: _fetch(address, target))
 
 

@@ -22,7 +22,7 @@ from pydantic import (
 
 from experts.catalog.prices import Price, PriceList, PricesError, load_prices
 from experts.catalog.yaml_file import Document, YamlError, explain, read_yaml
-from experts.remote import RemoteError, is_remote, parse_address
+from experts.catalog.remote import RemoteError, is_remote, parse_address
 
 EngineName = Literal["openvino", "neuron", "upstream", "echo"]
 OutcomeName = Literal["call", "ask", "decline", "cited", "unknown"]
@@ -139,7 +139,7 @@ class ExpertSpec(_Model):
         except RemoteError as error:
             raise ValueError(str(error)) from None
         if pin is None:
-            raise ValueError(f"{value} needs a pin, @sha256:HEX (python -m experts.publish prints it)")
+            raise ValueError(f"{value} needs a pin, @sha256:HEX (python -m experts.artifacts.publish prints it)")
         return value
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from experts.encoders.encoder import NoCollection, StoreFailed, Vectors
-from experts.failures import describe_failure
+from experts.engines.failures import describe_failure
 from experts.retrieval.rank import Ranked
 from experts.retrieval.search import Searcher
 from experts.retrieval.store import CollectionMissing, StoreError

@@ -43,9 +43,9 @@ from experts.engine import (
     ToolAnswer,
     UnsupportedFormat,
 )
-from experts.failures import describe_failure
+from experts.engines.failures import describe_failure
 from experts.json_schema.conformance import Schema
-from experts.secret import Guard, Unauthenticated, secret_from_environment
+from experts.catalog.secret import Guard, Unauthenticated, secret_from_environment
 from protos import chat_pb2, expert_pb2
 
 _log = logging.getLogger("moegate.expert")

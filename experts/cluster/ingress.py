@@ -11,7 +11,7 @@ import grpc
 
 from experts.catalog.encoders import ENCODER_APPLICATION
 from experts.engine import ServerUnavailable
-from experts.secret import METADATA_KEY
+from experts.catalog.secret import METADATA_KEY
 from protos import encoder_pb2, encoder_pb2_grpc, expert_pb2, expert_pb2_grpc
 
 _ONE_INGRESS_S = 10.0  # Serve ends an ingress that has been replaced within 5 s

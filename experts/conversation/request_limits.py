@@ -1,6 +1,6 @@
 """How much one request may hold: every limit on its lists and on JSON inside it, by name.
 
-Both doors (`serve.openai_api.bodies`, `serve.validation.rules`) and the replica (`experts.conversation.prompts`,
+Both doors (`serve.doors.openai_api.bodies`, `serve.validation.rules`) and the replica (`experts.conversation.prompts`,
 `experts.conversation.sampling`) refuse by these limits. `experts.json_schema.reduction` limits schemas, and a setting
 limits a body's length (`http.max_body_bytes`).
 """

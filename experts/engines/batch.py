@@ -25,7 +25,7 @@ from experts.engine import (
 from experts.engines.detokenizer import Detokenizer
 from experts.engines.sequence import Sequence
 from experts.engines.wire import Abort, Event, Released, Started, Submit
-from experts.failures import describe_failure
+from experts.engines.failures import describe_failure
 
 _log = logging.getLogger("moegate.engine")
 

@@ -21,7 +21,7 @@ from experts.engine import HEARTBEAT_S, Capabilities, EngineDead, EngineError, G
 from experts.engines.batch import Batch, Pipeline
 from experts.engines.factory import honoured_sampling, load_pipeline
 from experts.engines.wire import Abort, Command, Launch, Ready, Report, Submit, Unpacker, pack
-from experts.failures import describe_failure
+from experts.engines.failures import describe_failure
 
 _log = logging.getLogger("moegate.engine")
 

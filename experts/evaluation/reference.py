@@ -28,7 +28,7 @@ from experts.engine import (
     Load,
     TokenDelta,
 )
-from experts.weights import local_adapter
+from experts.artifacts.weights import local_adapter
 
 if TYPE_CHECKING:
     from experts.engines.hf_tokenizer import HFTokenizer

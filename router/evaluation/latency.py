@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from router.commands import run_command
+from router.commands.messages import run_command
 from router.features.featurize import RouteQuery, Turn
 from router.model.artifact import DEFAULT_PATH
 from router.policy.decide import ExpertState

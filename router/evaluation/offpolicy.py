@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from router.commands import run_command
+from router.commands.messages import run_command
 from router.decision import Reason
 from router.errors import DatasetError
 from router.evaluation.gap import Figure

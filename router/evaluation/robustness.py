@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from router.commands import run_command
+from router.commands.messages import run_command
 from router.decision import RouteDecision
 from router.evaluation.adversarial import search, with_suffix
 from router.evaluation.perturb import CHANGES, changed, seeded

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from router.commands import run_command
+from router.commands.messages import run_command
 from router.model.artifact import DEFAULT_PATH, Artifact, load
 from router.model.gate import TOOL_CALLER, Gate
 from router.policy.decide import ExpertState, Policy, decide

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from router.commands import run_command
+from router.commands.messages import run_command
 from router.tools.index import ToolText
 from router.tools.likeness import LIKENESS, likeness
 from router.tools.question import read_question

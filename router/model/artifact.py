@@ -21,7 +21,7 @@ from router.features.tool_fit import FIT_NAMES
 from router.features.word_vectors import SIZE
 from router.model.network import Network
 from router.model.system_prompt import SystemHead
-from router.outputs import arrays_with, write
+from router.commands.outputs import arrays_with, write
 
 FORMAT_VERSION = 4
 WIDE_VERSION = 5  # the same, and some n-grams' weights have eight bits: `router.training.grow` adds such units

@@ -23,7 +23,7 @@ from router.model.artifact import IS_ARTIFACT, Artifact, Side, load, save
 from router.model.gate import TOOL_CALLER, Gate, sigmoid
 from router.model.network import Network
 from router.model.system_prompt import SystemHead
-from router.outputs import claim
+from router.commands.outputs import claim
 from router.training.dataset import Row, read_rows, read_seeds, without_duplicates
 from router.training.heads import Bools, Doubles, design_matrix, featurize_all
 from router.training.system_fit import is_system_row

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from router.commands import run_command
-from router.outputs import claim, json_with, write
+from router.commands.messages import run_command
+from router.commands.outputs import claim, json_with, write
 from router.tools.index import Floats
 from router.tools.likeness import LIKENESS, likeness
 from router.tools.selector import DEFAULT_PATH, FORMAT

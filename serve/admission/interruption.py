@@ -1,7 +1,7 @@
 """Work that another task may interrupt: it is cancelled, and the cancellation becomes an error that gives the reason.
 
-`serve.http_api.asgi.ClientDisconnect` interrupts one answer when its client disconnects. `serve.admission.drain.Drain`
-interrupts all answers when the grace period is over. Both use asyncio's own way
+`ClientDisconnect` of `serve.doors.http_api.asgi` interrupts one answer when its client disconnects.
+`serve.admission.drain.Drain` interrupts all answers when the grace period is over. Both use asyncio's own way
 (https://docs.python.org/3/library/asyncio-task.html#asyncio.Task.uncancel): cancel the task, and undo the cancellation
 where it becomes an error, so that outer code does not take the task for cancelled.
 """

@@ -18,7 +18,7 @@ from router.errors import RouterError
 from serve.access.exposure import check_exposure
 from serve.access.keys import asks_for_keys, load_keys
 from serve.costs.ledger import open_ledger
-from serve.remote.mirrors import bring
+from serve.live.remote.mirrors import bring
 from serve.routing.kinds import load_router
 from serve.settings.file import Mistake
 from serve.settings.tree import Settings, SettingsError, check_file

@@ -7,8 +7,8 @@ builders as in `serve.gateway`. Whether an expert can keep to a `response_format
 import time
 
 from experts.catalog.spec import Catalog
-from router.explain import Explanation, explain
-from serve.openai_api.bodies import ChatCompletionBody
+from router.evaluation.explain import Explanation, explain
+from serve.doors.openai_api.bodies import ChatCompletionBody
 from serve.request import AUTO, CallerPreferences
 from serve.routing.expert_states import idle_states
 from serve.routing.kinds import ServingRouter

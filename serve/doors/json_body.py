@@ -1,6 +1,6 @@
 """Bodies in JSON: read within their bounds, checked by a model, refused by the field at fault.
 
-The wire forms (`serve.openai_api`, `serve.anthropic_api`) declare their models out of `Body`, and `parse` reads them.
+The wire forms (`openai_api`, `anthropic_api`) declare their models out of `Body`, and `parse` reads them.
 """
 
 import re

@@ -1,6 +1,6 @@
 """What an HTTP door is: a wire form, that is one API's way to ask, to answer and to fail.
 
-`serve.http_api.doors` lists the paths and their forms, and `serve.http_api.generate` serves every one of them in the
+`serve.doors.http_api.doors` lists the paths and their forms, and `generate` beside it serves every one of them in the
 same way. A new API is a package with a `WireForm` and a line in that list.
 """
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from grpc import StatusCode
 
-from experts.secret import METADATA_KEY
+from experts.catalog.secret import METADATA_KEY
 from protos import expert_pb2 as pb
 from serve.costs.tariffs import Work
 from serve.errors import (

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from grpc import StatusCode
 
 from experts.catalog.encoders import ENCODER_APPLICATION
-from experts.secret import METADATA_KEY
+from experts.catalog.secret import METADATA_KEY
 from protos import encoder_pb2 as pb
 from serve.errors import (
     ContextLengthExceeded,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import ConfigDict, Field, field_validator
 
-from experts.remote import RemoteError, parse_address
+from experts.catalog.remote import RemoteError, parse_address
 from serve.settings.base import Sane
 
 

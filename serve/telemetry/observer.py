@@ -1,15 +1,11 @@
-"""Who is told what happens to each request: metrics, ledger, keys, traffic, trace, log (`serve.app` has the list)."""
+"""Who is told what happens to each request: metrics, ledger, keys, traffic, trace, log (`serve.parts` has the list)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from protos import expert_pb2 as pb
-from serve.costs.ledger import Waste
-from serve.costs.tariffs import Work
-
-if TYPE_CHECKING:
-    from serve.telemetry.record import RequestRecord
+from serve.telemetry.loss import Loss
+from serve.telemetry.record import RequestRecord
 
 EVENTS: Final = (
     "begun",
@@ -29,16 +25,6 @@ EVENTS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """An attempt that did not become the answer: expert, cause, work, and price in picodollars."""
-
-    expert: str
-    cause: Waste
-    work: Work
-    pico: int
-
-
 class Observer:
     """Is told what happens to each request, in the order of the methods below.
 
@@ -46,46 +32,46 @@ class Observer:
     is known by then. An observer never changes it and never raises.
     """
 
-    def begun(self, record: "RequestRecord") -> None:
+    def begun(self, record: RequestRecord) -> None:
         """The request has been received."""
 
-    def admitted(self, record: "RequestRecord") -> None:
+    def admitted(self, record: RequestRecord) -> None:
         """A permit has come, after `record.waited_s`."""
 
-    def assigned(self, record: "RequestRecord", previous: str) -> None:
+    def assigned(self, record: RequestRecord, previous: str) -> None:
         """`record.expert` has the request now; `previous` had it before."""
 
-    def routed(self, record: "RequestRecord") -> None:
+    def routed(self, record: RequestRecord) -> None:
         """The router has decided."""
 
-    def dispatched(self, record: "RequestRecord") -> None:
+    def dispatched(self, record: RequestRecord) -> None:
         """The gateway's own work before dispatch is done; `record.overhead_s` is known."""
 
-    def fell_back(self, record: "RequestRecord", expert: str, to: str) -> None:
+    def fell_back(self, record: RequestRecord, expert: str, to: str) -> None:
         """`expert` failed before its first token; `to` is asked next."""
 
-    def handed_back(self, record: "RequestRecord", expert: str) -> None:
+    def handed_back(self, record: RequestRecord, expert: str) -> None:
         """`expert` says that no tool fits; `record.decision` is the one by the words alone, and is carried out next."""
 
-    def lost(self, record: "RequestRecord", loss: "Loss") -> None:
+    def lost(self, record: RequestRecord, loss: Loss) -> None:
         """An attempt that did not become the answer has ended."""
 
-    def answered(self, record: "RequestRecord") -> None:
+    def answered(self, record: RequestRecord) -> None:
         """An expert has given a first token; `record.decision` is the decision as carried out."""
 
-    def message(self, record: "RequestRecord", chunk: pb.GenerateChunk) -> None:
+    def message(self, record: RequestRecord, chunk: pb.GenerateChunk) -> None:
         """A message has come from the expert, or from where its answer was kept; tokens are counted after it."""
 
-    def first_token(self, record: "RequestRecord") -> None:
+    def first_token(self, record: RequestRecord) -> None:
         """The first token has come, after `record.ttft_s`."""
 
-    def tokens(self, record: "RequestRecord", count: int, gap_s: float) -> None:
+    def tokens(self, record: RequestRecord, count: int, gap_s: float) -> None:
         """`count` further tokens have come, `gap_s` after the ones before them."""
 
-    def completed(self, record: "RequestRecord", completion: pb.Completion) -> None:
+    def completed(self, record: RequestRecord, completion: pb.Completion) -> None:
         """The expert's own account of a whole answer has come."""
 
-    def ended(self, record: "RequestRecord") -> None:
+    def ended(self, record: RequestRecord) -> None:
         """The request is over, with `record.outcome`."""
 
 

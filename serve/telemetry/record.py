@@ -1,14 +1,11 @@
-"""One request from its receipt to its end, and the observers that hear of it: metrics, ledger, traffic, trace, log.
+"""One request from its receipt to its end; `serve.telemetry.recorder` makes it.
 
-`with recorder.follow(request) as record:` surrounds the whole of a request. The gateway tells the record what happens;
-the record keeps the state and tells each observer. Whatever ends the request (answer, error, disconnect) ends the
-`with`, so nothing is counted twice and nothing is lost. To watch something new, write an `Observer` and add it to the
-list in `serve.app` (docs/adding-a-metric.md).
+The gateway tells the record what happens; the record keeps the state and tells each observer that listens. Whatever
+ends the request (answer, error, disconnect) ends the `with`, so nothing is counted twice and nothing is lost.
 """
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from types import TracebackType
@@ -22,8 +19,11 @@ from serve.errors import InternalError, MoegateError
 from serve.limits.bucket import Amount
 from serve.request import ChatRequest
 from serve.telemetry.metrics import NO_EXPERT
-from serve.telemetry.observer import EVENTS, Loss, Observer, listeners_of
-from serve.telemetry.tracing import NO_TRACER, Trace, Tracer
+from serve.telemetry.loss import Loss
+from serve.telemetry.tracing import Trace
+
+Listeners = Mapping[str, tuple[Callable[..., Any], ...]]
+"""The observers' methods, by the event of which each is told."""
 
 OK: Final = "ok"
 CANCELLED: Final = "cancelled"
@@ -35,28 +35,6 @@ class Pricing(Protocol):
     def price(self, expert: str, work: Work) -> int:
         """Picodollars."""
         ...
-
-
-class Recorder:
-    """Makes a record for each request."""
-
-    def __init__(
-        self,
-        observers: Sequence[Observer],
-        pricing: Pricing,
-        *,
-        tracer: Tracer = NO_TRACER,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Take the observers, in the order in which they are told; `clock` is the gateway's, monotonic, seconds."""
-        self.pricing = pricing
-        self.tracer = tracer
-        self.clock = clock
-        self.listeners = {event: listeners_of(observers, event) for event in EVENTS}
-
-    def follow(self, request: ChatRequest) -> "RequestRecord":
-        """Start following a request; use as a context manager."""
-        return RequestRecord(request, self)
 
 
 class RequestRecord(AbstractContextManager["RequestRecord"]):
@@ -87,7 +65,9 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
         of_step: what a step keeps of the request between its calls.
     """
 
-    def __init__(self, request: ChatRequest, recorder: Recorder) -> None:
+    def __init__(
+        self, request: ChatRequest, listeners: Listeners, pricing: Pricing, *, trace: Trace, clock: Callable[[], float]
+    ) -> None:
         self.request = self.prepared = request
         self.mode = "stream" if request.is_stream else "unary"
         self.expert = NO_EXPERT
@@ -102,12 +82,12 @@ class RequestRecord(AbstractContextManager["RequestRecord"]):
         self.work = Work()
         self.outcome = ""
         self.cost_pico = 0
-        self.trace: Trace = recorder.tracer.begin(request)
+        self.trace = trace
         self.notes: dict[str, str] = {}
         self.of_step: dict[object, Any] = {}
-        self._listeners = recorder.listeners
-        self._pricing = recorder.pricing
-        self._clock = recorder.clock
+        self._listeners = listeners
+        self._pricing = pricing
+        self._clock = clock
         self._begun_at = self._first_at = self._last_at = 0.0
 
     def __enter__(self) -> Self:

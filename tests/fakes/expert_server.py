@@ -14,7 +14,7 @@ import grpc.aio
 
 from experts.conversation.answer import AnswerReader
 from experts.engine import FinishReason
-from experts.secret import Guard, Unauthenticated
+from experts.catalog.secret import Guard, Unauthenticated
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from protos.encoder_pb2_grpc import add_EncoderServicer_to_server

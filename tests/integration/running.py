@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 import yaml
 
-from experts.secret import METADATA_KEY, VARIABLE
+from experts.catalog.secret import METADATA_KEY, VARIABLE
 from protos.expert_pb2_grpc import ExpertStub
 from tests.integration.sockets import with_descendants
 

@@ -10,7 +10,7 @@ import grpc.aio
 import httpx2
 import pytest
 
-from experts.secret import METADATA_KEY
+from experts.catalog.secret import METADATA_KEY
 from protos import expert_pb2
 from protos.expert_pb2_grpc import ExpertStub
 from tests.integration.running import Moegate

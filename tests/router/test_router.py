@@ -192,7 +192,7 @@ def test_nothing_here_logs_or_prints_a_prompt(
 
 def test_serving_imports_numpy_and_nothing_heavier() -> None:
     heavy = "('sklearn', 'scipy', 'torch', 'ray', 'serve')"
-    code = f"import sys, router.router, router.explain; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, router.router, router.evaluation.explain; print([m for m in {heavy} if m in sys.modules])"
     assert run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 

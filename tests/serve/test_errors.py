@@ -6,8 +6,8 @@ import grpc
 import orjson
 
 from serve.errors import MoegateError
-from serve.http_api.asgi import error_headers
-from serve.openai_api.errors import OPENAI_ERRORS
+from serve.doors.http_api.asgi import error_headers
+from serve.doors.openai_api.errors import OPENAI_ERRORS
 
 
 def tree(kind: type[MoegateError]) -> Iterator[type[MoegateError]]:

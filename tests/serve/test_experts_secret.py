@@ -6,7 +6,7 @@ import logging
 import httpx2
 import pytest
 
-from experts.secret import METADATA_KEY, Guard
+from experts.catalog.secret import METADATA_KEY, Guard
 from tests.fakes.expert_server import FakeExperts
 
 SECRET = "the-secret-of-this-run"

@@ -24,7 +24,7 @@ from serve.limits.stores import LocalStore
 from serve.request import CallerPreferences, ChatRequest
 from serve.routing.expert_states import Candidates
 from serve.settings.tree import AdmissionSettings, RouterSettings
-from serve.telemetry.record import Recorder
+from serve.telemetry.recorder import Recorder
 from tests.fakes.core import FakeDispatcher, FakeRouter
 from tests.helpers import Diary, FlatPrices, chat_request, chunk, last_chunk, route_decision, until
 

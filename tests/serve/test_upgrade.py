@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serve.app import App
-from serve.http_api.upgrade import head_without_offer
+from serve.doors.http_api.upgrade import head_without_offer
 from tests.fakes.expert_server import FakeExperts
 from tests.serve.raw_http import chat, connected, cut, post, receive, send, silent
 

@@ -24,8 +24,8 @@ from experts.compilation.neuron.store import StoreUnavailable, claim_artifact
 from experts.neuron.instances import InstanceData, InstancesError, load_instances
 from experts.neuron.plan import Plan, add_shape_arguments, make_plan, show_plan
 from experts.neuron.shapes import CORES, NeuronOptions, Shapes
-from experts.remote import Address, RemoteError, is_remote, parse_address
-from experts.weights import local_adapter
+from experts.catalog.remote import Address, RemoteError, is_remote, parse_address
+from experts.artifacts.weights import local_adapter
 
 FAILURES = (InstancesError, CannotExport, CannotMerge, StoreUnavailable, RemoteError)
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 from experts.artifacts.store import Artifact, ArtifactStore, hash_content
 from experts.commands.outputs import NotOurs, claim, claim_folder, write
 from experts.neuron.manifest import FORMAT, MANIFEST, MODEL, ManifestMismatch, read_manifest
-from experts.remote import Address, RemoteError, parse_address
+from experts.catalog.remote import Address, RemoteError, parse_address
 
 UNFINISHED: Final = "moegate, being written"
 

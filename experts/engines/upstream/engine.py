@@ -34,7 +34,7 @@ from experts.engines.upstream.options import UpstreamOptions, read_secrets
 from experts.engines.upstream.reply import Reply
 from experts.engines.upstream.request import call_body, estimate_prompt
 from experts.engines.upstream.server import Server
-from experts.failures import describe_failure
+from experts.engines.failures import describe_failure
 
 _log = logging.getLogger("moegate.upstream")
 

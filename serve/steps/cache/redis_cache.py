@@ -5,7 +5,7 @@ from typing import Final
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from serve.steps.cache.stores import CacheUnavailable
+from serve.steps.cache.store import CacheUnavailable
 
 _PREFIX: Final = b"moegate:answer:"
 _FAILURES: Final = (RedisError, OSError, TimeoutError)

@@ -15,7 +15,7 @@ from serve.request import ChatRequest
 from serve.settings.cache import CacheSettings
 from serve.steps.cache.kept_answer import KeptAnswer, Recalled, Recording
 from serve.steps.cache.key import cache_key
-from serve.steps.cache.stores import CacheStore, CacheUnavailable
+from serve.steps.cache.store import CacheStore, CacheUnavailable
 from serve.steps.step import Onward, Source, Step
 from serve.telemetry.metrics.cache import CacheMetrics
 from serve.telemetry.record import RequestRecord

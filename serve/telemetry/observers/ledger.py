@@ -2,7 +2,8 @@
 
 from serve.costs.ledger import Ledger, Waste
 from serve.telemetry.metrics import NO_EXPERT
-from serve.telemetry.observer import Loss, Observer
+from serve.telemetry.loss import Loss
+from serve.telemetry.observer import Observer
 from serve.telemetry.record import CANCELLED, OK, RequestRecord
 
 

@@ -3,7 +3,8 @@
 import logging
 
 from serve.costs.tariffs import usd
-from serve.telemetry.observer import Loss, Observer
+from serve.telemetry.loss import Loss
+from serve.telemetry.observer import Observer
 from serve.telemetry.record import OK, RequestRecord
 from serve.validation.forms import FORM_NAMES
 

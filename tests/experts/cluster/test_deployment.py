@@ -28,7 +28,7 @@ from experts.engine import (
     Turn,
     UnsupportedFormat,
 )
-from experts.secret import METADATA_KEY, VARIABLE, Unauthenticated
+from experts.catalog.secret import METADATA_KEY, VARIABLE, Unauthenticated
 from protos import chat_pb2, expert_pb2
 from tests.fakes.scripted_engine import ScriptedEngine
 

@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from experts.cluster.ingress import Ingress
-from experts.secret import Guard, Unauthenticated
+from experts.catalog.secret import Guard, Unauthenticated
 from protos.expert_pb2 import DescribeRequest, DescribeResponse
 from protos.expert_pb2_grpc import ExpertServicer, add_ExpertServicer_to_server
 

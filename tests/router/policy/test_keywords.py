@@ -9,7 +9,7 @@ from router.features.featurize import RouteQuery, query_from_openai
 from router.policy.keywords import NO_WORD, RULES, TOOLS, keywords, rule_of
 from router.training.dataset import read_seeds
 
-SEEDS = Path(__file__).parents[3] / "router" / "seeds"
+SEEDS = Path(__file__).parents[3] / "router" / "training" / "seeds"
 TOOL = {"type": "function", "function": {"name": "get_weather", "parameters": {}}}
 
 

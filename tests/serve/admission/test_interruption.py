@@ -9,7 +9,7 @@ import pytest
 from serve.admission.drain import Drain
 from serve.admission.interruption import Interruption
 from serve.errors import ShuttingDown
-from serve.http_api.asgi import ClientDisconnect, ClientGone
+from serve.doors.http_api.asgi import ClientDisconnect, ClientGone
 
 
 class Stopped(Exception):

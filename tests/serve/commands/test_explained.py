@@ -18,7 +18,7 @@ from serve.app import App, load_router
 from serve.cli import main
 from serve.commands.explained import explain_request
 from serve.doors.json_body import parse
-from serve.openai_api.bodies import ChatCompletionBody
+from serve.doors.openai_api.bodies import ChatCompletionBody
 from serve.routing.expert_states import idle_states
 from serve.settings.tree import RouterSettings
 
@@ -176,7 +176,7 @@ async def test_ready_tells_of_gaps(http: httpx2.AsyncClient) -> None:
 
 
 def test_gaps_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    from serve.app import warn_of_gaps
+    from serve.parts import warn_of_gaps
 
     coverage = Router.load().coverage(["coder", "cook"])
     warn_of_gaps(coverage)

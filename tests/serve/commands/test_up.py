@@ -16,7 +16,7 @@ import orjson
 import pytest
 from rich.console import Console
 
-from experts.secret import VARIABLE
+from experts.catalog.secret import VARIABLE
 from serve.commands.up import ExpertsFailed, UpOptions, up
 from serve.settings.tree import Settings
 from tests.fakes.expert_server import FakeExperts

@@ -10,7 +10,7 @@ from grpc import StatusCode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experts.secret import Guard
+from experts.catalog.secret import Guard
 from protos import expert_pb2 as pb
 from serve.costs.tariffs import Work
 from serve.errors import (

@@ -17,7 +17,7 @@ from serve.costs.tariffs import tariffs
 from serve.doors.json_body import parse
 from serve.limits.bucket import Amount
 from serve.limits.reservation import Reservations, tokens_at_most
-from serve.openai_api.bodies import ChatCompletionBody
+from serve.doors.openai_api.bodies import ChatCompletionBody
 from serve.request import ChatRequest
 
 LONG = "The quick brown fox jumps over the lazy dog. " * 40  # 10 tokens each

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from serve.steps.cache.redis_cache import RedisCache
-from serve.steps.cache.stores import CacheUnavailable, SqliteCache
+from serve.steps.cache.sqlite_cache import SqliteCache
+from serve.steps.cache.store import CacheUnavailable
 from tests.fakes.redis_server import MISSING, redis_server
 
 

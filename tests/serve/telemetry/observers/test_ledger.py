@@ -8,7 +8,7 @@ from serve.costs.ledger import Ledger, Waste
 from serve.costs.tariffs import PICO, Tariff, Work
 from serve.errors import ExpertFailed
 from serve.telemetry.observers.ledger import LedgerObserver
-from serve.telemetry.record import Recorder
+from serve.telemetry.recorder import Recorder
 from tests.helpers import chat_request, chunk, last_chunk, route_decision
 
 

@@ -10,7 +10,7 @@ from serve.costs.tariffs import Work
 from serve.errors import ExpertFailed
 from serve.request import Caller, Limit
 from serve.telemetry.observers.log import LogObserver
-from serve.telemetry.record import Recorder
+from serve.telemetry.recorder import Recorder
 from tests.helpers import FlatPrices, chat_request, chunk, last_chunk, route_decision
 
 SECRET = "the launch code is 0000"

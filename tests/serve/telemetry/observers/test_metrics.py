@@ -13,7 +13,7 @@ from serve.costs.tariffs import Work
 from serve.errors import ExpertFailed
 from serve.telemetry.metrics import Metrics
 from serve.telemetry.observers.metrics import MetricsObserver
-from serve.telemetry.record import Recorder
+from serve.telemetry.recorder import Recorder
 from tests.helpers import FlatPrices, chat_request, chunk, last_chunk, route_decision, sample
 
 

@@ -9,7 +9,7 @@ from router.decision import RouteDecision
 from serve.errors import ExpertFailed
 from serve.request import ChatRequest
 from serve.telemetry.observers.tracing import TraceObserver
-from serve.telemetry.record import Recorder
+from serve.telemetry.recorder import Recorder
 from tests.helpers import FlatPrices, chat_request, chunk, last_chunk, route_decision
 
 

@@ -1,0 +1,1 @@
+"""How this package's commands end, and how they write files."""

@@ -1,0 +1,188 @@
+"""The body of `POST /v1/responses`.
+
+Source: https://platform.openai.com/docs/api-reference/responses/create. A parameter that is not known is refused by
+name, as OpenAI does, and so is a known one that moegate does not offer. `serve.validation.rules` checks what all doors
+share.
+"""
+
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from experts.conversation.request_limits import MAX_DOCUMENTS, MAX_MESSAGES, MAX_OFFERED_TOOLS
+from protos import chat_pb2 as chat
+from serve.doors.json_body import TEXT_OR_LIST, Body, OtherType, by_type
+from serve.doors.not_offered import UNSUPPORTED, NotOffered
+from serve.doors.own_fields import Document, RetrievalBody, RoutingFields
+from serve.doors.openai_api.parts import CHOICES, FunctionBody, only_allowed, to_tool
+from serve.doors.openai_api.responses.items import InputItem
+
+_UINT32_MAX = 2**32 - 1
+
+
+class FunctionTool(FunctionBody):
+    """A function the model may call."""
+
+    type: Literal["function"]
+
+
+Tool = Annotated[Annotated[FunctionTool, Tag("Function")] | OtherType, by_type(function="Function")]
+
+
+class NamedFunction(Body):
+    """A function's name, in a tool choice."""
+
+    type: Literal["function"]
+    name: str
+
+
+class AllowedTools(Body):
+    """A tool choice that narrows the tools down."""
+
+    type: Literal["allowed_tools"]
+    mode: Literal["auto", "required"]
+    tools: list[NamedFunction]
+
+
+def _choice(value: object) -> str:
+    kinds = {"function": "Named", "allowed_tools": "Allowed"}
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return "Word" if isinstance(value, str) else kinds.get(kind if isinstance(kind, str) else "", "Other")
+
+
+ToolChoice = Annotated[
+    Annotated[Literal["none", "auto", "required"], Tag("Word")]
+    | Annotated[NamedFunction, Tag("Named")]
+    | Annotated[AllowedTools, Tag("Allowed")]
+    | OtherType,
+    Discriminator(_choice),
+]
+
+
+class PlainFormat(Body):
+    """Text, or any JSON object."""
+
+    type: Literal["text", "json_object"]
+
+
+class SchemaFormat(Body):
+    """JSON that follows a schema."""
+
+    type: Literal["json_schema"]
+    name: str | None = None
+    schema_: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
+Format = Annotated[
+    Annotated[PlainFormat, Tag("Plain")] | Annotated[SchemaFormat, Tag("Schema")] | OtherType,
+    by_type(text="Plain", json_object="Plain", json_schema="Schema"),
+]
+
+
+class TextConfig(Body):
+    """What form the answer's text takes; `verbosity` is ignored."""
+
+    format: Format | None = None
+
+
+def _includes(value: object) -> object:
+    """Take what may be included of things that an answer never has; log probabilities are asked for in vain."""
+    if isinstance(value, list) and "message.output_text.logprobs" in value:
+        raise PydanticCustomError(UNSUPPORTED, "log probabilities are not supported")
+    return value
+
+
+Include = Annotated[
+    list[str],
+    BeforeValidator(_includes),
+    WithJsonSchema({"type": "array", "items": {"type": "string", "not": {"const": "message.output_text.logprobs"}}}),
+]
+
+
+class ResponsesBody(RoutingFields):
+    """POST /v1/responses."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str | None = Field("auto", description="auto (or moegate) lets the router decide; an expert's name pins it")
+    input: (
+        Annotated[
+            Annotated[str, Tag("Text")] | Annotated[list[InputItem], Tag("List"), Field(max_length=MAX_MESSAGES)],
+            TEXT_OR_LIST,
+        ]
+        | None
+    ) = None
+    instructions: str | None = None
+    previous_response_id: str | None = None
+    store: bool | None = None
+    stream: bool | None = None
+    tools: list[Tool] | None = Field(None, max_length=MAX_OFFERED_TOOLS)
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    text: TextConfig | None = None
+    max_output_tokens: int | None = Field(None, ge=1, le=_UINT32_MAX)
+    temperature: float | None = None
+    top_p: float | None = None
+    metadata: dict[str, str] | None = Field(None, max_length=16, description="Given back, and no more")
+    user: str | None = Field(None, description="Given back, and no more")
+    documents: list[Document] | None = Field(
+        None, max_length=MAX_DOCUMENTS, description="moegate's own: as in /v1/chat/completions"
+    )
+    retrieval: RetrievalBody | None = Field(None, description="moegate's own: as in /v1/chat/completions")
+    include: Include | None = Field(None, description="Taken and ignored: an answer has none of these things")
+    reasoning: dict[str, Any] | None = Field(None, description="Taken and ignored: no expert reasons apart")
+    max_tool_calls: int | None = Field(None, description="Taken and ignored: it bounds OpenAI's own tools")
+    stream_options: dict[str, Any] | None = Field(None, description="Taken and ignored")
+    service_tier: str | None = Field(None, description="Taken and ignored")
+    safety_identifier: str | None = Field(None, description="Taken and ignored")
+    prompt_cache_key: str | None = Field(None, description="Taken and ignored")
+    prompt_cache_retention: str | None = Field(None, description="Taken and ignored")
+    prompt_cache_options: dict[str, Any] | None = Field(None, description="Taken and ignored")
+    background: Annotated[object, NotOffered(False)] = None
+    conversation: Annotated[object, NotOffered()] = None
+    prompt: Annotated[object, NotOffered()] = None
+    truncation: Annotated[object, NotOffered("disabled")] = None
+    top_logprobs: Annotated[object, NotOffered(0)] = None
+    context_management: Annotated[object, NotOffered([])] = None
+    moderation: Annotated[object, NotOffered()] = None
+
+    def to_sampling(self) -> chat.Sampling:
+        """The sampling; what is None stays unset."""
+        return chat.Sampling(max_tokens=self.max_output_tokens, temperature=self.temperature, top_p=self.top_p)
+
+    def to_response_format(self) -> chat.ResponseFormat | None:
+        """The form that the answer is to have; text, which asks for nothing, is None."""
+        match self.text.format if self.text else None:
+            case PlainFormat(type="json_object"):
+                return chat.ResponseFormat(type=chat.ResponseFormat.TYPE_JSON_OBJECT)
+            case SchemaFormat() as wanted:
+                schema = orjson.dumps(wanted.schema_).decode()
+                kind = chat.ResponseFormat.TYPE_JSON_SCHEMA
+                return chat.ResponseFormat(type=kind, schema_json=schema, strict=bool(wanted.strict))
+        return None
+
+    def to_tools(self) -> list[chat.Tool]:
+        """The tools that may be called: all, or those that the tool choice allows.
+
+        Raises:
+            InvalidRequest: it allows one that is not there.
+        """
+        functions: list[FunctionBody] = [tool for tool in self.tools or () if isinstance(tool, FunctionTool)]
+        if isinstance(self.tool_choice, AllowedTools):
+            names = {tool.name for tool in self.tool_choice.tools}
+            functions = only_allowed(functions, names, "tool_choice.tools")
+        return [to_tool(function) for function in functions]
+
+    def to_tool_choice(self) -> chat.ToolChoice | None:
+        """The tool choice."""
+        match self.tool_choice:
+            case str() as word:
+                return chat.ToolChoice(mode=CHOICES[word])
+            case AllowedTools(mode=mode):
+                return chat.ToolChoice(mode=CHOICES[mode])
+            case NamedFunction(name=name):
+                return chat.ToolChoice(mode=chat.ToolChoice.MODE_NAMED, name=name)
+        return None

@@ -1,0 +1,154 @@
+"""How the parts of a gateway are made that need more than their own constructor; `serve.app` puts them together.
+
+What only some gateways need (the encoder, trials, kept interactions) is None where it is off, and then not imported.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from experts.catalog.encoders import encoder_name
+from experts.catalog.engine_limits import prompt_bucket
+from experts.catalog.spec import Catalog
+from router.decision import Coverage
+from serve.admission.drain import Drain
+from serve.admission.permits import Admission
+from serve.costs.ledger import Ledger
+from serve.embeddings.embedder import Embedder
+from serve.expert_client.channel import ExpertChannels
+from serve.expert_client.encoder_channel import EncoderChannel
+from serve.limits.stores import LimitStore
+from serve.limits.quota import Quotas
+from serve.limits.reservation import Reservations
+from serve.routing.canary import canaries
+from serve.settings.tree import ExpertsSettings, Settings, SettingsError
+from serve.telemetry.logs import count_losses
+from serve.telemetry.metrics import Metrics
+from serve.telemetry.metrics.process import process_registry
+from serve.telemetry.observer import Observer
+from serve.telemetry.observers.keys import KeyObserver
+from serve.telemetry.observers.ledger import LedgerObserver
+from serve.telemetry.observers.log import LogObserver
+from serve.telemetry.observers.metrics import MetricsObserver
+from serve.telemetry.observers.tracing import TraceObserver
+from serve.telemetry.recent_decisions import Recent
+from serve.telemetry.traffic import Traffic
+
+if TYPE_CHECKING:
+    from serve.interactions.build import Interactions
+    from serve.routing.trials import Trials
+
+log = logging.getLogger("moegate.app")
+
+
+def make_metrics(catalog: Catalog, router_version: str) -> Metrics:
+    """Make the metrics of this process, with a series for each expert from the start."""
+    metrics = Metrics(process_registry())
+    metrics.expect(catalog.names, catalog.handing_back)
+    metrics.process.build(router_version)
+    count_losses(metrics.process.lost_lines.inc)
+    return metrics
+
+
+def make_quotas(settings: Settings, catalog: Catalog, accounts: LimitStore, ledger: Ledger, metrics: Metrics) -> Quotas:
+    """Make what each key may still use, counted in `accounts`."""
+    return Quotas(
+        accounts,
+        Reservations(catalog, ledger.tariffs, is_hedging=settings.dispatch.hedge_after_ms is not None),
+        on_refusal=lambda short: metrics.access.limited.labels(short.value).inc(),
+    )
+
+
+def make_embedder(
+    settings: Settings,
+    encoder: EncoderChannel | None,
+    *,
+    allowances: Quotas,
+    admission: Admission,
+    drain: Drain,
+    metrics: Metrics,
+) -> Embedder | None:
+    """Make what answers requests for embeddings, where there is an encoder."""
+    if encoder is None:
+        return None
+    return Embedder(
+        encoder_name(settings.encoder.base),
+        settings.encoder,
+        encoder,
+        allowances=allowances,
+        admission=admission,
+        drain=drain,
+        metrics=metrics.encoder,
+        keys=metrics.keys,
+    )
+
+
+def open_channels(settings: ExpertsSettings) -> ExpertChannels:
+    """Make the connections to the experts' ingress; none is opened yet."""
+    return ExpertChannels(settings.target, settings.channels, secret=settings.secret)
+
+
+def open_encoder(settings: Settings) -> EncoderChannel | None:
+    """Make the way to the encoder, where there is one.
+
+    Raises:
+        SettingsError: retrieval needs it, and it is off.
+    """
+    if settings.retrieval.enabled and not settings.encoder.enabled:
+        raise SettingsError("retrieval.enabled: collections are searched beside the encoder; set encoder.enabled, too")
+    experts = settings.experts
+    return EncoderChannel(experts.target, secret=experts.secret) if settings.encoder.enabled else None
+
+
+def open_trials(settings: Settings, catalog: Catalog, metrics: Metrics) -> "Trials | None":
+    """Make the judge of the catalogue's canaries, where it names one."""
+    if not canaries(catalog):
+        return None
+    from serve.routing.trials import Trials  # noqa: PLC0415  # only who tries somebody out pays for it
+
+    return Trials(settings.flywheel.place / "ended-trials.jsonl", metrics.trials)
+
+
+def open_interactions(
+    settings: Settings, metrics: Metrics, catalog: bytes, artifact_of: Callable[[str], str]
+) -> "Interactions | None":
+    """Make what keeps answers for learning, where the settings ask for it."""
+    if not settings.interactions.is_on:
+        return None
+    from serve.interactions import build  # noqa: PLC0415  # only who keeps some pays for it
+
+    return build.open_interactions(settings.interactions, metrics.interactions, catalog, artifact_of)
+
+
+def make_observers(
+    catalog: Catalog,
+    metrics: Metrics,
+    ledger: Ledger,
+    *,
+    traffic: Traffic,
+    recent: Recent,
+    trials: "Trials | None",
+    interactions: "Interactions | None",
+) -> tuple[Observer, ...]:
+    """Make those who are told of every request, in this order."""
+    buckets = {expert.name: prompt_bucket(expert) for expert in catalog.experts}
+    return (
+        MetricsObserver(metrics, buckets),
+        LedgerObserver(ledger),
+        KeyObserver(metrics.keys),
+        traffic,
+        recent,
+        TraceObserver(),
+        LogObserver(),
+        *(() if trials is None else (trials,)),
+        *(() if interactions is None else (interactions.observer,)),
+    )
+
+
+def warn_of_gaps(coverage: Coverage) -> None:
+    """Say which experts the router cannot choose, and which of its classes nobody serves."""
+    if coverage.unknown_experts:
+        log.warning("the router does not know these experts", extra={"experts": list(coverage.unknown_experts)})
+    if coverage.classes_without_expert:
+        classes = list(coverage.classes_without_expert)
+        log.warning("the router knows classes that no expert serves", extra={"classes": classes})
