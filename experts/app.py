@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from experts.catalog.encoders import ENCODER_APPLICATION
+from experts.catalog.secret import secret_from_environment
 from experts.catalog.spec import CatalogError, EngineName, ExpertSpec, load_catalog
 from experts.cluster.deployment import ExpertDeployment
 from experts.cluster.deployment_options import DEPLOYMENT, SERVICER, deployment_options, find_weights
@@ -36,10 +37,9 @@ from experts.cluster.encoder_application import (
 from experts.cluster.ingress import Ingress
 from experts.cluster.ray_environment import Ports, choose_ports, private_folder, ray_switches
 from experts.cluster.supervision import StopRequested, raise_on_signals, supervise
-from experts.compile import FAILURES
+from experts.compilation.prepare import FAILURES
 from experts.engines.factory import UnsupportedEngine, build_engine, check_engine
 from experts.engines.wire import Weights
-from experts.catalog.secret import secret_from_environment
 
 if TYPE_CHECKING:
     from ray.serve import Application

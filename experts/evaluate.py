@@ -25,7 +25,7 @@ from experts.catalog.spec import CatalogError, ExpertSpec, load_catalog
 from experts.commands.messages import INTERRUPTED, complain
 from experts.commands.outputs import NotOurs, claim, json_lines_with, json_with, write
 from experts.commands.progress import progress_bar
-from experts.compile import FAILURES, prepare_expert
+from experts.compilation.prepare import FAILURES, prepare_expert
 from experts.engine import Engine, EngineDead
 from experts.engines.factory import UnsupportedEngine, build_engine
 from experts.engines.wire import Weights

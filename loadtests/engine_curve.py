@@ -3,7 +3,7 @@
 `python -m loadtests.engine_curve --out curve.json [--target 127.0.0.1:8001] [--expert generalist]`, with `moegate up`
 running and nothing else. It goes through the gateway's gRPC door, as clients do. Prompts and answers have known
 lengths: one word repeated, greedy sampling; an answer that does not run to its limit is left out. Prints a table and,
-last, one JSON line: an engine of `serve.plan.description`, which a plan names by `curve:`.
+last, one JSON line: an engine of `serve.commands.plan.description`, which a plan names by `curve:`.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ async def ask(stub: GatewayAsyncStub, expert: str, words: int, max_tokens: int) 
 
 
 async def measure(target: str, expert: str, rounds: int, chunk_tokens: int) -> dict[str, Any]:
-    """Measure both curves; returns an engine's fields, as `serve.plan.description.EngineModel` reads them."""
+    """Measure both curves; returns an engine's fields, as `serve.commands.plan.description.EngineModel` reads them."""
     async with grpc.aio.insecure_channel(target) as channel:
         stub: GatewayAsyncStub = GatewayStub(channel)
         for _ in range(3):

@@ -26,7 +26,7 @@ from rich.table import Table
 from experts.artifacts.store import ArtifactStore, default_root
 from experts.catalog.spec import CatalogError, ExpertSpec, load_catalog
 from experts.cluster.deployment import ExpertDeployment
-from experts.compile import FAILURES, prepare_expert
+from experts.compilation.prepare import FAILURES, prepare_expert
 from experts.engine import EngineError
 from experts.engines.factory import build_engine
 from experts.engines.wire import Weights
@@ -39,8 +39,8 @@ from router.policy.decide import ExpertState
 from router.router import Router
 from router.training.dataset import read_json_lines
 from serve.doors.json_body import parse
-from serve.errors import InvalidRequest
 from serve.doors.openai_api.bodies import ChatCompletionBody
+from serve.errors import InvalidRequest
 from serve.routing.query import route_query
 
 _WINDOW = 1 << 30  # tokens: no row is too long for anybody

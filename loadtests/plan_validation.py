@@ -22,9 +22,9 @@ import numpy as np
 
 from loadtests.engine_curve import Answered, ask
 from protos.gateway_pb2_grpc import GatewayStub
-from serve.plan.description import EngineModel, ExpertPlan, Plan, Traffic
-from serve.plan.report import simulate
-from serve.plan.traffic import Requests
+from serve.commands.plan.description import EngineModel, ExpertPlan, Plan, Traffic
+from serve.commands.plan.report import simulate
+from serve.commands.plan.traffic import Requests
 
 if TYPE_CHECKING:
     from protos.gateway_pb2_grpc import GatewayAsyncStub

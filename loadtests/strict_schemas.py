@@ -30,7 +30,7 @@ from experts.catalog.spec import CatalogError, ExpertSpec, load_catalog
 from experts.cluster.deployment import ExpertDeployment
 from experts.commands.messages import complain
 from experts.commands.outputs import NotOurs, claim, json_lines_with
-from experts.compile import FAILURES, prepare_expert
+from experts.compilation.prepare import FAILURES, prepare_expert
 from experts.engine import EngineError
 from experts.engines.factory import build_engine
 from experts.engines.wire import Weights

@@ -15,9 +15,9 @@ import numpy as np
 from rich.console import Console
 
 from router.commands.messages import run_command
+from router.commands.outputs import claim
 from router.model.artifact import DEFAULT_PATH, IS_ARTIFACT, load, save
 from router.model.gate import TOOL_CALLER, Gate
-from router.commands.outputs import claim
 from router.training.abstention import control_risk
 from router.training.calibrate_knob import calibrate_knob
 from router.training.calibration import _top, crossfit, fit_calibration

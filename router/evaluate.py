@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.table import Table
 
 from router.commands.messages import run_command
+from router.commands.outputs import IsOurs, claim_all, json_with, signed_picture
 from router.decision import Reason, RouteDecision
 from router.evaluation import baselines
 from router.model.gate import TOOL_CALLER
-from router.commands.outputs import IsOurs, claim_all, json_with, signed_picture
 from router.policy.decide import ExpertState
 from router.router import Router
 from router.training.calibrate_knob import halves

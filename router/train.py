@@ -17,13 +17,13 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from router.commands.messages import run_command
+from router.commands.outputs import claim
 from router.errors import DatasetError
 from router.features.featurize import BUCKETS, DENSE_NAMES, fit_of
 from router.features.tool_fit import opinions
 from router.model.artifact import DEFAULT_PATH, IS_ARTIFACT, Artifact, Side, save
 from router.model.gate import TOOL_CALLER
 from router.model.network import Network
-from router.commands.outputs import claim
 from router.training.calibrate_knob import with_reference_knob
 from router.training.calibration import Calibration, CrossFit, crossfit, fit_calibration
 from router.training.crossval import HeldOut, leave_one_source_out

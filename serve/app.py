@@ -22,17 +22,17 @@ from serve.admission.permits import Admission
 from serve.costs.ledger import open_ledger
 from serve.dispatch.dispatcher import Dispatcher
 from serve.dispatch.health import HealthMonitor
-from serve.feedback.store import FeedbackBook
-from serve.gateway import Gateway
 from serve.doors.grpc_api.service import GrpcServer
 from serve.doors.http_api.app import HttpApp
 from serve.doors.http_api.cross_origin import with_cors
 from serve.doors.http_api.server import HttpServer
+from serve.doors.openai_api.responses.store import ResponseStore
+from serve.feedback.store import FeedbackBook
+from serve.gateway import Gateway
 from serve.limits.accounts import open_accounts, warn_of_forgetting
+from serve.live.remote.mirrors import bring
 from serve.live.sources import catalog_source, guard_source, keys_source, trials_source
 from serve.live.watch import Watch
-from serve.doors.openai_api.responses.store import ResponseStore
-from serve.live.remote.mirrors import bring
 from serve.routing.canary import canaries
 from serve.routing.expert_states import Candidates
 from serve.routing.kinds import load_router

@@ -25,12 +25,12 @@ from serve import __version__
 from serve.app import run, stop_on_signals
 from serve.commands import config_check, flywheel, guard, keys
 from serve.commands.explained import explain_request
+from serve.commands.plan import command as plan
+from serve.commands.plan.description import PlanError
 from serve.commands.up import ExpertsFailed, UpOptions, up
 from serve.doors.json_body import parse
-from serve.errors import MoegateError
 from serve.doors.openai_api.bodies import ChatCompletionBody
-from serve.plan import command as plan
-from serve.plan.description import PlanError
+from serve.errors import MoegateError
 from serve.live.remote.mirrors import bring
 from serve.routing.kinds import load_router
 from serve.settings.tree import Settings, SettingsError, load_settings

@@ -17,9 +17,9 @@ from serve.costs.ledger import Ledger
 from serve.embeddings.embedder import Embedder
 from serve.expert_client.channel import ExpertChannels
 from serve.expert_client.encoder_channel import EncoderChannel
-from serve.limits.stores import LimitStore
 from serve.limits.quota import Quotas
 from serve.limits.reservation import Reservations
+from serve.limits.stores import LimitStore
 from serve.routing.canary import canaries
 from serve.settings.tree import ExpertsSettings, Settings, SettingsError
 from serve.telemetry.logs import count_losses

@@ -56,7 +56,7 @@ REASONS = {
     "serve/interactions/stores.py": "segments, under names that nobody else gives a file",
     "serve/limits/stores.py": "a temporary folder of the workers",
     "serve/telemetry/observers/ledger.py": "no file: it tells the ledger what the cache has saved",
-    "serve/plan/pictures.py": "claimed there",
+    "serve/commands/plan/pictures.py": "claimed there",
     "serve/live/remote/mirror.py": "the cache, under names of hashes",
     "serve/workers/shared_metrics.py": "a temporary folder of the workers",
     "serve/commands/up.py": "a temporary folder of its own making",

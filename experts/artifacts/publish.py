@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experts.artifacts.store import hash_content
-from experts.commands.messages import complain
 from experts.catalog.remote import Address, RemoteError, Unreachable, download, parse_address, upload
+from experts.commands.messages import complain
 
 
 class WouldReplace(RemoteError):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from experts.artifacts.pinned import fetch_pinned
 from experts.artifacts.store import ArtifactStore
-from experts.catalog.spec import adapter_folder
 from experts.catalog.remote import is_remote
+from experts.catalog.spec import adapter_folder
 
 
 def local_adapter(adapter: str, store: ArtifactStore) -> Path:

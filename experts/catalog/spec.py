@@ -21,8 +21,8 @@ from pydantic import (
 )
 
 from experts.catalog.prices import Price, PriceList, PricesError, load_prices
-from experts.catalog.yaml_file import Document, YamlError, explain, read_yaml
 from experts.catalog.remote import RemoteError, is_remote, parse_address
+from experts.catalog.yaml_file import Document, YamlError, explain, read_yaml
 
 EngineName = Literal["openvino", "neuron", "upstream", "echo"]
 OutcomeName = Literal["call", "ask", "decline", "cited", "unknown"]

@@ -18,6 +18,7 @@ from typing import Protocol
 
 import grpc
 
+from experts.catalog.secret import Guard, Unauthenticated, secret_from_environment
 from experts.catalog.spec import ExpertSpec
 from experts.conversation.answer import AnswerReader
 from experts.conversation.attempts import generate_checked
@@ -45,7 +46,6 @@ from experts.engine import (
 )
 from experts.engines.failures import describe_failure
 from experts.json_schema.conformance import Schema
-from experts.catalog.secret import Guard, Unauthenticated, secret_from_environment
 from protos import chat_pb2, expert_pb2
 
 _log = logging.getLogger("moegate.expert")

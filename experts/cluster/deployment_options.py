@@ -4,7 +4,7 @@ from typing import Any
 
 from experts.artifacts.store import default_store
 from experts.catalog.spec import ExpertSpec
-from experts.compile import prepare_expert
+from experts.compilation.prepare import prepare_expert
 from experts.engines.wire import Weights
 
 SERVICER = "protos.expert_pb2_grpc.add_ExpertServicer_to_server"

@@ -9,11 +9,11 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from experts.catalog.secret import Guard, secret_from_environment
 from experts.cluster.deployment import CallContext, errors_as_status, read_deadline
 from experts.encoders.batching import EncoderQueue, Options
 from experts.encoders.encoder import Encode, NoCollection, Role, Vectors
 from experts.engine import DeadlineExceeded, InvalidRequest
-from experts.catalog.secret import Guard, secret_from_environment
 from protos import encoder_pb2
 
 MAX_TEXTS = 2048  # of a request: OpenAI's own bound

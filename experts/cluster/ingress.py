@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import grpc
 
 from experts.catalog.encoders import ENCODER_APPLICATION
-from experts.engine import ServerUnavailable
 from experts.catalog.secret import METADATA_KEY
+from experts.engine import ServerUnavailable
 from protos import encoder_pb2, encoder_pb2_grpc, expert_pb2, expert_pb2_grpc
 
 _ONE_INGRESS_S = 10.0  # Serve ends an ingress that has been replaced within 5 s

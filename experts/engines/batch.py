@@ -23,9 +23,9 @@ from experts.engine import (
     no_room,
 )
 from experts.engines.detokenizer import Detokenizer
+from experts.engines.failures import describe_failure
 from experts.engines.sequence import Sequence
 from experts.engines.wire import Abort, Event, Released, Started, Submit
-from experts.engines.failures import describe_failure
 
 _log = logging.getLogger("moegate.engine")
 

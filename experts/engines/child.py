@@ -20,8 +20,8 @@ from experts.catalog.spec import ExpertSpec
 from experts.engine import HEARTBEAT_S, Capabilities, EngineDead, EngineError, GenerationInput, Sampling
 from experts.engines.batch import Batch, Pipeline
 from experts.engines.factory import honoured_sampling, load_pipeline
-from experts.engines.wire import Abort, Command, Launch, Ready, Report, Submit, Unpacker, pack
 from experts.engines.failures import describe_failure
+from experts.engines.wire import Abort, Command, Launch, Ready, Report, Submit, Unpacker, pack
 
 _log = logging.getLogger("moegate.engine")
 

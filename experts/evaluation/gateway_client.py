@@ -1,4 +1,4 @@
-"""Asks a running gateway over HTTP, as any client does: for `experts.evaluate --gateway` and `experts.evaluation.mixture`.
+"""Asks a running gateway over HTTP, as any client does: for `experts.evaluate --gateway` and `evaluation.mixture`.
 
 Answers are streamed, since only then does a client see when the first token is there. A refused request gets an empty
 answer that gives the error's code, as `engine_client` does; what the gateway asks to be sent again later is.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from experts.artifacts.bases import resolve_base
 from experts.artifacts.store import ArtifactStore
 from experts.artifacts.transformers_base import unpacked_base
+from experts.artifacts.weights import local_adapter
 from experts.catalog.spec import ExpertSpec
 from experts.engine import (
     Capabilities,
@@ -28,7 +29,6 @@ from experts.engine import (
     Load,
     TokenDelta,
 )
-from experts.artifacts.weights import local_adapter
 
 if TYPE_CHECKING:
     from experts.engines.hf_tokenizer import HFTokenizer

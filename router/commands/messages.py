@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from router.errors import RouterError
 from router.commands.outputs import NotOurs
+from router.errors import RouterError
 
 INTERRUPTED: Final = 130
 """What a shell reports of a command that Ctrl-C ended."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from router.evaluation.outcomes import OURS, TierScores
 from router.commands.outputs import SIGNATURE, write
+from router.evaluation.outcomes import OURS, TierScores
 from router.training.calibration import ECE_BINS, Bools, expected_calibration_error
 from router.training.heads import Doubles
 from router.training.tradeoff import Curve

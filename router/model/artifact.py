@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from router.commands.outputs import arrays_with, write
 from router.errors import ArtifactError
 from router.features.featurize import BUCKETS, DENSE_NAMES, FEATURE_VERSION
 from router.features.int4 import halves, pack, unpack, whole
@@ -21,7 +22,6 @@ from router.features.tool_fit import FIT_NAMES
 from router.features.word_vectors import SIZE
 from router.model.network import Network
 from router.model.system_prompt import SystemHead
-from router.commands.outputs import arrays_with, write
 
 FORMAT_VERSION = 4
 WIDE_VERSION = 5  # the same, and some n-grams' weights have eight bits: `router.training.grow` adds such units

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from router.commands.messages import run_command
+from router.commands.outputs import arrays_with, claim, write
 from router.errors import DatasetError
 from router.features.int4 import LEVELS, pack
 from router.features.word_vectors import DEFAULT_PATH, PARTS
-from router.commands.outputs import arrays_with, claim, write
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 SPREAD = 2.5  # standard deviations of a number that four bits span

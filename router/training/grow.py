@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from router.commands.outputs import claim
 from router.errors import DatasetError
 from router.features.featurize import BUCKETS
 from router.features.int4 import WIDE_LEVELS, Int8s
@@ -23,7 +24,6 @@ from router.model.artifact import IS_ARTIFACT, Artifact, Side, load, save
 from router.model.gate import TOOL_CALLER, Gate, sigmoid
 from router.model.network import Network
 from router.model.system_prompt import SystemHead
-from router.commands.outputs import claim
 from router.training.dataset import Row, read_rows, read_seeds, without_duplicates
 from router.training.heads import Bools, Doubles, design_matrix, featurize_all
 from router.training.system_fit import is_system_row

@@ -19,8 +19,8 @@ import orjson
 from rich.console import Console
 
 from experts.catalog.encoders import ENCODER_APPLICATION, default_collections
-from experts.catalog.spec import load_catalog
 from experts.catalog.secret import VARIABLE
+from experts.catalog.spec import load_catalog
 from serve.access.exposure import check_exposure
 from serve.access.keys import asks_for_keys, load_keys
 from serve.app import run, stop_on_signals

@@ -18,8 +18,8 @@ from serve.costs.tariffs import Work, usd
 from serve.errors import InternalError, MoegateError
 from serve.limits.bucket import Amount
 from serve.request import ChatRequest
-from serve.telemetry.metrics import NO_EXPERT
 from serve.telemetry.loss import Loss
+from serve.telemetry.metrics import NO_EXPERT
 from serve.telemetry.tracing import Trace
 
 Listeners = Mapping[str, tuple[Callable[..., Any], ...]]

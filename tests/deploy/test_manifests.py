@@ -13,10 +13,10 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from experts.catalog.secret import VARIABLE
 from experts.catalog.spec import CatalogError, ExpertSpec, load_catalog
 from experts.cluster.manifests import OVERLAYS, add_canary, check_no_copies, main, serve_config
 from experts.engines.factory import check_engine
-from experts.catalog.secret import VARIABLE
 from experts.training import trainium_job
 from serve.settings.tree import load_settings
 from serve.telemetry.metrics import Metrics

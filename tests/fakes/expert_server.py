@@ -12,9 +12,9 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from experts.catalog.secret import Guard, Unauthenticated
 from experts.conversation.answer import AnswerReader
 from experts.engine import FinishReason
-from experts.catalog.secret import Guard, Unauthenticated
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from protos.encoder_pb2_grpc import add_EncoderServicer_to_server

@@ -17,7 +17,7 @@ import pytest
 from experts.artifacts.bases import BaseUnavailable
 from experts.artifacts.store import ArtifactStore, default_root
 from experts.catalog.spec import ExpertSpec, load_catalog
-from experts.compile import prepare_expert
+from experts.compilation.prepare import prepare_expert
 from experts.conversation.sampling import resolve_sampling
 from experts.engine import Sampling
 from experts.engines.factory import build_engine

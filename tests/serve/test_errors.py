@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import grpc
 import orjson
 
-from serve.errors import MoegateError
 from serve.doors.http_api.asgi import error_headers
 from serve.doors.openai_api.errors import OPENAI_ERRORS
+from serve.errors import MoegateError
 
 
 def tree(kind: type[MoegateError]) -> Iterator[type[MoegateError]]:

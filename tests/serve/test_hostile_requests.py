@@ -16,8 +16,8 @@ from protos import chat_pb2 as chat
 from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayStub
 from serve.doors.json_body import parse
-from serve.errors import InvalidRequest, MoegateError
 from serve.doors.openai_api.bodies import ChatCompletionBody
+from serve.errors import InvalidRequest, MoegateError
 from serve.request import ChatRequest
 from serve.validation.rules import validate
 from tests.fakes.expert_server import FakeExperts

@@ -17,6 +17,8 @@ from rich.console import Console
 
 from experts.artifacts.bases import resolve_base
 from experts.artifacts.store import default_store
+from experts.artifacts.weights import local_adapter
+from experts.catalog.remote import Address, RemoteError, is_remote, parse_address
 from experts.catalog.spec import ExpertSpec
 from experts.compilation.neuron.export import CannotExport, compile_expert
 from experts.compilation.neuron.merged import CannotMerge, merge_into_folder
@@ -24,8 +26,6 @@ from experts.compilation.neuron.store import StoreUnavailable, claim_artifact
 from experts.neuron.instances import InstanceData, InstancesError, load_instances
 from experts.neuron.plan import Plan, add_shape_arguments, make_plan, show_plan
 from experts.neuron.shapes import CORES, NeuronOptions, Shapes
-from experts.catalog.remote import Address, RemoteError, is_remote, parse_address
-from experts.artifacts.weights import local_adapter
 
 FAILURES = (InstancesError, CannotExport, CannotMerge, StoreUnavailable, RemoteError)
 

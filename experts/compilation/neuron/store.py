@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from experts.artifacts.store import Artifact, ArtifactStore, hash_content
+from experts.catalog.remote import Address, RemoteError, parse_address
 from experts.commands.outputs import NotOurs, claim, claim_folder, write
 from experts.neuron.manifest import FORMAT, MANIFEST, MODEL, ManifestMismatch, read_manifest
-from experts.catalog.remote import Address, RemoteError, parse_address
 
 UNFINISHED: Final = "moegate, being written"
 

@@ -27,6 +27,7 @@ from experts.engine import (
     Sampling,
     TokenDelta,
 )
+from experts.engines.failures import describe_failure
 from experts.engines.slots import Slots
 from experts.engines.stream import TokenStream
 from experts.engines.upstream.errors import translate
@@ -34,7 +35,6 @@ from experts.engines.upstream.options import UpstreamOptions, read_secrets
 from experts.engines.upstream.reply import Reply
 from experts.engines.upstream.request import call_body, estimate_prompt
 from experts.engines.upstream.server import Server
-from experts.engines.failures import describe_failure
 
 _log = logging.getLogger("moegate.upstream")
 

@@ -18,16 +18,16 @@ from protos.gateway_pb2_grpc import GatewayServicer, add_GatewayServicer_to_serv
 from serve.access.keys import KeyRing
 from serve.access.tls import grpc_credentials
 from serve.doors.collect import collect
+from serve.doors.grpc_api.embeddings import embed_message, embedding_request
+from serve.doors.grpc_api.errors import abort
+from serve.doors.grpc_api.messages import decision_message, experts_message, read_retrieval, summary_message
+from serve.doors.grpc_api.reflection import enable_reflection
 from serve.doors.request_builder import REQUEST_ID_HEADER, Arrival, Limits, Parts, RequestBuilder
 from serve.doors.routing_facts import routing_facts
 from serve.embeddings.embedder import Embedder
 from serve.errors import InternalError, InvalidRequest, MoegateError, NotFound
 from serve.feedback.store import Feedback, FeedbackBook
 from serve.gateway import Answer, Gateway
-from serve.doors.grpc_api.embeddings import embed_message, embedding_request
-from serve.doors.grpc_api.errors import abort
-from serve.doors.grpc_api.messages import decision_message, experts_message, read_retrieval, summary_message
-from serve.doors.grpc_api.reflection import enable_reflection
 from serve.request import ChatRequest
 from serve.settings.tree import Settings
 from serve.telemetry.logs import log_fault

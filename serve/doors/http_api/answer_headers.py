@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from serve.doors.http_api.asgi import Header
 from serve.doors.routing_facts import routing_facts
 from serve.gateway import Answer
-from serve.doors.http_api.asgi import Header
 
 _COST: Final = b"x-moegate-cost-usd"
 

@@ -14,11 +14,6 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.access.keys import KeyRing
-from serve.doors.request_builder import Limits, RequestBuilder
-from serve.embeddings.embedder import Embedder
-from serve.errors import InternalError, MethodNotAllowed, MoegateError, NotFound, UnknownModel
-from serve.feedback.store import FeedbackBook
-from serve.gateway import Gateway
 from serve.doors.http_api.asgi import HeaderLookup, Reply, error_headers, text_header
 from serve.doors.http_api.console import console_page
 from serve.doors.http_api.cross_origin import OriginGuard
@@ -32,6 +27,11 @@ from serve.doors.http_api.openapi import openai_document
 from serve.doors.http_api.stored_responses import StoredResponses
 from serve.doors.http_api.usage import UsageEndpoint
 from serve.doors.openai_api.responses.store import ResponseStore
+from serve.doors.request_builder import Limits, RequestBuilder
+from serve.embeddings.embedder import Embedder
+from serve.errors import InternalError, MethodNotAllowed, MoegateError, NotFound, UnknownModel
+from serve.feedback.store import FeedbackBook
+from serve.gateway import Gateway
 from serve.settings.tree import Settings
 from serve.telemetry.logs import log_fault
 from serve.telemetry.metrics.page import Page

@@ -9,10 +9,10 @@ from typing import Final
 from starlette.types import Receive, Scope, Send
 
 from serve.admission.interruption import Interruption
-from serve.doors.wire_form import ErrorForm
-from serve.errors import MoegateError, UnsupportedMediaType
 from serve.doors.http_api.content_coding import decoder, too_large
 from serve.doors.openai_api.errors import OPENAI_ERRORS
+from serve.doors.wire_form import ErrorForm
+from serve.errors import MoegateError, UnsupportedMediaType
 
 Header = tuple[bytes, bytes]
 

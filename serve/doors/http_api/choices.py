@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import Sequence
 
 from serve.doors.collect import CollectedAnswer, collect
+from serve.doors.http_api.answer_headers import cost_header, routing_headers
+from serve.doors.http_api.asgi import EVENT_STREAM, JSON, Header, Reply
 from serve.doors.wire_form import Choices, ChoicesPresenter
 from serve.errors import MoegateError
 from serve.gateway import Answer, End, Gateway
-from serve.doors.http_api.answer_headers import cost_header, routing_headers
-from serve.doors.http_api.asgi import EVENT_STREAM, JSON, Header, Reply
 from serve.request import ChatRequest
 
 

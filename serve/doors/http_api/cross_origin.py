@@ -13,8 +13,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Scope
 
 from serve.access.exposure import is_loopback
-from serve.errors import ForeignOrigin
 from serve.doors.http_api.asgi import HeaderLookup
+from serve.errors import ForeignOrigin
 from serve.settings.tree import CorsSettings, HttpSettings
 
 _METHODS: Final = ("DELETE", "GET", "POST")

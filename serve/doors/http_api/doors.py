@@ -5,11 +5,11 @@ from typing import Final
 
 from serve.doors.anthropic_api.errors import ANTHROPIC_ERRORS
 from serve.doors.anthropic_api.forms import COUNT_TOKENS, MESSAGES
-from serve.doors.wire_form import ErrorForm, WireForm
 from serve.doors.openai_api.errors import OPENAI_ERRORS
 from serve.doors.openai_api.forms import CHAT, COMPLETIONS
 from serve.doors.openai_api.responses.form import responses_form
 from serve.doors.openai_api.responses.store import ResponseStore
+from serve.doors.wire_form import ErrorForm, WireForm
 
 Doors = Mapping[str, WireForm]
 """Wire forms by path."""

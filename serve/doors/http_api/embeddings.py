@@ -5,12 +5,12 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
+from serve.doors.http_api.asgi import JSON, ClientDisconnect, ClientGone, HeaderLookup, Reply, read_json_body
 from serve.doors.json_body import parse
+from serve.doors.openai_api.embeddings import EmbeddingsBody, embeddings_body
 from serve.doors.request_builder import Limits, RequestBuilder
 from serve.embeddings.embedder import Embedder, EmbeddingRequest
 from serve.errors import InternalError, MoegateError
-from serve.doors.http_api.asgi import JSON, ClientDisconnect, ClientGone, HeaderLookup, Reply, read_json_body
-from serve.doors.openai_api.embeddings import EmbeddingsBody, embeddings_body
 from serve.request import read_priority
 from serve.settings.tree import Settings
 from serve.telemetry.logs import log_fault

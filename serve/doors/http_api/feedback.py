@@ -7,10 +7,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Receive, Scope, Send
 
+from serve.doors.http_api.asgi import JSON, ClientGone, Reply, read_json_body
 from serve.doors.json_body import parse
 from serve.errors import InternalError, MoegateError
 from serve.feedback.store import LONGEST_COMMENT, Feedback, FeedbackBook
-from serve.doors.http_api.asgi import JSON, ClientGone, Reply, read_json_body
 from serve.settings.tree import Settings
 from serve.telemetry.logs import log_fault
 

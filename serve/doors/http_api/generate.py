@@ -11,10 +11,6 @@ from starlette.types import Receive, Scope, Send
 
 from serve.doors.collect import collect
 from serve.doors.field_names import SAME_NAMES
-from serve.doors.request_builder import Limits, RequestBuilder
-from serve.doors.wire_form import Asked, Presenter, WireForm
-from serve.errors import InternalError, MoegateError
-from serve.gateway import Answer, Gateway
 from serve.doors.http_api.answer_headers import cost_header, routing_headers
 from serve.doors.http_api.asgi import (
     EVENT_STREAM,
@@ -27,6 +23,10 @@ from serve.doors.http_api.asgi import (
 )
 from serve.doors.http_api.choices import answer_choices
 from serve.doors.http_api.heartbeat import Heartbeat
+from serve.doors.request_builder import Limits, RequestBuilder
+from serve.doors.wire_form import Asked, Presenter, WireForm
+from serve.errors import InternalError, MoegateError
+from serve.gateway import Answer, Gateway
 from serve.request import Caller, ChatRequest
 from serve.settings.tree import Settings
 from serve.telemetry.logs import log_fault

@@ -6,12 +6,12 @@ from pydantic.json_schema import models_json_schema
 
 from router.decision import Reason
 from serve import __version__
-from serve.doors.wire_form import ErrorForm, WireForm
 from serve.doors.http_api.doors import Doors
 from serve.doors.http_api.embeddings import PATH as EMBEDDINGS_PATH
 from serve.doors.http_api.feedback import FeedbackBody
 from serve.doors.openai_api.embeddings import EmbeddingsBody
 from serve.doors.openai_api.errors import OPENAI_ERRORS
+from serve.doors.wire_form import ErrorForm, WireForm
 from serve.request import PRIORITY_HEADER
 from serve.routing.preferences import PREVIOUS_EXPERT_HEADER, QUALITY_COST_HEADER, TTFT_TARGET_HEADER
 

@@ -21,6 +21,10 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serve.access.tls import uvicorn_arguments
+from serve.doors.http_api.asgi import ClientDisconnect, error_headers
+from serve.doors.http_api.transports import Beginning, Unchunked
+from serve.doors.http_api.upgrade import head_without_offer, new_parser
+from serve.doors.openai_api.errors import OPENAI_ERRORS
 from serve.errors import (
     DeadlineExceeded,
     HeadersTooLarge,
@@ -29,10 +33,6 @@ from serve.errors import (
     MethodNotAllowed,
     MoegateError,
 )
-from serve.doors.http_api.asgi import ClientDisconnect, error_headers
-from serve.doors.http_api.transports import Beginning, Unchunked
-from serve.doors.http_api.upgrade import head_without_offer, new_parser
-from serve.doors.openai_api.errors import OPENAI_ERRORS
 from serve.settings.tree import HttpSettings, Settings
 from serve.workers.sockets import address, listen
 

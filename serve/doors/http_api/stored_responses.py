@@ -6,8 +6,8 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serve.errors import UnknownResponse
 from serve.doors.openai_api.responses.store import ResponseStore
+from serve.errors import UnknownResponse
 
 
 class StoredResponses:

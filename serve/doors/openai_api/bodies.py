@@ -14,8 +14,6 @@ from experts.conversation.request_limits import MAX_DOCUMENTS, MAX_MESSAGES, MAX
 from protos import chat_pb2 as chat
 from serve.doors.json_body import Body
 from serve.doors.not_offered import UNSUPPORTED, NotOffered
-from serve.doors.own_fields import Document, RetrievalBody, RoutingFields, to_documents, to_retrieval
-from serve.errors import UnsupportedParameter
 from serve.doors.openai_api.parts import (
     MessageBody,
     ResponseFormat,
@@ -26,6 +24,8 @@ from serve.doors.openai_api.parts import (
     to_tool_choice,
     to_tools,
 )
+from serve.doors.own_fields import Document, RetrievalBody, RoutingFields, to_documents, to_retrieval
+from serve.errors import UnsupportedParameter
 from serve.request import Retrieval
 
 _UINT32_MAX = 2**32 - 1

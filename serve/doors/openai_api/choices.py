@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from serve.doors.collect import CollectedAnswer
-from serve.errors import MoegateError
-from serve.gateway import End
 from serve.doors.openai_api.answers import DONE, Envelope, Frames, usage
 from serve.doors.openai_api.errors import OPENAI_ERRORS
+from serve.errors import MoegateError
+from serve.gateway import End
 
 
 class OpenAIChoices:

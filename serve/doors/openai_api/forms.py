@@ -8,14 +8,14 @@ from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from serve.doors.collect import CollectedAnswer
 from serve.doors.json_body import parse
-from serve.doors.request_builder import Headers, Parts
-from serve.doors.wire_form import Asked, Choices, WireForm
-from serve.errors import ContentBlocked, InvalidRequest, MoegateError
-from serve.gateway import Answer, End
 from serve.doors.openai_api.answers import ChatDialect, CompletionDialect, Dialect, Envelope, Frames
 from serve.doors.openai_api.bodies import MAX_CHOICES, ChatCompletionBody, CompletionBody
 from serve.doors.openai_api.choices import OpenAIChoices
 from serve.doors.openai_api.errors import OPENAI_ERRORS
+from serve.doors.request_builder import Headers, Parts
+from serve.doors.wire_form import Asked, Choices, WireForm
+from serve.errors import ContentBlocked, InvalidRequest, MoegateError
+from serve.gateway import Answer, End
 from serve.request import Caller, ChatRequest
 
 

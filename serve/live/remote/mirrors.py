@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from experts.catalog.prices import PricesError, load_prices
-from experts.catalog.spec import CatalogError, load_catalog
 from experts.catalog.remote import RemoteError, parse_address
+from experts.catalog.spec import CatalogError, load_catalog
 from router.errors import ArtifactError
 from router.model.artifact import load
 from serve.live.remote.mirror import Mirror, Refused

@@ -1,8 +1,8 @@
 """Writes a request's entries in the ledger: its answer, its lost attempts, and the decision itself."""
 
 from serve.costs.ledger import Ledger, Waste
-from serve.telemetry.metrics import NO_EXPERT
 from serve.telemetry.loss import Loss
+from serve.telemetry.metrics import NO_EXPERT
 from serve.telemetry.observer import Observer
 from serve.telemetry.record import CANCELLED, OK, RequestRecord
 

@@ -5,8 +5,8 @@ from typing import Final
 
 from protos import expert_pb2 as pb
 from router.decision import Reason
-from serve.telemetry.metrics import NO_EXPERT, Metrics
 from serve.telemetry.loss import Loss
+from serve.telemetry.metrics import NO_EXPERT, Metrics
 from serve.telemetry.observer import Observer
 from serve.telemetry.record import CANCELLED, OK, RequestRecord
 from serve.validation.forms import FORM_NAMES

@@ -8,12 +8,12 @@ import pytest
 from experts.artifacts import publish as command
 from experts.artifacts.bases import BaseUnavailable, resolve_base
 from experts.artifacts.pinned import fetch_pinned
-from experts.artifacts.store import ArtifactCorrupt, ArtifactStore, hash_content
-from experts.catalog.spec import CatalogError, load_catalog
-from experts.compile import CannotCompile, prepare_expert
 from experts.artifacts.publish import WouldReplace, publish
-from experts.catalog.remote import Address, RemoteError, Unreachable, download, is_remote, parse_address, state
+from experts.artifacts.store import ArtifactCorrupt, ArtifactStore, hash_content
 from experts.artifacts.weights import local_adapter
+from experts.catalog.remote import Address, RemoteError, Unreachable, download, is_remote, parse_address, state
+from experts.catalog.spec import CatalogError, load_catalog
+from experts.compilation.prepare import CannotCompile, prepare_expert
 from tests.helpers import expert_spec
 
 pytest.importorskip("moto", reason="needs moto")

@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from experts.catalog.prices import Price, UsdPerMillion
+from experts.catalog.secret import METADATA_KEY, VARIABLE, Unauthenticated
 from experts.catalog.spec import ExpertSpec
 from experts.cluster.deployment import STATUS_CODES, ExpertDeployment, InternalError
 from experts.engine import (
@@ -28,7 +29,6 @@ from experts.engine import (
     Turn,
     UnsupportedFormat,
 )
-from experts.catalog.secret import METADATA_KEY, VARIABLE, Unauthenticated
 from protos import chat_pb2, expert_pb2
 from tests.fakes.scripted_engine import ScriptedEngine
 

@@ -8,11 +8,11 @@ import grpc
 import numpy as np
 import pytest
 
+from experts.catalog.secret import METADATA_KEY, VARIABLE, Unauthenticated
 from experts.cluster.deployment import InternalError
 from experts.cluster.encoder_deployment import EncoderDeployment
 from experts.encoders.encoder import TextTooLong
 from experts.engine import DeadlineExceeded, EngineDead, EngineError, InvalidRequest
-from experts.catalog.secret import METADATA_KEY, VARIABLE, Unauthenticated
 from protos import encoder_pb2 as pb
 from tests.experts.cluster.test_deployment import Context
 from tests.fakes.scripted_encoder import ScriptedEncoder, vector_of

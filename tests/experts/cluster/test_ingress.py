@@ -10,8 +10,8 @@ from typing import Any
 import grpc
 import pytest
 
-from experts.cluster.ingress import Ingress
 from experts.catalog.secret import Guard, Unauthenticated
+from experts.cluster.ingress import Ingress
 from protos.expert_pb2 import DescribeRequest, DescribeResponse
 from protos.expert_pb2_grpc import ExpertServicer, add_ExpertServicer_to_server
 

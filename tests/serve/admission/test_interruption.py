@@ -8,8 +8,8 @@ import pytest
 
 from serve.admission.drain import Drain
 from serve.admission.interruption import Interruption
-from serve.errors import ShuttingDown
 from serve.doors.http_api.asgi import ClientDisconnect, ClientGone
+from serve.errors import ShuttingDown
 
 
 class Stopped(Exception):

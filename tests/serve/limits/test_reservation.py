@@ -15,9 +15,9 @@ from experts.catalog.spec import Catalog, load_catalog
 from protos import chat_pb2 as chat
 from serve.costs.tariffs import tariffs
 from serve.doors.json_body import parse
+from serve.doors.openai_api.bodies import ChatCompletionBody
 from serve.limits.bucket import Amount
 from serve.limits.reservation import Reservations, tokens_at_most
-from serve.doors.openai_api.bodies import ChatCompletionBody
 from serve.request import ChatRequest
 
 LONG = "The quick brown fox jumps over the lazy dog. " * 40  # 10 tokens each

@@ -13,9 +13,6 @@ import orjson
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from serve.doors.collect import CollectedAnswer
-from serve.doors.sse import named_event, one_line
-from serve.errors import MoegateError
-from serve.gateway import End
 from serve.doors.openai_api.errors import OpenAIErrors
 from serve.doors.openai_api.responses.output import (
     ResponseObject,
@@ -26,6 +23,9 @@ from serve.doors.openai_api.responses.output import (
     message_item,
     text_part,
 )
+from serve.doors.sse import named_event, one_line
+from serve.errors import MoegateError
+from serve.gateway import End
 
 Keep = Callable[[ResponseObject, Status, Sequence[dict[str, Any]], End], Awaitable[dict[str, Any]]]
 """Makes the last version of a response out of its output and end, and keeps it where it is to be kept.

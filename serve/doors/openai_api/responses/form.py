@@ -9,16 +9,16 @@ from pydantic import TypeAdapter
 from protos import chat_pb2 as chat
 from serve.doors.field_names import FieldNames
 from serve.doors.json_body import parse
-from serve.doors.own_fields import to_documents, to_retrieval
-from serve.doors.request_builder import Headers, Parts
-from serve.doors.wire_form import Asked, WireForm
-from serve.errors import InvalidRequest, StorageUnavailable, UnknownResponse, UnsupportedParameter
-from serve.gateway import Answer, End
 from serve.doors.openai_api.responses.events import RESPONSES_ERRORS, ResponsePresenter
 from serve.doors.openai_api.responses.items import InputItem, ItemReference, Turns
 from serve.doors.openai_api.responses.output import ID_PREFIX, ResponseObject, Status, response_of
 from serve.doors.openai_api.responses.request import ResponsesBody
 from serve.doors.openai_api.responses.store import ResponseStore, Stored
+from serve.doors.own_fields import to_documents, to_retrieval
+from serve.doors.request_builder import Headers, Parts
+from serve.doors.wire_form import Asked, WireForm
+from serve.errors import InvalidRequest, StorageUnavailable, UnknownResponse, UnsupportedParameter
+from serve.gateway import Answer, End
 from serve.request import Caller, ChatRequest
 
 _WORDS: Final = {

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from protos import chat_pb2 as chat
-from serve.gateway import End
 from serve.doors.openai_api.responses.request import ResponsesBody
+from serve.gateway import End
 
 ID_PREFIX: Final = "resp_"
 

@@ -15,9 +15,9 @@ from experts.conversation.request_limits import MAX_DOCUMENTS, MAX_MESSAGES, MAX
 from protos import chat_pb2 as chat
 from serve.doors.json_body import TEXT_OR_LIST, Body, OtherType, by_type
 from serve.doors.not_offered import UNSUPPORTED, NotOffered
-from serve.doors.own_fields import Document, RetrievalBody, RoutingFields
 from serve.doors.openai_api.parts import CHOICES, FunctionBody, only_allowed, to_tool
 from serve.doors.openai_api.responses.items import InputItem
+from serve.doors.own_fields import Document, RetrievalBody, RoutingFields
 
 _UINT32_MAX = 2**32 - 1
 

@@ -9,7 +9,7 @@ import pytest
 
 from experts.artifacts.store import ArtifactStore, hash_content
 from experts.compilation.neuron.store import StoreUnavailable, fetch, finished, publish
-from experts.compile import CannotCompile, prepare_expert
+from experts.compilation.prepare import CannotCompile, prepare_expert
 from experts.neuron.manifest import MANIFEST, MODEL, Manifest, ManifestMismatch, Stack
 from experts.neuron.shapes import Shapes
 from tests.experts.neuron.entries import neuron_spec

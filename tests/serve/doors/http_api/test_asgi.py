@@ -8,15 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.errors import (
-    ExpertFailed,
-    InvalidRequest,
-    MalformedBody,
-    MoegateError,
-    Overloaded,
-    PayloadTooLarge,
-    UnsupportedMediaType,
-)
 from serve.doors.http_api.asgi import (
     EVENT_STREAM,
     ClientGone,
@@ -26,6 +17,15 @@ from serve.doors.http_api.asgi import (
     header,
     read_json_body,
     text_header,
+)
+from serve.errors import (
+    ExpertFailed,
+    InvalidRequest,
+    MalformedBody,
+    MoegateError,
+    Overloaded,
+    PayloadTooLarge,
+    UnsupportedMediaType,
 )
 from tests.serve.doors.http_api.asgi_client import Answer, Client, scope_of
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve.errors import MalformedBody, PayloadTooLarge, UnsupportedMediaType
 from serve.doors.http_api.content_coding import decoder, gunzip
+from serve.errors import MalformedBody, PayloadTooLarge, UnsupportedMediaType
 from tests.helpers import CHAT
 
 BODY = {"model": "coder", "messages": [{"role": "user", "content": "hello"}]}

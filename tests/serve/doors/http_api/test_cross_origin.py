@@ -6,8 +6,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from serve.errors import ForeignOrigin
 from serve.doors.http_api.cross_origin import OriginGuard
+from serve.errors import ForeignOrigin
 from serve.settings.tree import HttpSettings, SettingsError, load_settings
 from tests.fakes.expert_server import FakeExperts
 from tests.helpers import CHAT

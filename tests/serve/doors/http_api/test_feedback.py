@@ -7,9 +7,9 @@ import httpx2
 import orjson
 import pytest
 
+from serve.doors.http_api.feedback import FeedbackEndpoint
 from serve.errors import StorageUnavailable
 from serve.feedback.store import Feedback
-from serve.doors.http_api.feedback import FeedbackEndpoint
 from serve.request import Caller
 from serve.settings.tree import load_settings
 from tests.serve.doors.http_api.asgi_client import asked

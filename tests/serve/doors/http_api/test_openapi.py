@@ -8,10 +8,10 @@ import httpx2
 import pytest
 
 from router.decision import Reason
-from serve.errors import MoegateError
 from serve.doors.http_api.doors import doors
 from serve.doors.http_api.openapi import openai_document
 from serve.doors.openai_api.responses.store import ResponseStore
+from serve.errors import MoegateError
 from serve.settings.responses import ResponsesSettings
 
 DOORS = doors(ResponseStore(ResponsesSettings(store=False)))

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from serve.doors.collect import CollectedAnswer
-from serve.doors.sse import one_line
-from serve.errors import ExpertFailed, InvalidRequest
 from serve.doors.openai_api.answers import (
     DONE,
     FINISH_NAMES,
@@ -23,6 +21,8 @@ from serve.doors.openai_api.answers import (
     Frames,
 )
 from serve.doors.openai_api.errors import OPENAI_ERRORS
+from serve.doors.sse import one_line
+from serve.errors import ExpertFailed, InvalidRequest
 from tests.fakes.expert_server import FakeExperts
 from tests.helpers import CHAT, chunk, last_chunk
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from protos import chat_pb2 as chat
 from serve.doors.json_body import parse
-from serve.errors import InvalidRequest, UnsupportedParameter
 from serve.doors.openai_api.bodies import ChatCompletionBody, CompletionBody
+from serve.errors import InvalidRequest, UnsupportedParameter
 
 USER = {"role": "user", "content": "hello"}
 

@@ -5,9 +5,9 @@ import pytest
 
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
+from serve.doors.openai_api.forms import CHAT, COMPLETIONS
 from serve.doors.wire_form import WireForm
 from serve.errors import ExpertFailed, UnsupportedParameter
-from serve.doors.openai_api.forms import CHAT, COMPLETIONS
 from serve.request import ANYONE
 from tests.fakes.core import played_answer
 from tests.helpers import chat_request, chunk, last_chunk, route_decision

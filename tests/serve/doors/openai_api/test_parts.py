@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from protos import chat_pb2 as chat
-from serve.errors import InvalidRequest
 from serve.doors.openai_api.parts import (
     MessageBody,
     ResponseFormat,
@@ -20,6 +19,7 @@ from serve.doors.openai_api.parts import (
     to_tool_choice,
     to_tools,
 )
+from serve.errors import InvalidRequest
 
 MODES = chat.ToolChoice
 CHOICES: TypeAdapter[ToolChoice | None] = TypeAdapter(ToolChoice | None)

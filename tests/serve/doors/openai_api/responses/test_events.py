@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from serve.doors.collect import collect
-from serve.errors import ExpertFailed
-from serve.gateway import End
 from serve.doors.openai_api.responses.events import RESPONSES_ERRORS, ResponsePresenter
 from serve.doors.openai_api.responses.output import ResponseObject, Status
 from serve.doors.openai_api.responses.request import ResponsesBody
+from serve.errors import ExpertFailed
+from serve.gateway import End
 from tests.fakes.core import played_answer
 from tests.helpers import chunk, last_chunk, route_decision
 

@@ -7,8 +7,8 @@ import pytest
 
 from protos import chat_pb2 as chat
 from serve.doors.json_body import parse
-from serve.errors import InvalidRequest, UnsupportedParameter
 from serve.doors.openai_api.responses.request import ResponsesBody
+from serve.errors import InvalidRequest, UnsupportedParameter
 
 FUNCTION = {"type": "function", "name": "add", "description": "adds", "parameters": {"type": "object"}}
 RESULT = {"type": "function_call_output", "call_id": "c", "output": ""}

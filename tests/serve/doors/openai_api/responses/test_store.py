@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 
 from protos import chat_pb2 as chat
-from serve.errors import StorageUnavailable
 from serve.doors.openai_api.responses.store import ResponseStore, Stored
+from serve.errors import StorageUnavailable
 from serve.settings.responses import ResponsesSettings
 
 DAY_S = 86400.0

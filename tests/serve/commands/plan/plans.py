@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from serve.plan.description import Plan
+from serve.commands.plan.description import Plan
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.plan.description import EngineModel
-from serve.plan.replica import Replica
-from serve.plan.report import simulate
-from serve.plan.traffic import make_requests
-from tests.serve.plan.plans import ENGINE, plan
+from serve.commands.plan.description import EngineModel
+from serve.commands.plan.replica import Replica
+from serve.commands.plan.report import simulate
+from serve.commands.plan.traffic import make_requests
+from tests.serve.commands.plan.plans import ENGINE, plan
 
 
 def replica(**changes: Any) -> Replica:

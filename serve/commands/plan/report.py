@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.plan.description import Plan, Quality
-from serve.plan.fleet import Fleet, Outcome
-from serve.plan.traffic import Requests, make_requests
+from serve.commands.plan.description import Plan, Quality
+from serve.commands.plan.fleet import Fleet, Outcome
+from serve.commands.plan.traffic import Requests, make_requests
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from math import inf
 import numpy as np
 import pytest
 
-from serve.plan.description import EngineModel, Plan
-from serve.plan.report import simulate
-from serve.plan.traffic import Requests, make_requests
+from serve.commands.plan.description import EngineModel, Plan
+from serve.commands.plan.report import simulate
+from serve.commands.plan.traffic import Requests, make_requests
 
 ENGINE = EngineModel(
     slots=4,

@@ -10,10 +10,10 @@ from math import nan
 
 import numpy as np
 
-from serve.plan.description import Alternative, Api, ExpertPlan, Plan
-from serve.plan.fleet import Outcome
-from serve.plan.report import Latency, Result, simulate
-from serve.plan.traffic import Requests, make_requests
+from serve.commands.plan.description import Alternative, Api, ExpertPlan, Plan
+from serve.commands.plan.fleet import Outcome
+from serve.commands.plan.report import Latency, Result, simulate
+from serve.commands.plan.traffic import Requests, make_requests
 
 
 def compare(plan: Plan) -> list[Result]:

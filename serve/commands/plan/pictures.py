@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from experts.commands.outputs import SIGNATURE, NotOurs, claim_all, signed_picture
-from serve.plan.description import PlanError
-from serve.plan.report import Result
+from serve.commands.plan.description import PlanError
+from serve.commands.plan.report import Result
 
 
 def draw(results: list[Result], folder: Path) -> list[Path]:

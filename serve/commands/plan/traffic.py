@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.plan.description import Lengths, Plan, PlanError, Traffic
+from serve.commands.plan.description import Lengths, Plan, PlanError, Traffic
 
 CANARY: Final = "-canary"
 """What deploy/k8s names a successor on trial by: in a log its requests are the expert's."""

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from serve.plan.alternatives import compare
-from serve.plan.description import Plan, load_plan
-from serve.plan.report import Result, simulate
-from serve.plan.traffic import Requests
-from tests.serve.plan.plans import ENGINE, ROOT, plan
+from serve.commands.plan.alternatives import compare
+from serve.commands.plan.description import Plan, load_plan
+from serve.commands.plan.report import Result, simulate
+from serve.commands.plan.traffic import Requests
+from tests.serve.commands.plan.plans import ENGINE, ROOT, plan
 
 
 def four_requests(made: Plan) -> Result:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from serve.plan.alternatives import compare
-from serve.plan.command import plan as command
-from serve.plan.description import PlanError, load_plan
-from serve.plan.report import Result
-from serve.plan.table import decision, table
-from tests.serve.plan.plans import ENGINE, ROOT, plan
+from serve.commands.plan.alternatives import compare
+from serve.commands.plan.command import plan as command
+from serve.commands.plan.description import PlanError, load_plan
+from serve.commands.plan.report import Result
+from serve.commands.plan.table import decision, table
+from tests.serve.commands.plan.plans import ENGINE, ROOT, plan
 
 OTHER = {"dear": ENGINE | {"usd_per_hour": 100.0, "instance_cores": 2, "instance": "z"}}
 API = {"usd_per_million": {"prompt": 2.0, "completion": 4.0}, "source": "a price page"}

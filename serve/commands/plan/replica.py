@@ -4,7 +4,7 @@ All running sequences gain a token at each step. So a sequence is done when the 
 the length of its answer. The batch is a heap of clock values. The rate of the clock is 1 / step time for the number of
 sequences, and changes only when one enters or leaves. The context's share of a step is that of the half-made answer. A
 prompt is prefilled before it joins, whole and one at a time, between two steps, as compiled graphs do it;
-`serve.plan.fused` is the engine that mixes both. Times are seconds of the simulation.
+`serve.commands.plan.fused` is the engine that mixes both. Times are seconds of the simulation.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import deque
 from heapq import heappop, heappush
 from math import inf
 
-from serve.plan.description import EngineModel
+from serve.commands.plan.description import EngineModel
 
 NEAR = 1e-6  # tokens: an answer is done when rounding alone keeps it from being so
 

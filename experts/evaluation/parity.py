@@ -1,4 +1,4 @@
-"""Checks that OpenVINO follows the weights: `python -m experts.parity [EXPERT] [--options NAME=VALUE,...]...`.
+"""Checks that OpenVINO follows the weights: `experts.evaluation.parity [EXPERT] [--options NAME=VALUE,...]...`.
 
 Compares greedy continuations with transformers in float32 on the same dequantised GGUF file (needs the [train] extra
 beside openvino-genai). At the first difference it prints what each side chose, and the reference's gap between the two:
@@ -19,7 +19,7 @@ from typing import Any
 from experts.artifacts.store import ArtifactStore, default_root
 from experts.catalog.spec import CatalogError, load_catalog
 from experts.commands.messages import complain
-from experts.compile import FAILURES, prepare_expert
+from experts.compilation.prepare import FAILURES, prepare_expert
 from experts.engines.openvino import OpenVINOOptions
 
 TOKENS = 32
@@ -168,7 +168,9 @@ def parse_options(text: str) -> OpenVINOOptions:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare every set of options with the reference."""
-    parser = argparse.ArgumentParser(prog="python -m experts.parity", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m experts.evaluation.parity", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("expert", nargs="?", help="out of the catalogue (default: its default)")
     parser.add_argument("--gguf", type=Path, help="compare on this file instead of the expert's artefact")
     parser.add_argument("--options", action="append", default=[], metavar="NAME=VALUE,...")

@@ -4,11 +4,11 @@ import io
 
 from rich.console import Console
 
-from serve.plan.alternatives import compare
-from serve.plan.description import load_plan
-from serve.plan.report import Result, simulate
-from serve.plan.table import table
-from tests.serve.plan.plans import ROOT, plan
+from serve.commands.plan.alternatives import compare
+from serve.commands.plan.description import load_plan
+from serve.commands.plan.report import Result, simulate
+from serve.commands.plan.table import table
+from tests.serve.commands.plan.plans import ROOT, plan
 
 
 def printed(results: list[Result]) -> list[str]:

@@ -9,11 +9,11 @@ from pathlib import Path
 import orjson
 from rich.console import Console
 
-from serve.plan.alternatives import compare
-from serve.plan.description import Plan, load_plan
-from serve.plan.pictures import draw
-from serve.plan.report import Result
-from serve.plan.table import decision, table
+from serve.commands.plan.alternatives import compare
+from serve.commands.plan.description import Plan, load_plan
+from serve.commands.plan.pictures import draw
+from serve.commands.plan.report import Result
+from serve.commands.plan.table import decision, table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from math import ceil, inf
 
-from serve.plan.description import EngineModel, Plan
-from serve.plan.fused import FusedReplica
-from serve.plan.replica import Replica
-from serve.plan.traffic import Requests
+from serve.commands.plan.description import EngineModel, Plan
+from serve.commands.plan.fused import FusedReplica
+from serve.commands.plan.replica import Replica
+from serve.commands.plan.traffic import Requests
 
 TICK_S = 5.0  # between looks of the autoscaler
 

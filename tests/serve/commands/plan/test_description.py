@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from serve import cli
-from serve.plan.description import EngineModel, PlanError, load_plan
-from serve.plan.traffic import make_requests
-from tests.serve.plan.plans import CURVE, ENGINE, plan
+from serve.commands.plan.description import EngineModel, PlanError, load_plan
+from serve.commands.plan.traffic import make_requests
+from tests.serve.commands.plan.plans import CURVE, ENGINE, plan
 
 
 def engine(**changes: Any) -> EngineModel:

@@ -10,10 +10,10 @@ import pytest
 from loadtests.engine_curve import Answered, fit_prefill, together
 from loadtests.plan_validation import carried, draw, simulated
 from serve import cli
-from serve.plan.description import Plan, PlanError, load_plan
-from serve.plan.report import Result, simulate
-from serve.plan.traffic import make_requests
-from tests.serve.plan.plans import CURVE, ENGINE, FIXED, ROOT, plan
+from serve.commands.plan.description import Plan, PlanError, load_plan
+from serve.commands.plan.report import Result, simulate
+from serve.commands.plan.traffic import make_requests
+from tests.serve.commands.plan.plans import CURVE, ENGINE, FIXED, ROOT, plan
 
 
 def test_chunked_prefill_spares_those_who_run() -> None:

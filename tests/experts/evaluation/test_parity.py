@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experts import parity
 from experts.engines.openvino import OpenVINOOptions
-from experts.parity import PROMPTS, Continuation, compare, first_difference, main, parse_options
+from experts.evaluation import parity
+from experts.evaluation.parity import PROMPTS, Continuation, compare, first_difference, main, parse_options
 
 TOKENS = st.lists(st.integers(0, 3), max_size=6)
 

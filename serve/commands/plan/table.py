@@ -6,7 +6,7 @@ from math import isnan
 
 from rich.table import Table
 
-from serve.plan.report import Latency, Result
+from serve.commands.plan.report import Latency, Result
 
 _COLUMNS = (
     "replicas\nmean/most", "inst.\nmean", "TTFT s\np50", "\np99", "ITL ms\np50", "\np99", "SLO\nmissed", "USD\n/h",

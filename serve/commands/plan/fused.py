@@ -4,7 +4,7 @@ A step takes one token of every running sequence. The rest of `chunk_tokens` goe
 arrival: several in one step, or one over several. A step takes the time of decoding alone (of one sequence if nobody
 decodes, because the weights are read all the same). If it takes prompts, `prefill_ms` and `prefill_ms_per_token` are
 added. A request that comes during a step waits for its end. Steps that only decode are not events: the token clock of
-`serve.plan.replica` runs through them.
+`serve.commands.plan.replica` runs through them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections import deque
 from math import ceil, inf
 
-from serve.plan.description import EngineModel
-from serve.plan.replica import NEAR, Replica
+from serve.commands.plan.description import EngineModel
+from serve.commands.plan.replica import NEAR, Replica
 
 
 class FusedReplica(Replica):
