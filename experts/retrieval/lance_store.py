@@ -8,7 +8,8 @@ so a change that replaces, adds and removes is one, too.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import secrets
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
@@ -20,13 +21,13 @@ import pyarrow as pa
 from lancedb.index import FTS
 from lancedb.query import MatchQuery
 
+from experts.retrieval.held import COLUMNS, MADE, MOST_PASSAGES, HeldCollections, hits_of, vectors_of
 from experts.retrieval.store import (
     About,
     Change,
     CollectionBroken,
     CollectionMissing,
     Hit,
-    Passage,
     StoreError,
     Vector,
     check_name,
@@ -34,19 +35,23 @@ from experts.retrieval.store import (
 
 _ABOUT: Final = b"moegate.collection"
 _FRESH: Final = timedelta(seconds=2)  # readers see a change after so long at the latest
-_FOUND: Final = ("id", "file", "title", "place", "words", "vector")
 
 
 class LanceStore:
     """The store; one object may be used by several threads."""
 
-    def __init__(self, uri: str) -> None:
-        """`uri` is a folder, which is made, or an object store's address.
+    def __init__(self, uri: str, *, held_passages: int = MOST_PASSAGES) -> None:
+        """Open it.
+
+        Args:
+            uri: a folder, which is made, or an object store's address.
+            held_passages: of how many the rows may be held in memory.
 
         Raises:
             StoreError: it cannot be opened.
         """
         self._tables: dict[str, Any] = {}
+        self._held = HeldCollections(held_passages)
         with _failures_told():
             self._database = lancedb.connect(uri, read_consistency_interval=_FRESH)
 
@@ -87,7 +92,7 @@ class LanceStore:
             self._merge(collection, change, rows)
         except CollectionMissing:
             with _failures_told():
-                table = self._database.create_table(collection, rows)
+                table = self._database.create_table(collection, _named_apart(rows))
                 table.create_index("words", config=_word_index(change.about.language))
 
     def by_words(self, collection: str, query: str, k: int) -> list[Hit]:
@@ -95,26 +100,31 @@ class LanceStore:
         with self._table(collection) as table:
             if not any(letter.isalnum() for letter in query):
                 return []
-            search = table.search(_match(query), query_type="fts")
-            rows = search.select([*_FOUND, "_score"]).limit(k).to_arrow()
-        return _hits(rows, rows["_score"].to_pylist())
+            search = table.search(_match(query), query_type="fts").limit(k)
+            if (held := self._held.get(collection, table)) is not None:
+                return held.numbered(search.select(["_score"]).with_row_id(True).to_arrow(), "_score")
+            rows = search.select([*COLUMNS, "_score"]).to_arrow()
+        return hits_of(rows, vectors_of(rows), rows["_score"].to_pylist())
 
     def by_meaning(self, collection: str, query: Vector, k: int) -> list[Hit]:
         """Find by the vectors' product."""
         with self._table(collection) as table:
-            search = table.search(query, vector_column_name="vector").distance_type("dot")
-            rows = search.select([*_FOUND, "_distance"]).limit(k).to_arrow()
-        return _hits(rows, [1 - distance for distance in rows["_distance"].to_pylist()])
+            if (held := self._held.get(collection, table)) is not None:
+                return held.nearest(query, k)
+            search = table.search(query, vector_column_name="vector").distance_type("dot").limit(k)
+            rows = search.select([*COLUMNS, "_distance"]).to_arrow()
+        return hits_of(rows, vectors_of(rows), [1 - distance for distance in rows["_distance"].to_pylist()])
 
     def drop(self, collection: str) -> None:
         """Remove a collection."""
         with self._table(collection):
             self._database.drop_table(collection)
-        self._tables.pop(collection, None)
+        self._forget(collection)
 
     def close(self) -> None:
         """Forget the tables."""
         self._tables.clear()
+        self._held.clear()
 
     def _merge(self, collection: str, change: Change, rows: pa.Table) -> None:
         with self._table(collection) as table:
@@ -149,8 +159,12 @@ class LanceStore:
             with _failures_told():
                 yield table
         except StoreError:
-            self._tables.pop(collection, None)
+            self._forget(collection)
             raise
+
+    def _forget(self, collection: str) -> None:
+        self._tables.pop(collection, None)
+        self._held.forget(collection)
 
 
 @contextmanager
@@ -198,6 +212,11 @@ def _rows(change: Change) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=_schema(change.about))
 
 
+def _named_apart(rows: pa.Table) -> pa.Table:
+    """Tell a new table from one that had its name before, whose versions had the same numbers."""
+    return rows.replace_schema_metadata({**rows.schema.metadata, MADE: secrets.token_bytes(8).hex().encode()})
+
+
 def _match(query: str) -> Any:  # noqa: ANN401  # the library's types know nothing of its defaults
     kind: Any = MatchQuery
     return kind(query, "words")
@@ -211,15 +230,3 @@ def _word_index(language: str) -> FTS:
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def _hits(rows: pa.Table, scores: Sequence[float]) -> list[Hit]:
-    """Read what a search has found; its vectors as one array, of which each hit has a row."""
-    width = rows.schema.field("vector").type.list_size
-    flat = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    vectors: Vector = flat.astype(np.float32, copy=False).reshape(-1, width)
-    texts = (rows[name].to_pylist() for name in ("id", "file", "title", "place", "words"))
-    return [
-        Hit(Passage(key, file, title, place, words[len(title) + 1 :] if title else words), vector, score)
-        for key, file, title, place, words, vector, score in zip(*texts, vectors, scores, strict=True)
-    ]
