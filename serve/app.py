@@ -160,7 +160,14 @@ class App:
         )
         self._responses = ResponseStore(settings.responses)
         self._http_app = HttpApp(
-            self.gateway, self._metrics_page, self._feedback, self._responses, self._keys, settings, embedder
+            self.gateway,
+            self._metrics_page,
+            self._feedback,
+            self._responses,
+            self._keys,
+            settings,
+            embedder,
+            self._guard,
         )
         self._http = HttpServer(with_cors(self._http_app, settings.http.cors), settings, is_shared=is_shared)
         self._grpc = GrpcServer(self.gateway, self._feedback, self._keys, settings, embedder, is_shared=is_shared)

@@ -1,7 +1,9 @@
 """`moegate guard`: what the rules find in a text, and how often they are right on texts with labels."""
 
 import argparse
+import asyncio
 import gzip
+import math
 import statistics
 import sys
 import time
@@ -18,12 +20,13 @@ from rich.table import Table
 from rich.text import Text
 
 from serve.settings.tree import SettingsError, load_settings
-from serve.steps.guard.compiled import Hit, Inspector, RuleSet, disjoint
+from serve.steps.guard.compiled import RuleSet
+from serve.steps.guard.examine import NoRule, examined, hits_of
 from serve.steps.guard.in_force import load_rules
-from serve.steps.guard.masks import Masks
 from serve.steps.guard.rules import Stage
 
 _GZIP: Final = b"\x1f\x8b"
+_SHOWN: Final = 60  # characters of what was found
 
 
 class LabelledText(BaseModel):
@@ -57,16 +60,22 @@ def _run(arguments: argparse.Namespace) -> None:
     if (arguments.text is None) == (arguments.data is None):
         raise SettingsError("give a text, or --data FILE with labelled ones")
     rules = _rules(arguments)
-    inspector = rules.at(Stage(arguments.stage))
-    if inspector is None:
-        raise SettingsError(f"no rule looks at {arguments.stage}")
-    result = (
-        _looked_at(arguments.text, inspector, rules) if arguments.data is None else _measured(arguments.data, inspector)
-    )
+    stage = Stage(arguments.stage)
+    try:
+        result = asyncio.run(_result(arguments, rules, stage))
+    except NoRule as error:
+        raise SettingsError(str(error)) from None
     if arguments.json:
         print(orjson.dumps(result).decode())
     else:
         _show(result)
+
+
+async def _result(arguments: argparse.Namespace, rules: RuleSet, stage: Stage) -> dict[str, Any]:
+    if arguments.data is not None:
+        return await _measured(arguments.data, rules, stage)
+    await examined(arguments.text, rules, stage)  # the first look pays for caches
+    return await examined(arguments.text, rules, stage)
 
 
 def _rules(arguments: argparse.Namespace) -> RuleSet:
@@ -76,60 +85,51 @@ def _rules(arguments: argparse.Namespace) -> RuleSet:
     return load_rules(path)
 
 
-def _looked_at(text: str, inspector: Inspector, rules: RuleSet) -> dict[str, Any]:
-    """What the rules say of one text."""
-    inspector.hits(text)  # the first look pays for caches
-    began = time.perf_counter()
-    hits = inspector.hits(text)
-    took_us = (time.perf_counter() - began) * 1e6
-    masked = Masks().mask(text, disjoint(hits, rules.rules))
-    return {
-        "hits": [_told(hit, text) for hit in hits],
-        "verdict": _verdict(hits),
-        "masked": masked,
-        "latency_us": round(took_us, 1),
-    }
-
-
-def _told(hit: Hit, text: str) -> dict[str, Any]:
-    return {
-        "rule": hit.rule.name,
-        "action": hit.rule.action.value,
-        "entity": hit.entity,
-        "start": hit.start,
-        "end": hit.end,
-        "found": text[hit.start : hit.end],
-    }
-
-
-def _verdict(hits: list[Hit]) -> str:
-    actions = {hit.rule.action.value for hit in hits}
-    return next((action for action in ("block", "mask", "monitor") if action in actions), "pass")
-
-
-def _measured(path: Path, inspector: Inspector) -> dict[str, Any]:
+async def _measured(path: Path, rules: RuleSet, stage: Stage) -> dict[str, Any]:
     """How often the rules find something in attacks, and in benign texts."""
     rows = list(_rows(path))
     found: Counter[str] = Counter()
     by_rule: Counter[tuple[str, str]] = Counter()
     times_us = []
+    if rows:
+        await hits_of(rows[0].text, rules, stage)  # the first look pays for caches
     for row in track(rows, "looking", console=Console(stderr=True), disable=not sys.stderr.isatty()):
         began = time.perf_counter()
-        hits = inspector.hits(row.text)
+        hits = await hits_of(row.text, rules, stage)
         times_us.append((time.perf_counter() - began) * 1e6)
         found[row.label] += bool(hits)
         by_rule.update((name, row.label) for name in {hit.rule.name for hit in hits})
     counts = Counter(row.label for row in rows)
-    names = sorted({name for name, _ in by_rule})
+    names = [rule.name for rule in rules.rules if stage in rule.at]
     return {
         "n": len(rows),
         "recall": _share(found["attack"], counts["attack"]),
         "false_positive_rate": _share(found["benign"], counts["benign"]),
+        "ci95": {
+            "recall": interval(found["attack"], counts["attack"]),
+            "false_positive_rate": interval(found["benign"], counts["benign"]),
+        },
         "per_rule": {name: {label: by_rule[name, label] for label in ("attack", "benign")} for name in names},
-        "latency_us": {"p50": round(statistics.median(times_us), 1), "max": round(max(times_us), 1)}
-        if times_us
-        else None,
+        "latency_us": _quantiles(times_us) if times_us else None,
     }
+
+
+def _quantiles(times: list[float]) -> dict[str, float]:
+    ordered = sorted(times)
+    p99 = ordered[min(len(ordered) - 1, math.ceil(len(ordered) * 0.99) - 1)]
+    return {
+        name: round(value, 1)
+        for name, value in zip(("p50", "p99", "max"), (statistics.median(ordered), p99, ordered[-1]), strict=True)
+    }
+
+
+def interval(hits: int, n: int) -> tuple[float, float] | None:
+    """Return Wilson's 95 % interval of a share."""
+    if not n:
+        return None
+    share, z2 = hits / n, 1.96**2
+    middle, half = share + z2 / (2 * n), 1.96 * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return round((middle - half) / (1 + z2 / n), 4), round((middle + half) / (1 + z2 / n), 4)
 
 
 def _rows(path: Path) -> Iterator[LabelledText]:
@@ -155,9 +155,10 @@ def _show(result: dict[str, Any]) -> None:
     if "hits" not in result:
         console.print_json(orjson.dumps(result).decode())
         return
-    table = Table("rule", "does", "entity", "found")
+    table = Table("rule", "does", "entity", "why", "found")
     for hit in result["hits"]:
-        table.add_row(hit["rule"], hit["action"], hit["entity"], Text(hit["found"]))
+        found = hit["found"] if len(hit["found"]) <= _SHOWN else hit["found"][:_SHOWN] + "…"
+        table.add_row(hit["rule"], hit["action"], hit["entity"], hit["why"], Text(found))
     if result["hits"]:
         console.print(table)
     console.print(Text(f"{result['verdict']}, in {result['latency_us']} µs"))

@@ -18,6 +18,7 @@ from tests.fakes.expert_server import FakeExperts
 
 BROWSER = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium (Debian: chromium)")
+GUARD = Path(__file__).parents[2] / "deploy" / "guard.yaml"
 IMAGES = os.environ.get("MOEGATE_SCREENSHOTS")  # a folder to write docs/images anew
 
 
@@ -153,3 +154,20 @@ async def test_first_paint(browser: Any, app: App) -> None:
         paints.append(await page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
     print(f"first paint, ms: {sorted(round(paint) for paint in paints)}")
     assert min(paints) <= 300
+
+
+@needs_browser
+@pytest.mark.slow
+@pytest.mark.parametrize("overrides", [{"guard": {"rules": str(GUARD)}}])
+async def test_the_guard_says_which_rule_and_why(browser: Any, app: App) -> None:
+    page, complaints = await open_page(browser, app)
+    await page.fill("#guard-text", "My card is 4111 1111 1111 1111 <b>")
+    await page.click("#guard-look")
+    await until(page, "document.getElementById('guard-verdict').textContent.startsWith('monitor, in ')")
+    cells = await page.locator("#guard-hits tbody td").all_text_contents()
+    assert cells == ["personal-data", "monitor", "CARD", "personal_data", "11–30"]
+    await page.select_option("#guard-stage", "documents")
+    await page.click("#guard-look")
+    await until(page, "document.getElementById('guard-verdict').textContent.startsWith('pass, in ')")
+    assert not await page.is_visible("#guard-hits")
+    assert complaints == []

@@ -22,6 +22,8 @@ from serve.doors.http_api.embeddings import PATH as EMBEDDINGS_PATH
 from serve.doors.http_api.embeddings import EmbeddingsEndpoint
 from serve.doors.http_api.feedback import FeedbackEndpoint
 from serve.doors.http_api.generate import GenerateEndpoint
+from serve.doors.http_api.guard import PATH as GUARD_PATH
+from serve.doors.http_api.guard import GuardEndpoint
 from serve.doors.http_api.metrics_page import metrics_response
 from serve.doors.http_api.openapi import openai_document
 from serve.doors.http_api.stored_responses import StoredResponses
@@ -33,6 +35,7 @@ from serve.errors import InternalError, MethodNotAllowed, MoegateError, NotFound
 from serve.feedback.store import FeedbackBook
 from serve.gateway import Gateway
 from serve.settings.tree import Settings
+from serve.steps.guard.in_force import GuardRules
 from serve.telemetry.logs import log_fault
 from serve.telemetry.metrics.page import Page
 
@@ -53,6 +56,7 @@ class HttpApp:
         keys: KeyRing,
         settings: Settings,
         embedder: Embedder | None = None,
+        guard: GuardRules | None = None,
     ) -> None:
         self._gateway = gateway
         self._page = metrics_page
@@ -77,6 +81,7 @@ class HttpApp:
                 Route("/v1/feedback", FeedbackEndpoint(feedback, settings), methods=["POST"]),
                 Route("/v1/responses/{id}", stored.get, methods=["GET"]),
                 Route("/v1/responses/{id}", stored.delete, methods=["DELETE"]),
+                Route(GUARD_PATH, GuardEndpoint(guard, keys, settings), methods=["POST"]),
                 Route("/v1/usage", UsageEndpoint(metrics_page, keys).__call__),
                 Route("/v1/models", self._models),
                 Route("/v1/models/{name}", self._model),

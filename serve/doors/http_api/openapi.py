@@ -1,7 +1,8 @@
 """The OpenAPI 3.1 document of the HTTP door, built from the same models that check its bodies."""
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from router.decision import Reason
@@ -9,6 +10,8 @@ from serve import __version__
 from serve.doors.http_api.doors import Doors
 from serve.doors.http_api.embeddings import PATH as EMBEDDINGS_PATH
 from serve.doors.http_api.feedback import FeedbackBody
+from serve.doors.http_api.guard import PATH as GUARD_PATH
+from serve.doors.http_api.guard import GuardBody
 from serve.doors.openai_api.embeddings import EmbeddingsBody
 from serve.doors.openai_api.errors import OPENAI_ERRORS
 from serve.doors.wire_form import ErrorForm, WireForm
@@ -65,10 +68,10 @@ _NUMBERS: Final = frozenset(
 
 def openai_document(doors: Doors, *, has_encoder: bool = False) -> dict[str, Any]:
     """Build the document of a gateway with these doors; with an encoder, it offers embeddings."""
-    models = {form.body for form in doors.values()} | {FeedbackBody} | ({EmbeddingsBody} if has_encoder else set())
-    refs, schemas = models_json_schema(
-        [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)], ref_template=_REF
-    )
+    offered: tuple[type[BaseModel], ...] = (EmbeddingsBody,) if has_encoder else ()
+    models: list[type[BaseModel]] = [*{form.body for form in doors.values()}, FeedbackBody, GuardBody, *offered]
+    named: list[tuple[type[BaseModel], Literal["validation"]]] = [(model, "validation") for model in models]
+    refs, schemas = models_json_schema(sorted(named, key=lambda pair: pair[0].__name__), ref_template=_REF)
     errors = {form.errors.name: form.errors.schema for form in doors.values()}
     return {
         "openapi": "3.1.0",
@@ -81,6 +84,7 @@ def openai_document(doors: Doors, *, has_encoder: bool = False) -> dict[str, Any
             },
             **({EMBEDDINGS_PATH: {"post": _embeddings(refs[EmbeddingsBody, "validation"])}} if has_encoder else {}),
             "/v1/feedback": {"post": _feedback(refs[FeedbackBody, "validation"])},
+            GUARD_PATH: {"post": _guard(refs[GuardBody, "validation"])},
             "/v1/models": {"get": _get("auto, and the experts of the catalogue")},
             "/v1/models/{name}": {"get": _get("One model", missing="No such model") | {"parameters": [_path("name")]}},
             "/": {"get": _text("The console, a page for people", "text/html")},
@@ -136,6 +140,16 @@ def _feedback(body: dict[str, Any]) -> dict[str, Any]:
         "responses": {"200": {"description": "It is on disk", "content": content}}
         | failures
         | {"503": _failure("It could not be written; see Retry-After")},
+    }
+
+
+def _guard(body: dict[str, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"type": "object"}}}
+    return {
+        "summary": "What the guard's rules make of a text; for operators' keys alone",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {"200": {"description": "Which rules find what, and why", "content": content}}
+        | {status: _failure(_STATUSES[status]) for status in ("400", "401", "403", "413", "415", "500")},
     }
 
 

@@ -30,12 +30,14 @@ class Hit:
         entity: what it is, such as `EMAIL`.
         start: the first character.
         end: the character after the last.
+        why: a rule that weighs a whole text tells by how much; never a word of it.
     """
 
     rule: Rule
     entity: str
     start: int
     end: int
+    why: str = ""
 
 
 class BrokenRule(Exception):
