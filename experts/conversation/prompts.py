@@ -151,9 +151,10 @@ def _spoken(message: chat_pb2.Message) -> Turn:
     return Turn(role, "\n".join(filter(None, [content, *calls])))
 
 
-def call_text(name: str, arguments: object) -> str:
-    """Write a tool call as the model writes it."""
-    return _marked("tool_call", {"name": name, "arguments": arguments})
+def call_text(name: str, arguments: object, step: int | None = None) -> str:
+    """Write a tool call as the model writes it; in a plan with the number of its step."""
+    number = {} if step is None else {"id": step}
+    return _marked("tool_call", {**number, "name": name, "arguments": arguments})
 
 
 def _tool_result(message: chat_pb2.Message, tool_names: dict[str, str]) -> Turn:

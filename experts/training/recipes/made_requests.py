@@ -87,12 +87,17 @@ def offer(function: Mapping[str, Any], rng: random.Random) -> Offer:
     return Offer(function, {name: draw(parameter["kind"], parameter.get("of"), rng) for name, parameter in parameters})
 
 
-def make_request(offered: Offer, rng: random.Random, *, leave_out: bool) -> Request:
-    """Ask for a function; with `leave_out` a required parameter is not said, if there is one that can be."""
+def make_request(
+    offered: Offer, rng: random.Random, *, leave_out: bool, given: Mapping[str, Value] | None = None
+) -> Request:
+    """Ask for a function; with `leave_out` a required parameter is not said, if there is one that can be.
+
+    `given` are values of required parameters that stand in place of drawn ones.
+    """
     parameters = offered.function["parameters"]
     values = {
         name: draw_alike(one["kind"], one.get("of"), offered.forms[name], rng) for name, one in parameters.items()
-    }
+    } | dict(given or {})
     core = _core(offered.function, rng, leave_out=leave_out)
     inside = set(_SLOT.findall(core))
     addable = [name for name, one in parameters.items() if not one.get("optional") and name not in inside]
@@ -145,18 +150,19 @@ def _task(
     chance = rng.random()
     if chance < _DECLINE:
         request = make_request(offer(rng.choice(absent), rng), rng, leave_out=rng.random() < _ASK)
-        return Task(_punctuated(request.text, rng), tools, ())
+        return Task(punctuated(request.text, rng), tools, ())
     first = make_request(rng.choice(offers), rng, leave_out=chance < _DECLINE + _ASK)
     if first.missing or rng.random() >= _TWO:
         calls = () if first.missing else (first.call,)
         lacking = (first.missing,) if first.missing else ()
-        return Task(_punctuated(first.text, rng), tools, calls, reply=first.missing, missing=lacking)
+        return Task(punctuated(first.text, rng), tools, calls, reply=first.missing, missing=lacking)
     second = make_request(rng.choice(offers), rng, leave_out=False)
-    text = f"{_punctuated(first.text, rng)}{rng.choice(_JOINTS)}{_punctuated(second.text, rng)}"
+    text = f"{punctuated(first.text, rng)}{rng.choice(_JOINTS)}{punctuated(second.text, rng)}"
     return Task(text, tools, (first.call, second.call))
 
 
-def _punctuated(text: str, rng: random.Random) -> str:
+def punctuated(text: str, rng: random.Random) -> str:
+    """Begin and end a request as people do."""
     opening = rng.choice(_OPENINGS)
     ending = "?" if _QUESTION.match(text) else rng.choice(_ENDINGS)
     words = text[:1].lower() + text[1:] if opening and rng.random() < 0.5 else text

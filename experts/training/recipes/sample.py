@@ -83,6 +83,11 @@ def calls_answer(calls: Iterable[Json]) -> str:
     return "\n".join(call_text(call["name"], call["arguments"]) for call in calls)
 
 
+def plan_answer(steps: Iterable[Json]) -> str:
+    """Write the steps of a plan as the expert is to write them."""
+    return "\n".join(call_text(step["name"], step["arguments"], number) for number, step in enumerate(steps, start=1))
+
+
 def read_tools(tools: Sequence[Json]) -> list[chat_pb2.Tool]:
     """Read OpenAI's `tools`."""
     return [_tool(tool["function"]) for tool in tools]

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from experts.training.recipes import tool_sources
+from experts.training.recipes.made_plans import in_order, is_plan, made_plan_groups, restyled_plan
 from experts.training.recipes.made_requests import made_groups
-from experts.training.recipes.sample import BadSample, Json, Sample, calls_answer, read_messages, read_tools
+from experts.training.recipes.sample import BadSample, Json, Sample, calls_answer, plan_answer, read_messages, read_tools
 from experts.training.recipes.seed_files import read_seeds
 from experts.training.recipes.tasks import Task, holds, near_tools, restyle, split_name, styles, tool_name
 from protos import chat_pb2
@@ -43,6 +44,9 @@ _HANDFUL: Final = 40  # tasks among which foreign ones are sought
 _NOTHING: Final = "Hello!"
 _TURNS_BEFORE: Final = 2  # of a dialogue, at most: more take their tokens from what can be learnt
 _RESTYLED: Final = 0.33
+_PLANS: Final = 125  # groups
+_COLLECTED_PLANS: Final = 60
+_MOST_STEPS: Final = 4
 _SEEDS: Final = 20  # of the hand-written rows, where there is data
 
 
@@ -60,7 +64,18 @@ def samples(data: Path | None, seed: int) -> list[Sample]:
         for group in _groups(data, rng):
             style = rng.choice(styles()) if rng.random() < _RESTYLED else None
             made += [_sample(task) for task in _styled(group, style) if holds(task)]
+        made += [_sample(task, is_plan=True) for group in _plan_groups(data, rng) for task in group]
     return made
+
+
+def _plan_groups(data: Path, rng: random.Random) -> Iterator[list[Task]]:
+    """Yield requests that want plans: made ones, and BFCL's calls as plans whose steps need nothing of each other."""
+    for group in made_plan_groups(_PLANS, rng):
+        style = rng.choice(styles()) if rng.random() < _RESTYLED else None
+        yield [restyled_plan(task, style) for task in group] if style else group
+    bfcl = [in_order(task) for task in tool_sources.read_tasks(data / "tool-caller", "bfcl") if task.calls]
+    found = [task for task in bfcl if 1 < len(task.calls) <= _MOST_STEPS and is_plan(task)]
+    yield from ([task] for task in rng.sample(found, min(len(found), _COLLECTED_PLANS)))
 
 
 def _groups(data: Path, rng: random.Random) -> Iterator[list[Task]]:
@@ -192,10 +207,11 @@ def _words(task: Task) -> str:
     return f"{ASKING} {task.reply}" if task.reply and task.asks else task.reply or NO_TOOL
 
 
-def _sample(task: Task) -> Sample:
+def _sample(task: Task, *, is_plan: bool = False) -> Sample:
     try:
-        answer = calls_answer(task.calls) if task.calls else _words(task)
+        written = plan_answer if is_plan else calls_answer
+        answer = written(task.calls) if task.calls else _words(task)
         messages = read_messages([*task.history, {"role": "user", "content": task.text}])
-        return Sample(chat_pb2.Conversation(messages=messages, tools=read_tools(task.tools)), answer)
+        return Sample(chat_pb2.Conversation(messages=messages, tools=read_tools(task.tools), plan=is_plan), answer)
     except (KeyError, TypeError) as error:
         raise BadSample(f"a task has another shape: {type(error).__name__}") from None
