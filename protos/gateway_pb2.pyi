@@ -80,6 +80,7 @@ class GenerateRequest(_message.Message):
     TTFT_TARGET_MS_FIELD_NUMBER: _builtins.int
     PREVIOUS_EXPERT_FIELD_NUMBER: _builtins.int
     RETRIEVAL_FIELD_NUMBER: _builtins.int
+    TOOLSETS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """"auto", "moegate" or empty: the router decides; an expert's name pins it"""
     prompt: _builtins.str
@@ -98,6 +99,10 @@ class GenerateRequest(_message.Message):
     def retrieval(self) -> Global___Retrieval:
         """passages of these collections become documents of the conversation"""
 
+    @_builtins.property
+    def toolsets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """sets of tools that the gateway keeps, offered beside the conversation's own; at most 16"""
+
     def __init__(
         self,
         *,
@@ -109,10 +114,11 @@ class GenerateRequest(_message.Message):
         ttft_target_ms: _builtins.float | None = ...,
         previous_expert: _builtins.str = ...,
         retrieval: Global___Retrieval | None = ...,
+        toolsets: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_quality_cost", b"_quality_cost", "_ttft_target_ms", b"_ttft_target_ms", "conversation", b"conversation", "input", b"input", "prompt", b"prompt", "quality_cost", b"quality_cost", "retrieval", b"retrieval", "sampling", b"sampling", "ttft_target_ms", b"ttft_target_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quality_cost", b"_quality_cost", "_ttft_target_ms", b"_ttft_target_ms", "conversation", b"conversation", "input", b"input", "model", b"model", "previous_expert", b"previous_expert", "prompt", b"prompt", "quality_cost", b"quality_cost", "retrieval", b"retrieval", "sampling", b"sampling", "ttft_target_ms", b"ttft_target_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quality_cost", b"_quality_cost", "_ttft_target_ms", b"_ttft_target_ms", "conversation", b"conversation", "input", b"input", "model", b"model", "previous_expert", b"previous_expert", "prompt", b"prompt", "quality_cost", b"quality_cost", "retrieval", b"retrieval", "sampling", b"sampling", "toolsets", b"toolsets", "ttft_target_ms", b"ttft_target_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__quality_cost: _TypeAlias = _typing.Literal["quality_cost"]  # noqa: Y015
     _WhichOneofArgType__quality_cost: _TypeAlias = _typing.Literal["_quality_cost", b"_quality_cost"]  # noqa: Y015

@@ -31,7 +31,7 @@ from serve.feedback.store import FeedbackBook
 from serve.gateway import Gateway
 from serve.limits.accounts import open_accounts, warn_of_forgetting
 from serve.live.remote.mirrors import bring
-from serve.live.sources import catalog_source, guard_source, keys_source, trials_source
+from serve.live.sources import catalog_source, guard_source, keys_source, toolsets_source, trials_source
 from serve.live.watch import Watch
 from serve.routing.canary import canaries
 from serve.routing.expert_states import Candidates
@@ -39,7 +39,6 @@ from serve.routing.kinds import load_router
 from serve.routing.reload import RouterReloader
 from serve.settings.tree import Settings
 from serve.steps.build import build_steps
-from serve.steps.guard.in_force import GuardRules
 from serve.telemetry.metrics.page import Page, page
 from serve.telemetry.recent_decisions import Recent
 from serve.telemetry.recorder import Recorder
@@ -105,9 +104,15 @@ class App:
         self._admission, self._drain = Admission(settings.admission), Drain()
         metrics.admission.waiting.set_function(lambda: self._admission.waiting)
         self._allowances = parts.make_quotas(settings, catalog, self._limits, self._ledger, metrics)
-        self._guard = GuardRules(settings.guard.rules, metrics.guard) if settings.guard.rules else None
+        self._guard, self._toolsets = parts.open_guard(settings, metrics), parts.open_toolsets(settings)
         self._steps = build_steps(
-            settings, catalog, metrics, guard=self._guard, identity=self._identity, retriever=self._encoder
+            settings,
+            catalog,
+            metrics,
+            guard=self._guard,
+            toolsets=self._toolsets,
+            identity=self._identity,
+            retriever=self._encoder,
         )
         self._traffic, self._recent = Traffic(metrics.routing, self._router.training_mix), Recent()
         self._trials = parts.open_trials(settings, catalog, metrics)
@@ -180,6 +185,7 @@ class App:
                 keys_source(settings.access, self._keys),
                 catalog_source(settings, self.gateway, self._ledger),
                 guard_source(self._guard),
+                toolsets_source(self._toolsets),
                 trials_source(self._trials, self.gateway),
             ),
             self.metrics.configuration,
@@ -210,10 +216,9 @@ class App:
         await self._health.probe_all()
         self._tasks += [asyncio.create_task(self._health.run()), asyncio.create_task(self._reloader.run())]
         self._tasks.append(asyncio.create_task(self._watch.run()))
-        interval_s = self.settings.remote.interval_s
         for mirror in self._mirrors:
             mirror.show(self.metrics.remote)
-            self._tasks.append(asyncio.create_task(mirror.run(interval_s)))
+            self._tasks.append(asyncio.create_task(mirror.run(self.settings.remote.interval_s)))
         self._tasks.append(asyncio.create_task(self.metrics.process.watch_loop()))
         self._tasks += [asyncio.create_task(step.run()) for step in self._steps]
         if self._interactions is not None:

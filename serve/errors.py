@@ -18,7 +18,8 @@ translates. Messages reach the client: they never hold a prompt, an address or a
     ├── NotFound                  no such path
     │   ├── UnknownModel          no such expert
     │   ├── UnknownResponse       no such response is kept
-    │   └── UnknownCollection     no such collection, for this key
+    │   ├── UnknownCollection     no such collection, for this key
+    │   └── UnknownToolset        no such set of tools, for this key
     ├── MethodNotAllowed
     ├── Overloaded                no permit, no chance to finish in time, or the expert's queue is full
     │   └── RateLimited           the key's requests or tokens are used up for now
@@ -194,6 +195,12 @@ class UnknownCollection(NotFound):
     """There is no collection of that name, or the key does not name it."""
 
     code = "collection_not_found"
+
+
+class UnknownToolset(NotFound):
+    """There is no set of tools of that name, or the key does not name it."""
+
+    code = "toolset_not_found"
 
 
 class MethodNotAllowed(MoegateError):

@@ -22,6 +22,8 @@ from serve.limits.reservation import Reservations
 from serve.limits.stores import LimitStore
 from serve.routing.canary import canaries
 from serve.settings.tree import ExpertsSettings, Settings, SettingsError
+from serve.steps.guard.in_force import GuardRules
+from serve.steps.toolsets.in_force import Toolsets
 from serve.telemetry.logs import count_losses
 from serve.telemetry.metrics import Metrics
 from serve.telemetry.metrics.process import process_registry
@@ -107,6 +109,16 @@ def open_trials(settings: Settings, catalog: Catalog, metrics: Metrics) -> "Tria
     from serve.routing.trials import Trials  # noqa: PLC0415  # only who tries somebody out pays for it
 
     return Trials(settings.flywheel.place / "ended-trials.jsonl", metrics.trials)
+
+
+def open_guard(settings: Settings, metrics: Metrics) -> GuardRules | None:
+    """Read the guard's rules, where there are some."""
+    return GuardRules(settings.guard.rules, metrics.guard) if settings.guard.rules else None
+
+
+def open_toolsets(settings: Settings) -> Toolsets | None:
+    """Read the sets of tools that requests may name, where there are some."""
+    return Toolsets(settings.toolsets.file) if settings.toolsets.file else None
 
 
 def open_interactions(

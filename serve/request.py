@@ -5,7 +5,7 @@ and an expert. `serve.validation.rules` holds every rule that both doors share; 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
@@ -79,12 +79,18 @@ class Caller:
         limit: what the key may use.
         is_operator: whether the key may see what others use.
         collections: that the caller may search; None = every one.
+        toolsets: sets of tools that the caller may name; None = every one.
     """
 
     name: str
     limit: Limit
     is_operator: bool = False
     collections: frozenset[str] | None = None
+    toolsets: frozenset[str] | None = None
+
+    def may_offer(self, toolset: str) -> bool:
+        """Whether a set of tools is there for the caller."""
+        return self.toolsets is None or toolset in self.toolsets
 
     def may_search(self, collection: str) -> bool:
         """Whether a collection is there for the caller."""
@@ -125,12 +131,26 @@ class Retrieval:
     top_k: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NamedToolset:
+    """A set of tools that a request names in place of its tools.
+
+    Attributes:
+        name: its name.
+        where: the field that names it, as the client wrote it.
+    """
+
+    name: str
+    where: str
+
+
 Door = Literal["http", "responses", "messages", "grpc"]
 """What a client speaks: OpenAI's completions, its Responses, Anthropic's Messages, gRPC."""
 
 NO_PREFERENCES: Final = CallerPreferences()
 
 NO_FIELDS: Final[frozenset[str]] = frozenset()
+NOTHING_NEEDED: Final[Mapping[str, str]] = {}
 AUTO: Final = frozenset({"", "auto", "moegate"})
 """Values of `model` that leave the choice to the router."""
 
@@ -157,6 +177,7 @@ class ChatRequest:
         traceparent: the caller's W3C trace context, if it sent one.
         keeping: whether it may be kept, and under which names.
         retrieval: which collections it wants to be answered from, if any.
+        toolsets: sets of tools whose tools it offers as well.
     """
 
     id: str
@@ -174,11 +195,17 @@ class ChatRequest:
     traceparent: str | None = None
     keeping: Keeping = SAYS_NOTHING
     retrieval: Retrieval | None = None
+    toolsets: tuple[NamedToolset, ...] = ()
 
     @property
-    def needs_steps(self) -> frozenset[str]:
-        """The fields that mean nothing where no step reads them."""
-        return frozenset({"retrieval"}) if self.retrieval is not None else NO_FIELDS
+    def needs_steps(self) -> Mapping[str, str]:
+        """What means nothing where no step reads it, and the field that has it."""
+        if self.retrieval is None and not self.toolsets:
+            return NOTHING_NEEDED
+        needed = {} if self.retrieval is None else {"retrieval": "retrieval"}
+        if self.toolsets:
+            needed["toolset"] = self.toolsets[0].where
+        return needed
 
     @property
     def has_documents(self) -> bool:

@@ -14,6 +14,7 @@ MAX_MESSAGES: Final = 2048
 MAX_TOOL_CALLS: Final = 128  # of one message
 MAX_TOOLS: Final = 128  # that an expert is shown
 MAX_OFFERED_TOOLS: Final = 2000  # of a request, where the gateway selects among them
+MAX_TOOLSETS: Final = 16  # that a request names
 MAX_DOCUMENTS: Final = 64
 MAX_STOPS: Final = 4
 MAX_STOP_CHARS: Final = 1024  # of one stop string

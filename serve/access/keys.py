@@ -48,9 +48,7 @@ class KeyRing:
 
     def replace(self, keys: Iterable[KeySettings]) -> None:
         """Take other keys in place of these. A request that has come in keeps the limits that it came with."""
-        self._callers = {
-            key.sha256: Caller(key.name, _limit(key, self._hold_s), key.operator, _collections(key)) for key in keys
-        }
+        self._callers = {key.sha256: _caller(key, self._hold_s) for key in keys}
 
     @property
     def callers(self) -> tuple[Caller, ...]:
@@ -146,8 +144,12 @@ def _digest(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _collections(key: KeySettings) -> frozenset[str] | None:
-    return None if "*" in key.collections else frozenset(key.collections)
+def _caller(key: KeySettings, hold_s: float) -> Caller:
+    return Caller(key.name, _limit(key, hold_s), key.operator, _named(key.collections), _named(key.toolsets))
+
+
+def _named(names: Sequence[str]) -> frozenset[str] | None:
+    return None if "*" in names else frozenset(names)
 
 
 def _limit(key: KeySettings, hold_s: float) -> Limit:

@@ -22,6 +22,7 @@ from serve.live.remote.mirrors import bring
 from serve.routing.kinds import load_router
 from serve.settings.file import Mistake
 from serve.settings.tree import Settings, SettingsError, check_file
+from serve.steps.toolsets.file import read_toolsets
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +70,7 @@ def _beyond(settings: Settings) -> Iterator[Mistake]:
         "cost.prices": lambda given: load_prices(given.cost.prices),  # before the catalogue, which reads them as well
         "experts.catalog": _catalog,
         "cost": _cost,
+        "toolsets": lambda given: given.toolsets.file and read_toolsets(given.toolsets.file),
         "router": lambda given: load_router(given.router, _catalog(given)),
     }
     said = set()

@@ -42,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="it may search this one (repeat it), * = all",
     )
+    add.add_argument(
+        "--toolset",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="it may name this set of tools (repeat it), * = all",
+    )
     add.set_defaults(command=_add)
 
     revoke = actions.add_parser("revoke", help="take a key out; its next request is refused")
@@ -73,6 +80,7 @@ def _add(arguments: argparse.Namespace) -> None:
             usd_per=arguments.usd_per,
             operator=arguments.operator,
             collections=tuple(arguments.collection),
+            toolsets=tuple(arguments.toolset),
         )
     except ValidationError as error:
         raise SettingsError(_complaint(error)) from None

@@ -1,16 +1,20 @@
-"""Fields of moegate's own, which every API's body may have beside its API's: documents to cite, hints for routing."""
+"""Fields of moegate's own, which every API's body may have beside its API's.
+
+Documents to cite, collections and sets of tools that the gateway keeps, hints for routing.
+"""
 
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from experts.conversation.request_limits import MAX_DOCUMENTS
 from protos import chat_pb2 as chat
 from serve.doors.json_body import Body
-from serve.request import Retrieval
+from serve.request import NamedToolset, Retrieval
 
 MOST_COLLECTIONS: Final = 16  # of one request
+MOST_NAME_CHARS: Final = 64
 
 
 class RoutingFields(Body):
@@ -40,6 +44,19 @@ class RetrievalBody(Body):
 def to_retrieval(body: RetrievalBody | None) -> Retrieval | None:
     """Translate the field; None where there is none."""
     return None if body is None else body.to_retrieval()
+
+
+class ToolsetBody(Body):
+    """A set of tools that the gateway keeps, in place of its tools."""
+
+    type: Literal["toolset"]
+    name: str = Field(max_length=MOST_NAME_CHARS)
+
+
+def toolsets_in(tools: Sequence[object] | None) -> tuple[NamedToolset, ...]:
+    """Find the sets that are named among a request's tools."""
+    named = ((place, tool) for place, tool in enumerate(tools or ()) if isinstance(tool, ToolsetBody))
+    return tuple(NamedToolset(tool.name, f"tools[{place}].name") for place, tool in named)
 
 
 class DocumentBody(Body):

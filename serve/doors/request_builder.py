@@ -15,7 +15,7 @@ from typing import Final
 from protos import chat_pb2 as chat
 from serve.access.response_ids import new_id
 from serve.errors import InvalidRequest
-from serve.request import Caller, ChatRequest, Door, Retrieval, read_keeping, read_priority
+from serve.request import Caller, ChatRequest, Door, NamedToolset, Retrieval, read_keeping, read_priority
 from serve.routing.preferences import read_preferences
 from serve.telemetry.tracing import read_traceparent
 
@@ -40,6 +40,7 @@ class Parts:
         store: whether the request and its answer may be kept; None where the body does not say.
         user: the caller's own name for whom it asks.
         retrieval: which collections the request wants to be answered from.
+        toolsets: sets of tools whose tools it offers as well.
     """
 
     model: str
@@ -53,6 +54,7 @@ class Parts:
     store: bool | None = None
     user: str | None = None
     retrieval: Retrieval | None = None
+    toolsets: tuple[NamedToolset, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,7 @@ class Arrival:
             traceparent=read_traceparent(self.headers),
             keeping=read_keeping(self.headers, store=parts.store, user=parts.user),
             retrieval=parts.retrieval,
+            toolsets=parts.toolsets,
         )
 
     def further(self, number: int, parts: Parts, caller: Caller) -> ChatRequest:

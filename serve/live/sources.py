@@ -1,10 +1,12 @@
 """What may change while a gateway serves, and whom a change concerns. `serve.app` hands the parts in."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from experts.catalog.prices import PriceList, default_prices_path, load_prices
 from experts.catalog.renewal import renewed
 from experts.catalog.spec import Catalog, default_path, load_catalog
+from protos import chat_pb2 as chat
 from serve.access.keys import KeyRing, load_keys
 from serve.costs.ledger import Ledger, price_book
 from serve.gateway import Gateway
@@ -12,6 +14,7 @@ from serve.live.watch import Source
 from serve.settings.tree import AccessSettings, KeySettings, Settings
 from serve.steps.guard.compiled import RuleSet
 from serve.steps.guard.in_force import GuardRules
+from serve.steps.toolsets.in_force import Toolsets
 
 if TYPE_CHECKING:
     from serve.routing.trials import Trials
@@ -61,6 +64,18 @@ def guard_source(rules: GuardRules | None) -> Source:
         return ()
 
     return Source("guard", (rules.path,), rules.read, take_up)
+
+
+def toolsets_source(toolsets: Toolsets | None) -> Source:
+    """The file of tool sets, if there is one: a request that has begun keeps the tools that it began with."""
+    if toolsets is None:
+        return Source("toolsets", (), tuple, lambda _: ())
+
+    def take_up(found: Mapping[str, tuple[chat.Tool, ...]]) -> tuple[str, ...]:
+        toolsets.take_up(found)
+        return ()
+
+    return Source("toolsets", (toolsets.path,), toolsets.read, take_up)
 
 
 def trials_source(trials: "Trials | None", gateway: Gateway) -> Source:

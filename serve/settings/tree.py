@@ -35,6 +35,7 @@ from serve.settings.remote import RemoteSettings
 from serve.settings.responses import ResponsesSettings
 from serve.settings.retrieval import RetrievalSettings
 from serve.settings.tool_selection import ToolSelectionSettings
+from serve.settings.toolsets import ToolsetsSettings
 
 _HOST_PORT: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})")
 
@@ -148,6 +149,7 @@ class KeySettings(_Section):
     usd_per: Literal["day", "month"] = "day"  # UTC days; a month is 30 of them
     operator: bool = False  # may see what every key has used
     collections: tuple[str, ...] = ()  # that it may search; "*" = every one
+    toolsets: tuple[str, ...] = ()  # sets of tools that it may name; "*" = every one
 
 
 class AccessSettings(_Section):
@@ -260,6 +262,7 @@ class Settings(Sane, BaseSettings):
     cache: CacheSettings = Field(default_factory=CacheSettings)
     encoder: EncoderSettings = Field(default_factory=EncoderSettings)
     tool_selection: ToolSelectionSettings = Field(default_factory=ToolSelectionSettings)
+    toolsets: ToolsetsSettings = Field(default_factory=ToolsetsSettings)
     retrieval: RetrievalSettings = Field(default_factory=RetrievalSettings)
     cost: CostSettings = Field(default_factory=CostSettings)
     feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)

@@ -12,6 +12,8 @@ from serve.steps.cache.stores import open_store
 from serve.steps.guard.in_force import GuardRules
 from serve.steps.guard.step import GuardStep
 from serve.steps.step import Step, Steps
+from serve.steps.toolsets.in_force import Toolsets
+from serve.steps.toolsets.step import ToolsetsStep
 from serve.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -24,13 +26,15 @@ def build_steps(
     metrics: Metrics,
     *,
     guard: GuardRules | None,
+    toolsets: Toolsets | None,
     identity: Callable[[], bytes],
     retriever: "Retriever | None" = None,
 ) -> Steps:
     """Make the steps that every request goes through, outermost first (`serve.steps.step`).
 
-    `guard` are the rules in force, `identity` tells who would answer a request now, `retriever` searches collections.
-    Retrieval comes before the guard, whose rules look at documents, too.
+    `guard` are the rules in force, `toolsets` the sets of tools, `identity` tells who would answer a request now,
+    `retriever` searches collections. Retrieval comes before the guard, whose rules look at documents, too; the sets'
+    tools, which are the operator's, come behind it and before the choice among tools.
 
     Raises:
         SettingsError: Redis is wanted and its client is not installed.
@@ -41,6 +45,8 @@ def build_steps(
     if guard is not None:
         prompts = {expert.name: expert.system_prompt for expert in catalog.experts if expert.system_prompt}
         steps.append(GuardStep(guard, metrics.guard, prompts=prompts))
+    if toolsets is not None:
+        steps.append(ToolsetsStep(toolsets, max_tools=settings.tool_selection.most_offered))
     if settings.tool_selection.enabled:
         steps.append(_tool_selection(settings.tool_selection, metrics))
     if settings.cache.enabled:

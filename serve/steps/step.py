@@ -48,7 +48,7 @@ class Step:
     """
 
     reads: ClassVar[frozenset[str]] = NO_FIELDS
-    """Fields of a request that only this step gives a meaning."""
+    """What only this step gives a meaning (`ChatRequest.needs_steps`)."""
 
     async def prepare(self, request: ChatRequest, record: RequestRecord) -> ChatRequest:
         """Return the request as the next step, and in the end the router and the expert, should see it.
@@ -100,13 +100,14 @@ class Steps:
         self._answering = [step for step in reversed(self._steps) if type(step).answer is not Step.answer]
 
     def check(self, request: ChatRequest) -> None:
-        """See that a step reads each field that means nothing without one.
+        """See that a step reads whatever means nothing without one.
 
         Raises:
             UnsupportedParameter: none does; it names the field.
         """
-        for field in request.needs_steps - self._reads:
-            raise UnsupportedParameter(f"'{field}' is not offered by this gateway", param=field)
+        for name, field in request.needs_steps.items():
+            if name not in self._reads:
+                raise UnsupportedParameter(f"'{name}' is not offered by this gateway", param=field)
 
     def __len__(self) -> int:
         return len(self._steps)

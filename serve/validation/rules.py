@@ -16,6 +16,7 @@ from experts.conversation.request_limits import (
     MAX_STOPS,
     MAX_TOOL_CALLS,
     MAX_TOOLS,
+    MAX_TOOLSETS,
 )
 from experts.json_schema.reduction import SchemaError
 from protos import chat_pb2 as chat
@@ -45,6 +46,8 @@ def validate(request: ChatRequest, *, max_tokens_limit: int, max_tools: int = MA
     Raises:
         InvalidRequest: with `param` naming the field.
     """
+    if request.toolsets:
+        _check_toolsets(request)
     if isinstance(request.input, str):
         if not request.input:
             raise InvalidRequest("'prompt' must not be empty", param="prompt")
@@ -52,7 +55,8 @@ def validate(request: ChatRequest, *, max_tokens_limit: int, max_tools: int = MA
         _check_counts(request.input, max_tools)
         _check_messages(request.input)
         _check_tools(request.input)
-        _check_tool_choice(request.input)
+        if not request.toolsets:
+            _check_tool_choice(request.input)
         _check_documents(request.input)
         _check_response_format(request.input)
     _check_sampling(request.sampling, max_tokens_limit)
@@ -110,6 +114,32 @@ def _check_tools(conversation: chat.Conversation) -> None:
         _check_text(tool.parameters_json, f"{where}.parameters")
         if tool.parameters_json and not _is_json_object(tool.parameters_json):
             raise InvalidRequest(f"'{where}.parameters' must be a JSON object", param=f"{where}.parameters")
+
+
+def _check_toolsets(request: ChatRequest) -> None:
+    """Check the sets of tools that are named; what they hold is not known yet."""
+    if isinstance(request.input, str):
+        where = request.toolsets[0].where
+        raise InvalidRequest(f"'{where}': a raw prompt calls no tools", param=where)
+    names: set[str] = set()
+    for place, named in enumerate(request.toolsets):
+        if place == MAX_TOOLSETS:
+            raise InvalidRequest(f"'{named.where}': at most {MAX_TOOLSETS} toolsets", param=named.where)
+        if named.name in names:
+            raise InvalidRequest(f"'{named.where}' names an earlier toolset", param=named.where)
+        names.add(named.name)
+
+
+def check_with_toolsets(conversation: chat.Conversation, max_tools: int) -> None:
+    """Check what could not be checked while sets of tools were only named; their own tools keep the rules.
+
+    Raises:
+        InvalidRequest: with `param` naming the field.
+    """
+    if len(conversation.tools) > max_tools:
+        message = f"'tools' holds more than {max_tools} entries, those of its toolsets counted"
+        raise InvalidRequest(message, param="tools")
+    _check_tool_choice(conversation)
 
 
 def _check_tool_choice(conversation: chat.Conversation) -> None:

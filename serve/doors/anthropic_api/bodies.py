@@ -12,7 +12,7 @@ from experts.conversation.request_limits import MAX_DOCUMENTS, MAX_MESSAGES, MAX
 from serve.doors.anthropic_api.blocks import TextBlock, Turn
 from serve.doors.json_body import TEXT_OR_LIST, Body, OtherType, by_type
 from serve.doors.not_offered import NotOffered
-from serve.doors.own_fields import Document, RetrievalBody, RoutingFields
+from serve.doors.own_fields import Document, RetrievalBody, RoutingFields, ToolsetBody
 
 _UINT32_MAX = 2**32 - 1
 
@@ -27,7 +27,10 @@ class ToolBody(Body):
     strict: bool | None = None
 
 
-Tool = Annotated[Annotated[ToolBody, Tag("Custom")] | OtherType, by_type(custom="Custom", missing="Custom")]
+Tool = Annotated[
+    Annotated[ToolBody, Tag("Custom")] | Annotated[ToolsetBody, Tag("Toolset")] | OtherType,
+    by_type(custom="Custom", missing="Custom", toolset="Toolset"),
+]
 
 
 class ToolChoiceBody(Body):

@@ -21,7 +21,6 @@ from serve.doors.anthropic_api.blocks import (
 )
 from serve.doors.anthropic_api.bodies import PromptBody, ToolBody, ToolChoiceBody
 from serve.doors.field_names import FieldNames
-from serve.doors.json_body import Other
 from serve.doors.own_fields import to_documents
 from serve.errors import InvalidRequest
 
@@ -91,7 +90,7 @@ def translate(body: PromptBody) -> tuple[chat.Conversation, Translation]:
         done.cites = True
     conversation = chat.Conversation(
         messages=done.messages,
-        tools=[_tool(tool) for tool in body.tools or () if not isinstance(tool, Other)],
+        tools=[_tool(tool) for tool in body.tools or () if isinstance(tool, ToolBody)],
         tool_choice=_tool_choice(body.tool_choice),
         documents=done.documents,
         parallel_tool_calls=_parallel(body.tool_choice),

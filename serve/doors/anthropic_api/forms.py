@@ -10,7 +10,7 @@ from serve.doors.anthropic_api.conversation import translate
 from serve.doors.anthropic_api.count import ONE_TOKEN, CountPresenter
 from serve.doors.anthropic_api.errors import ANTHROPIC_ERRORS
 from serve.doors.json_body import parse
-from serve.doors.own_fields import to_retrieval
+from serve.doors.own_fields import to_retrieval, toolsets_in
 from serve.doors.request_builder import Headers, Parts
 from serve.doors.wire_form import Asked, WireForm
 from serve.errors import InvalidRequest
@@ -51,6 +51,7 @@ async def _read(raw: bytes, headers: Headers, caller: Caller) -> Asked:
         quality_cost=body.quality_cost,
         ttft_target_ms=body.ttft_target_ms,
         retrieval=to_retrieval(body.retrieval),
+        toolsets=toolsets_in(body.tools),
     )
 
     def present(request: ChatRequest, answer: Answer) -> MessagePresenter:
@@ -71,6 +72,7 @@ async def _read_to_count(raw: bytes, headers: Headers, caller: Caller) -> Asked:
         quality_cost=body.quality_cost,
         ttft_target_ms=body.ttft_target_ms,
         retrieval=to_retrieval(body.retrieval),
+        toolsets=toolsets_in(body.tools),
     )
     return Asked(parts, lambda request, answer: CountPresenter(), translation.names)
 

@@ -8,7 +8,7 @@ from router.decision import Reason, RouteDecision
 from serve.doors.own_fields import MOST_COLLECTIONS
 from serve.errors import InvalidRequest
 from serve.gateway import Answer, Gateway
-from serve.request import Retrieval
+from serve.request import NamedToolset, Retrieval
 
 REASONS: Final = {
     Reason.CLASSIFIED: pb.REASON_CLASSIFIED,
@@ -85,3 +85,8 @@ def read_retrieval(message: pb.GenerateRequest) -> Retrieval | None:
     if wanted.top_k > MAX_DOCUMENTS:
         raise InvalidRequest(f"'retrieval.top_k' is at most {MAX_DOCUMENTS}", param="retrieval.top_k")
     return Retrieval(tuple(wanted.collections), wanted.top_k or None)
+
+
+def read_toolsets(message: pb.GenerateRequest) -> tuple[NamedToolset, ...]:
+    """Read which sets of tools a request offers."""
+    return tuple(NamedToolset(name, f"toolsets[{place}]") for place, name in enumerate(message.toolsets))

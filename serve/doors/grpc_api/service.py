@@ -20,7 +20,13 @@ from serve.access.tls import grpc_credentials
 from serve.doors.collect import collect
 from serve.doors.grpc_api.embeddings import embed_message, embedding_request
 from serve.doors.grpc_api.errors import abort
-from serve.doors.grpc_api.messages import decision_message, experts_message, read_retrieval, summary_message
+from serve.doors.grpc_api.messages import (
+    decision_message,
+    experts_message,
+    read_retrieval,
+    read_toolsets,
+    summary_message,
+)
 from serve.doors.grpc_api.reflection import enable_reflection
 from serve.doors.request_builder import REQUEST_ID_HEADER, Arrival, Limits, Parts, RequestBuilder
 from serve.doors.routing_facts import routing_facts
@@ -137,6 +143,7 @@ class GatewayService(GatewayServicer):
             previous_expert=message.previous_expert,
             remaining_s=context.time_remaining(),
             retrieval=read_retrieval(message),
+            toolsets=read_toolsets(message),
         )
         return arrival.request(parts, caller)
 

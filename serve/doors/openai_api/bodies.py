@@ -17,16 +17,16 @@ from serve.doors.not_offered import UNSUPPORTED, NotOffered
 from serve.doors.openai_api.parts import (
     MessageBody,
     ResponseFormat,
-    ToolBody,
+    Tool,
     ToolChoice,
     to_message,
     to_response_format,
     to_tool_choice,
     to_tools,
 )
-from serve.doors.own_fields import Document, RetrievalBody, RoutingFields, to_documents, to_retrieval
+from serve.doors.own_fields import Document, RetrievalBody, RoutingFields, to_documents, to_retrieval, toolsets_in
 from serve.errors import UnsupportedParameter
-from serve.request import Retrieval
+from serve.request import NamedToolset, Retrieval
 
 _UINT32_MAX = 2**32 - 1
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
@@ -112,7 +112,7 @@ class ChatCompletionBody(_SamplingBody):
     """POST /v1/chat/completions."""
 
     messages: list[MessageBody] = Field(max_length=MAX_MESSAGES)
-    tools: list[ToolBody] | None = Field(None, max_length=MAX_OFFERED_TOOLS)
+    tools: list[Tool] | None = Field(None, max_length=MAX_OFFERED_TOOLS)
     tool_choice: ToolChoice | None = None
     documents: list[Document] | None = Field(None, max_length=MAX_DOCUMENTS)
     retrieval: RetrievalBody | None = None
@@ -147,6 +147,10 @@ class ChatCompletionBody(_SamplingBody):
     def to_retrieval(self) -> Retrieval | None:
         """The collections that are to be searched."""
         return to_retrieval(self.retrieval)
+
+    def to_toolsets(self) -> tuple[NamedToolset, ...]:
+        """The sets of tools that are offered."""
+        return toolsets_in(self.tools)
 
     def to_inputs(self) -> list[chat.Conversation]:
         """The conversation as the core's message."""
@@ -196,6 +200,10 @@ class CompletionBody(_SamplingBody):
     def to_retrieval(self) -> Retrieval | None:
         """Nothing: raw text is continued as it is."""
         return None
+
+    def to_toolsets(self) -> tuple[NamedToolset, ...]:
+        """None: raw text calls nothing."""
+        return ()
 
     def to_inputs(self) -> list[str]:
         """The prompts."""

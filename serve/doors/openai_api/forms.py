@@ -76,6 +76,7 @@ async def _read(
         store=body.store,
         user=body.safety_identifier or body.user,
         retrieval=body.to_retrieval(),
+        toolsets=body.to_toolsets(),
     )
 
     def present(request: ChatRequest, answer: Answer) -> CompletionsPresenter:

@@ -8,13 +8,14 @@ from collections.abc import Sequence, Set
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from experts.conversation.request_limits import MAX_TOOL_CALLS
 from protos import chat_pb2 as chat
 from serve.doors.json_body import Body
 from serve.doors.not_offered import NotOffered
+from serve.doors.own_fields import ToolsetBody
 from serve.errors import InvalidRequest
 
 _ROLES = {
@@ -103,6 +104,14 @@ class ToolBody(Body):
 
     type: Literal["function"]
     function: FunctionBody
+
+
+def _kind(value: object) -> str:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return "Toolset" if kind == "toolset" else "Function"
+
+
+Tool = Annotated[Annotated[ToolBody, Tag("Function")] | Annotated[ToolsetBody, Tag("Toolset")], Discriminator(_kind)]
 
 
 class NamedFunction(Body):
@@ -216,17 +225,28 @@ def to_response_format(body: ResponseFormat | None) -> chat.ResponseFormat | Non
     )
 
 
-def to_tools(tools: Sequence[ToolBody], choice: ToolChoice | None) -> list[chat.Tool]:
+def to_tools(tools: Sequence[Tool], choice: ToolChoice | None) -> list[chat.Tool]:
     """Translate the tools that may be called: all, or those that the tool choice allows.
 
     Raises:
         InvalidRequest: it allows one that is not there.
     """
-    functions = [tool.function for tool in tools]
+    functions = [tool.function for tool in tools if isinstance(tool, ToolBody)]
     if isinstance(choice, AllowedToolsChoice):
+        refuse_toolsets(tools, "tool_choice")
         names = {tool.function.name for tool in choice.allowed_tools.tools}
         functions = only_allowed(functions, names, "tool_choice.allowed_tools.tools")
     return [to_tool(function) for function in functions]
+
+
+def refuse_toolsets(tools: Sequence[object], where: str) -> None:
+    """Refuse a tool choice that narrows the tools down beside sets of tools; `where` is its place in the request.
+
+    Raises:
+        InvalidRequest: there is a set.
+    """
+    if any(isinstance(tool, ToolsetBody) for tool in tools):
+        raise InvalidRequest(f"'{where}': 'allowed_tools' and a toolset do not go together", param=where)
 
 
 def only_allowed(functions: Sequence[FunctionBody], names: Set[str], where: str) -> list[FunctionBody]:

@@ -4,7 +4,7 @@ from serve.telemetry.metrics.registrar import Across, Registrar
 
 
 class ConfigurationMetrics:
-    """`serve.live.watch` writes them. `configuration` is `keys`, `catalog` or `guard`."""
+    """`serve.live.watch` writes them. `configuration` is `keys`, `catalog`, `guard`, `toolsets` or `trials`."""
 
     def __init__(self, add: Registrar) -> None:
         self._reloads = add.counter(

@@ -14,7 +14,7 @@ from serve.doors.openai_api.responses.items import InputItem, ItemReference, Tur
 from serve.doors.openai_api.responses.output import ID_PREFIX, ResponseObject, Status, response_of
 from serve.doors.openai_api.responses.request import ResponsesBody
 from serve.doors.openai_api.responses.store import ResponseStore, Stored
-from serve.doors.own_fields import to_documents, to_retrieval
+from serve.doors.own_fields import to_documents, to_retrieval, toolsets_in
 from serve.doors.request_builder import Headers, Parts
 from serve.doors.wire_form import Asked, WireForm
 from serve.errors import InvalidRequest, StorageUnavailable, UnknownResponse, UnsupportedParameter
@@ -72,6 +72,7 @@ class _Reader:
             store=body.store,
             user=body.safety_identifier or body.user,
             retrieval=to_retrieval(body.retrieval),
+            toolsets=toolsets_in(body.tools),
         )
 
         def present(request: ChatRequest, answer: Answer) -> ResponsePresenter:

@@ -15,9 +15,9 @@ from experts.conversation.request_limits import MAX_DOCUMENTS, MAX_MESSAGES, MAX
 from protos import chat_pb2 as chat
 from serve.doors.json_body import TEXT_OR_LIST, Body, OtherType, by_type
 from serve.doors.not_offered import UNSUPPORTED, NotOffered
-from serve.doors.openai_api.parts import CHOICES, FunctionBody, only_allowed, to_tool
+from serve.doors.openai_api.parts import CHOICES, FunctionBody, only_allowed, refuse_toolsets, to_tool
 from serve.doors.openai_api.responses.items import InputItem
-from serve.doors.own_fields import Document, RetrievalBody, RoutingFields
+from serve.doors.own_fields import Document, RetrievalBody, RoutingFields, ToolsetBody
 
 _UINT32_MAX = 2**32 - 1
 
@@ -28,7 +28,10 @@ class FunctionTool(FunctionBody):
     type: Literal["function"]
 
 
-Tool = Annotated[Annotated[FunctionTool, Tag("Function")] | OtherType, by_type(function="Function")]
+Tool = Annotated[
+    Annotated[FunctionTool, Tag("Function")] | Annotated[ToolsetBody, Tag("Toolset")] | OtherType,
+    by_type(function="Function", toolset="Toolset"),
+]
 
 
 class NamedFunction(Body):
@@ -172,6 +175,7 @@ class ResponsesBody(RoutingFields):
         """
         functions: list[FunctionBody] = [tool for tool in self.tools or () if isinstance(tool, FunctionTool)]
         if isinstance(self.tool_choice, AllowedTools):
+            refuse_toolsets(self.tools or (), "tool_choice")
             names = {tool.name for tool in self.tool_choice.tools}
             functions = only_allowed(functions, names, "tool_choice.tools")
         return [to_tool(function) for function in functions]
