@@ -19,7 +19,15 @@ from typing import Final
 from experts.training.recipes import tool_sources
 from experts.training.recipes.made_plans import in_order, is_plan, made_plan_groups, restyled_plan
 from experts.training.recipes.made_requests import made_groups
-from experts.training.recipes.sample import BadSample, Json, Sample, calls_answer, plan_answer, read_messages, read_tools
+from experts.training.recipes.sample import (
+    BadSample,
+    Json,
+    Sample,
+    calls_answer,
+    plan_answer,
+    read_messages,
+    read_tools,
+)
 from experts.training.recipes.seed_files import read_seeds
 from experts.training.recipes.tasks import Task, holds, near_tools, restyle, split_name, styles, tool_name
 from protos import chat_pb2
