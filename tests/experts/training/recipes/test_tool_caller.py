@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from experts.conversation.constraints import tool_offer
+from experts.conversation.prompts import render_turns
+from experts.json_schema.conformance import conforms
 from experts.training.recipes import tool_caller
 from experts.training.recipes.checks import fits_schema
 from experts.training.recipes.sample import Sample
@@ -64,12 +67,25 @@ def test_rows_that_break_their_schemas_or_say_what_nobody_said_are_not_learnt(ma
 
 
 def test_every_call_fits_a_tool_that_is_offered(made: list[Sample]) -> None:
-    called = [sample for sample in made if calls(sample)]
+    called = [sample for sample in made if calls(sample) and not sample.conversation.plan]
     assert len(called) > 200
     for sample in called:
         schemas = {one.name: json.loads(one.parameters_json) for one in sample.conversation.tools}
         assert len(schemas) == len(sample.conversation.tools)
         assert all(fits_schema(call["arguments"], schemas[call["name"]]) for call in calls(sample)), asked(sample)
+
+
+def test_plans_are_asked_for_as_such_and_their_steps_follow_what_the_grammar_holds(made: list[Sample]) -> None:
+    plans = [sample for sample in made if sample.conversation.plan]
+    assert len(plans) > 300
+    for sample in plans:
+        [system, _] = render_turns(sample.conversation, "")
+        assert "Plan the calls" in system.content
+        offer = tool_offer(sample.conversation, is_constrained=True)
+        assert offer is not None
+        for number, call in enumerate(calls(sample), start=1):
+            assert call["id"] == number
+            assert conforms(call["arguments"], offer.at(number)[call["name"]]), asked(sample)
 
 
 def test_what_is_called_was_said(collected: list[Sample]) -> None:
