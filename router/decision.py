@@ -5,8 +5,9 @@ never text, so it may be logged whole.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Reason(StrEnum):
@@ -22,8 +23,7 @@ class Reason(StrEnum):
     HANDED_BACK = "handed_back"  # no tool fitted, said the expert that was asked first; the words alone decided
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One expert and the calibrated probability, in [0, 1], that it serves this request well."""
 
     expert: str
@@ -48,8 +48,7 @@ class Coverage:
         return not (self.unknown_experts or self.classes_without_expert)
 
 
-@dataclass(frozen=True, slots=True)
-class RouteDecision:
+class RouteDecision(NamedTuple):
     """Every expert exactly once, best first.
 
     Attributes:
@@ -86,4 +85,4 @@ class RouteDecision:
             raise IndexError(f"no fallback candidate {index} among {len(self.ranking)}")
         chosen = self.ranking[index]
         rest = self.ranking[:index] + self.ranking[index + 1 :]
-        return replace(self, ranking=(chosen, *rest), reason=Reason.FALLBACK, confidence=chosen.probability)
+        return self._replace(ranking=(chosen, *rest), reason=Reason.FALLBACK, confidence=chosen.probability)

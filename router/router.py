@@ -95,7 +95,7 @@ class Router:
         started = self.clock()
         ranking = Ranking(self.gate.by_expert, self.version, self.policy, self.exploration)
         decision = ranking.rank(query, states, pinned, preferences)
-        return replace(decision, route_s=self.clock() - started)
+        return decision._replace(route_s=self.clock() - started)
 
     def coverage(self, experts: Sequence[str]) -> Coverage:
         """Compare the catalogue's experts with those the artefact knows."""

@@ -5,7 +5,8 @@ stream; `objective` reads it. Immutable: an observation returns the next estimat
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 WEIGHT = 0.1  # of a new observation: the memory is the last twenty answers or so
 FORGET_S = 60.0  # an expert of whom nothing was heard for so long is unknown again, or it would never be tried again
@@ -33,8 +34,7 @@ class Ewma:
         return Ewma(self.mean + weight * step, variance, self.count + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class ExpertEstimate:
+class ExpertEstimate(NamedTuple):
     """One expert's recent answers.
 
     Attributes:
@@ -62,8 +62,7 @@ class ExpertEstimate:
             at: now, by the owner's clock.
         """
         fresh = self if at - self.at <= FORGET_S else ExpertEstimate(completion_tokens=self.completion_tokens)
-        return replace(
-            fresh,
+        return ExpertEstimate(
             first_token=fresh.first_token.observed(max(0.0, ttft_s - queue_s)),
             slot=fresh.slot.observed(slot_s),
             completion_tokens=fresh.completion_tokens.observed(float(completion_tokens)),

@@ -6,7 +6,7 @@ leaves in the decision.
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from router.decision import Reason, RouteDecision
 from router.policy.decide import hindrance
@@ -35,8 +35,7 @@ class Exploration:
         drawn = self.generator.choices(list(chances), weights=list(chances.values()))[0]
         chosen = next(one for one in decision.ranking if one.expert == drawn)
         rest = tuple(one for one in decision.ranking if one is not chosen)
-        return replace(
-            decision,
+        return decision._replace(
             ranking=(chosen, *rest),
             confidence=chosen.probability,
             propensity=chances[drawn],

@@ -6,6 +6,7 @@ of the answer that such a request usually gets. Lateness comes from the expert's
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from router.policy.cost_knob import Knob
 from router.policy.estimates import ExpertEstimate
@@ -17,8 +18,7 @@ DEFAULT_KNOB = Knob()
 DEFAULT_COMPLETION_TOKENS = 200.0  # of an expert nobody has heard of yet
 
 
-@dataclass(frozen=True, slots=True)
-class ExpertState:
+class ExpertState(NamedTuple):
     """The current state of one expert.
 
     Attributes:

@@ -7,7 +7,7 @@ the knob and conversations work as they do with the learned router, because `ran
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from router.decision import Coverage, RouteDecision
 from router.errors import ArtifactError
@@ -56,7 +56,7 @@ class RuleRouter:
         started = self.clock()
         ranking = Ranking(self.judge, self.version, self.policy, self.exploration, self.follows_conversations)
         decision = ranking.rank(query, states, pinned, preferences)
-        return replace(decision, route_s=self.clock() - started)
+        return decision._replace(route_s=self.clock() - started)
 
     def coverage(self, experts: Sequence[str]) -> Coverage:
         """Find no gap: a rule was trained on nobody."""

@@ -7,8 +7,8 @@ where it becomes an error, so that outer code does not take the task for cancell
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 
 class Interruption:
@@ -32,27 +32,29 @@ class Interruption:
             self._interrupted.add(task)
             task.cancel()
 
-    @contextmanager
-    def watch(self) -> Iterator[None]:
+    def watch(self) -> AbstractContextManager[None]:
         """Watch the current task: the body of the `with` ends when the interruption happens.
 
         Raises:
             Exception: the interruption's error: it has happened, before or meanwhile.
         """
+        return _Watch(self)
+
+    def begin(self) -> asyncio.Task[object]:
+        """Watch the current task from now on, until `end`."""
         if self.has_happened:
             raise self._error(False)
-        task = asyncio.current_task()
+        task: asyncio.Task[object] | None = asyncio.current_task()
         assert task is not None  # both doors serve each request in a task
         self._watching[task] = task.cancelling()
-        try:
-            yield
-        except asyncio.CancelledError:
-            if self._take_back(task):
-                raise self._error(True) from None
-            raise
-        finally:
-            self._take_back(task)
-            del self._watching[task]
+        return task
+
+    def end(self, task: asyncio.Task[object], error: BaseException | None) -> None:
+        """Watch it no longer; an `error` that is our cancellation becomes the interruption's."""
+        is_ours = self._take_back(task)
+        del self._watching[task]
+        if is_ours and isinstance(error, asyncio.CancelledError):
+            raise self._error(True) from None
 
     def _take_back(self, task: asyncio.Task[object]) -> bool:
         """Undo our cancellation, once; return whether it was the only one."""
@@ -60,3 +62,18 @@ class Interruption:
             return False
         self._interrupted.discard(task)
         return task.uncancel() <= self._watching[task]
+
+
+class _Watch(AbstractContextManager[None]):
+    """One task, watched. A class, because every request enters one: `contextmanager` takes several times as long."""
+
+    __slots__ = ("_interruption", "_task")
+
+    def __init__(self, interruption: Interruption) -> None:
+        self._interruption = interruption
+
+    def __enter__(self) -> None:
+        self._task = self._interruption.begin()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._interruption.end(self._task, error)

@@ -5,7 +5,6 @@ asks for a second one when an expert has handed back, and only then.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from router.decision import Candidate, Reason, RouteDecision
 from router.policy.decide import ExpertState
@@ -25,4 +24,4 @@ def handed_back_by(expert: str, decision: RouteDecision, states: Sequence[Expert
     down = [candidate for candidate in others if candidate.expert not in well]
     ranking = (*able, Candidate(expert, 0.0), *down)
     reason = Reason.HANDED_BACK if able else Reason.UNHEALTHY
-    return replace(decision, ranking=ranking, reason=reason, confidence=ranking[0].probability)
+    return decision._replace(ranking=ranking, reason=reason, confidence=ranking[0].probability)

@@ -9,7 +9,6 @@ the same key, system prompt and first turn. The decision's propensity holds the 
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from hashlib import blake2b
 
 from experts.catalog.spec import Catalog, ExpertSpec
@@ -36,10 +35,10 @@ def with_canary(decision: RouteDecision, on_trial: Mapping[str, ExpertSpec], req
         return decision
     chances = _with_shares(decision.chances or {decision.expert: decision.propensity}, on_trial)
     if _draw(canary.name, origin_of(request)) >= canary.canary_share:
-        return replace(decision, propensity=chances[decision.expert], chances=chances)
+        return decision._replace(propensity=chances[decision.expert], chances=chances)
     others = tuple(candidate for candidate in decision.ranking if candidate.expert != canary.name)
     ranking = (Candidate(canary.name, decision.confidence), *others)
-    return replace(decision, ranking=ranking, propensity=chances[canary.name], chances=chances)
+    return decision._replace(ranking=ranking, propensity=chances[canary.name], chances=chances)
 
 
 def origin_of(request: ChatRequest) -> bytes:

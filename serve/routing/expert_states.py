@@ -5,7 +5,6 @@ dispatcher. `moegate route` asks the same of experts that nobody has started (`i
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -30,7 +29,7 @@ def idle_states(catalog: Catalog, asked: chat.Sampling, wanted: chat.ResponseFor
     """Every expert of a catalogue as it would be with nothing to do, for an answer of the wanted form."""
     idle = [(expert, _idle(expert)) for expert in catalog.experts]
     return [
-        replace(state, context_window=_room(expert, state, asked), at_least=_at_least(expert, wanted))
+        state._replace(context_window=_room(expert, state, asked), at_least=_at_least(expert, wanted))
         for expert, state in idle
     ]
 

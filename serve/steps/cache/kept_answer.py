@@ -3,7 +3,7 @@
 import struct
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 import orjson
@@ -29,7 +29,9 @@ class KeptAnswer:
 
     def pack(self) -> bytes:
         """Serialise it: the decision as JSON, then each message, all behind their lengths."""
-        pieces = [orjson.dumps(asdict(self.decision)), *(chunk.SerializeToString() for chunk in self.chunks)]
+        ranking = [candidate._asdict() for candidate in self.decision.ranking]
+        decision = orjson.dumps(self.decision._asdict() | {"ranking": ranking})
+        pieces = [decision, *(chunk.SerializeToString() for chunk in self.chunks)]
         return b"".join(_LENGTH.pack(len(piece)) + piece for piece in pieces)
 
     @classmethod

@@ -3,6 +3,7 @@
 import logging
 
 from serve.costs.tariffs import usd
+from serve.telemetry.logs import tell
 from serve.telemetry.loss import Loss
 from serve.telemetry.observer import Observer
 from serve.telemetry.record import OK, RequestRecord
@@ -59,7 +60,7 @@ class LogObserver(Observer):
             fields["lost"] = lost
         if record.trace.exemplar:
             fields |= record.trace.exemplar
-        log.info("request", extra=fields)
+        tell(log, "request", fields)
 
 
 def _lost(loss: Loss) -> dict[str, object]:

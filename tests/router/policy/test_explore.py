@@ -1,6 +1,5 @@
 import random
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -63,4 +62,4 @@ def test_choices_that_are_not_free_are_kept(reason: Reason) -> None:
 
 def test_no_epsilon_no_exploration() -> None:
     made = Exploration(0.0, random.Random(0)).explore(decision(), states(), 10)
-    assert made == replace(decision(), propensity=1.0)
+    assert made == decision()._replace(propensity=1.0)

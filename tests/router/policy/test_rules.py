@@ -2,7 +2,6 @@
 
 import random
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 
@@ -41,9 +40,9 @@ def test_every_expert_is_ranked_by_the_rule(router: RuleRouter, states: list[Exp
 def test_pins_health_and_size_work_as_ever(router: RuleRouter, states: list[ExpertState]) -> None:
     code = ask("fix this python script")
     assert router.route(code, states, pinned="advisor").reason is Reason.PINNED
-    is_down = [replace(state, healthy=state.name != "coder") for state in states]
+    is_down = [state._replace(healthy=state.name != "coder") for state in states]
     assert router.route(code, is_down).reason is Reason.UNHEALTHY
-    is_small = [replace(state, context_window=1 if state.name == "coder" else 8192) for state in states]
+    is_small = [state._replace(context_window=1 if state.name == "coder" else 8192) for state in states]
     assert router.route(code, is_small).reason is Reason.OVER_CONTEXT
     with pytest.raises(UnknownExpertError):
         router.route(code, states, pinned="nobody")
@@ -92,7 +91,7 @@ def test_the_even_draw_is_even_and_says_so(states: list[ExpertState]) -> None:
 
 def test_the_even_draw_leaves_out_who_cannot_answer(states: list[ExpertState]) -> None:
     router = random_router("generalist", random.Random(2))
-    some = [replace(state, healthy=state.name in {"coder", "advisor"}) for state in states]
+    some = [state._replace(healthy=state.name in {"coder", "advisor"}) for state in states]
     decisions = [router.route(ask("hello"), some) for _ in range(50)]
     assert {one.expert for one in decisions} == {"coder", "advisor"}
     assert {one.propensity for one in decisions} == {0.5}

@@ -119,7 +119,7 @@ async def test_what_has_waited_too_long_to_finish_is_not_let_in() -> None:
     await held_for(gate, clock, 100)
     holder = asyncio.create_task(hold(gate, release, [], 0, clock.now + 900))
     await asyncio.sleep(0)
-    hopeless = asyncio.create_task(anext(gate.permit(deadline=clock.now + 250).gen))  # type: ignore[attr-defined]
+    hopeless = asyncio.create_task(gate.permit(deadline=clock.now + 250).__aenter__())
     patient: list[int] = []
     waiter = asyncio.create_task(hold(gate, release, patient, 1, clock.now + 900))
     await asyncio.sleep(0)

@@ -3,8 +3,9 @@
 import logging
 
 import orjson
+import pytest
 
-from serve.telemetry.logs import JsonLines, describe_fault
+from serve.telemetry.logs import JsonLines, describe_fault, tell
 
 SECRET = "the prompt"
 
@@ -31,3 +32,19 @@ def test_one_line_with_its_fields() -> None:
     line = JsonLines().format(record)
     assert "\n" not in line
     assert orjson.loads(line) == orjson.loads(line) | {"event": "two\nlines", "level": "info", "n": 3}
+
+
+def test_a_line_of_many_fields_is_that_of_extra(caplog: pytest.LogCaptureFixture) -> None:
+    log, fields = logging.getLogger("moegate.many"), {"request_id": "one", "n": 3, "door": None}
+    with caplog.at_level(logging.INFO):
+        tell(log, "request", fields)
+        log.info("request", extra=fields)
+    quick, slow = (orjson.loads(JsonLines().format(record)) for record in caplog.records)
+    assert quick | {"time": None} == slow | {"time": None}
+    assert list(quick)[-3:] == list(fields)
+
+
+def test_a_level_that_is_not_shown_costs_no_record(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        tell(logging.getLogger("moegate.many"), "request", {})
+    assert not caplog.records
