@@ -78,6 +78,7 @@ CASES: dict[tuple[str, str], tuple[list[str], tuple[str, ...]]] = {
     ),
     ("experts.training.make_forms", "out"): (["--source", "bfcl", "--data", "."], _FILE),
     ("experts.training.make_tool_calls", "out"): (["--source", "bfcl", "--data", "."], _FILE),
+    ("loadtests.distractors", "out"): (["--data", "rows.jsonl"], _FILE),
     ("experts.training.make_plans", "out"): (["--source", "seal", "--data", "."], _FILE),
     ("experts.training.trainium_job", "out"): (["coder", "--nodes", "1", "--bucket", "s3://b"], _FILE),
     ("router.train", "out"): (_QA, _FILE),
