@@ -44,7 +44,7 @@ def crowded(rows: Sequence[Row], distractors: int, seed: int) -> list[dict[str, 
     return made
 
 
-def selected(row: Mapping[str, Any], selector: Selector, settings: ToolSelectionSettings) -> dict[str, Any]:
+def selected(row: Row, selector: Selector, settings: ToolSelectionSettings) -> dict[str, Any]:
     """Leave the tools that the gateway's step would."""
     asked = _case(row).conversation
     kept = selector.select(
@@ -77,7 +77,7 @@ def _characters(row: Row) -> int:
     return len(json.dumps(row["tools"]))
 
 
-def _case(row: Mapping[str, Any]) -> Case:
+def _case(row: Row) -> Case:
     return ToolCallSuite().read(row, 0)
 
 
