@@ -36,6 +36,7 @@ from experts.cluster.encoder_application import (
 )
 from experts.cluster.ingress import Ingress
 from experts.cluster.ray_environment import Ports, choose_ports, private_folder, ray_switches
+from experts.cluster.renewal import LOOK_S, Links, renewal_options
 from experts.cluster.supervision import StopRequested, raise_on_signals, supervise
 from experts.compilation.prepare import FAILURES
 from experts.engines.factory import UnsupportedEngine, build_engine, check_engine
@@ -132,7 +133,20 @@ def _serve(
         least = {spec.name: spec.scaling.min_replicas for spec in specs}
         _await_experts(least | ({ENCODER_APPLICATION: 1} if encoder else {}), ingress, events)
         events.emit("ready", target=ingress.target)
-        threading.Event().wait()
+        _renew(Links(specs), events)
+
+
+def _renew(links: Links, events: Events) -> None:
+    """Deploy experts anew whose weights have changed, until told to stop."""
+    while True:
+        time.sleep(LOOK_S)
+        for spec in links.changed():
+            try:
+                _deploy([spec], {spec.name: find_weights(spec)}, None)
+            except (*FAILURES, OSError) as error:
+                print(f"expert {spec.name!r} keeps its weights: {error}", file=sys.stderr, flush=True)
+            else:
+                events.emit("expert", expert=spec.name, state="renewed")
 
 
 @contextmanager
@@ -197,7 +211,8 @@ def _deploy(specs: Sequence[ExpertSpec], weights: Mapping[str, Weights | None], 
 def _application(spec: ExpertSpec, weights: Weights | None) -> Application:
     from ray import serve as ray_serve
 
-    deployment = ray_serve.deployment(name=DEPLOYMENT, **deployment_options(spec))(ExpertDeployment)
+    options = deployment_options(spec) | renewal_options(spec)
+    deployment = ray_serve.deployment(name=DEPLOYMENT, **options)(ExpertDeployment)
     return deployment.bind(spec, partial(build_engine, weights=weights))
 
 

@@ -167,8 +167,8 @@ def choose(options: argparse.Namespace) -> ExpertSpec:
     if spec is None:
         raise CatalogError(f"no such expert: {options.expert}; there are {', '.join(catalog.names)}")
     changes: dict[str, Any] = {"max_batch_size": options.batch or spec.max_batch_size}
-    if options.base or options.artifact:
-        changes["adapter"] = None
+    if options.base or options.artifact or options.adapter:
+        changes["adapter"] = None if options.adapter is None else str(options.adapter)
     return spec.model_copy(update=changes)
 
 
@@ -200,8 +200,8 @@ def name_variant(spec: ExpertSpec, options: argparse.Namespace) -> str:
     """Name what was measured: as given, else a file's name, `base` or `adapter`, and by what if not the engine."""
     if options.variant:
         return str(options.variant)
-    if options.artifact:
-        return str(options.artifact.name)
+    if options.artifact or options.adapter:
+        return Path(options.artifact or options.adapter).name
     weights = "base" if spec.adapter is None else "adapter"
     return f"{weights}, float32 by transformers" if options.reference else weights
 
@@ -224,6 +224,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--base", action="store_true", help="the untouched base, with the same system prompt")
     other = parser.add_mutually_exclusive_group()
     other.add_argument("--artifact", type=Path, metavar="FILE", help="these weights (GGUF) instead of the expert's")
+    other.add_argument("--adapter", metavar="FOLDER", help="this adapter (or moegate:NAME) instead of the expert's")
     other.add_argument(
         "--reference", action="store_true", help="float32 by transformers instead of the engine (needs [train])"
     )

@@ -117,7 +117,7 @@ class App:
         self._traffic, self._recent = Traffic(metrics.routing, self._router.training_mix), Recent()
         self._trials = parts.open_trials(settings, catalog, metrics)
         self._interactions = parts.open_interactions(
-            settings, metrics, self._catalog_bytes, lambda name: self._health.experts[name].artifact
+            settings, metrics, catalog, self._trials, self._channels, self._ledger, self._admission, self._health
         )
         self._tracer = make_tracer(settings.tracing)
         observers = parts.make_observers(
@@ -244,6 +244,8 @@ class App:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._interactions is not None:
+            await self._interactions.close()
         await self._dispatcher.close()
         await self._channels.close()
         if self._encoder is not None:
@@ -253,8 +255,6 @@ class App:
             await self._siblings.stop()
         await asyncio.to_thread(self._feedback.close)
         await asyncio.to_thread(self._responses.close)
-        if self._interactions is not None:
-            await asyncio.to_thread(self._interactions.writer.close)
         await asyncio.to_thread(self._tracer.close)
         log.info("stopped")
 

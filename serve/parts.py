@@ -4,7 +4,6 @@ What only some gateways need (the encoder, trials, kept interactions) is None wh
 """
 
 import logging
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from experts.catalog.encoders import encoder_name
@@ -14,6 +13,7 @@ from router.decision import Coverage
 from serve.admission.drain import Drain
 from serve.admission.permits import Admission
 from serve.costs.ledger import Ledger
+from serve.dispatch.health import HealthMonitor
 from serve.embeddings.embedder import Embedder
 from serve.expert_client.channel import ExpertChannels
 from serve.expert_client.encoder_channel import EncoderChannel
@@ -38,6 +38,8 @@ from serve.telemetry.traffic import Traffic
 
 if TYPE_CHECKING:
     from serve.interactions.build import Interactions
+    from serve.interactions.observer import Taker
+    from serve.interactions.shadow import Shadow
     from serve.routing.trials import Trials
 
 log = logging.getLogger("moegate.app")
@@ -108,7 +110,7 @@ def open_trials(settings: Settings, catalog: Catalog, metrics: Metrics) -> "Tria
         return None
     from serve.routing.trials import Trials  # noqa: PLC0415  # only who tries somebody out pays for it
 
-    return Trials(settings.flywheel.place / "ended-trials.jsonl", metrics.trials)
+    return Trials(settings.flywheel.place, catalog, metrics.trials)
 
 
 def open_guard(settings: Settings, metrics: Metrics) -> GuardRules | None:
@@ -122,14 +124,34 @@ def open_toolsets(settings: Settings) -> Toolsets | None:
 
 
 def open_interactions(
-    settings: Settings, metrics: Metrics, catalog: bytes, artifact_of: Callable[[str], str]
+    settings: Settings,
+    metrics: Metrics,
+    catalog: Catalog,
+    trials: "Trials | None",
+    channels: ExpertChannels,
+    ledger: Ledger,
+    admission: Admission,
+    health: HealthMonitor,
 ) -> "Interactions | None":
-    """Make what keeps answers for learning, where the settings ask for it."""
+    """Make what keeps answers for learning, where the settings ask for it; with a mirror where there are canaries."""
     if not settings.interactions.is_on:
         return None
-    from serve.interactions import build  # noqa: PLC0415  # only who keeps some pays for it
+    from serve.interactions import build, shadow  # noqa: PLC0415  # only who keeps some pays for it
 
-    return build.open_interactions(settings.interactions, metrics.interactions, catalog, artifact_of)
+    def artifact_of(name: str) -> str:
+        return health.experts[name].artifact
+
+    def is_idle(expert: str) -> bool:
+        return not admission.waiting and health.why_not(expert) is None and health.has_room(expert)
+
+    def mirror(taker: "Taker") -> "Shadow":
+        assert trials is not None  # asked only then
+        flywheel, shadows = settings.flywheel, lambda: trials.shadows
+        return shadow.Shadow(taker, shadows, channels, ledger, is_idle, artifact_of, flywheel, metrics.trials)
+
+    mirroring = None if trials is None else mirror
+    content = catalog.model_dump_json().encode()
+    return build.open_interactions(settings.interactions, metrics.interactions, content, artifact_of, mirroring)
 
 
 def make_observers(

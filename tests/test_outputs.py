@@ -31,8 +31,9 @@ SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 
 INPUTS = {
     "add", "artifact", "base", "candidate", "catalog", "config", "curve", "data", "file", "files", "gguf",
-    "held_out", "log", "merged", "misfits", "outcomes", "peers", "plans", "prices", "readings", "request", "results",
-    "rows", "rules", "seeds", "source", "spans", "timings", "train", "transfer", "vectors", "words", "wrappers",
+    "held_out", "log", "merged", "misfits", "outcomes", "peers", "plans", "policy", "prices", "readings", "request",
+    "results", "rows", "rules", "seeds", "source", "spans", "timings", "train", "transfer", "vectors", "words",
+    "wrappers",
 }  # fmt: skip
 """Options whose files are only read; `router.calibrate --artifact` is read and written, and is below as well."""
 

@@ -24,6 +24,7 @@ REASONS = {
     "experts/evaluation/options_figure.py": "claimed by experts.select",
     "experts/commands/outputs.py": "this is how it is done",
     "experts/flywheel/registry.py": "a registry's own folder, under digests; its history is added to only",
+    "experts/flywheel/progress.py": "a file of its own process in the flywheel's folder",
     "experts/flywheel/frozen.py": "a new folder, named by the digest of what is in it",
     "experts/cluster/ray_environment.py": "a temporary folder of its own making",
     "experts/compilation/requantise.py": "the cache",

@@ -39,10 +39,17 @@ def grafana_json(board: Dashboard) -> str:
         .tooltip(common_cursor())
         .with_variable(builders.DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
         .with_variable(_expert_variable())
+        .annotation(_changes())
     )
     for i, panel in enumerate(board.panels):
         built = built.with_panel(_panel(panel, i))
     return JSONEncoder(sort_keys=True, indent=2).encode(built.build()) + "\n"
+
+
+def _changes() -> builders.AnnotationQuery:
+    """Marks where the flywheel put a candidate on trial, gave it another share, promoted it or took it back."""
+    expr = "sum by (expert, event) (changes(max by (expert, event) (moegate_flywheel_changes)[1m:15s])) > 0"
+    return builders.AnnotationQuery().name("Flywheel").datasource(_SOURCE).expr(expr).enable(True).icon_color("purple")
 
 
 def common_cursor() -> Any:

@@ -6,7 +6,7 @@ from typing import Final
 
 from experts.catalog.spec import Catalog, ExpertSpec
 
-LIVE: Final = frozenset({"canary_share", "description", "licence", "price"})
+LIVE: Final = frozenset({"canary_share", "description", "licence", "price", "shadow_share"})
 """Fields of an entry that only the gateway reads. The others are built into replicas, connections and the router."""
 
 

@@ -121,6 +121,7 @@ class ExpertSpec(_Model):
     not_honoured: tuple[SamplingField, ...] = ()  # by its server, beyond what is known of the engine
     canary_of: str | None = None  # the expert whose successor this is, on trial
     canary_share: float = Field(default=0.0, ge=0, le=0.5)  # of that expert's requests
+    shadow_share: Share = 0.0  # likewise, that it answers once more, after the user has been served
 
     @field_validator("name")
     @classmethod

@@ -45,19 +45,20 @@ def freeze(curated: Curated, folder: Path, expert: str) -> FrozenSet:
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
-    return FrozenSet(place, _manifest(place))
+    return FrozenSet(place, manifest_of(place))
 
 
 def latest(folder: Path, expert: str) -> FrozenSet | None:
     """The expert's newest set; None where there is none."""
     found = [
-        FrozenSet(path.parent, _manifest(path.parent))
+        FrozenSet(path.parent, manifest_of(path.parent))
         for path in (folder / expert).glob(f"*/{MANIFEST}")
         if not path.parent.name.startswith(".")
     ]
     return max(found, key=lambda one: str(one.manifest["at"]), default=None)
 
 
-def _manifest(place: Path) -> dict[str, Any]:
+def manifest_of(place: Path) -> dict[str, Any]:
+    """Read a set's manifest."""
     content: dict[str, Any] = json.loads((place / MANIFEST).read_text("utf-8"))
     return content

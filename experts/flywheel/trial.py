@@ -94,6 +94,11 @@ class Trial:
         self.breach: Breach | None = None
         self.answers = 0
 
+    @property
+    def wealth(self) -> dict[str, float]:
+        """The evidence that the candidate is worse, by kind of bad answer; 1 where there is none."""
+        return {kind: bet.wealth for kind, bet in self._bets.items()}
+
     def answered(self, origin: bytes, *, is_canary: bool, share: float, ttft_s: float, usd: float) -> None:
         """Note an answer that is whole; `origin` is its conversation."""
         self.answers += is_canary

@@ -15,6 +15,16 @@ class CannotTune(Exception):
     """An expert cannot be trained here; the message says what can be done about it."""
 
 
+def tuned_folder(folder: Path, expert: str, curated: FrozenSet) -> Path:
+    """Where a candidate's adapter is, or will be."""
+    return folder / expert / curated.folder.name / "adapter"
+
+
+def is_tuned(adapter: Path) -> bool:
+    """Whether it is there, whole: its ledger comes last."""
+    return (adapter / "ledger.json").is_file()
+
+
 def tune_command(
     python: str, expert: str, curated: FrozenSet, start: str | None, folder: Path, more: Sequence[str] = ()
 ) -> list[str]:
@@ -45,6 +55,6 @@ def tune_command(
         "--run",
         str(place / "run"),
         "--output",
-        str(place / "adapter"),
+        str(tuned_folder(folder, expert, curated)),
     ]
     return [python, "-m", "experts.finetune", expert, *files, *begun, *more]

@@ -10,6 +10,8 @@ from experts.commands.outputs import NotOurs, claim, json_lines_with, write
 from serve.commands.flywheel_curate import add_curate, add_status
 from serve.commands.flywheel_data import opened_ratings
 from serve.commands.flywheel_registry import add_evaluate, add_promote, add_rollback
+from serve.commands.flywheel_run import add_run
+from serve.commands.flywheel_shadow import add_adopt, add_canary, add_shadow
 from serve.commands.flywheel_tune import add_tune
 from serve.interactions import segments
 from serve.interactions.joined import rated_rows
@@ -43,13 +45,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     evaluating = actions.add_parser("evaluate", help="say whether a candidate is better than what serves")
     add_evaluate(evaluating)
 
+    adopting = actions.add_parser("adopt", help="take the catalogue's adapter into the registry, once")
+    add_adopt(adopting)
+
+    shadowing = actions.add_parser("shadow", help="let a candidate answer unseen, and compare")
+    add_shadow(shadowing)
+
+    trying = actions.add_parser("canary", help="give a candidate on trial a further share of the traffic, if it may")
+    add_canary(trying)
+
     promoting = actions.add_parser("promote", help="let a candidate serve")
     add_promote(promoting)
 
     undoing = actions.add_parser("rollback", help="undo the last promotion")
     add_rollback(undoing)
 
-    for action in (status, curating, tuning, evaluating, promoting, undoing, export, forgetting):
+    running = actions.add_parser(
+        "run", help="all of these, as far as evidence and approval allow; goes on where it was"
+    )
+    add_run(running)
+
+    steps = (running, curating, tuning, evaluating, adopting, shadowing, trying, promoting, undoing)
+    for action in (status, *steps, export, forgetting):
         action.add_argument("--config", type=Path, metavar="FILE", help="settings, as in deploy/gateway.yaml")
         action.add_argument("--json", action="store_true", help="one JSON line last")
 

@@ -33,7 +33,7 @@ def add_curate(parser: argparse.ArgumentParser) -> None:
 def _curate(arguments: argparse.Namespace) -> None:
     settings = load_settings(arguments.config)
     _check_expert(arguments.expert, load_catalog(settings.experts.catalog).names)
-    unseen = Unseen(row for path in arguments.held_out for row in _rows(path))
+    unseen = Unseen(row for path in arguments.held_out for row in rows_of(path))
     wants = Wants(
         train=arguments.least_train,
         held_out=arguments.least_held_out,
@@ -108,7 +108,7 @@ def _check_expert(name: str, known: tuple[str, ...]) -> None:
         raise SettingsError(f"there is no expert {name!r}; there are {', '.join(known)}")
 
 
-def _rows(path: Path) -> list[Any]:
+def rows_of(path: Path) -> list[Any]:
     """Read JSON lines.
 
     Raises:

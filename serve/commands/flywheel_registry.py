@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from experts.catalog.spec import load_catalog
-from experts.flywheel.registry import Change, Registry, RegistryError
+from experts.flywheel.history import Change
+from experts.flywheel.registry import Registry, RegistryError
 from experts.flywheel.verdict import Judgement, Rules, Verdict, judge
 from serve.settings.tree import Settings, SettingsError, load_settings
 
-_MAY_SERVE: Final = (Verdict.BETTER, Verdict.NOT_WORSE, Verdict.NO_HEADROOM)
+MAY_SERVE: Final = (Verdict.BETTER, Verdict.NOT_WORSE, Verdict.NO_HEADROOM)
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +46,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     settings = load_settings(arguments.config)
     pairs: dict[str, tuple[list[float], list[float]]] = {}
     for bar, incumbent, candidate in arguments.on:
-        pairs |= _pairs(bar, Path(incumbent), Path(candidate))
+        pairs |= pairs_of(bar, Path(incumbent), Path(candidate))
     try:
         judgement = judge(pairs, arguments.goal, Rules(margin=arguments.margin))
     except KeyError:
@@ -54,7 +55,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     if arguments.candidate is not None:
         made = {"curated": arguments.curated, "judgement": judgement.as_dict()}
         facts["candidate"] = _added(_registry(settings, arguments.expert), arguments.candidate, made)
-    _explain(judgement, facts)
+    explain(judgement, facts)
     _tell(arguments, facts)
 
 
@@ -65,7 +66,7 @@ def add_promote(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument(
         "--accept",
-        choices=[verdict.value for verdict in _MAY_SERVE],
+        choices=[verdict.value for verdict in MAY_SERVE],
         default=Verdict.BETTER.value,
         help="the least that must have been found (default %(default)s)",
     )
@@ -78,10 +79,10 @@ def _promote(arguments: argparse.Namespace) -> None:
     if manifest is None:
         raise SettingsError(f"there is no candidate {arguments.candidate}; there are {_names(registry)}")
     verdict = Verdict(manifest["judgement"]["verdict"])
-    accepted = _MAY_SERVE[: _MAY_SERVE.index(Verdict(arguments.accept)) + 1]
+    accepted = MAY_SERVE[: MAY_SERVE.index(Verdict(arguments.accept)) + 1]
     if verdict not in accepted:
         raise SettingsError(f"{arguments.candidate} was found {verdict.value!r}: it is not promoted")
-    _ask(f"{arguments.expert}: let {arguments.candidate} ({verdict.value}) serve?", is_sure=arguments.yes)
+    ask(f"{arguments.expert}: let {arguments.candidate} ({verdict.value}) serve?", is_sure=arguments.yes)
     try:
         change = registry.promote(arguments.candidate, by=getpass.getuser(), why=verdict.value)
     except RegistryError as error:
@@ -124,7 +125,7 @@ def _registry(settings: Settings, expert: str) -> Registry:
     return Registry(settings.flywheel.place / "registry", expert)
 
 
-def _pairs(bar: str, incumbent: Path, candidate: Path) -> dict[str, tuple[list[float], list[float]]]:
+def pairs_of(bar: str, incumbent: Path, candidate: Path) -> dict[str, tuple[list[float], list[float]]]:
     """Each measure's values of the rows that both have answered and that it applies to.
 
     Raises:
@@ -156,7 +157,8 @@ def _verdicts(path: Path) -> dict[str, dict[str, float]]:
         raise SettingsError(f"{path}: not the answers that experts.evaluate --answers writes") from None
 
 
-def _explain(judgement: Judgement, facts: dict[str, Any]) -> None:
+def explain(judgement: Judgement, facts: dict[str, Any]) -> None:
+    """Say what a judgement found."""
     table = Table("measure", "n", "incumbent", "candidate", "difference (95 %)", "verdict")
     for one in judgement.findings:
         difference = f"{one.candidate - one.incumbent:+.3f} ({one.low:+.3f} to {one.high:+.3f})"
@@ -169,7 +171,7 @@ def _explain(judgement: Judgement, facts: dict[str, Any]) -> None:
         print(f"kept as candidate {facts['candidate']}")
 
 
-def _ask(question: str, *, is_sure: bool) -> None:
+def ask(question: str, *, is_sure: bool) -> None:
     """Have a human agree.
 
     Raises:

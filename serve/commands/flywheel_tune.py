@@ -28,19 +28,33 @@ def _tune(arguments: argparse.Namespace) -> int:
     curated = latest(settings.flywheel.place / "curated", expert)
     if curated is None:
         raise SettingsError(f"{expert}: nothing is curated yet: moegate flywheel curate {expert}")
-    command = _command(arguments, settings, curated)
+    command = command_of(
+        settings,
+        expert,
+        curated,
+        python=arguments.python,
+        options=arguments.options,
+        from_base=arguments.from_base,
+    )
     print(shlex.join(command), file=sys.stderr)
     return 0 if arguments.dry_run else subprocess.run(command, check=False).returncode
 
 
-def _command(arguments: argparse.Namespace, settings: Settings, curated: FrozenSet) -> list[str]:
-    expert, place = arguments.expert, settings.flywheel.place
+def command_of(
+    settings: Settings, expert: str, curated: FrozenSet, *, python: str, options: str, from_base: bool
+) -> list[str]:
+    """Return the command line that trains a candidate.
+
+    Raises:
+        SettingsError: nothing says how the expert is trained.
+    """
+    place = settings.flywheel.place
     spec = load_catalog(settings.experts.catalog).get(expert)
-    start = None if spec is None or arguments.from_base else spec.adapter
+    start = None if spec is None or from_base else spec.adapter
     serving = Registry(place / "registry", expert)
-    if serving.current is not None and not arguments.from_base:
+    if serving.current is not None and not from_base:
         start = str(serving.link.resolve())
     try:
-        return tune_command(arguments.python, expert, curated, start, place / "tuned", shlex.split(arguments.options))
+        return tune_command(python, expert, curated, start, place / "tuned", shlex.split(options))
     except CannotTune as error:
         raise SettingsError(str(error)) from None

@@ -25,6 +25,7 @@ class Waste(StrEnum):
     HANDED_BACK = "handed_back"  # none of the tools fitted; another expert answered
     RETRIED = "retried"  # the same expert was asked again
     HEDGED = "hedged"  # the other one of two was quicker
+    SHADOW = "shadow"  # a candidate's answer beside the one that the user got
 
 
 class Ledger:

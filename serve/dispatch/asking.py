@@ -61,7 +61,7 @@ class Asking:
 
         Once it is known that no tool fits, whoever answers in words is shown none and can call none.
         """
-        message = _generate_request(self.request)
+        message = generate_request(self.request)
         message.may_hand_back = may_hand_back
         if self._has_come_back and expert not in self._handing_back:
             message.conversation.tool_choice.CopyFrom(_NO_TOOLS)
@@ -87,7 +87,8 @@ def _candidates(decision: RouteDecision) -> list[str]:
     return experts[:1] if decision.reason is Reason.PINNED else experts
 
 
-def _generate_request(request: ChatRequest) -> pb.GenerateRequest:
+def generate_request(request: ChatRequest) -> pb.GenerateRequest:
+    """Say what a request asks in an expert's own terms."""
     if isinstance(request.input, str):
         return pb.GenerateRequest(prompt=request.input, sampling=request.sampling, request_id=request.request_id)
     message = pb.GenerateRequest(conversation=request.input, sampling=request.sampling, request_id=request.request_id)

@@ -48,6 +48,7 @@ class HealthMonitor:
         self._dispatcher = dispatcher
         self._metrics = metrics
         self._settings = settings
+        self._slots = {spec.name: spec.max_batch_size * spec.scaling.max_replicas for spec in catalog.experts}
         self._cold = {spec.name for spec in catalog.experts if spec.scaling.min_replicas == 0}
         self.experts = {name: ExpertHealth(is_ready=name in self._cold) for name in catalog.names}
         for name in self._cold:
@@ -129,6 +130,10 @@ class HealthMonitor:
             completion_tokens=completion.usage.completion_tokens,
             at=now,
         )
+
+    def has_room(self, name: str) -> bool:
+        """Whether an expert has a slot that nobody uses, as far as is known."""
+        return self.queue_len(name) < self._slots[name]
 
     def queue_len(self, name: str) -> int:
         """Sequences in an expert: as it last reported, or as many as this gateway has there, if that is more."""

@@ -19,6 +19,24 @@ from serve.validation.forms import FORM_NAMES
 
 
 @dataclass(frozen=True, slots=True)
+class Shadowed:
+    """What a candidate has made of a request that somebody else has answered.
+
+    Attributes:
+        expert: the candidate's name.
+        ttft_s: seconds from asking it to its first token; likewise `duration_s` to its end.
+        cost_usd: what it cost.
+        error: why it has not answered, by code; empty where it has.
+    """
+
+    expert: str
+    ttft_s: float
+    duration_s: float
+    cost_usd: float
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """An answer that is over and waits to be kept.
 
@@ -28,6 +46,7 @@ class Ended:
         chunks: the expert's messages; the last one carries its account.
         artifact: digest of the weights that answered, as the expert last said; empty where it has none.
         size: bytes, roughly.
+        shadow: a candidate's answer, which nobody got, in place of the request's own.
     """
 
     at: float
@@ -35,6 +54,7 @@ class Ended:
     chunks: Sequence[pb.GenerateChunk]
     artifact: str
     size: int
+    shadow: Shadowed | None = None
 
 
 def as_row(ended: Ended, redaction: Redaction, *, catalog: str, sample: float) -> dict[str, Any]:
@@ -49,6 +69,8 @@ def as_row(ended: Ended, redaction: Redaction, *, catalog: str, sample: float) -
     Raises:
         BrokenRule: it could not be redacted.
     """
+    if ended.shadow is not None:
+        return _shadow_row(ended, ended.shadow, redaction)
     record = ended.record
     completion = ended.chunks[-1].completion
     request, keeping = record.request, record.request.keeping
@@ -73,6 +95,33 @@ def as_row(ended: Ended, redaction: Redaction, *, catalog: str, sample: float) -
             "sample": sample,
             "redacted": redaction.found,
             **_outcomes(record, completion),
+        },
+    }
+
+
+def _shadow_row(ended: Ended, shadow: Shadowed, redaction: Redaction) -> dict[str, Any]:
+    """A candidate's answer beside the one that the user got, whose id it names."""
+    request, at = ended.record.request, int(ended.at)
+    asked = request_json(ended.record.prepared, redaction)
+    name = f"{request.id}-shadow"
+    answer: dict[str, Any] = {"id": name, "object": "chat.completion", "model": shadow.expert, "choices": []}
+    if not shadow.error:
+        answer = response_json(name, shadow.expert, at, ended.chunks, redaction)
+    return {
+        "timestamp": at,
+        "workload_id": f"shadow:{ended.record.expert}",
+        "client_id": request.caller.name,
+        "request": asked,
+        "response": answer,
+        "moegate": {
+            "expert": shadow.expert,
+            "shadow_of": request.id,
+            "artifact": ended.artifact,
+            "latency": {"ttft_s": shadow.ttft_s, "duration_s": shadow.duration_s},
+            "cost_usd": shadow.cost_usd,
+            "error": shadow.error,
+            "recalled": False,
+            "redacted": redaction.found,
         },
     }
 

@@ -25,7 +25,16 @@ class Forgotten:
 
 
 def rows(store: SegmentStore) -> Iterator[Row]:
-    """Every record, the oldest segment first.
+    """Every record of an answer that somebody got, the oldest segment first.
+
+    Raises:
+        StoreFailed: the store cannot be read.
+    """
+    return (row for row in every_row(store) if not is_shadow(row))
+
+
+def every_row(store: SegmentStore) -> Iterator[Row]:
+    """Likewise, with the answers that candidates have given unseen.
 
     Raises:
         StoreFailed: the store cannot be read.
@@ -33,6 +42,11 @@ def rows(store: SegmentStore) -> Iterator[Row]:
     for segment in store.segments():
         for line in _lines(store.read(segment.name)):
             yield orjson.loads(line)
+
+
+def is_shadow(row: Row) -> bool:
+    """Whether it is a candidate's answer, which nobody got."""
+    return "shadow_of" in row.get("moegate", ())
 
 
 def forget(store: SegmentStore, is_meant: Callable[[Row], bool]) -> Forgotten:
@@ -63,8 +77,8 @@ def of_client(name: str) -> Callable[[Row], bool]:
 
 
 def of_response(response_id: str) -> Callable[[Row], bool]:
-    """Mean one answer."""
-    return lambda row: row.get("response", {}).get("id") == response_id
+    """Mean one answer, and what a candidate made of the same request."""
+    return lambda row: response_id in (row.get("response", {}).get("id"), row.get("moegate", {}).get("shadow_of"))
 
 
 def _lines(data: bytes) -> Iterator[bytes]:

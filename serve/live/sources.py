@@ -79,8 +79,8 @@ def toolsets_source(toolsets: Toolsets | None) -> Source:
 
 
 def trials_source(trials: "Trials | None", gateway: Gateway) -> Source:
-    """The trials that are over, here or at another gateway or worker: their canaries get no more requests."""
+    """Who is on trial, at which share: it is over here or at another gateway or worker, or the registry says so."""
     if trials is None:
         return Source("trials", (), frozenset, lambda _: ())
     trials.on_end = lambda: gateway.take(gateway.catalog)
-    return Source("trials", (trials.path,), trials.read, trials.take_up)
+    return Source("trials", trials.paths, trials.read, trials.take_up)

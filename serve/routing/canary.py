@@ -34,7 +34,7 @@ def with_canary(decision: RouteDecision, on_trial: Mapping[str, ExpertSpec], req
     if canary is None or decision.reason is Reason.PINNED:
         return decision
     chances = _with_shares(decision.chances or {decision.expert: decision.propensity}, on_trial)
-    if _draw(canary.name, origin_of(request)) >= canary.canary_share:
+    if not drawn(canary.name, origin_of(request), canary.canary_share):
         return decision._replace(propensity=chances[decision.expert], chances=chances)
     others = tuple(candidate for candidate in decision.ranking if candidate.expert != canary.name)
     ranking = (Candidate(canary.name, decision.confidence), *others)
@@ -69,6 +69,6 @@ def _with_shares(chances: Mapping[str, float], on_trial: Mapping[str, ExpertSpec
     return divided
 
 
-def _draw(canary: str, origin: bytes) -> float:
-    """Map a conversation to [0, 1), evenly, and another way for each canary."""
-    return int.from_bytes(blake2b(origin, digest_size=8, key=canary.encode()[:64]).digest()) / 2**64
+def drawn(name: str, origin: bytes, share: float) -> bool:
+    """Whether a conversation is among this share of them: evenly, and other ones for each name."""
+    return int.from_bytes(blake2b(origin, digest_size=8, key=name.encode()[:64]).digest()) / 2**64 < share

@@ -4,6 +4,8 @@ from typing import Final
 
 from deploy.observe.panels import Dashboard, E, Panel, Query, R, rate
 
+_NO_SHADOW: Final = 'cause!="shadow"'
+
 COST: Final = Dashboard(
     "moegate-cost",
     "moegate · Cost & savings",
@@ -49,9 +51,14 @@ COST: Final = Dashboard(
         ),
         Panel(
             "Share wasted",
-            "Of what was spent",
+            "Of what was spent; candidates' unseen answers (shadow) are left out",
             "percentunit",
-            (Query(f"{rate('moegate_wasted_cost_usd_total')} / {rate('moegate_cost_usd_total')}", "wasted"),),
+            (
+                Query(
+                    f"{rate('moegate_wasted_cost_usd_total', where=_NO_SHADOW)} / {rate('moegate_cost_usd_total')}",
+                    "wasted",
+                ),
+            ),
         ),
         Panel(
             "Provisioned and idle an hour",

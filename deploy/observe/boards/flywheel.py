@@ -5,6 +5,7 @@ from typing import Final
 from deploy.observe.panels import Dashboard, Panel, Query, rate
 
 _LOST: Final = 'outcome!="kept"'
+_SHADOW: Final = 'cause="shadow"'
 
 FLYWHEEL: Final = Dashboard(
     "moegate-flywheel",
@@ -61,6 +62,42 @@ FLYWHEEL: Final = Dashboard(
                 Query(
                     "sum by (canary, kind) (increase(moegate_trials_ended_total[7d])) or vector(0)",
                     "{{canary}} {{kind}}",
+                ),
+            ),
+            kind="stat",
+        ),
+        Panel(
+            "On trial",
+            "Share of an expert's conversations that its candidate gets, or answers once more unseen (shadow)",
+            "percentunit",
+            (Query("max by (canary, kind) (moegate_trial_share) or vector(0)", "{{canary}} {{kind}}"),),
+        ),
+        Panel(
+            "Unseen answers",
+            "Of candidates, a second: whole, failed, or shed because users came first",
+            "cps",
+            (Query(f"{rate('moegate_shadows_total', 'canary, outcome')} or vector(0)", "{{canary}} {{outcome}}"),),
+        ),
+        Panel(
+            "Unseen answers, USD an hour",
+            "What they cost: the ledger's cause shadow",
+            "currencyUSD",
+            (
+                Query(
+                    f"{rate('moegate_wasted_cost_usd_total', 'expert', _SHADOW)} * 3600 or vector(0)",
+                    "{{expert}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Generations",
+            "Promotions and rollbacks in an expert's history, all in all",
+            "short",
+            (
+                Query(
+                    'max by (expert, event) (moegate_flywheel_changes{event=~"promoted|rolled back|ended"})'
+                    " or vector(0)",
+                    "{{expert}} {{event}}",
                 ),
             ),
             kind="stat",

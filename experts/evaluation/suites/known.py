@@ -19,6 +19,7 @@ from experts.evaluation.suites.open_qa import OpenQASuite
 from experts.evaluation.suites.plans import PlanSuite
 from experts.evaluation.suites.suite import Suite
 from experts.evaluation.suites.tool_calls import ToolCallSuite
+from experts.evaluation.suites.traffic import TrafficSuite
 
 RIGHT: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -30,6 +31,7 @@ RIGHT: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "json": ("all_fields",),
         "maths": ("right",),
         "open_qa": ("match",),
+        "traffic": ("same",),
     }
 )
 """What makes an answer right, by suite: the first of these that its verdict has."""
@@ -44,6 +46,7 @@ ONE_TASK: Final[Mapping[str, Callable[[], Suite]]] = MappingProxyType(
         "json": JsonSuite,
         "maths": MathsSuite,
         "open_qa": OpenQASuite,
+        "traffic": TrafficSuite,
     }
 )
 

@@ -1,10 +1,10 @@
-"""Metrics of canaries' trials."""
+"""Metrics of candidates on trial."""
 
-from serve.telemetry.metrics.registrar import Children, Registrar
+from serve.telemetry.metrics.registrar import Across, Children, Registrar
 
 
 class TrialMetrics:
-    """`serve.routing.trials` writes them."""
+    """`serve.routing.trials` and `serve.interactions.shadow` write them."""
 
     def __init__(self, add: Registrar) -> None:
         self.ended = Children(
@@ -14,5 +14,33 @@ class TrialMetrics:
                 "or `dear`",
                 "canary",
                 "kind",
+            )
+        )
+        self.share = Children(
+            add.gauge(
+                "trial_share",
+                "Share of an expert's conversations that its canary gets (`canary`), or answers once more unseen "
+                "(`shadow`)",
+                "canary",
+                "kind",
+                across=Across.MAX,
+            )
+        )
+        self.changes = Children(
+            add.gauge(
+                "flywheel_changes",
+                "Lines of an expert's history: `adopted`, `shadow`, `canary`, `ended`, `promoted`, `rolled back`",
+                "expert",
+                "event",
+                across=Across.MAX,
+            )
+        )
+        self.shadows = Children(
+            add.counter(
+                "shadows",
+                "Answers that a candidate was asked for unseen: `answered`, `failed`, or `shed` because users came "
+                "first",
+                "canary",
+                "outcome",
             )
         )

@@ -140,3 +140,28 @@ def _agrees(registry: Registry) -> None:
         assert not registry.link.is_symlink()
     else:
         assert digest_of(registry.link) == registry.current
+
+
+def test_a_trial_from_adoption_to_promotion(registry: Registry, tmp_path: Path) -> None:
+    shipped, new = adapter(tmp_path / "shipped", "shipped"), adapter(tmp_path / "new", "new")
+    assert registry.adopt(shipped, by="jo") is not None
+    assert registry.adopt(new, by="jo") is None, "something serves already"
+    assert (registry.link / "weights.bin").read_text() == (registry.next_link / "weights.bin").read_text() == "shipped"
+    digest = registry.add(new, {})
+    with pytest.raises(RegistryError, match="no candidate x"):
+        registry.try_out("x", 0.1, is_shadow=True, by="jo", why="")
+    registry.try_out(digest, 0.1, is_shadow=True, by="jo", why="")
+    assert (registry.next_link / "weights.bin").read_text() == "new"
+    assert (registry.link / "weights.bin").read_text() == "shipped"
+    registry.try_out(digest, 0.05, is_shadow=False, by="jo", why="")
+    assert registry.trial is not None and (registry.trial.event, registry.trial.share) == ("canary", 0.05)
+    registry.end_trial(by="jo", why="worse")
+    assert registry.trial is None
+    with pytest.raises(RegistryError, match="nobody is on trial"):
+        registry.end_trial(by="jo", why="")
+    registry.promote(digest, by="jo", why="")
+    with pytest.raises(RegistryError, match="serves already"):
+        registry.try_out(digest, 0.05, is_shadow=False, by="jo", why="")
+    assert registry.roll_back(by="jo", why="").digest == digest_of(shipped)
+    with pytest.raises(RegistryError, match="could be undone"):
+        registry.roll_back(by="jo", why="")
