@@ -147,6 +147,9 @@ class Sampling:
     presence_penalty: float = 0.0
     min_tokens: int = 0  # the end-of-turn token does not come before
     ignore_eos: bool = False  # nor at all
+    logprobs: bool = False  # each token's log probability is told
+    top_logprobs: int = 0  # and those of so many tokens that were likeliest in its place
+    logit_bias: tuple[tuple[int, float], ...] = ()  # tokens of the model's vocabulary, and what their logits gain
     constraint: Constraint | None = None  # only for engines whose capabilities name it
     markup: Markup | None = None  # where `stop` does not apply
 
@@ -162,6 +165,15 @@ class GenerationInput:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token of an answer, and how likely it was before temperature, top_p and penalties."""
+
+    token: bytes  # may be a part of a character
+    logprob: float  # natural, <= 0
+    top: tuple[TokenLogprob, ...] = ()  # the likeliest tokens in its place, likeliest first
+
+
+@dataclass(frozen=True, slots=True)
 class TokenDelta:
     """Tokens that were ready together; `text` may be empty while a character or a stop string is incomplete.
 
@@ -172,10 +184,15 @@ class TokenDelta:
     text: str
     token_count: int
     prompt_tokens: int = 0  # only in a sequence's first delta
+    logprobs: tuple[TokenLogprob, ...] = ()  # of the tokens whose text has left; only with `Sampling.logprobs`
 
     def __add__(self, later: TokenDelta) -> TokenDelta:
-        tokens = self.token_count + later.token_count
-        return TokenDelta(self.text + later.text, tokens, self.prompt_tokens + later.prompt_tokens)
+        return TokenDelta(
+            self.text + later.text,
+            self.token_count + later.token_count,
+            self.prompt_tokens + later.prompt_tokens,
+            self.logprobs + later.logprobs,
+        )
 
 
 HEARTBEAT: Final = TokenDelta("", 0)

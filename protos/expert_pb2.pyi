@@ -80,6 +80,7 @@ class GenerateChunk(_message.Message):
     COMPLETION_FIELD_NUMBER: _builtins.int
     PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
     TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    LOGPROBS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """text these tokens add: whole code points, never part of a stop string; may be empty"""
     token_count: _builtins.int
@@ -94,6 +95,10 @@ class GenerateChunk(_message.Message):
     def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.ToolCallDelta]:
         """read out of the model's text, of which they are no part"""
 
+    @_builtins.property
+    def logprobs(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.TokenLogprob]:
+        """only with Sampling.logprobs: tokens as the model wrote them, calls and citations included"""
+
     def __init__(
         self,
         *,
@@ -102,10 +107,11 @@ class GenerateChunk(_message.Message):
         completion: Global___Completion | None = ...,
         prompt_tokens: _builtins.int = ...,
         tool_calls: _abc.Iterable[_chat_pb2.ToolCallDelta] | None = ...,
+        logprobs: _abc.Iterable[_chat_pb2.TokenLogprob] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion", "prompt_tokens", b"prompt_tokens", "text", b"text", "token_count", b"token_count", "tool_calls", b"tool_calls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion", "logprobs", b"logprobs", "prompt_tokens", b"prompt_tokens", "text", b"text", "token_count", b"token_count", "tool_calls", b"tool_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from protos import chat_pb2 as protos_dot_chat__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14protos/gateway.proto\x12\x12moegate.gateway.v1\x1a\x11protos/chat.proto\"\xd8\x02\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x35\n\x0c\x63onversation\x18\x02 \x01(\x0b\x32\x1d.moegate.chat.v1.ConversationH\x00\x12\x10\n\x06prompt\x18\x03 \x01(\tH\x00\x12+\n\x08sampling\x18\x04 \x01(\x0b\x32\x19.moegate.chat.v1.Sampling\x12\x19\n\x0cquality_cost\x18\x05 \x01(\x02H\x01\x88\x01\x01\x12\x1b\n\x0ettft_target_ms\x18\x06 \x01(\x02H\x02\x88\x01\x01\x12\x17\n\x0fprevious_expert\x18\x07 \x01(\t\x12\x30\n\tretrieval\x18\x08 \x01(\x0b\x32\x1d.moegate.gateway.v1.Retrieval\x12\x10\n\x08toolsets\x18\t \x03(\tB\x07\n\x05inputB\x0f\n\r_quality_costB\x11\n\x0f_ttft_target_ms\"/\n\tRetrieval\x12\x13\n\x0b\x63ollections\x18\x01 \x03(\t\x12\r\n\x05top_k\x18\x02 \x01(\r\"0\n\tCandidate\x12\x0e\n\x06\x65xpert\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"\xb9\x01\n\rRouteDecision\x12\x0e\n\x06\x65xpert\x18\x01 \x01(\t\x12*\n\x06reason\x18\x02 \x01(\x0e\x32\x1a.moegate.gateway.v1.Reason\x12\x12\n\nconfidence\x18\x03 \x01(\x02\x12.\n\x07ranking\x18\x04 \x03(\x0b\x32\x1d.moegate.gateway.v1.Candidate\x12\x16\n\x0erouter_version\x18\x05 \x01(\t\x12\x10\n\x08route_us\x18\x06 \x01(\x02\"\xe5\x01\n\rGenerateChunk\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x65xpert\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x13\n\x0btoken_count\x18\x04 \x01(\r\x12\x33\n\x08\x64\x65\x63ision\x18\x05 \x01(\x0b\x32!.moegate.gateway.v1.RouteDecision\x12,\n\x07summary\x18\x06 \x01(\x0b\x32\x1b.moegate.gateway.v1.Summary\x12\x32\n\ntool_calls\x18\x07 \x03(\x0b\x32\x1e.moegate.chat.v1.ToolCallDelta\"\xfb\x01\n\x07Summary\x12\x34\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x1d.moegate.chat.v1.FinishReason\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.moegate.chat.v1.Usage\x12\x10\n\x08\x63ost_usd\x18\x03 \x01(\x01\x12\x0e\n\x06ttft_s\x18\x04 \x01(\x02\x12\x13\n\x0boverhead_ms\x18\x05 \x01(\x02\x12\x30\n\x0b\x61nnotations\x18\x06 \x03(\x0b\x32\x1b.moegate.chat.v1.Annotation\x12*\n\x04\x66orm\x18\x07 \x01(\x0e\x32\x1c.moegate.chat.v1.FormOutcome\"\xce\x01\n\x10\x43ompleteResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x65xpert\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x33\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0b\x32!.moegate.gateway.v1.RouteDecision\x12,\n\x07summary\x18\x05 \x01(\x0b\x32\x1b.moegate.gateway.v1.Summary\x12-\n\ntool_calls\x18\x06 \x03(\x0b\x32\x19.moegate.chat.v1.ToolCall\"\x14\n\x12ListExpertsRequest\"\xe8\x01\n\nExpertInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\r\n\x05ready\x18\x03 \x01(\x08\x12\x16\n\x0e\x63ontext_window\x18\x04 \x01(\r\x12%\n\x1dusd_per_million_prompt_tokens\x18\x05 \x01(\x01\x12)\n!usd_per_million_completion_tokens\x18\x06 \x01(\x01\x12\x0f\n\x07running\x18\x07 \x01(\r\x12\x0f\n\x07waiting\x18\x08 \x01(\r\x12\x0c\n\x04\x62\x61se\x18\t \x01(\t\x12\x0e\n\x06\x65ngine\x18\n \x01(\t\"F\n\x13ListExpertsResponse\x12/\n\x07\x65xperts\x18\x01 \x03(\x0b\x32\x1e.moegate.gateway.v1.ExpertInfo\"^\n\x0f\x46\x65\x65\x64\x62\x61\x63kRequest\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12\x0e\n\x06rating\x18\x02 \x01(\x02\x12\x15\n\rbetter_expert\x18\x03 \x01(\t\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\"!\n\x10\x46\x65\x65\x64\x62\x61\x63kResponse\x12\r\n\x05known\x18\x01 \x01(\x08\"@\n\x0c\x45mbedRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\x12\x12\n\ndimensions\x18\x03 \x01(\r\"[\n\rEmbedResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12+\n\x07vectors\x18\x02 \x03(\x0b\x32\x1a.moegate.gateway.v1.Vector\x12\x0e\n\x06tokens\x18\x03 \x01(\r\"\x18\n\x06Vector\x12\x0e\n\x06values\x18\x01 \x03(\x02*\xcf\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x15\n\x11REASON_CLASSIFIED\x10\x01\x12\x11\n\rREASON_PINNED\x10\x02\x12\x14\n\x10REASON_ABSTAINED\x10\x03\x12\x17\n\x13REASON_OVER_CONTEXT\x10\x04\x12\x14\n\x10REASON_UNHEALTHY\x10\x05\x12\x11\n\rREASON_STICKY\x10\x06\x12\x13\n\x0fREASON_FALLBACK\x10\x07\x12\x16\n\x12REASON_HANDED_BACK\x10\x08\x32\x8c\x04\n\x07Gateway\x12T\n\x08Generate\x12#.moegate.gateway.v1.GenerateRequest\x1a!.moegate.gateway.v1.GenerateChunk0\x01\x12U\n\x08\x43omplete\x12#.moegate.gateway.v1.GenerateRequest\x1a$.moegate.gateway.v1.CompleteResponse\x12O\n\x05Route\x12#.moegate.gateway.v1.GenerateRequest\x1a!.moegate.gateway.v1.RouteDecision\x12^\n\x0bListExperts\x12&.moegate.gateway.v1.ListExpertsRequest\x1a\'.moegate.gateway.v1.ListExpertsResponse\x12U\n\x08\x46\x65\x65\x64\x62\x61\x63k\x12#.moegate.gateway.v1.FeedbackRequest\x1a$.moegate.gateway.v1.FeedbackResponse\x12L\n\x05\x45mbed\x12 .moegate.gateway.v1.EmbedRequest\x1a!.moegate.gateway.v1.EmbedResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14protos/gateway.proto\x12\x12moegate.gateway.v1\x1a\x11protos/chat.proto\"\xd8\x02\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x35\n\x0c\x63onversation\x18\x02 \x01(\x0b\x32\x1d.moegate.chat.v1.ConversationH\x00\x12\x10\n\x06prompt\x18\x03 \x01(\tH\x00\x12+\n\x08sampling\x18\x04 \x01(\x0b\x32\x19.moegate.chat.v1.Sampling\x12\x19\n\x0cquality_cost\x18\x05 \x01(\x02H\x01\x88\x01\x01\x12\x1b\n\x0ettft_target_ms\x18\x06 \x01(\x02H\x02\x88\x01\x01\x12\x17\n\x0fprevious_expert\x18\x07 \x01(\t\x12\x30\n\tretrieval\x18\x08 \x01(\x0b\x32\x1d.moegate.gateway.v1.Retrieval\x12\x10\n\x08toolsets\x18\t \x03(\tB\x07\n\x05inputB\x0f\n\r_quality_costB\x11\n\x0f_ttft_target_ms\"/\n\tRetrieval\x12\x13\n\x0b\x63ollections\x18\x01 \x03(\t\x12\r\n\x05top_k\x18\x02 \x01(\r\"0\n\tCandidate\x12\x0e\n\x06\x65xpert\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"\xb9\x01\n\rRouteDecision\x12\x0e\n\x06\x65xpert\x18\x01 \x01(\t\x12*\n\x06reason\x18\x02 \x01(\x0e\x32\x1a.moegate.gateway.v1.Reason\x12\x12\n\nconfidence\x18\x03 \x01(\x02\x12.\n\x07ranking\x18\x04 \x03(\x0b\x32\x1d.moegate.gateway.v1.Candidate\x12\x16\n\x0erouter_version\x18\x05 \x01(\t\x12\x10\n\x08route_us\x18\x06 \x01(\x02\"\x96\x02\n\rGenerateChunk\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x65xpert\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x13\n\x0btoken_count\x18\x04 \x01(\r\x12\x33\n\x08\x64\x65\x63ision\x18\x05 \x01(\x0b\x32!.moegate.gateway.v1.RouteDecision\x12,\n\x07summary\x18\x06 \x01(\x0b\x32\x1b.moegate.gateway.v1.Summary\x12\x32\n\ntool_calls\x18\x07 \x03(\x0b\x32\x1e.moegate.chat.v1.ToolCallDelta\x12/\n\x08logprobs\x18\x08 \x03(\x0b\x32\x1d.moegate.chat.v1.TokenLogprob\"\xfb\x01\n\x07Summary\x12\x34\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x1d.moegate.chat.v1.FinishReason\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.moegate.chat.v1.Usage\x12\x10\n\x08\x63ost_usd\x18\x03 \x01(\x01\x12\x0e\n\x06ttft_s\x18\x04 \x01(\x02\x12\x13\n\x0boverhead_ms\x18\x05 \x01(\x02\x12\x30\n\x0b\x61nnotations\x18\x06 \x03(\x0b\x32\x1b.moegate.chat.v1.Annotation\x12*\n\x04\x66orm\x18\x07 \x01(\x0e\x32\x1c.moegate.chat.v1.FormOutcome\"\xff\x01\n\x10\x43ompleteResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x65xpert\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x33\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0b\x32!.moegate.gateway.v1.RouteDecision\x12,\n\x07summary\x18\x05 \x01(\x0b\x32\x1b.moegate.gateway.v1.Summary\x12-\n\ntool_calls\x18\x06 \x03(\x0b\x32\x19.moegate.chat.v1.ToolCall\x12/\n\x08logprobs\x18\x07 \x03(\x0b\x32\x1d.moegate.chat.v1.TokenLogprob\"\x14\n\x12ListExpertsRequest\"\xe8\x01\n\nExpertInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\r\n\x05ready\x18\x03 \x01(\x08\x12\x16\n\x0e\x63ontext_window\x18\x04 \x01(\r\x12%\n\x1dusd_per_million_prompt_tokens\x18\x05 \x01(\x01\x12)\n!usd_per_million_completion_tokens\x18\x06 \x01(\x01\x12\x0f\n\x07running\x18\x07 \x01(\r\x12\x0f\n\x07waiting\x18\x08 \x01(\r\x12\x0c\n\x04\x62\x61se\x18\t \x01(\t\x12\x0e\n\x06\x65ngine\x18\n \x01(\t\"F\n\x13ListExpertsResponse\x12/\n\x07\x65xperts\x18\x01 \x03(\x0b\x32\x1e.moegate.gateway.v1.ExpertInfo\"^\n\x0f\x46\x65\x65\x64\x62\x61\x63kRequest\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12\x0e\n\x06rating\x18\x02 \x01(\x02\x12\x15\n\rbetter_expert\x18\x03 \x01(\t\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\"!\n\x10\x46\x65\x65\x64\x62\x61\x63kResponse\x12\r\n\x05known\x18\x01 \x01(\x08\"@\n\x0c\x45mbedRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\x12\x12\n\ndimensions\x18\x03 \x01(\r\"[\n\rEmbedResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12+\n\x07vectors\x18\x02 \x03(\x0b\x32\x1a.moegate.gateway.v1.Vector\x12\x0e\n\x06tokens\x18\x03 \x01(\r\"\x18\n\x06Vector\x12\x0e\n\x06values\x18\x01 \x03(\x02*\xcf\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x15\n\x11REASON_CLASSIFIED\x10\x01\x12\x11\n\rREASON_PINNED\x10\x02\x12\x14\n\x10REASON_ABSTAINED\x10\x03\x12\x17\n\x13REASON_OVER_CONTEXT\x10\x04\x12\x14\n\x10REASON_UNHEALTHY\x10\x05\x12\x11\n\rREASON_STICKY\x10\x06\x12\x13\n\x0fREASON_FALLBACK\x10\x07\x12\x16\n\x12REASON_HANDED_BACK\x10\x08\x32\x8c\x04\n\x07Gateway\x12T\n\x08Generate\x12#.moegate.gateway.v1.GenerateRequest\x1a!.moegate.gateway.v1.GenerateChunk0\x01\x12U\n\x08\x43omplete\x12#.moegate.gateway.v1.GenerateRequest\x1a$.moegate.gateway.v1.CompleteResponse\x12O\n\x05Route\x12#.moegate.gateway.v1.GenerateRequest\x1a!.moegate.gateway.v1.RouteDecision\x12^\n\x0bListExperts\x12&.moegate.gateway.v1.ListExpertsRequest\x1a\'.moegate.gateway.v1.ListExpertsResponse\x12U\n\x08\x46\x65\x65\x64\x62\x61\x63k\x12#.moegate.gateway.v1.FeedbackRequest\x1a$.moegate.gateway.v1.FeedbackResponse\x12L\n\x05\x45mbed\x12 .moegate.gateway.v1.EmbedRequest\x1a!.moegate.gateway.v1.EmbedResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.gateway_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REASON']._serialized_start=2038
-  _globals['_REASON']._serialized_end=2245
+  _globals['_REASON']._serialized_start=2136
+  _globals['_REASON']._serialized_end=2343
   _globals['_GENERATEREQUEST']._serialized_start=64
   _globals['_GENERATEREQUEST']._serialized_end=408
   _globals['_RETRIEVAL']._serialized_start=410
@@ -43,27 +43,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROUTEDECISION']._serialized_start=510
   _globals['_ROUTEDECISION']._serialized_end=695
   _globals['_GENERATECHUNK']._serialized_start=698
-  _globals['_GENERATECHUNK']._serialized_end=927
-  _globals['_SUMMARY']._serialized_start=930
-  _globals['_SUMMARY']._serialized_end=1181
-  _globals['_COMPLETERESPONSE']._serialized_start=1184
-  _globals['_COMPLETERESPONSE']._serialized_end=1390
-  _globals['_LISTEXPERTSREQUEST']._serialized_start=1392
-  _globals['_LISTEXPERTSREQUEST']._serialized_end=1412
-  _globals['_EXPERTINFO']._serialized_start=1415
-  _globals['_EXPERTINFO']._serialized_end=1647
-  _globals['_LISTEXPERTSRESPONSE']._serialized_start=1649
-  _globals['_LISTEXPERTSRESPONSE']._serialized_end=1719
-  _globals['_FEEDBACKREQUEST']._serialized_start=1721
-  _globals['_FEEDBACKREQUEST']._serialized_end=1815
-  _globals['_FEEDBACKRESPONSE']._serialized_start=1817
-  _globals['_FEEDBACKRESPONSE']._serialized_end=1850
-  _globals['_EMBEDREQUEST']._serialized_start=1852
-  _globals['_EMBEDREQUEST']._serialized_end=1916
-  _globals['_EMBEDRESPONSE']._serialized_start=1918
-  _globals['_EMBEDRESPONSE']._serialized_end=2009
-  _globals['_VECTOR']._serialized_start=2011
-  _globals['_VECTOR']._serialized_end=2035
-  _globals['_GATEWAY']._serialized_start=2248
-  _globals['_GATEWAY']._serialized_end=2772
+  _globals['_GENERATECHUNK']._serialized_end=976
+  _globals['_SUMMARY']._serialized_start=979
+  _globals['_SUMMARY']._serialized_end=1230
+  _globals['_COMPLETERESPONSE']._serialized_start=1233
+  _globals['_COMPLETERESPONSE']._serialized_end=1488
+  _globals['_LISTEXPERTSREQUEST']._serialized_start=1490
+  _globals['_LISTEXPERTSREQUEST']._serialized_end=1510
+  _globals['_EXPERTINFO']._serialized_start=1513
+  _globals['_EXPERTINFO']._serialized_end=1745
+  _globals['_LISTEXPERTSRESPONSE']._serialized_start=1747
+  _globals['_LISTEXPERTSRESPONSE']._serialized_end=1817
+  _globals['_FEEDBACKREQUEST']._serialized_start=1819
+  _globals['_FEEDBACKREQUEST']._serialized_end=1913
+  _globals['_FEEDBACKRESPONSE']._serialized_start=1915
+  _globals['_FEEDBACKRESPONSE']._serialized_end=1948
+  _globals['_EMBEDREQUEST']._serialized_start=1950
+  _globals['_EMBEDREQUEST']._serialized_end=2014
+  _globals['_EMBEDRESPONSE']._serialized_start=2016
+  _globals['_EMBEDRESPONSE']._serialized_end=2107
+  _globals['_VECTOR']._serialized_start=2109
+  _globals['_VECTOR']._serialized_end=2133
+  _globals['_GATEWAY']._serialized_start=2346
+  _globals['_GATEWAY']._serialized_end=2870
 # @@protoc_insertion_point(module_scope)

@@ -236,6 +236,7 @@ class GenerateChunk(_message.Message):
     DECISION_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
     TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    LOGPROBS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """request id, the same in every message"""
     expert: _builtins.str
@@ -254,6 +255,10 @@ class GenerateChunk(_message.Message):
 
     @_builtins.property
     def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.ToolCallDelta]: ...
+    @_builtins.property
+    def logprobs(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.TokenLogprob]:
+        """only with Sampling.logprobs: tokens as the model wrote them, calls and citations included"""
+
     def __init__(
         self,
         *,
@@ -264,10 +269,11 @@ class GenerateChunk(_message.Message):
         decision: Global___RouteDecision | None = ...,
         summary: Global___Summary | None = ...,
         tool_calls: _abc.Iterable[_chat_pb2.ToolCallDelta] | None = ...,
+        logprobs: _abc.Iterable[_chat_pb2.TokenLogprob] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "expert", b"expert", "id", b"id", "summary", b"summary", "text", b"text", "token_count", b"token_count", "tool_calls", b"tool_calls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "expert", b"expert", "id", b"id", "logprobs", b"logprobs", "summary", b"summary", "text", b"text", "token_count", b"token_count", "tool_calls", b"tool_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -328,6 +334,7 @@ class CompleteResponse(_message.Message):
     DECISION_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
     TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    LOGPROBS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     expert: _builtins.str
     text: _builtins.str
@@ -337,6 +344,10 @@ class CompleteResponse(_message.Message):
     def summary(self) -> Global___Summary: ...
     @_builtins.property
     def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.ToolCall]: ...
+    @_builtins.property
+    def logprobs(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.TokenLogprob]:
+        """as in GenerateChunk"""
+
     def __init__(
         self,
         *,
@@ -346,10 +357,11 @@ class CompleteResponse(_message.Message):
         decision: Global___RouteDecision | None = ...,
         summary: Global___Summary | None = ...,
         tool_calls: _abc.Iterable[_chat_pb2.ToolCall] | None = ...,
+        logprobs: _abc.Iterable[_chat_pb2.TokenLogprob] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "expert", b"expert", "id", b"id", "summary", b"summary", "text", b"text", "tool_calls", b"tool_calls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "expert", b"expert", "id", b"id", "logprobs", b"logprobs", "summary", b"summary", "text", b"text", "tool_calls", b"tool_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -79,6 +79,11 @@ class Answer:
         return () if isinstance(self._request.input, str) else self._request.input.documents
 
     @property
+    def tells_logprobs(self) -> bool:
+        """Whether the caller wants each token's log probability."""
+        return self._request.sampling.logprobs
+
+    @property
     def limit_headers(self) -> Headers:
         """What is left of the key's limits, as both doors report it; final once `chunks` is exhausted."""
         return self._allowance.headers
@@ -116,7 +121,7 @@ class Answer:
             chunk = await self._source.read()
             self._record.tokens(chunk)
             is_last = chunk.HasField("completion")
-            if chunk.text or chunk.tool_calls:
+            if chunk.text or chunk.tool_calls or chunk.logprobs:
                 yield chunk
         cost_usd = self._record.completed(chunk.completion)
         self.end = End(chunk.completion, cost_usd, self._record.ttft_s)
@@ -276,7 +281,7 @@ class Gateway:
         if previous is not None and self.catalog.get(previous) is None:
             param = "previous_expert" if request.door == "grpc" else PREVIOUS_EXPERT_HEADER
             raise InvalidRequest(f"'{param}' names no expert", param=param)
-        self._candidates.check_structure(request)
+        self._candidates.check(request)
 
     def _decide(self, request: ChatRequest, preferences: RoutingPreferences) -> RouteDecision:
         decision = self._router.route(

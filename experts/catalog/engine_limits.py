@@ -12,13 +12,16 @@ from typing import Final
 from experts.catalog.spec import EngineName, ExpertSpec
 from protos import chat_pb2
 
+_OF_LOGITS: Final = ("logprobs", "top_logprobs", "logit_bias")
 NOT_HONOURED: Final[dict[EngineName, tuple[str, ...]]] = {
-    "openvino": (),
-    "echo": (),
+    "openvino": ("top_logprobs", "logit_bias"),  # its sampler tells the chosen token's alone, and takes no bias
+    "echo": ("top_logprobs", "logit_bias"),
     "upstream": ("min_tokens", "ignore_eos"),  # not OpenAI's; its entry says what else its server does not honour
     # Sampling is compiled into the graph, whose only inputs are top-k, top-p and temperature.
-    "neuron": ("seed", "frequency_penalty", "presence_penalty", "min_tokens", "ignore_eos"),
+    "neuron": ("seed", "frequency_penalty", "presence_penalty", "min_tokens", "ignore_eos", *_OF_LOGITS),
 }
+PROMISES: Final = ("min_tokens", "ignore_eos", *_OF_LOGITS)
+"""Settings without which the answer is not the one that was asked for: who does not honour one is not asked at all."""
 
 
 def refused_settings(spec: ExpertSpec, asked: chat_pb2.Sampling) -> tuple[str, ...]:
@@ -39,8 +42,15 @@ def prompt_bucket(spec: ExpertSpec) -> int:
     return (spec.max_prompt_tokens or spec.context_window) if spec.engine == "neuron" else 0
 
 
+def is_set(name: str, asked: chat_pb2.Sampling) -> bool:
+    """Say whether a request sets this setting, to whatever value."""
+    if name == "logit_bias":
+        return bool(asked.logit_bias)
+    return asked.HasField(name)  # type: ignore[arg-type]  # the stub lists the names as literals
+
+
 def _matters(name: str, asked: chat_pb2.Sampling, spec: ExpertSpec) -> bool:
-    if not asked.HasField(name):  # type: ignore[arg-type]  # the stub lists the names as literals
+    if not is_set(name, asked):
         return False
     if name == "seed":
         return (asked.temperature if asked.HasField("temperature") else spec.sampling.temperature) > 0

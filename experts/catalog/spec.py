@@ -27,7 +27,7 @@ from experts.catalog.yaml_file import Document, YamlError, explain, read_yaml
 EngineName = Literal["openvino", "neuron", "upstream", "echo"]
 OutcomeName = Literal["call", "ask", "decline", "cited", "unknown"]
 Scalar = bool | int | float | str
-SamplingField = Literal["seed", "frequency_penalty", "presence_penalty"]
+SamplingField = Literal["seed", "frequency_penalty", "presence_penalty", "logprobs", "top_logprobs", "logit_bias"]
 _WITHOUT_WEIGHTS: Final[frozenset[EngineName]] = frozenset({"echo", "upstream"})
 Share = Annotated[float, Field(ge=0, le=1)]
 Form = Literal["json_object", "json_schema"]

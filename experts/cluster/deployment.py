@@ -41,6 +41,7 @@ from experts.engine import (
     Sampling,
     ServerUnavailable,
     TokenDelta,
+    TokenLogprob,
     ToolAnswer,
     UnsupportedFormat,
 )
@@ -113,11 +114,12 @@ class ExpertDeployment:
                 generation = self._read(request, grpc_context)
                 form = _form(generation.sampling)
                 reader = self._reader(request, generation.sampling, form)
+                untold: list[TokenLogprob] = []
             # Closing is explicit: a client that goes away while a chunk is being sent must still free its slot.
             async with aclosing(self._generate(request, generation, form)) as items:
                 yield expert_pb2.GenerateChunk()  # taken on: silence before it means that there is no replica
                 async for item in items:
-                    yield self._chunk(item, reader)
+                    yield self._chunk(item, reader, untold)
 
     async def Describe(  # Ray finds the method by its RPC's name
         self,
@@ -168,10 +170,13 @@ class ExpertDeployment:
         is_constrained = sampling.constraint is not None
         return AnswerReader(conversation, is_constrained=is_constrained, form=form, outcomes=self._spec.outcomes)
 
-    def _chunk(self, item: TokenDelta | Completion, reader: AnswerReader) -> expert_pb2.GenerateChunk:
+    def _chunk(
+        self, item: TokenDelta | Completion, reader: AnswerReader, untold: list[TokenLogprob]
+    ) -> expert_pb2.GenerateChunk:
+        """Make a message; log probabilities wait in `untold` until something of the answer goes."""
         if isinstance(item, TokenDelta):
-            return _told(reader.push(item.text), item)
-        chunk = _told(reader.close(item.tail.text, item.finish_reason, item.attempts), item.tail)
+            return _told(reader.push(item.text), item, untold)
+        chunk = _told(reader.close(item.tail.text, item.finish_reason, item.attempts), item.tail, untold)
         completion = expert_pb2.Completion(
             usage=chat_pb2.Usage(
                 prompt_tokens=item.prompt_tokens,
@@ -201,10 +206,18 @@ def _form(sampling: Sampling) -> Schema | None:
     return None if form is None else json.loads(form)
 
 
-def _told(chunk: expert_pb2.GenerateChunk, delta: TokenDelta) -> expert_pb2.GenerateChunk:
+def _told(chunk: expert_pb2.GenerateChunk, delta: TokenDelta, untold: list[TokenLogprob]) -> expert_pb2.GenerateChunk:
     """Tell what was generated, also where nothing of it may leave yet."""
     chunk.token_count, chunk.prompt_tokens = delta.token_count, delta.prompt_tokens
+    untold += delta.logprobs
+    if untold and (chunk.text or chunk.tool_calls or chunk.HasField("completion")):
+        chunk.logprobs.extend(map(_logprob, untold))
+        untold.clear()
     return chunk
+
+
+def _logprob(told: TokenLogprob) -> chat_pb2.TokenLogprob:
+    return chat_pb2.TokenLogprob(token=told.token, logprob=told.logprob, top=map(_logprob, told.top))
 
 
 @contextmanager

@@ -28,16 +28,16 @@ async def generate_checked(
     """
     first: Completion | None = None
     while True:
-        text = ""
+        said = TokenDelta("", 0)
         async with aclosing(engine.generate(request)) as items:
             async for item in items:
                 if isinstance(item, Completion):
                     break
-                text += item.text
+                said += TokenDelta(item.text, 0, 0, item.logprobs)
                 yield TokenDelta("", item.token_count, 0 if first else item.prompt_tokens)
             else:
                 return  # an engine that ends without a completion: the caller sees that there is none
-        end = replace(item, tail=replace(item.tail, text=text + item.tail.text))
+        end = replace(item, tail=said + item.tail)
         if first is not None:
             yield _joined(first, end)
             return
@@ -45,7 +45,7 @@ async def generate_checked(
         if left < 1 or is_good(end.tail.text):
             yield end
             return
-        yield replace(end.tail, text="")
+        yield replace(end.tail, text="", logprobs=())
         first, request = end, replace(request, sampling=_otherwise(request.sampling, left))
 
 

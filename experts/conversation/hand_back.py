@@ -115,7 +115,7 @@ async def until_decided(
         async for item in items:
             delta = item.tail if isinstance(item, Completion) else item
             watch.note(delta)
-            held = TokenDelta(held.text + delta.text, held.token_count + delta.token_count)
+            held = replace(held + delta, prompt_tokens=0)
             if isinstance(item, Completion):
                 beginning = read_ending(held.text, item.finish_reason, stops)
             else:

@@ -18,6 +18,9 @@ MAX_TOOLSETS: Final = 16  # that a request names
 MAX_DOCUMENTS: Final = 64
 MAX_STOPS: Final = 4
 MAX_STOP_CHARS: Final = 1024  # of one stop string
+MAX_TOP_LOGPROBS: Final = 20
+MAX_BIASED_TOKENS: Final = 300
+MAX_BIAS: Final = 100.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import math
 
-from experts.catalog.engine_limits import not_honoured
+from experts.catalog.engine_limits import PROMISES, not_honoured, refused_settings
 from experts.catalog.spec import ExpertSpec
-from experts.conversation.request_limits import MAX_STOP_CHARS, MAX_STOPS
+from experts.conversation.request_limits import (
+    MAX_BIAS,
+    MAX_BIASED_TOKENS,
+    MAX_STOP_CHARS,
+    MAX_STOPS,
+    MAX_TOP_LOGPROBS,
+)
 from experts.engine import InvalidRequest, Sampling
 from protos import chat_pb2
 
@@ -22,8 +28,11 @@ def resolve_sampling(asked: chat_pb2.Sampling, spec: ExpertSpec, *, is_exact: bo
     since a value that was drawn by lot is a wrong one.
 
     Raises:
-        InvalidRequest: a value is out of its range.
+        InvalidRequest: a value is out of its range, or the engine cannot honour what the answer depends on.
     """
+    for name in refused_settings(spec, asked):
+        if name in PROMISES:
+            raise InvalidRequest(f"this expert does not honour {name}")
     defaults = spec.sampling
     max_tokens = asked.max_tokens if asked.HasField("max_tokens") else defaults.max_tokens
     if max_tokens < 1:
@@ -38,6 +47,9 @@ def resolve_sampling(asked: chat_pb2.Sampling, spec: ExpertSpec, *, is_exact: bo
         presence_penalty=_in_range(asked, "presence_penalty", 0.0, -2, 2),
         min_tokens=min(asked.min_tokens, max_tokens),
         ignore_eos=asked.ignore_eos and not is_exact,  # a form has an end
+        logprobs=asked.logprobs,
+        top_logprobs=_top_logprobs(asked) if asked.logprobs else 0,
+        logit_bias=_logit_bias(asked),
     )
 
 
@@ -60,6 +72,21 @@ def _top_p(asked: chat_pb2.Sampling, default: float) -> float:
     if value == 0:
         raise InvalidRequest("top_p must be above 0")
     return value
+
+
+def _top_logprobs(asked: chat_pb2.Sampling) -> int:
+    if asked.top_logprobs > MAX_TOP_LOGPROBS:
+        raise InvalidRequest(f"top_logprobs is at most {MAX_TOP_LOGPROBS}")
+    return asked.top_logprobs
+
+
+def _logit_bias(asked: chat_pb2.Sampling) -> tuple[tuple[int, float], ...]:
+    bias = tuple(sorted(asked.logit_bias.items()))
+    if len(bias) > MAX_BIASED_TOKENS:
+        raise InvalidRequest(f"logit_bias names at most {MAX_BIASED_TOKENS} tokens")
+    if not all(abs(value) <= MAX_BIAS for _, value in bias):  # NaN is not, either
+        raise InvalidRequest(f"logit_bias must be between {-MAX_BIAS:g} and {MAX_BIAS:g}")
+    return bias
 
 
 def _stops(asked: chat_pb2.Sampling) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ is work. It does no I/O and keeps no thread, so tests drive it step by step with
 from __future__ import annotations
 
 import logging
+from collections import abc
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -33,8 +34,11 @@ _log = logging.getLogger("moegate.engine")
 class Handle(Protocol):
     """A sequence inside a pipeline."""
 
-    def read(self) -> tuple[list[int], FinishReason | None]:
-        """Return the tokens made since the last read, and how the sequence ended if it did."""
+    def read(self) -> tuple[list[int], FinishReason | None, abc.Sequence[float]]:
+        """Return the tokens made since the last read, how the sequence ended if it did, and each token's logprob.
+
+        The last is empty unless the sampling asks for it.
+        """
 
     def cancel(self) -> None:
         """Drop the sequence; the next step no longer includes it."""
@@ -154,8 +158,8 @@ class Batch:
         events: list[Event] = []
         now_s = self._clock()
         for number, (sequence, handle) in list(self._running.items()):
-            tokens, finish = handle.read()
-            progress = sequence.accept(tokens, finish, now_s)
+            tokens, finish, logprobs = handle.read()
+            progress = sequence.accept(tokens, finish, now_s, logprobs)
             if progress is not None:
                 events.append((number, progress))
             if isinstance(progress, Completion):

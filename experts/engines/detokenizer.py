@@ -29,7 +29,8 @@ class Detokenizer:
 
     def push(self, tokens: Iterable[int]) -> str:
         """Return the whole characters that these tokens complete."""
-        return self._decoder.decode(b"".join(map(self._bytes_of, tokens)))
+        return self._decoder.decode(b"".join(map(self.bytes_of, tokens)))
 
-    def _bytes_of(self, token: int) -> bytes:
+    def bytes_of(self, token: int) -> bytes:
+        """Return a token's bytes; none for a control token."""
         return self._table[token] if token < len(self._table) else b""

@@ -59,8 +59,9 @@ class EchoEngine:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this engine can do: `max_tokens` and `stop`."""
-        return Capabilities(self._spec.max_batch_size, self._spec.context_window, frozenset({"max_tokens", "stop"}))
+        """What this engine can do: `max_tokens`, `stop`, and `logprobs`: it is certain of every word."""
+        honoured = frozenset({"max_tokens", "stop", "logprobs"})
+        return Capabilities(self._spec.max_batch_size, self._spec.context_window, honoured)
 
     async def start(self) -> None:
         """Wait for `start_s`; there is nothing to load."""
@@ -113,7 +114,7 @@ class EchoEngine:
             tokens = [next(answer) for _ in range(min((1 + late_bursts) * burst, length - made))]
             made += len(tokens)
             is_all = made >= length and length < sequence.sampling.max_tokens
-            progress = sequence.accept(tokens, FinishReason.STOP if is_all else None, now_s)
+            progress = sequence.accept(tokens, FinishReason.STOP if is_all else None, now_s, [0.0] * len(tokens))
             if progress is not None:
                 yield progress
             if isinstance(progress, Completion):

@@ -101,10 +101,10 @@ class NeuronHandle:
         if token in end_tokens:
             self.finish = FinishReason.STOP
 
-    def read(self) -> tuple[list[int], FinishReason | None]:
-        """Return the tokens since the last read, and how the sequence ended if it did."""
+    def read(self) -> tuple[list[int], FinishReason | None, tuple[()]]:
+        """Return the tokens since the last read, and how the sequence ended if it did; the graph tells no logprobs."""
         tokens, self._unread = self._unread, []
-        return tokens, self.finish
+        return tokens, self.finish, ()
 
     def cancel(self) -> None:
         """Drop the sequence; its slot is freed before the next step."""

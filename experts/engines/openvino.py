@@ -84,9 +84,10 @@ class OpenVINOPipeline:
 
         tokens = ov.Tensor(np.array([prompt], dtype=np.int64))
         try:
-            return OpenVINOHandle(self._pipeline.add_request(sequence, tokens, self._configure(sampling)))
+            handle = self._pipeline.add_request(sequence, tokens, self._configure(sampling))
         except (RuntimeError, LookupError, TypeError, ValueError, RecursionError):  # a schema that nobody has reduced
             raise InvalidRequest("the engine refuses these sampling settings") from None
+        return OpenVINOHandle(handle, tells_logprobs=sampling.logprobs)
 
     def step(self) -> None:
         """Run one step for every sequence of the batch."""
@@ -150,6 +151,7 @@ class OpenVINOPipeline:
         config.presence_penalty = sampling.presence_penalty
         config.min_new_tokens = sampling.min_tokens
         config.ignore_eos = sampling.ignore_eos
+        config.logprobs = int(sampling.logprobs)  # before temperature, top_p and penalties
         if sampling.constraint is not None:
             config.structured_output_config = structured_output(self._genai, sampling.constraint)
         return config
@@ -158,18 +160,22 @@ class OpenVINOPipeline:
 class OpenVINOHandle:
     """One sequence inside the pipeline."""
 
-    def __init__(self, handle: Any) -> None:  # noqa: ANN401  # the library ships no types
+    def __init__(self, handle: Any, *, tells_logprobs: bool) -> None:  # noqa: ANN401  # the library ships no types
         self._handle = handle
+        self._tells_logprobs = tells_logprobs
 
-    def read(self) -> tuple[list[int], FinishReason | None]:
-        """Return the tokens since the last read, and how the sequence ended if it did."""
+    def read(self) -> tuple[list[int], FinishReason | None, list[float]]:
+        """Return the tokens since the last read, how the sequence ended if it did, and the tokens' logprobs."""
         tokens: list[int] = []
+        logprobs: list[float] = []
         finish = None
         while self._handle.can_read():
             for output in self._handle.read().values():
                 tokens += output.generated_ids
                 finish = _FINISH.get(output.finish_reason.name)
-        return tokens, finish
+                if self._tells_logprobs:
+                    logprobs += output.generated_log_probs
+        return tokens, finish, logprobs
 
     def cancel(self) -> None:
         """Drop the sequence; the next step no longer includes it."""

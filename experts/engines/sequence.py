@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from collections import abc
+
 from experts.engine import Completion, FinishReason, Sampling, TokenDelta
 from experts.engines.detokenizer import Detokenizer
 from experts.engines.stop_strings import stop_matcher
+from experts.engines.token_log import TokenLog
 
 
 class Sequence:
@@ -29,6 +32,7 @@ class Sequence:
         self._arrived_s = self._started_s = self._first_token_s = self._last_token_s = arrived_s
         self._completion_tokens = 0
         self._silent_tokens = 0  # made since text last left
+        self._log = TokenLog(detokenizer) if sampling.logprobs else None
 
     def start(self, now_s: float) -> TokenDelta:
         """Note that the next step includes this sequence; return its first delta, which tells the prompt alone."""
@@ -39,19 +43,29 @@ class Sequence:
         """Say whether the deadline has passed."""
         return self.deadline_s is not None and now_s >= self.deadline_s
 
-    def accept(self, tokens: list[int], finish: FinishReason | None, now_s: float) -> TokenDelta | Completion | None:
-        """Take the tokens of one step; return what may leave, or the end, or nothing yet."""
+    def accept(
+        self, tokens: list[int], finish: FinishReason | None, now_s: float, logprobs: abc.Sequence[float] = ()
+    ) -> TokenDelta | Completion | None:
+        """Take the tokens of one step; return what may leave, or the end, or nothing yet.
+
+        `logprobs` are the tokens' own, where the sampling asks for them.
+        """
         tokens = tokens[: self.sampling.max_tokens - self._completion_tokens]
         self._count(len(tokens), now_s)
+        if self._log:
+            self._log.add(tokens, logprobs[: len(tokens)])
         text = self._stops.push(self._detokenizer.push(tokens))
         finish = self._ending(finish)
         if finish is None and not text:
             return None
-        delta = TokenDelta(text, self._silent_tokens)
+        delta = self._delta(text, self._silent_tokens)
         self._silent_tokens = 0
         if finish is None:
             return delta
-        return self._complete(finish, delta + TokenDelta(self._stops.flush(), 0))
+        return self._complete(finish, delta + self._delta(self._stops.flush(), 0))
+
+    def _delta(self, text: str, tokens: int) -> TokenDelta:
+        return TokenDelta(text, tokens, 0, self._log.release(text) if self._log else ())
 
     def _count(self, tokens: int, now_s: float) -> None:
         if tokens:

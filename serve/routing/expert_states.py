@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from experts.catalog.engine_limits import not_honoured, refused_settings
+from experts.catalog.engine_limits import PROMISES, is_set, not_honoured, refused_settings
 from experts.catalog.spec import Catalog, ExpertSpec, Form
 from protos import chat_pb2 as chat
 from router.policy.decide import ExpertState
@@ -69,15 +69,19 @@ class Candidates:
     def renew(self, catalog: Catalog) -> None:
         """Take other prices of the same experts."""
         self._catalog = catalog
-        # Once: prices are sums of many parts, and most experts honour every setting and have no form of their own.
-        self._idle = [
-            (expert, _idle(expert), bool(not_honoured(expert)), bool(expert.forms)) for expert in catalog.experts
-        ]
+        # Once: prices are sums of many parts, and most experts have no form of their own.
+        self._idle = [(expert, _idle(expert), bool(expert.forms)) for expert in catalog.experts]
+        refusable = {name for expert in catalog.experts for name in not_honoured(expert)}
+        self._refusable = tuple(refusable)
+        # A bias is for one vocabulary, so it narrows the choice down even where every expert takes one.
+        self._promises = tuple(name for name in PROMISES if name in refusable or name == "logit_bias")
 
     def states(self, request: ChatRequest) -> list[ExpertState]:
-        """The state of every expert that can keep to the form that the request asks for."""
+        """The state of every expert that can keep to the form, and honour the settings, that the request asks for."""
         wanted = request.response_format
         states = self.all_states(request.sampling, wanted)
+        if promised := self._promised(request.sampling):
+            states = [state for state in states if self._may_answer(state.name, promised, request)]
         if wanted.type == chat.ResponseFormat.TYPE_TEXT:
             return states
         return [state for state in states if self._health.experts[state.name].structured_output is True]
@@ -87,13 +91,14 @@ class Candidates:
     ) -> list[ExpertState]:
         """The state of every expert; one that does not support the request's settings gets no room for it."""
         asked, wanted = asked or chat.Sampling(), wanted or chat.ResponseFormat()
+        may_refuse = any(is_set(name, asked) for name in self._refusable)
         return [
             self._state(
                 idle,
                 _room(expert, idle, asked) if may_refuse else idle.context_window,
                 _at_least(expert, wanted) if has_forms else 0.0,
             )
-            for expert, idle, may_refuse, has_forms in self._idle
+            for expert, idle, has_forms in self._idle
         ]
 
     def _state(self, idle: ExpertState, context_window: int, at_least: float) -> ExpertState:
@@ -110,15 +115,43 @@ class Candidates:
             at_least=at_least,
         )
 
-    def check_structure(self, request: ChatRequest) -> None:
-        """Check that an expert that may answer can keep to the requested form, as far as is known.
+    def check(self, request: ChatRequest) -> None:
+        """Check that an expert that may answer can do what the answer depends on, as far as is known.
 
         Raises:
             ExpertUnavailable: nobody who might has been reached yet.
             UnsupportedParameter: nobody who may answer can.
         """
-        if not request.needs_structure:
+        if promised := self._promised(request.sampling):
+            self._check_promised(request, promised)
+        if request.needs_structure:
+            self._check_structure(request)
+
+    def _promised(self, asked: chat.Sampling) -> tuple[str, ...]:
+        """Name the settings that the request makes, that its answer depends on, and that not every expert honours."""
+        return tuple(name for name in self._promises if is_set(name, asked) and getattr(asked, name))
+
+    def _may_answer(self, name: str, promised: tuple[str, ...], request: ChatRequest) -> bool:
+        """Whether an expert honours all of these settings; a bias is for the tokens of the named expert alone."""
+        expert = self._catalog.get(name)
+        is_its_own = "logit_bias" not in promised or name == request.pinned
+        return expert is not None and is_its_own and not set(promised) & set(not_honoured(expert))
+
+    def _check_promised(self, request: ChatRequest, promised: tuple[str, ...]) -> None:
+        if "logit_bias" in promised and request.pinned is None:
+            message = "'logit_bias' numbers the tokens of one model: name an expert in 'model'"
+            raise UnsupportedParameter(message, param="logit_bias")
+        asked = self._catalog.names if request.pinned is None else (request.pinned,)
+        if any(self._may_answer(name, promised, request) for name in asked):
             return
+        who = "no expert honours" if request.pinned is None else "the expert named in 'model' does not honour"
+        for name in promised:
+            if not any(self._may_answer(expert, (name,), request) for expert in asked):
+                raise UnsupportedParameter(f"'{name}': {who} it", param=name)
+        message = f"'{promised[0]}': no one expert honours {', '.join(promised)} together"
+        raise UnsupportedParameter(message, param=promised[0])
+
+    def _check_structure(self, request: ChatRequest) -> None:
         asked = self._catalog.names if request.pinned is None else (request.pinned,)
         said = [self._health.experts[name].structured_output for name in asked]
         if True in said:

@@ -10,6 +10,8 @@ import orjson
 
 from experts.conversation.bounded_json import OutOfBounds, check_bounds
 from experts.conversation.request_limits import (
+    MAX_BIAS,
+    MAX_BIASED_TOKENS,
     MAX_DOCUMENTS,
     MAX_MESSAGES,
     MAX_STOP_CHARS,
@@ -17,6 +19,7 @@ from experts.conversation.request_limits import (
     MAX_TOOL_CALLS,
     MAX_TOOLS,
     MAX_TOOLSETS,
+    MAX_TOP_LOGPROBS,
 )
 from experts.json_schema.reduction import SchemaError
 from protos import chat_pb2 as chat
@@ -192,9 +195,27 @@ def _check_sampling(sampling: chat.Sampling, max_tokens_limit: int) -> None:
         raise InvalidRequest(f"'max_tokens' must be between 1 and {max_tokens_limit}", param="max_tokens")
     if sampling.HasField("max_tokens") and sampling.min_tokens > sampling.max_tokens:
         raise InvalidRequest("'min_tokens' must not be above 'max_tokens'", param="min_tokens")
+    if sampling.stop:
+        _check_stops(sampling)
+    if sampling.top_logprobs or sampling.logit_bias:
+        _check_logits(sampling)
+
+
+def _check_stops(sampling: chat.Sampling) -> None:
     if len(sampling.stop) > MAX_STOPS:
         raise InvalidRequest(f"'stop' holds more than {MAX_STOPS} strings", param="stop")
     if any(not stop for stop in sampling.stop):
         raise InvalidRequest("'stop' must not hold an empty string", param="stop")
     if any(len(stop) > MAX_STOP_CHARS for stop in sampling.stop):
         raise InvalidRequest(f"'stop' holds a string of more than {MAX_STOP_CHARS} characters", param="stop")
+
+
+def _check_logits(sampling: chat.Sampling) -> None:
+    if sampling.top_logprobs > MAX_TOP_LOGPROBS:
+        raise InvalidRequest(f"'top_logprobs' is at most {MAX_TOP_LOGPROBS}", param="top_logprobs")
+    if sampling.top_logprobs and not sampling.logprobs:
+        raise InvalidRequest("'top_logprobs' needs 'logprobs'", param="top_logprobs")
+    if len(sampling.logit_bias) > MAX_BIASED_TOKENS:
+        raise InvalidRequest(f"'logit_bias' names more than {MAX_BIASED_TOKENS} tokens", param="logit_bias")
+    if not all(abs(bias) <= MAX_BIAS for bias in sampling.logit_bias.values()):
+        raise InvalidRequest(f"'logit_bias' must be between {-MAX_BIAS:g} and {MAX_BIAS:g}", param="logit_bias")

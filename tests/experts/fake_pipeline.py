@@ -48,9 +48,9 @@ class FakeHandle:
         elif self.made == self.sampling.max_tokens:
             self.finish = FinishReason.LENGTH
 
-    def read(self) -> tuple[list[int], FinishReason | None]:
+    def read(self) -> tuple[list[int], FinishReason | None, list[float]]:
         tokens, self.unread = self.unread, []
-        return tokens, self.finish
+        return tokens, self.finish, [-0.5 * (token + 1) for token in tokens]
 
     def cancel(self) -> None:
         self.is_cancelled = True

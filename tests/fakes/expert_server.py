@@ -152,6 +152,7 @@ class FakeExperts(ExpertServicer):
                 await context.abort(grpc.StatusCode.INTERNAL, "Traceback (most recent call last): 10.0.0.1 pid=7")
             chunk = reader.push(word)
             chunk.token_count = 1
+            chunk.logprobs.extend(likelihood(word, i, request.sampling))
             if i == 0 and script.begin_after_s is None:
                 chunk.prompt_tokens = PROMPT_TOKENS
             yield chunk
@@ -182,6 +183,14 @@ class FakeExperts(ExpertServicer):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "replica at 10.0.0.1:4444 is gone")
         assert script is not None
         return script
+
+
+def likelihood(word: str, i: int, asked: chat.Sampling) -> list[chat.TokenLogprob]:
+    """What is told of the token at place `i`, if that is wanted: of those likeliest there, it is the first."""
+    own = chat.TokenLogprob(token=word.encode(), logprob=-0.25 * (i + 1))
+    others = (chat.TokenLogprob(token=f"other{n}".encode(), logprob=-2.0 - n) for n in range(asked.top_logprobs))
+    top = [own, *others][: asked.top_logprobs]
+    return [chat.TokenLogprob(token=own.token, logprob=own.logprob, top=top)] if asked.logprobs else []
 
 
 def _handed_back(tokens: int) -> pb.GenerateChunk:

@@ -131,16 +131,13 @@ async def test_null_everywhere_at_once(http: httpx2.AsyncClient) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"logit_bias": {"50256": -100}},
+        {"logit_bias": {"50256": -100}},  # the scripted engine takes none
         {"functions": [{"name": "f"}]},
         {"function_call": {"name": "f"}},
         {"audio": {"voice": "alloy", "format": "wav"}},
         {"modalities": ["text", "audio"]},
         {"prediction": {"type": "content", "content": "x"}},
         {"web_search_options": {}},
-        {"top_logprobs": 5},
-        {"logprobs": True},
-        {"top_logprobs": 2},
     ],
 )
 async def test_what_is_not_offered_is_refused_by_name(http: httpx2.AsyncClient, fields: dict[str, Any]) -> None:
@@ -186,7 +183,6 @@ async def test_what_asks_for_nothing_is_taken(http: httpx2.AsyncClient, fields: 
         ({"prompt": [1, 2, 3]}, "prompt"),
         ({"prompt": [[1, 2], [3]]}, "prompt"),
         ({"prompt": "a", "logit_bias": {"1": 1}}, "logit_bias"),
-        ({"prompt": "a", "logprobs": 0}, "logprobs"),
         ({"prompt": "a", "logprobs": 5}, "logprobs"),
         ({"prompt": "a", "echo": True}, "echo"),
         ({"prompt": "a", "suffix": "b"}, "suffix"),

@@ -44,7 +44,7 @@ class FakeCandidates:
         self.refuse: InvalidRequest | None = None
         self.known: list[ExpertState] = []
 
-    def check_structure(self, request: ChatRequest) -> None:
+    def check(self, request: ChatRequest) -> None:
         if self.refuse is not None:
             raise self.refuse
 

@@ -15,7 +15,8 @@ import math
 from typing import Any
 
 from experts.conversation.tool_calls import CLOSE, OPEN
-from experts.engine import Completion, EngineError, FinishReason, TokenDelta
+from experts.engine import Completion, EngineError, FinishReason, TokenDelta, TokenLogprob
+from experts.engines.upstream.logprobs import read_logprobs
 from experts.engines.upstream.request import BYTES_PER_TOKEN
 
 
@@ -46,7 +47,7 @@ class Reply:
         """
         try:
             return self._read(event, now_s)
-        except (AttributeError, TypeError, KeyError, IndexError):
+        except (AttributeError, TypeError, ValueError, KeyError, IndexError):
             raise EngineError("the server's stream cannot be read") from None
 
     def complete(self) -> Completion:
@@ -82,7 +83,8 @@ class Reply:
         text, is_token = self._content(choice)
         if reason := choice.get("finish_reason"):
             self._finish = FinishReason.LENGTH if reason == "length" else FinishReason.STOP
-        return self._note(text, now_s) if is_token else None
+        logprobs = read_logprobs(told) if (told := choice.get("logprobs")) else ()
+        return self._note(text, now_s, logprobs) if is_token or logprobs else None
 
     def _content(self, choice: Any) -> tuple[str, bool]:  # noqa: ANN401  # likewise
         """Return the text that a choice adds, and whether the model has made a token for it."""
@@ -97,14 +99,14 @@ class Reply:
             text = self._calls.close() + text
         return text + "".join(map(self._calls.push, calls)), bool(text or calls or is_hidden)
 
-    def _note(self, text: str, now_s: float) -> TokenDelta:
+    def _note(self, text: str, now_s: float, logprobs: tuple[TokenLogprob, ...]) -> TokenDelta:
         if not self._told:
             self._first_s = now_s
         self._last_s = now_s
         self._estimate += len(text.encode()) / BYTES_PER_TOKEN
         tokens = 1 if self._counted is None else max(0, self._counted - self._told)
         self._told += tokens
-        return TokenDelta(text, tokens)
+        return TokenDelta(text, tokens, 0, logprobs)
 
 
 class _Calls:

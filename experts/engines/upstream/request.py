@@ -55,7 +55,11 @@ def call_body(options: UpstreamOptions, request: GenerationInput, context_window
     if is_raw:
         if not options.raw_prompts:
             raise InvalidRequest("this expert's server takes conversations alone, no raw prompt")
+        if request.sampling.logprobs:
+            body["logprobs"] = request.sampling.top_logprobs
         return body | {"prompt": request.prompt}
+    if request.sampling.logprobs:
+        body |= {"logprobs": True, "top_logprobs": request.sampling.top_logprobs}
     form = request.sampling.constraint.form if request.sampling.constraint is not None else None
     if form is not None:
         body["response_format"] = _response_format(request, form)
@@ -76,6 +80,8 @@ def _sampling(options: UpstreamOptions, sampling: Sampling) -> dict[str, Any]:
     for name in ("frequency_penalty", "presence_penalty"):
         if value := getattr(sampling, name):
             chosen[name] = round(value, 6)
+    if sampling.logit_bias:
+        chosen["logit_bias"] = {str(token): round(value, 6) for token, value in sampling.logit_bias}
     return chosen
 
 

@@ -72,10 +72,16 @@ class GatewayService(GatewayServicer):
             async with self._gateway.generate(request) as answer:
                 decision = answer.decision
                 message_of = partial(pb.GenerateChunk, id=request.id, expert=decision.expert)
+                tells_logprobs = answer.tells_logprobs
                 await context.send_initial_metadata(_initial_metadata(request, answer))
                 yield message_of(decision=decision_message(decision))
                 async for chunk in answer.chunks():
-                    yield message_of(text=chunk.text, token_count=chunk.token_count, tool_calls=chunk.tool_calls)
+                    yield message_of(
+                        text=chunk.text,
+                        token_count=chunk.token_count,
+                        tool_calls=chunk.tool_calls,
+                        logprobs=chunk.logprobs if tells_logprobs else None,
+                    )
                 yield message_of(summary=summary_message(answer))
 
     async def Complete(self, message: pb.GenerateRequest, context: Context) -> pb.CompleteResponse:
@@ -90,6 +96,7 @@ class GatewayService(GatewayServicer):
                     expert=answer.decision.expert,
                     text=whole.text,
                     tool_calls=whole.tool_calls,
+                    logprobs=whole.logprobs,
                     decision=decision_message(answer.decision),
                     summary=summary_message(answer),
                 )

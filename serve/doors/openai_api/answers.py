@@ -14,6 +14,7 @@ import orjson
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from serve.doors.collect import CollectedAnswer
+from serve.doors.openai_api.logprobs import LogprobForm, TextLogprobs, chat_logprobs
 from serve.doors.sse import one_line
 
 FINISH_NAMES: Final = {
@@ -44,6 +45,10 @@ class Dialect(Protocol):
         """The choice of the frame that precedes the answer, if there is one; without content where calls come."""
         ...
 
+    def logprobs(self) -> LogprobForm:
+        """What writes the log probabilities of one choice, in pieces or whole."""
+        ...
+
 
 class ChatDialect:
     """/v1/chat/completions."""
@@ -60,7 +65,8 @@ class ChatDialect:
             message |= {"content": answer.text or None, "tool_calls": calls}
         if answer.annotations is not None:
             message["annotations"] = [annotation_object(annotation) for annotation in answer.annotations]
-        return {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+        told = None if answer.logprobs is None else chat_logprobs(answer.logprobs)
+        return {"index": 0, "message": message, "logprobs": told, "finish_reason": finish}
 
     def delta(self, text: str, finish: str | None) -> dict[str, Any]:
         """A delta; the last one is empty."""
@@ -70,6 +76,10 @@ class ChatDialect:
         """The role comes first."""
         delta = {"role": "assistant", "content": content, "refusal": None}
         return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}
+
+    def logprobs(self) -> LogprobForm:
+        """A list of tokens."""
+        return chat_logprobs
 
 
 class CompletionDialect:
@@ -81,7 +91,8 @@ class CompletionDialect:
 
     def choice(self, answer: CollectedAnswer, finish: str | None) -> dict[str, Any]:
         """A text."""
-        return self.delta(answer.text, finish)
+        choice = self.delta(answer.text, finish)
+        return choice if answer.logprobs is None else choice | {"logprobs": TextLogprobs()(answer.logprobs)}
 
     def delta(self, text: str, finish: str | None) -> dict[str, Any]:
         """A piece of text."""
@@ -90,6 +101,10 @@ class CompletionDialect:
     def opening(self, content: str | None) -> dict[str, Any] | None:
         """Nothing precedes the text."""
         return None
+
+    def logprobs(self) -> LogprobForm:
+        """Lists of the same length, which count the text's characters on from piece to piece."""
+        return TextLogprobs()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +196,31 @@ class Frames:
 
     def _frame(self, choice: dict[str, Any]) -> bytes:
         return self._envelope.frame([choice | self._index], self._extra)
+
+
+class LoggedFrames(Frames):
+    """Frames that tell the log probabilities of their tokens."""
+
+    def __init__(self, envelope: Envelope, *, include_usage: bool, index: int = 0) -> None:
+        """See `Frames`."""
+        super().__init__(envelope, include_usage=include_usage, index=index)
+        self._logprobs = envelope.dialect.logprobs()
+
+    def piece(self, chunk: pb.GenerateChunk) -> bytes:
+        """The frames of a message, the first of which has the tokens of all; one of its own where nothing was said."""
+        choices = [] if chunk.tool_calls and not chunk.text else [self._envelope.dialect.delta(chunk.text, None)]
+        for call in chunk.tool_calls:
+            delta = {"tool_calls": [call_delta(call)]}
+            choices.append({"index": 0, "delta": delta, "logprobs": None, "finish_reason": None})
+        if chunk.logprobs:
+            choices[0]["logprobs"] = self._logprobs(chunk.logprobs)
+        return b"".join(map(self._frame, choices))
+
+
+def frames_of(envelope: Envelope, *, include_usage: bool, tells_logprobs: bool, index: int = 0) -> Frames:
+    """Make the frames of one choice."""
+    kind = LoggedFrames if tells_logprobs else Frames
+    return kind(envelope, include_usage=include_usage, index=index)
 
 
 def call_object(call_id: str, name: str, arguments: str) -> dict[str, Any]:

@@ -5,13 +5,14 @@ accepted and ignored, as OpenAI does. Known fields that moegate does not offer a
 `serve.validation.rules` checks ranges and everything else that both doors share.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from experts.conversation.request_limits import MAX_DOCUMENTS, MAX_MESSAGES, MAX_OFFERED_TOOLS
+from experts.conversation.request_limits import MAX_DOCUMENTS, MAX_MESSAGES, MAX_OFFERED_TOOLS, MAX_TOP_LOGPROBS
 from protos import chat_pb2 as chat
+from serve.doors.field_names import SAME_NAMES, FieldNames
 from serve.doors.json_body import Body
 from serve.doors.not_offered import UNSUPPORTED, NotOffered
 from serve.doors.openai_api.parts import (
@@ -61,6 +62,9 @@ Stop = Annotated[
 ]
 
 
+TokenNumber = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
+
+
 class StreamOptions(Body):
     """What a stream carries besides the answer."""
 
@@ -69,6 +73,9 @@ class StreamOptions(Body):
 
 class _SamplingBody(RoutingFields):
     """What the chat and the completions endpoint share."""
+
+    names: ClassVar[FieldNames] = SAME_NAMES
+    """What its clients call the fields."""
 
     model: str | None = Field("auto", description="auto (or moegate) lets the router decide; an expert's name pins it")
     stream: bool | None = None
@@ -86,7 +93,9 @@ class _SamplingBody(RoutingFields):
     user: str | None = Field(None, description="whom the caller asks for; kept as a hash alone")
     safety_identifier: str | None = Field(None, description="another name for `user`")
     n: int | None = Field(None, ge=1, le=MAX_CHOICES, description="answers, each of them metered as a request")
-    logit_bias: Annotated[object, NotOffered({})] = None
+    logit_bias: dict[TokenNumber, float] | None = Field(
+        None, description="by a token's number in the named expert's vocabulary, -100..100; where its engine takes it"
+    )
 
     def sampling(self, max_tokens: int | None) -> chat.Sampling:
         """The sampling as the core's message; what is None stays unset."""
@@ -100,6 +109,7 @@ class _SamplingBody(RoutingFields):
             presence_penalty=self.presence_penalty,
             min_tokens=self.min_tokens,
             ignore_eos=self.ignore_eos,
+            logit_bias={int(token): bias for token, bias in self.logit_bias.items()} if self.logit_bias else None,
         )
 
     @property
@@ -121,8 +131,8 @@ class ChatCompletionBody(_SamplingBody):
         None, description="moegate's own: calls are steps of a plan, whose arguments may refer to earlier results"
     )
     max_completion_tokens: int | None = Field(None, ge=1, le=_UINT32_MAX)
-    logprobs: bool | None = None
-    top_logprobs: Annotated[object, NotOffered(0)] = None
+    logprobs: bool | None = Field(None, description="each token's log probability; where the expert's engine tells it")
+    top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS, description="and of the likeliest in its place")
     functions: Annotated[object, NotOffered([])] = None
     function_call: Annotated[object, NotOffered("none", "auto")] = None
     modalities: Annotated[object, NotOffered(["text"])] = None
@@ -132,17 +142,16 @@ class ChatCompletionBody(_SamplingBody):
     response_format: ResponseFormat | None = None
 
     def refuse_unsupported(self) -> None:
-        """Refuse what moegate understands and does not offer.
-
-        Raises:
-            UnsupportedParameter: with `param` naming it.
-        """
-        if self.logprobs:
-            raise UnsupportedParameter("'logprobs' is not supported", param="logprobs")
+        """Nothing: each field that is not offered refuses itself."""
 
     def to_sampling(self) -> chat.Sampling:
         """The sampling; `max_completion_tokens` is the newer name of `max_tokens` and wins."""
-        return self.sampling(self.max_completion_tokens or self.max_tokens)
+        sampling = self.sampling(self.max_completion_tokens or self.max_tokens)
+        if self.logprobs:
+            sampling.logprobs = True
+        if self.top_logprobs:
+            sampling.top_logprobs = self.top_logprobs
+        return sampling
 
     def to_retrieval(self) -> Retrieval | None:
         """The collections that are to be searched."""
@@ -172,9 +181,16 @@ class ChatCompletionBody(_SamplingBody):
 class CompletionBody(_SamplingBody):
     """POST /v1/completions: raw text to continue, no chat template."""
 
+    names = FieldNames(words={"top_logprobs": "logprobs"})
+
     prompt: Prompts
     retrieval: Annotated[object, NotOffered()] = None
-    logprobs: int | None = None
+    logprobs: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_TOP_LOGPROBS,
+        description="each token's log probability and, above 0, those of so many of the likeliest in its place",
+    )
     echo: bool | None = None
     best_of: int | None = None
     suffix: str | None = None
@@ -185,8 +201,6 @@ class CompletionBody(_SamplingBody):
         Raises:
             UnsupportedParameter: with `param` naming it.
         """
-        if self.logprobs is not None:  # 0 asks for the chosen token's own
-            raise UnsupportedParameter("'logprobs' is not supported", param="logprobs")
         for name in ("echo", "suffix"):
             if getattr(self, name):
                 raise UnsupportedParameter(f"'{name}' is not supported", param=name)
@@ -194,8 +208,13 @@ class CompletionBody(_SamplingBody):
             raise UnsupportedParameter("'best_of' other than 1 is not supported", param="best_of")
 
     def to_sampling(self) -> chat.Sampling:
-        """The sampling."""
-        return self.sampling(self.max_tokens)
+        """The sampling; `logprobs: 0` asks for the chosen token's own."""
+        sampling = self.sampling(self.max_tokens)
+        if self.logprobs is not None:
+            sampling.logprobs = True
+        if self.logprobs:
+            sampling.top_logprobs = self.logprobs
+        return sampling
 
     def to_retrieval(self) -> Retrieval | None:
         """Nothing: raw text is continued as it is."""

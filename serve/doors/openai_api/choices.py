@@ -14,10 +14,11 @@ from serve.gateway import End
 class OpenAIChoices:
     """Presents them side by side, each under its index; the usage is that of all."""
 
-    def __init__(self, envelope: Envelope, count: int, *, include_usage: bool) -> None:
+    def __init__(self, envelope: Envelope, frames: Sequence[Frames]) -> None:
+        """Take the frames of each, by index."""
         self._envelope = envelope
-        self._frames = [Frames(envelope, include_usage=include_usage, index=index) for index in range(count)]
-        self._unopened = set(range(count))
+        self._frames = frames
+        self._unopened = set(range(len(frames)))
 
     def piece(self, index: int, chunk: pb.GenerateChunk) -> bytes:
         """The frames of a message; before the first one of a choice, the role."""

@@ -8,7 +8,7 @@ from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from serve.doors.collect import CollectedAnswer
 from serve.doors.json_body import parse
-from serve.doors.openai_api.answers import ChatDialect, CompletionDialect, Dialect, Envelope, Frames
+from serve.doors.openai_api.answers import ChatDialect, CompletionDialect, Dialect, Envelope, Frames, frames_of
 from serve.doors.openai_api.bodies import MAX_CHOICES, ChatCompletionBody, CompletionBody
 from serve.doors.openai_api.choices import OpenAIChoices
 from serve.doors.openai_api.errors import OPENAI_ERRORS
@@ -22,9 +22,9 @@ from serve.request import Caller, ChatRequest
 class CompletionsPresenter:
     """Presents an answer of either endpoint."""
 
-    def __init__(self, envelope: Envelope, *, include_usage: bool) -> None:
+    def __init__(self, envelope: Envelope, *, include_usage: bool, tells_logprobs: bool = False) -> None:
         self._envelope = envelope
-        self._include_usage = include_usage
+        self._make = partial(frames_of, include_usage=include_usage, tells_logprobs=tells_logprobs)
         self._frames: Frames | None = None
 
     def piece(self, chunk: pb.GenerateChunk) -> bytes:
@@ -51,7 +51,7 @@ class CompletionsPresenter:
         return self._envelope.whole(answer, end.completion, end.cost_usd)
 
     def _open(self, content: str | None) -> tuple[Frames, bytes]:
-        self._frames = Frames(self._envelope, include_usage=self._include_usage)
+        self._frames = self._make(self._envelope)
         return self._frames, self._frames.opening(content)
 
 
@@ -81,20 +81,21 @@ async def _read(
 
     def present(request: ChatRequest, answer: Answer) -> CompletionsPresenter:
         envelope = Envelope.begin(request.id, answer.decision.expert, dialect)
-        return CompletionsPresenter(envelope, include_usage=body.include_usage)
+        return CompletionsPresenter(envelope, include_usage=body.include_usage, tells_logprobs=parts.sampling.logprobs)
 
     count = len(inputs) * (body.n or 1)
     if count == 1:
-        return Asked(parts, present)
+        return Asked(parts, present, kind.names)
     if count > MAX_CHOICES:
         raise InvalidRequest(f"a request has at most {MAX_CHOICES} answers, 'n' to each prompt", param="n")
 
     def present_all(request: ChatRequest, answer: Answer) -> OpenAIChoices:
         envelope = Envelope.begin(request.id, answer.decision.expert, dialect)
-        return OpenAIChoices(envelope, count, include_usage=body.include_usage)
+        make = partial(frames_of, include_usage=body.include_usage, tells_logprobs=parts.sampling.logprobs)
+        return OpenAIChoices(envelope, [make(envelope, index=index) for index in range(count)])
 
     _, *further = (_nth(parts, text, n) for text in inputs for n in range(body.n or 1))
-    return Asked(parts, present, choices=Choices(further, present_all))
+    return Asked(parts, present, kind.names, Choices(further, present_all))
 
 
 def _nth(parts: Parts, text: chat.Conversation | str, n: int) -> Parts:

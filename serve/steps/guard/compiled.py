@@ -103,6 +103,11 @@ class RuleSet:
         compiled = [CompiledRule(rule, self._detector(rule, prompts)) for rule in rules]
         return Inspector(compiled, self._on_failure)
 
+    @property
+    def changes_answers(self) -> bool:
+        """Whether an answer may be read, and changed, on its way back."""
+        return any(Stage.OUTPUT in rule.at or rule.restore for rule in self.rules)
+
     def _detector(self, rule: Rule, prompts: tuple[str, ...]) -> Detector:
         if isinstance(rule.find, FindPromptLeak):
             return _prompt_leak(prompts, rule.find.words)

@@ -11,6 +11,7 @@ from typing import Final
 
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
+from serve.errors import UnsupportedParameter
 from serve.request import ChatRequest
 from serve.steps.guard.answer import GuardedAnswer
 from serve.steps.guard.compiled import BrokenRule, RuleSet, disjoint
@@ -50,9 +51,13 @@ class GuardStep(Step):
 
         Raises:
             ContentBlocked: a rule blocks the request, or cannot be carried out and fails closed.
+            UnsupportedParameter: it asks for log probabilities of an answer that may be changed.
         """
         began = time.perf_counter()
         rules = self._rules.current
+        if request.sampling.logprobs and rules.changes_answers:
+            message = "'logprobs': this gateway guards its answers, and the tokens would tell what it takes out"
+            raise UnsupportedParameter(message, param="logprobs")
         masks, tally = Masks(), Tally(self._metrics)
         record.of_step[self] = _Kept(rules, masks, tally)
         inspectors = {stage: rules.at(stage, key=request.caller.name) for stage in (Stage.INPUT, Stage.DOCUMENTS)}

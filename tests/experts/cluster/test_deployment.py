@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -26,6 +27,7 @@ from experts.engine import (
     JsonAnswer,
     QueueFull,
     TokenDelta,
+    TokenLogprob,
     Turn,
     UnsupportedFormat,
 )
@@ -399,3 +401,17 @@ async def test_health_is_rays_to_ask_without_the_secret(monkeypatch: pytest.Monk
     deployment, engine = deploy(END)
     await deployment.check_health()
     assert engine.starts == 1
+
+
+async def test_log_probabilities_go_with_what_they_are_of() -> None:
+    first, last = TokenLogprob(b"<tool", -0.5, (TokenLogprob(b"x", -2.0),)), TokenLogprob(b"ed.", -1.0)
+    end = replace(END, tail=TokenDelta("ed.", 1, 0, (last,)))
+    deployment, engine = deploy(TokenDelta("<tool", 1, 3, (first,)), end)
+    request = hello(logprobs=True)
+    request.conversation.tools.add(name="add")
+    _, held, whole = [chunk async for chunk in deployment.Generate(request, Context())]
+    assert (held.text, list(held.logprobs)) == ("", [])  # it may become a call
+    assert whole.text == "<tooled."
+    assert [(token.token, token.logprob) for token in whole.logprobs] == [(b"<tool", -0.5), (b"ed.", -1.0)]
+    assert [one.token for one in whole.logprobs[0].top] == [b"x"]
+    assert engine.requests[0].sampling.logprobs

@@ -21,6 +21,7 @@ from experts.engine import (
     QueueFull,
     Sampling,
     TokenDelta,
+    TokenLogprob,
 )
 from tests.fakes.scripted_engine import ScriptedEngine
 
@@ -124,3 +125,15 @@ async def test_who_leaves_closes_the_engines_generator() -> None:
     async with aclosing(generate_checked(engine, asked(), is_good)) as items:
         await anext(items)
     assert engine.closed == 1
+
+
+async def test_the_answer_that_is_told_brings_its_own_log_probabilities() -> None:
+    def logged(text: str) -> tuple[TokenDelta | Completion, ...]:
+        first, last = (TokenLogprob(piece.encode(), -1.0) for piece in (text[:3], text[3:]))
+        end = Completion(FinishReason.STOP, 7, 2, 0, 0, 0, TokenDelta(text[3:], 1, 0, (last,)))
+        return TokenDelta(text[:3], 1, 7, (first,)), end
+
+    *deltas, end = await items_of(engine_of(logged(BAD), logged(GOOD)), asked(logprobs=True))
+    assert not any(delta.logprobs for delta in deltas if isinstance(delta, TokenDelta))
+    assert isinstance(end, Completion)
+    assert b"".join(token.token for token in end.tail.logprobs).decode() == GOOD

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from experts.catalog.spec import default_path, load_catalog
 from experts.cluster.deployment import ExpertDeployment
 from experts.conversation.hand_back import DECLINES, Beginning, may_hand_back, read_beginning, until_decided
-from experts.engine import HEARTBEAT, Completion, FinishReason, TokenDelta
+from experts.engine import HEARTBEAT, Completion, FinishReason, TokenDelta, TokenLogprob
 from experts.training.recipes.sample import read_seed
 from experts.training.recipes.seed_files import read_seeds
 from experts.training.recipes.tool_caller import NO_TOOL
@@ -200,6 +200,13 @@ async def test_a_call_and_plain_words_leave_with_the_letter_that_tells_them() ->
         items = await decided(deltas(list(answer)))
         texts = [item.text for item in items if isinstance(item, TokenDelta)]
         assert next(filter(None, texts)) == told
+
+
+async def test_what_was_held_leaves_with_its_log_probabilities() -> None:
+    told = [TokenLogprob(piece, -1.0) for piece in (b"No", b" idea")]
+    held = [TokenDelta(one.token.decode(), 1, 0, (one,)) for one in told]
+    items = await decided([*held, end(total=2)])
+    assert [one for item in items if isinstance(item, TokenDelta) for one in item.logprobs] == told
 
 
 async def test_a_waiting_answer_gives_signs_of_life_and_tells_the_prompt_at_once() -> None:

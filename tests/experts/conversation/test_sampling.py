@@ -66,8 +66,36 @@ def test_the_cap_holds() -> None:
         (Asked(presence_penalty=math.inf), "presence_penalty"),
         (Asked(stop=["a"] * 5), "stop"),
         (Asked(stop=["a", ""]), "stop"),
+        (Asked(logprobs=True, top_logprobs=1), "top_logprobs"),  # OpenVINO tells the chosen token's alone
+        (Asked(logit_bias={1: 1.0}), "logit_bias"),
     ],
 )
 def test_bad_values_are_refused_by_name(asked: Asked, field: str) -> None:
     with pytest.raises(InvalidRequest, match=field):
         resolve_sampling(asked, SPEC)
+
+
+UPSTREAM = SPEC.model_copy(update={"engine": "upstream"})
+
+
+def test_what_is_asked_about_tokens_goes_to_an_engine_that_tells_it() -> None:
+    asked = Asked(logprobs=True, top_logprobs=2, logit_bias={9: -1.5, 3: 1.0})
+    resolved = resolve_sampling(asked, UPSTREAM)
+    assert (resolved.logprobs, resolved.top_logprobs, resolved.logit_bias) == (True, 2, ((3, 1.0), (9, -1.5)))
+    assert resolve_sampling(Asked(top_logprobs=2), UPSTREAM).top_logprobs == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        (Asked(logprobs=True, top_logprobs=21), "top_logprobs"),
+        (Asked(logit_bias={1: 100.5}), "logit_bias"),
+        (Asked(logit_bias={1: math.nan}), "logit_bias"),
+        (Asked(logit_bias=dict.fromkeys(range(301), 1.0)), "logit_bias"),
+        (Asked(min_tokens=3), "min_tokens"),
+        (Asked(ignore_eos=True), "ignore_eos"),
+    ],
+)
+def test_so_are_those_that_a_server_cannot_be_sent(asked: Asked, field: str) -> None:
+    with pytest.raises(InvalidRequest, match=field):
+        resolve_sampling(asked, UPSTREAM)

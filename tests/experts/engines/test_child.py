@@ -204,5 +204,5 @@ def test_capabilities_are_the_entrys_and_the_engines() -> None:
     assert {"constraint", "seed", "frequency_penalty"} <= made.sampling
     neuron = capabilities_of(SPEC.model_copy(update={"engine": "neuron", "max_prompt_tokens": 500}), "hash")
     assert neuron.max_prompt_tokens == 500
-    missing = {"constraint", "seed", "frequency_penalty", "presence_penalty", "min_tokens", "ignore_eos"}
+    missing = {"constraint", "seed", "frequency_penalty", "presence_penalty", "min_tokens", "ignore_eos", "logprobs"}
     assert made.sampling - neuron.sampling == missing

@@ -185,3 +185,11 @@ async def test_turns_come_in_order_and_those_who_left_are_passed_over() -> None:
     await one(3)
     assert sorted(done[:2]) == [0, 1]
     assert (done[2:], echo.load()) == ([3], Load(0, 0, 2))
+
+
+async def test_it_is_certain_of_every_word() -> None:
+    deltas, _ = await collect(engine(), ask("one two", 3, logprobs=True))
+    told = [token for delta in deltas for token in delta.logprobs]
+    assert [(token.token, token.logprob) for token in told] == [(b"one", 0.0), (b" two", 0.0), (b" one", 0.0)]
+    deltas, _ = await collect(engine(), ask("one two", 3))
+    assert not any(delta.logprobs for delta in deltas)

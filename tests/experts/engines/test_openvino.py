@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from experts.engine import (
     JsonAnswer,
     Sampling,
     TokenDelta,
+    TokenLogprob,
     ToolAnswer,
     Turn,
 )
@@ -134,6 +136,27 @@ def test_penalties_are_passed_on(pipeline: OpenVINOPipeline) -> None:
         GenerationInput("ha ha ha ha ha ha", Sampling(24, frequency_penalty=2.0)),
     )
     assert plain[0] != penalised[0]
+
+
+def _likely(pipeline: OpenVINOPipeline, **sampling: object) -> tuple[str, list[TokenLogprob]]:
+    batch = Batch(pipeline, 16, 2048, time.monotonic)
+    asked = Sampling(6, logprobs=True, **sampling)  # type: ignore[arg-type]
+    events = batch.handle(Submit(0, GenerationInput("The capital of France is", asked), time.monotonic()))
+    while not batch.is_idle:
+        events += batch.step()
+    deltas = [item.tail if isinstance(item, Completion) else item for _, item in events]
+    told = [item for item in deltas if isinstance(item, TokenDelta)]
+    return "".join(item.text for item in told), [token for item in told for token in item.logprobs]
+
+
+def test_log_probabilities_are_those_before_temperature_and_make_up_the_text(pipeline: OpenVINOPipeline) -> None:
+    text, greedy = _likely(pipeline)
+    assert b"".join(token.token for token in greedy).decode() == text
+    assert all(token.logprob < 0 for token in greedy)
+    assert 0.5 < math.exp(greedy[0].logprob) < 0.9  # " Paris", of which the model is fairly sure
+    _, drawn = _likely(pipeline, temperature=0.2, top_p=0.5, seed=1)
+    assert drawn[0].token == greedy[0].token
+    assert drawn[0].logprob == pytest.approx(greedy[0].logprob, abs=1e-3)
 
 
 def test_the_base_is_where_it_should_be() -> None:

@@ -117,6 +117,50 @@ async def test_an_expert_that_does_not_honour_a_setting_has_no_room(
     assert known.state("coder", asked).context_window > 0
 
 
+@pytest.mark.parametrize(
+    ("asked", "pinned", "refused"),
+    [
+        ({"logprobs": True}, "auto", None),
+        ({"logprobs": True}, "coder", None),
+        ({"logprobs": True}, "advisor", "logprobs"),
+        ({"logprobs": False, "ignore_eos": False, "min_tokens": 0}, "advisor", None),
+        ({"logprobs": True, "top_logprobs": 2}, "auto", "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": 2}, "coder", "top_logprobs"),
+        ({"logit_bias": {1: 1.0}}, "coder", "logit_bias"),
+        ({"min_tokens": 2}, "advisor", "min_tokens"),
+        ({"ignore_eos": True}, "advisor", "ignore_eos"),
+        ({"ignore_eos": True}, "auto", None),
+    ],
+)
+async def test_what_an_answer_depends_on_is_asked_of_those_who_honour_it_or_refused_by_name(
+    known: Known, asked: dict[str, Any], pinned: str, refused: str | None
+) -> None:
+    request = chat_request(model=pinned, sampling=chat.Sampling(**asked))
+    if refused is None:
+        known.candidates.check(request)
+        names = [state.name for state in known.candidates.states(request)]
+        assert names == (["coder", "advisor"] if not any(asked.values()) else ["coder"])
+        return
+    with pytest.raises(UnsupportedParameter, match="honour") as caught:
+        known.candidates.check(request)
+    assert caught.value.param == refused
+
+
+async def test_a_bias_numbers_the_tokens_of_the_expert_that_is_named(tmp_path: Path, experts: FakeExperts) -> None:
+    upstream = {"engine": "upstream", "engine_options": {"base_url": "http://a/v1", "model": "m"}}
+    path = tmp_path / "biased.yaml"
+    entries = [{"name": name, **ENTRY, **upstream} for name in ("coder", "advisor")]
+    path.write_text(yaml.safe_dump({"default": "advisor", "experts": entries}))
+    known = Known(path, experts.target)
+    biased = chat.Sampling(logit_bias={1: 1.0})
+    with pytest.raises(UnsupportedParameter, match="name an expert"):
+        known.candidates.check(chat_request(sampling=biased))
+    named = chat_request(model="coder", sampling=biased)
+    known.candidates.check(named)
+    assert [state.name for state in known.candidates.states(named)] == ["coder"]  # no fallback to another vocabulary
+    await known.dispatcher.close()
+
+
 async def test_the_room_of_a_compiled_expert_is_its_bucket(known: Known) -> None:
     assert known.state("advisor").context_window < known.state("coder").context_window
 
@@ -126,10 +170,10 @@ async def test_a_form_is_only_asked_of_those_who_keep_to_one(known: Known, exper
     await known.health.probe_all()
     assert [state.name for state in known.candidates.states(asking_for_json())] == ["coder"]
     assert [state.name for state in known.candidates.states(chat_request())] == ["coder", "advisor"]
-    known.candidates.check_structure(asking_for_json())
-    known.candidates.check_structure(asking_for_json("coder"))
+    known.candidates.check(asking_for_json())
+    known.candidates.check(asking_for_json("coder"))
     with pytest.raises(UnsupportedParameter, match="named in 'model'") as caught:
-        known.candidates.check_structure(asking_for_json("advisor"))
+        known.candidates.check(asking_for_json("advisor"))
     assert caught.value.param == "response_format"
 
 
@@ -153,9 +197,9 @@ async def test_who_is_good_at_a_form_counts_for_it_whatever_the_words(tmp_path: 
 
 async def test_nobody_can_is_told_apart_from_nobody_knows(known: Known, experts: FakeExperts) -> None:
     with pytest.raises(ExpertUnavailable, match="retry later"):
-        known.candidates.check_structure(asking_for_json())
-    known.candidates.check_structure(chat_request())  # text needs no news
+        known.candidates.check(asking_for_json())
+    known.candidates.check(chat_request())  # text needs no news
     experts["coder"].structured_output = experts["advisor"].structured_output = False
     await known.health.probe_all()
     with pytest.raises(UnsupportedParameter, match="no expert"):
-        known.candidates.check_structure(asking_for_json())
+        known.candidates.check(asking_for_json())

@@ -14,6 +14,7 @@ from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from serve.doors.collect import CollectedAnswer
 from serve.doors.openai_api.errors import OpenAIErrors
+from serve.doors.openai_api.logprobs import token_objects, without_bytes
 from serve.doors.openai_api.responses.output import (
     ResponseObject,
     Status,
@@ -60,6 +61,7 @@ class ResponsePresenter:
         self._output: list[dict[str, Any]] = []  # the last one is open if `_open` is set
         self._open: chat.ToolCall | None = None  # the open item: a call, or words, which are a call without a name
         self._pieces: list[str] = []  # of the open item
+        self._logprobs: list[dict[str, Any]] = []  # of the open message's tokens
         self._text_event = b""
         self._untold = b""  # the last item's end, until the response is kept
 
@@ -67,7 +69,7 @@ class ResponsePresenter:
         """The events of a message's text and calls."""
         events = self._begin()
         if chunk.text:
-            events += self._text(chunk.text)
+            events += self._logged_text(chunk) if self._response.body.tells_logprobs else self._text(chunk.text)
         for call in chunk.tool_calls:
             events += self._call(call)
         return events
@@ -89,7 +91,8 @@ class ResponsePresenter:
         """The whole response."""
         status = _status(end)
         if answer.text:
-            parts = [text_part(answer.text, answer.annotations or ())]
+            logprobs = token_objects(answer.logprobs or ())
+            parts = [text_part(answer.text, answer.annotations or (), logprobs)]
             self._output.append(message_item(self._next_id("msg"), status, parts))
         for call in answer.tool_calls:
             self._output.append(call_item(self._next_id("fc"), "completed", call.id, call.name, call.arguments))
@@ -110,13 +113,26 @@ class ResponsePresenter:
         return self._event("response.created", response=begun) + self._event("response.in_progress", response=begun)
 
     def _text(self, text: str) -> bytes:
-        events = b""
-        if self._open is None or self._open.name:
-            events = self._open_message()
+        events = self._message()
         self._pieces.append(text)
         raw = orjson.dumps(text)
         delta = raw if text.isascii() else one_line(raw)
         return events + self._text_event + delta + b',"sequence_number":%d}\n\n' % next(self._numbers)
+
+    def _logged_text(self, chunk: pb.GenerateChunk) -> bytes:
+        """A text's event with the log probabilities of its tokens; these have no list of bytes in events."""
+        events = self._message()
+        told = token_objects(chunk.logprobs)
+        self._pieces.append(chunk.text)
+        self._logprobs += told
+        where = self._where() | _FIRST_TEXT
+        return events + self._event(
+            "response.output_text.delta", **where, delta=chunk.text, logprobs=without_bytes(told)
+        )
+
+    def _message(self) -> bytes:
+        """The events that open a message, where none is open."""
+        return self._open_message() if self._open is None or self._open.name else b""
 
     def _open_message(self) -> bytes:
         events = self._close("completed", ())
@@ -139,7 +155,7 @@ class ResponsePresenter:
         return events
 
     def _start(self, kind: chat.ToolCall, item: dict[str, Any]) -> bytes:
-        self._open, self._pieces = kind, []
+        self._open, self._pieces, self._logprobs = kind, [], []
         self._output.append(item)
         return self._event("response.output_item.added", output_index=len(self._output) - 1, item=item)
 
@@ -155,14 +171,15 @@ class ResponsePresenter:
             item = call_item(where["item_id"], "completed", self._open.id, self._open.name, said)
             events = self._event("response.function_call_arguments.done", **where, arguments=said)
         else:
-            part = text_part(said, annotations)
+            part = text_part(said, annotations, self._logprobs)
             item = message_item(where["item_id"], status, [part])
             events = self._end_text(where | _FIRST_TEXT, part, annotations)
         self._open, self._output[-1] = None, item
         return events + self._event("response.output_item.done", output_index=where["output_index"], item=item)
 
     def _end_text(self, where: dict[str, Any], part: dict[str, Any], annotations: Sequence[chat.Annotation]) -> bytes:
-        events = self._event("response.output_text.done", **where, text=part["text"], logprobs=[])
+        logprobs = without_bytes(part["logprobs"])
+        events = self._event("response.output_text.done", **where, text=part["text"], logprobs=logprobs)
         for i, annotation in enumerate(annotations):
             told = {"annotation_index": i, "annotation": annotation_object(annotation)}
             events += self._event("response.output_text.annotation.added", **where, **told)

@@ -24,6 +24,7 @@ from serve.request import Caller, ChatRequest
 _WORDS: Final = {
     "messages": "input",
     "function": "",
+    "logprobs": "include",
     "max_tokens": "max_output_tokens",
     "response_format": "text.format",
 }

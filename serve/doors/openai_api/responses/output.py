@@ -29,10 +29,12 @@ def message_item(item: str, status: Status, parts: Sequence[dict[str, Any]]) -> 
     return {"id": item, "type": "message", "status": status, "role": "assistant", "content": list(parts)}
 
 
-def text_part(text: str, annotations: Sequence[chat.Annotation]) -> dict[str, Any]:
-    """A message's text, with its citations."""
+def text_part(
+    text: str, annotations: Sequence[chat.Annotation], logprobs: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """A message's text, with its citations and the log probabilities of its tokens."""
     told = [annotation_object(annotation) for annotation in annotations]
-    return {"type": "output_text", "text": text, "annotations": told, "logprobs": []}
+    return {"type": "output_text", "text": text, "annotations": told, "logprobs": list(logprobs)}
 
 
 def annotation_object(annotation: chat.Annotation) -> dict[str, Any]:
@@ -115,6 +117,7 @@ class ResponseObject:
             "text": _text(body),
             "tool_choice": "auto" if body.tool_choice is None else _plain(body.tool_choice),
             "tools": [_plain(tool) for tool in body.tools or ()],
+            "top_logprobs": body.top_logprobs or 0,
             "top_p": body.top_p,
             "truncation": "disabled",
             "usage": None if end is None else usage_object(end),

@@ -5,16 +5,15 @@ name, as OpenAI does, and so is a known one that moegate does not offer. `serve.
 share.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import orjson
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, Discriminator, Field, Tag
 
-from experts.conversation.request_limits import MAX_DOCUMENTS, MAX_MESSAGES, MAX_OFFERED_TOOLS
+from experts.conversation.request_limits import MAX_DOCUMENTS, MAX_MESSAGES, MAX_OFFERED_TOOLS, MAX_TOP_LOGPROBS
 from protos import chat_pb2 as chat
 from serve.doors.json_body import TEXT_OR_LIST, Body, OtherType, by_type
-from serve.doors.not_offered import UNSUPPORTED, NotOffered
+from serve.doors.not_offered import NotOffered
 from serve.doors.openai_api.parts import CHOICES, FunctionBody, only_allowed, refuse_toolsets, to_tool
 from serve.doors.openai_api.responses.items import InputItem
 from serve.doors.own_fields import Document, RetrievalBody, RoutingFields, ToolsetBody
@@ -91,18 +90,8 @@ class TextConfig(Body):
     format: Format | None = None
 
 
-def _includes(value: object) -> object:
-    """Take what may be included of things that an answer never has; log probabilities are asked for in vain."""
-    if isinstance(value, list) and "message.output_text.logprobs" in value:
-        raise PydanticCustomError(UNSUPPORTED, "log probabilities are not supported")
-    return value
-
-
-Include = Annotated[
-    list[str],
-    BeforeValidator(_includes),
-    WithJsonSchema({"type": "array", "items": {"type": "string", "not": {"const": "message.output_text.logprobs"}}}),
-]
+LOGPROBS: Final = "message.output_text.logprobs"
+"""In `include`: each token's log probability is wanted."""
 
 
 class ResponsesBody(RoutingFields):
@@ -135,7 +124,10 @@ class ResponsesBody(RoutingFields):
         None, max_length=MAX_DOCUMENTS, description="moegate's own: as in /v1/chat/completions"
     )
     retrieval: RetrievalBody | None = Field(None, description="moegate's own: as in /v1/chat/completions")
-    include: Include | None = Field(None, description="Taken and ignored: an answer has none of these things")
+    include: list[str] | None = Field(
+        None, description=f"{LOGPROBS}, where the expert's engine tells them; an answer has nothing else of the kind"
+    )
+    top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS, description="and of the likeliest in its place")
     reasoning: dict[str, Any] | None = Field(None, description="Taken and ignored: no expert reasons apart")
     max_tool_calls: int | None = Field(None, description="Taken and ignored: it bounds OpenAI's own tools")
     stream_options: dict[str, Any] | None = Field(None, description="Taken and ignored")
@@ -148,13 +140,23 @@ class ResponsesBody(RoutingFields):
     conversation: Annotated[object, NotOffered()] = None
     prompt: Annotated[object, NotOffered()] = None
     truncation: Annotated[object, NotOffered("disabled")] = None
-    top_logprobs: Annotated[object, NotOffered(0)] = None
     context_management: Annotated[object, NotOffered([])] = None
     moderation: Annotated[object, NotOffered()] = None
 
     def to_sampling(self) -> chat.Sampling:
         """The sampling; what is None stays unset."""
-        return chat.Sampling(max_tokens=self.max_output_tokens, temperature=self.temperature, top_p=self.top_p)
+        return chat.Sampling(
+            max_tokens=self.max_output_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            logprobs=True if self.tells_logprobs else None,
+            top_logprobs=self.top_logprobs or None,
+        )
+
+    @property
+    def tells_logprobs(self) -> bool:
+        """Whether each token's log probability is wanted."""
+        return bool(self.top_logprobs) or LOGPROBS in (self.include or ())
 
     def to_response_format(self) -> chat.ResponseFormat | None:
         """The form that the answer is to have; text, which asks for nothing, is None."""

@@ -252,3 +252,55 @@ async def test_the_queue_is_bounded_and_a_stop_ends_everything() -> None:
         await engine.stop()
         results = await asyncio.gather(*waiting, return_exceptions=True)
     assert {type(result) for result in results} == {EngineDead}
+
+
+LIKELY = GenerationInput((Turn("user", "hello"),), Sampling(9, logprobs=True, top_logprobs=2, logit_bias=((7, -1.5),)))
+
+
+def told(token: str, logprob: float | None, raw: list[int] | None = None) -> dict[str, Any]:
+    return {"token": token, "logprob": logprob, "bytes": raw}
+
+
+async def test_log_probabilities_are_asked_for_and_read() -> None:
+    content = [{**told("Hé", -0.5, [72, 195, 169]), "top_logprobs": [told("Hé", -0.5), told("Oh", None)]}]
+    choice = {"index": 0, "delta": {"content": "Hé"}, "logprobs": {"content": content}, "finish_reason": None}
+    script = [frame({"choices": [choice]}), event("!"), event(finish="stop"), DONE]
+    async with upstream(script) as (engine, server):
+        _, end, deltas = await collect(engine, LIKELY)
+    [one] = [token for delta in (*deltas, end.tail) for token in delta.logprobs]
+    assert (one.token, one.logprob) == ("Hé".encode(), -0.5)
+    assert [(other.token, other.logprob) for other in one.top] == [("Hé".encode(), -0.5), (b"Oh", -9999.0)]
+    [asked] = server.asked
+    assert (asked["logprobs"], asked["top_logprobs"], asked["logit_bias"]) == (True, 2, {"7": -1.5})
+
+
+async def test_raw_prompts_have_the_other_form() -> None:
+    lists = {"tokens": ["He", "y"], "token_logprobs": [-0.5, -1.0], "top_logprobs": [{"Oh": -3.0, "He": -0.5}, None]}
+    choice = {"index": 0, "text": "Hey", "logprobs": lists, "finish_reason": "stop"}
+    async with upstream([frame({"choices": [choice]}), DONE]) as (engine, server):
+        _, end, deltas = await collect(engine, GenerationInput("hello", Sampling(9, logprobs=True)))
+    first, second = [token for delta in (*deltas, end.tail) for token in delta.logprobs]
+    assert [other.token for other in first.top] == [b"He", b"Oh"]
+    assert (second.token, second.top) == (b"y", ())
+    assert server.asked[0]["logprobs"] == 0
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        {"content": [{"token": "x"}]},
+        {"content": [told("x", -1, [300])]},
+        {"tokens": ["a"], "token_logprobs": []},
+    ],
+)
+async def test_log_probabilities_that_cannot_be_read_are_the_servers_failure(logprobs: dict[str, Any]) -> None:
+    choice = {"index": 0, "delta": {"content": "x"}, "logprobs": logprobs, "finish_reason": None}
+    async with upstream([frame({"choices": [choice]}), DONE]) as (engine, _):
+        with pytest.raises(EngineError, match="cannot be read"):
+            await collect(engine, LIKELY)
+
+
+async def test_who_does_not_ask_sends_nothing_of_it() -> None:
+    async with upstream(words("x")) as (engine, server):
+        await collect(engine)
+    assert not {"logprobs", "top_logprobs", "logit_bias"} & server.asked[0].keys()

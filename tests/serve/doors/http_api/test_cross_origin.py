@@ -112,7 +112,11 @@ async def test_a_preflight_needs_no_key(http: httpx2.AsyncClient) -> None:
 @pytest.mark.parametrize("is_stream", [False, True])
 async def test_an_allowed_page_reads_answers_and_errors(http: httpx2.AsyncClient, is_stream: bool) -> None:
     for origin in (APP, "http://localhost:3000"):
-        for body, status in (({**BODY, "stream": is_stream}, 200), ({**BODY, "logprobs": True}, 400), ({}, 400)):
+        for body, status in (
+            ({**BODY, "stream": is_stream}, 200),
+            ({**BODY, "functions": [{"name": "f"}]}, 400),
+            ({}, 400),
+        ):
             answer = await http.post(CHAT, json=body, headers={"origin": origin})
             assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, origin)
             assert "x-moegate-expert" in answer.headers["access-control-expose-headers"]

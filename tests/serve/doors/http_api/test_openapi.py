@@ -103,4 +103,4 @@ async def test_every_request_header_that_is_told_is_read(http: httpx2.AsyncClien
 def test_what_is_not_offered_says_so() -> None:
     chat = DOCUMENT["components"]["schemas"]["ChatCompletionBody"]["properties"]
     assert chat["audio"]["enum"] == [None]
-    assert chat["logit_bias"]["enum"] == [None, {}]
+    assert chat["functions"]["enum"] == [None, []]

@@ -19,6 +19,7 @@ from serve.doors.openai_api.answers import (
     CompletionDialect,
     Envelope,
     Frames,
+    frames_of,
 )
 from serve.doors.openai_api.errors import OPENAI_ERRORS
 from serve.doors.sse import one_line
@@ -187,3 +188,49 @@ def test_one_line_says_the_same(text: str) -> None:
     raw = one_line(orjson.dumps(text))
     assert len(raw.decode().splitlines()) == 1
     assert orjson.loads(raw) == text
+
+
+LIKELY = chat.TokenLogprob(token=b"Hello", logprob=-0.5)
+TOLD = {"token": "Hello", "logprob": -0.5, "bytes": list(b"Hello"), "top_logprobs": []}
+
+
+class TestLogprobs:
+    def test_a_whole_answer_tells_them_beside_its_text(self) -> None:
+        answer = CollectedAnswer("Hello", [], None, [LIKELY])
+        assert whole(CHAT_ANSWER, answer)["choices"][0]["logprobs"] == {"content": [TOLD], "refusal": None}
+        told = whole(TEXT_ANSWER, answer)["choices"][0]["logprobs"]
+        assert (told["tokens"], told["token_logprobs"], told["text_offset"]) == (["Hello"], [-0.5], [0])
+
+    def frames(self, envelope: Envelope) -> Frames:
+        return frames_of(envelope, include_usage=False, tells_logprobs=True)
+
+    def test_a_frame_tells_those_of_its_text(self) -> None:
+        frames, message = self.frames(CHAT_ANSWER), chunk("Hello")
+        message.logprobs.append(LIKELY)
+        [event] = events(frames.piece(message))
+        assert event["choices"][0]["delta"] == {"content": "Hello"}
+        assert event["choices"][0]["logprobs"]["content"] == [TOLD]
+        [plain] = events(frames.piece(chunk("x")))
+        assert plain["choices"][0]["logprobs"] is None
+
+    def test_of_a_message_of_calls_the_first_frame_tells_all(self) -> None:
+        message = pb.GenerateChunk(logprobs=[LIKELY, LIKELY])
+        message.tool_calls.append(chat.ToolCallDelta(index=0, id="call_1", name="add", arguments="{"))
+        message.tool_calls.append(chat.ToolCallDelta(index=0, arguments="}"))
+        first, second = events(self.frames(CHAT_ANSWER).piece(message))
+        assert len(first["choices"][0]["logprobs"]["content"]) == 2
+        assert "tool_calls" in first["choices"][0]["delta"]
+        assert second["choices"][0]["logprobs"] is None
+
+    def test_a_text_stream_counts_its_characters_on(self) -> None:
+        frames = self.frames(TEXT_ANSWER)
+        offsets = []
+        for _ in range(2):
+            message = chunk("Hello")
+            message.logprobs.append(LIKELY)
+            [event] = events(frames.piece(message))
+            offsets += event["choices"][0]["logprobs"]["text_offset"]
+        assert offsets == [0, 5]
+
+    def test_who_does_not_ask_gets_frames_that_know_nothing_of_them(self) -> None:
+        assert type(frames_of(CHAT_ANSWER, include_usage=False, tells_logprobs=False)) is Frames

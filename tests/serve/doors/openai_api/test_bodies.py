@@ -129,8 +129,6 @@ class TestChat:
 @pytest.mark.parametrize(
     ("body", "param"),
     [
-        (chatting(logprobs=True), "logprobs"),
-        (completing(logprobs=0), "logprobs"),
         (completing(echo=True), "echo"),
         (completing(suffix="x"), "suffix"),
         (completing(best_of=2), "best_of"),
@@ -165,3 +163,28 @@ def test_what_is_no_prompt_is_a_mistake(prompt: Any) -> None:
         completing(prompt=prompt)
     assert refused.value.param == "prompt"
     assert not isinstance(refused.value, UnsupportedParameter)
+
+
+@pytest.mark.parametrize(
+    ("body", "asked"),
+    [
+        (chatting(), {}),
+        (chatting(logprobs=False, top_logprobs=0, logit_bias={}), {}),
+        (chatting(logprobs=True), {"logprobs": True}),
+        (chatting(logprobs=True, top_logprobs=3), {"logprobs": True, "top_logprobs": 3}),
+        (completing(logprobs=0), {"logprobs": True}),
+        (completing(logprobs=2), {"logprobs": True, "top_logprobs": 2}),
+        (chatting(logit_bias={"7": -100, "8": 0.5}), {"logit_bias": {7: -100.0, 8: 0.5}}),
+    ],
+)
+def test_what_is_asked_about_tokens(body: ChatCompletionBody | CompletionBody, asked: dict[str, Any]) -> None:
+    assert body.to_sampling() == chat.Sampling(**asked)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"logit_bias": {"x": 1}}, {"logit_bias": {"-1": 1}}, {"logit_bias": {"1": "a"}}, {"top_logprobs": 21}],
+)
+def test_what_no_token_is_called(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest):
+        chatting(**fields)

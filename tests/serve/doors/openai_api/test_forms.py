@@ -47,7 +47,7 @@ async def test_an_empty_answer_is_opened_all_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "body"), [(CHAT, {"messages": [USER], "logprobs": True}), (COMPLETIONS, {"prompt": "a", "echo": True})]
+    ("form", "body"), [(CHAT, {"messages": [USER], "audio": {}}), (COMPLETIONS, {"prompt": "a", "echo": True})]
 )
 async def test_what_is_not_offered_is_refused(form: WireForm, body: dict[str, object]) -> None:
     with pytest.raises(UnsupportedParameter):

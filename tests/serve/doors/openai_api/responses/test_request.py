@@ -73,8 +73,6 @@ def test_a_mistake_is_named(fields: dict[str, Any], param: str) -> None:
         ({"conversation": "conv_1"}, "conversation"),
         ({"prompt": {"id": "p"}}, "prompt"),
         ({"truncation": "auto"}, "truncation"),
-        ({"top_logprobs": 3}, "top_logprobs"),
-        ({"include": ["message.output_text.logprobs"]}, "include"),
         ({"tools": [FUNCTION, {"type": "web_search"}]}, "tools[1]"),
         ({"tools": [{"type": "custom", "name": "x"}]}, "tools[0]"),
         ({"tool_choice": {"type": "web_search"}}, "tool_choice"),
@@ -150,3 +148,16 @@ def test_allowed_tools_alone_are_offered() -> None:
 )
 def test_the_form_of_the_answer(text: Any, wanted: chat.ResponseFormat | None) -> None:
     assert read(text=text).to_response_format() == wanted
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked"),
+    [
+        ({}, {}),
+        ({"top_logprobs": 0, "include": ["reasoning.encrypted_content"]}, {}),
+        ({"include": ["message.output_text.logprobs"]}, {"logprobs": True}),
+        ({"top_logprobs": 3}, {"logprobs": True, "top_logprobs": 3}),
+    ],
+)
+def test_log_probabilities_are_included(fields: dict[str, Any], asked: dict[str, Any]) -> None:
+    assert read(**fields).to_sampling() == chat.Sampling(**asked)
