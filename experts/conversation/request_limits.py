@@ -20,7 +20,7 @@ MAX_STOPS: Final = 4
 MAX_STOP_CHARS: Final = 1024  # of one stop string
 MAX_TOP_LOGPROBS: Final = 20
 MAX_BIASED_TOKENS: Final = 300
-MAX_BIAS: Final = 100.0
+MAX_BIAS: Final = 100  # of one token, above or below 0
 
 
 @dataclass(frozen=True, slots=True)
