@@ -20,7 +20,7 @@ from router.model.artifact import DEFAULT_PATH, IS_ARTIFACT, load, save
 from router.model.gate import TOOL_CALLER, Gate
 from router.training.abstention import control_risk
 from router.training.calibrate_knob import calibrate_knob
-from router.training.calibration import _top, crossfit, fit_calibration
+from router.training.calibration import _hit, crossfit, fit_calibration
 from router.training.crossval import HeldOut, truth
 from router.training.dataset import read_rows, without_duplicates
 from router.training.heads import featurize_all
@@ -62,14 +62,12 @@ def _calibrate_probabilities(options: argparse.Namespace) -> int:
     """Fit slope, intercept and threshold anew, and save."""
     artifact = load(options.artifact)
     rows = [row for row in without_duplicates(read_rows(options.data)) if TOOL_CALLER not in row.labels]
-    neutral = Gate(replace(artifact, slope=np.ones_like(artifact.slope), intercept=np.zeros_like(artifact.intercept)))
-    logits = np.array([neutral.logits(one) for one in featurize_all(rows)])
+    logits = np.array([Gate(artifact).raw(one) for one in featurize_all(rows)], dtype=np.float64)
     held = HeldOut(logits, truth(rows, artifact.classes), np.array([row.source for row in rows]))
     found = fit_calibration(held)
     console = Console()
     if options.alpha is not None:
-        top, hit = _top(held)
-        control = control_risk(found.probabilities(top), hit, options.alpha, options.delta)
+        control = control_risk(found.best(held.logits), _hit(held), options.alpha, options.delta)
         found = replace(found, abstain_below=control.abstain_below)
         console.print(
             f"risk of answered requests at most {options.alpha:g} with confidence {1 - options.delta:g}: "
@@ -80,10 +78,12 @@ def _calibrate_probabilities(options: argparse.Namespace) -> int:
         slope=np.full_like(artifact.slope, found.slope),
         intercept=np.full_like(artifact.intercept, found.intercept),
         abstain_below=found.abstain_below,
+        rival=found.rival,
     )
     version = save(renewed, options.out or options.artifact)
     crossed = crossfit(held, artifact.classes.index(artifact.default_expert))
-    console.print(f"slope {found.slope:.3f}, intercept {found.intercept:.3f}, abstain below {found.abstain_below:.2f}")
+    scale = f"slope {found.slope:.3f}, rival {found.rival:.3f}, intercept {found.intercept:.3f}"
+    console.print(f"{scale}, abstain below {found.abstain_below:.2f}")
     console.print(f"cross-fitted ECE {crossed.ece:.3f} on {len(rows)} rows; artefact {version}")
     if options.json:
         print(json.dumps({"abstain_below": found.abstain_below, "ece": crossed.ece, "version": version}))

@@ -25,7 +25,7 @@ from router.model.gate import TOOL_CALLER
 from router.policy.decide import ExpertState
 from router.router import Router
 from router.training.calibrate_knob import halves
-from router.training.calibration import expected_calibration_error
+from router.training.calibration import ece_by_chance, expected_calibration_error
 from router.training.dataset import Row, read_rows, source_weights
 from router.training.heads import Bools, Doubles
 from router.training.readings import read_held_out
@@ -92,8 +92,12 @@ def evaluate(router: Router, rows: Sequence[Row], others: dict[str, baselines.Ch
 
 def _of_source(confidence: Doubles, hits: Bools) -> dict[str, float]:
     """Score one source's rows."""
-    ece = expected_calibration_error(confidence, hits)
-    return {"n": len(hits), "accuracy": float(hits.mean()), "ece": ece}
+    return {
+        "n": len(hits),
+        "accuracy": float(hits.mean()),
+        "ece": expected_calibration_error(confidence, hits),
+        "ece_by_chance": ece_by_chance(confidence),
+    }
 
 
 def _surest(confidence: Doubles, hits: Bools, weight: Doubles, coverage: float = 0.8) -> float:
@@ -119,10 +123,11 @@ def report(scores: Scores, console: Console) -> None:
     """Print the tables."""
     table = Table(title=f"router on {scores.n} rows")
     table.add_column("source")
-    for title in ("rows", "accuracy", "ECE"):
+    for title in ("rows", "accuracy", "ECE", "by chance"):
         table.add_column(title, justify="right")
     for source, found in scores.per_source.items():
-        table.add_row(source, str(int(found["n"])), f"{found['accuracy']:.3f}", f"{found['ece']:.3f}")
+        shown = [f"{found[name]:.3f}" for name in ("accuracy", "ece", "ece_by_chance")]
+        table.add_row(source, str(int(found["n"])), *shown)
     table.add_section()
     table.add_row("mean over sources", "", f"{scores.macro_accuracy:.3f}")
     table.add_row("mean over rows", "", f"{scores.micro_accuracy:.3f}")

@@ -155,7 +155,7 @@ def fit_tools(rows: Sequence[Row], leans: Head, opinions_of: Opinions, seed: int
         logits[out] = head.logits(matrix[out])
     head = fit_head(matrix, target, weight, TOOL_STRENGTH, seed)
     words = opinions_of.calibration
-    rival = np.minimum(0.0, said.max(axis=1) * words.slope + words.intercept)  # what `Gate.probabilities` compares with
+    rival = np.minimum(0.0, words.logits(said).max(axis=1))  # what `Gate.probabilities` compares with
     is_seed = np.array([row.is_seed for row in rows])
     judged = target & is_seed if (target & is_seed).any() else target  # benchmarks' own are easier than what people ask
     lost = float(np.quantile((logits - rival)[judged], 1.0 - KEPT_FITS))
@@ -185,6 +185,7 @@ def _artifact(
         default_expert=DEFAULT_EXPERT,
         abstain_below=calibration.abstain_below,
         training=record,
+        rival=calibration.rival,
     )
 
 

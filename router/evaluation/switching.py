@@ -71,9 +71,8 @@ def held_out_gates(rows: Sequence[Row], folds: int, shipped: Artifact, seed: int
     gates = []
     for fold in range(folds):
         made = train([row for row in texts if fold_of(row, folds) != fold], Recipe(seed=seed)).artifact
-        scaled = replace(
-            made, slope=shipped.slope, intercept=shipped.intercept, abstain_below=shipped.abstain_below, fits=None
-        )
+        as_shipped = {name: getattr(shipped, name) for name in ("slope", "intercept", "rival", "abstain_below")}
+        scaled = replace(made, **as_shipped, fits=None)
         gates.append(Gate(scaled))
         progress.update(task, advance=1)
     return gates

@@ -26,6 +26,7 @@ from router.model.system_prompt import SystemHead
 FORMAT_VERSION = 4
 WIDE_VERSION = 5  # the same, and some n-grams' weights have eight bits: `router.training.grow` adds such units
 MAX_BYTES = 4_000_000
+MAX_RIVAL = 100.0  # more is no calibration
 DEFAULT_PATH = Path(__file__).parents[1] / "artifacts" / "router.npz"
 
 IS_ARTIFACT = arrays_with("header", "hashed", "slope")
@@ -52,7 +53,7 @@ class Artifact:
     Attributes:
         classes: the experts that words alone may choose, C of them.
         network: what the words say.
-        slope: calibration of the raw logit, (C,) float32: calibrated = raw * slope + intercept.
+        slope: calibration of the raw logit, (C,) float32: raw * slope + rival * strongest other's raw + intercept.
         intercept: (C,) float32.
         tool_probability: share of fitting tools among training rows with tools, in (0, 1); used without `fits`.
         default_expert: who answers when the gate abstains.
@@ -62,6 +63,7 @@ class Artifact:
         system: reads system prompts; without it they say nothing.
         training: data digests, command, figures: for people and the model card.
         policy: settings of the decision beside the threshold, as `policy_file` writes them; {} = its defaults.
+        rival: what the strongest other class's logit adds to each class's, 0 or less.
         version: short content hash; set by `save` and `load`.
     """
 
@@ -77,6 +79,7 @@ class Artifact:
     leans: Side | None = None
     fits: Side | None = None
     system: SystemHead | None = None
+    rival: float = 0.0
     version: str = "unsaved"
 
 
@@ -101,6 +104,7 @@ def save(artifact: Artifact, path: Path) -> str:
         "policy": artifact.policy,
         "sides": {name: side.bias for name, side in sides.items()},
         "reads_system": artifact.system is not None,
+        "rival": artifact.rival,
     }
     arrays: dict[str, Any] = {
         "header": np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8),
@@ -228,6 +232,7 @@ def _assemble(header: dict[str, Any], arrays: dict[str, Any], version: str) -> A
         leans=_side("leans", arrays, sides),
         fits=_side("fits", arrays, sides),
         system=_system(arrays) if header["reads_system"] else None,
+        rival=_rival(header),
         version=version,
     )
 
@@ -237,6 +242,14 @@ def _side(name: str, arrays: dict[str, Any], biases: dict[str, float]) -> Side |
     if name not in biases:
         return None
     return Side(arrays[name].astype(np.float32) * arrays[f"{name}_scale"], arrays[f"{name}_dense"], biases[name])
+
+
+def _rival(header: dict[str, Any]) -> float:
+    """Read the rival's weight; files from before it have none."""
+    rival = float(header.get("rival") or 0.0)
+    if not -MAX_RIVAL <= rival <= 0.0:
+        raise ArtifactError(f"artefact's rival {rival} is not from -{MAX_RIVAL:g} to 0")
+    return rival
 
 
 def _system(arrays: dict[str, Any]) -> SystemHead:

@@ -22,6 +22,7 @@ TOOL_CALLER = "tool-caller"
 """The label of training rows whose tools fit, and so the class of the head that learned from them. A catalogue need not
 have an expert of that name."""
 FIRM = 0.0  # log-odds from which words that put the usual task aside say themselves what is wanted
+QUIETEST = -8.0  # log-odds: how little a rival may have to say; further experts silence the others by far more
 TOOLS_FROM = 0.5  # tools at least this likely to fit come before any words
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
@@ -96,7 +97,8 @@ class Gate:
         """Return the calibrated log-odds of each class, (C,)."""
         raw = self.raw(features)
         raw = raw if effect is None else effect.on(raw)
-        return np.asarray(raw * self.artifact.slope + self.artifact.intercept, dtype=np.float64)
+        scaled = raw * self.artifact.slope + self.artifact.rival * rivals(raw) + self.artifact.intercept
+        return np.asarray(scaled, dtype=np.float64)
 
     def raw(self, features: Features) -> Floats:
         """Return the log-odds of each class before calibration, (C,)."""
@@ -107,6 +109,18 @@ def _answer(side: Side, features: Features, dense: Floats) -> float:
     """Ask a head beside the classes; a probability."""
     logit = features.values @ side.hashed.take(features.indices) + dense @ side.dense + side.bias
     return float(sigmoid(np.asarray(logit, dtype=np.float64)))
+
+
+def rivals(logits: Any) -> Any:  # noqa: ANN401 - float32 when serving, float64 in training
+    """Return each class's strongest rival: the highest of the other classes' log-odds, at least `QUIETEST`; (..., C).
+
+    A single class has none, which counts 0.
+    """
+    if logits.shape[-1] < 2:
+        return np.zeros_like(logits)
+    ordered = np.sort(logits, axis=-1)
+    best, second = ordered[..., -1:], ordered[..., -2:-1]
+    return np.maximum(np.where(logits == best, second, best), QUIETEST)
 
 
 def sigmoid(logits: Doubles) -> Doubles:

@@ -1,11 +1,11 @@
 """Calibration on held-out sources: how the logits are stretched, and below which probability the router abstains."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from router.model.gate import sigmoid
+from router.model.gate import rivals, sigmoid
 from router.training.crossval import HeldOut
 from router.training.dataset import source_weights
 from router.training.heads import Doubles
@@ -21,15 +21,29 @@ Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """One slope and one intercept for all heads (so the order of experts never changes), and the threshold."""
+    """How raw log-odds become probabilities, and the threshold.
+
+    One slope, one intercept and one weight of the strongest rival for all classes: the order of experts never changes.
+
+    Attributes:
+        slope: of a class's own log-odds, above 0.
+        intercept: added to them.
+        abstain_below: the threshold.
+        rival: of the highest of the other classes' log-odds, 0 or less.
+    """
 
     slope: float
     intercept: float
     abstain_below: float
+    rival: float = 0.0
 
-    def probabilities(self, logits: Doubles) -> Doubles:
-        """Map raw logits to calibrated probabilities."""
-        return sigmoid(logits * self.slope + self.intercept)
+    def logits(self, raw: Doubles) -> Doubles:
+        """Map raw log-odds, (n, C), to calibrated ones."""
+        return np.asarray(raw * self.slope + rivals(raw) * self.rival + self.intercept, dtype=np.float64)
+
+    def best(self, raw: Doubles) -> Doubles:
+        """Return the best class's probability, (n,)."""
+        return sigmoid(self.logits(raw).max(axis=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,32 +62,34 @@ class CrossFit:
 
 
 def fit_calibration(held: HeldOut) -> Calibration:
-    """Fit the best class's logit to "it was right", every source weighing the same, then the threshold.
+    """Fit the best class's log-odds and its rival's to "it was right", sources weighing the same, then the threshold.
 
-    Platt scaling (Platt 1999) on the one number that decides and is reported.
+    Platt scaling (Platt 1999) on the two numbers that say how clear a decision is.
     """
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - training only
 
-    top, hit = _top(held)
+    hit = _hit(held)
     weight = source_weights(held.sources)
     if hit.all() or not hit.any():
         return Calibration(1.0, 0.0, 0.0)
-    model = LogisticRegression(C=10.0).fit(top[:, None], hit, sample_weight=weight)
-    slope, intercept = max(float(model.coef_[0, 0]), 0.05), float(model.intercept_[0])
-    probabilities = sigmoid(top * slope + intercept)
-    return Calibration(slope, intercept, _threshold(probabilities, weight))
+    at = np.arange(len(hit)), held.logits.argmax(axis=1)
+    model = LogisticRegression(C=10.0)
+    model.fit(np.stack([held.logits[at], rivals(held.logits)[at]], axis=1), hit, sample_weight=weight)
+    slope, rival = max(float(model.coef_[0, 0]), 0.05), min(float(model.coef_[0, 1]), 0.0)
+    found = Calibration(slope, float(model.intercept_[0]), 0.0, rival)
+    return replace(found, abstain_below=_threshold(found.best(held.logits), weight))
 
 
 def crossfit(held: HeldOut, default_index: int) -> CrossFit:
     """Decide each source with the calibration and threshold fitted on all other sources; sources weigh the same."""
-    top, hit = _top(held)
+    hit = _hit(held)
     confidence, answered = np.zeros(len(hit)), np.ones(len(hit), dtype=np.bool_)
     for source in np.unique(held.sources):
         out = held.sources == source
         if not (~out).any():
             continue
         fitted = fit_calibration(HeldOut(held.logits[~out], held.right[~out], held.sources[~out]))
-        confidence[out] = fitted.probabilities(top[out])
+        confidence[out] = fitted.best(held.logits[out])
         answered[out] = confidence[out] >= fitted.abstain_below
     weight = source_weights(held.sources)
     decided = np.where(answered, hit, held.right[:, default_index])
@@ -92,11 +108,21 @@ def expected_calibration_error(confidence: Doubles, hit: Bools, weight: Doubles 
     return sum(gaps) / float(mass.sum()) if len(hit) else 0.0
 
 
-def _top(held: HeldOut) -> tuple[Doubles, Bools]:
-    """Pick the best class's logit and whether it was right."""
-    best = held.logits.argmax(axis=1)
-    at = np.arange(len(best))
-    return held.logits[at, best], held.right[at, best]
+def ece_by_chance(confidence: Doubles, draws: int = 200) -> float:
+    """Average the calibration error that exactly right confidences show on as many rows: few rows, large error.
+
+    Outcomes are drawn by the confidences themselves, the same draws every time (Bröcker and Smith 2007).
+    """
+    generator = np.random.default_rng(0)
+    drawn = [
+        expected_calibration_error(confidence, generator.random(len(confidence)) < confidence) for _ in range(draws)
+    ]
+    return float(np.mean(drawn))
+
+
+def _hit(held: HeldOut) -> Bools:
+    """Say whether the best class was right."""
+    return np.asarray(held.right[np.arange(len(held.right)), held.logits.argmax(axis=1)])
 
 
 def _threshold(probability: Doubles, weight: Doubles) -> float:

@@ -19,12 +19,13 @@ DEFAULT_PATH = Path(__file__).with_name("readings.tsv")
 HELD_OUT_PATH = Path(__file__).with_name("held_out.tsv")
 EXPERTS = {"a": "advisor", "c": "coder", "g": "generalist", "r": "researcher"}
 DIGITS = 12
+ALONE = ("prompt", "question", "query")  # what files call a request without a conversation
 
 
 def read_readings(paths: Iterable[Path], table: Path = DEFAULT_PATH) -> list[Row]:
     """Read the rows of `paths` that have a label in `table`, once each, as `Row`s beside the seeds.
 
-    A row holds `messages`, or a `prompt` alone.
+    A row holds `messages`, or one text under one of `ALONE`.
 
     Raises:
         DatasetError: a file cannot be read.
@@ -34,7 +35,8 @@ def read_readings(paths: Iterable[Path], table: Path = DEFAULT_PATH) -> list[Row
     for path in paths:
         source = READ_PREFIX + path.name.split(".", maxsplit=1)[0]
         for _, raw in read_json_lines(path):
-            messages = raw.get("messages") or [{"role": "user", "content": raw["prompt"]}]
+            alone = next((raw[name] for name in ALONE if name in raw), "")
+            messages = raw.get("messages") or [{"role": "user", "content": alone}]
             letters = labels.pop(digest_of(messages), "")
             if letters:
                 found.append(Row(source, query_from_openai(messages), tuple(EXPERTS[one] for one in letters)))

@@ -24,6 +24,7 @@ def test_the_json_line_of_labelled_rows(
     assert found["n"] == 60
     tools = found["per_source"]["tools"]  # type: ignore[index]
     assert (tools["n"], tools["accuracy"]) == (12, 1.0) and 0.0 <= tools["ece"] <= 1.0
+    assert 0.0 < tools["ece_by_chance"] <= 1.0
     assert found["latency_us"].keys() == {"p50", "p99", "max"}  # type: ignore[attr-defined]
     assert found["baselines"]["random"] < found["macro_accuracy"]  # type: ignore[index, operator]
 

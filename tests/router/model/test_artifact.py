@@ -33,6 +33,16 @@ def test_the_same_content_has_the_same_version_and_another_has_not(trained: Trai
     assert save(replace(trained.artifact, abstain_below=0.123), tmp_path / "c.npz") != first
 
 
+def test_what_rivals_add_comes_back_and_only_if_it_lowers(trained: Trained, tmp_path: Path) -> None:
+    path = tmp_path / "router.npz"
+    save(replace(trained.artifact, rival=-0.25), path)
+    assert load(path).rival == -0.25
+    for rival in (0.1, float("nan"), float("-inf")):
+        save(replace(trained.artifact, rival=rival), path)
+        with pytest.raises(ArtifactError, match="rival"):
+            load(path)
+
+
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="cannot be read"):
         load(tmp_path / "none.npz")

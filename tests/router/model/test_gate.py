@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from router.features.featurize import BUCKETS, DENSE_NAMES, RouteQuery, Turn, query_from_openai
 from router.features.tool_fit import FIT_NAMES
 from router.model.artifact import Artifact, Side, load
-from router.model.gate import TOOL_CALLER, Gate
+from router.model.gate import QUIETEST, TOOL_CALLER, Gate, rivals
 from router.model.network import Network
 from router.train import Trained
 
@@ -81,3 +81,18 @@ def test_without_a_tool_caller_tools_take_nothing_from_the_others(served: list[s
     assert gate.by_expert(tools, [*served, "tool-caller"])["coder"] < 0.5
     among = gate.by_expert(tools, served)
     assert among["coder"] > 0.5 and among["tool-caller"] == 0.0
+
+
+def test_each_class_has_the_strongest_other_as_its_rival() -> None:
+    found = rivals(np.array([[3.0, -1.0, 2.0], [0.5, 0.5, -40.0]]))
+    assert found.tolist() == [[2.0, 3.0, 3.0], [0.5, 0.5, 0.5]]
+    assert rivals(np.array([4.0, -90.0])).tolist() == [QUIETEST, 4.0]
+    assert rivals(np.array([4.0])).tolist() == [0.0]
+
+
+def test_a_near_rival_lowers_the_probability_and_leaves_the_order(trained: Trained) -> None:
+    query = query_from_openai([{"role": "user", "content": "plan a weekend around wine for two friends"}])
+    plain, wary = (Gate(replace(trained.artifact, rival=rival)) for rival in (0.0, -0.5))
+    before, after = (gate.logits(gate.features(query)) for gate in (plain, wary))
+    assert np.array_equal(np.argsort(before), np.argsort(after))
+    assert not np.allclose(before, after)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from router.training.readings import DEFAULT_PATH, DIGITS, EXPERTS, HELD_OUT_PATH, digest_of, read_readings
+from router.training.readings import ALONE, DEFAULT_PATH, DIGITS, EXPERTS, HELD_OUT_PATH, digest_of, read_readings
 
 
 def one(text: str) -> list[dict[str, str]]:
@@ -19,10 +19,11 @@ def test_labels_are_joined_by_digest_and_unread_rows_left_out(tmp_path: Path) ->
     assert found.labels == ("researcher", "advisor") and found.is_seed and found.source == "seed:read:public"
 
 
-def test_a_prompt_alone_is_one_turn_and_a_conversation_is_more_than_its_last(tmp_path: Path) -> None:
+@pytest.mark.parametrize("alone", ALONE)
+def test_a_prompt_alone_is_one_turn_and_a_conversation_is_more_than_its_last(tmp_path: Path, alone: str) -> None:
     data, table = tmp_path / "public.jsonl", tmp_path / "labels.tsv"
     chat = [*one("who wrote it?"), {"role": "assistant", "content": "Euler."}, *one("are you sure?")]
-    rows = [{"prompt": "what is seven times three?"}, {"messages": chat}, {"messages": one("are you sure?")}]
+    rows = [{alone: "what is seven times three?"}, {"messages": chat}, {"messages": one("are you sure?")}]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     table.write_text(f"{digest_of(one('what is seven times three?'))}\tg\n{digest_of(chat)}\tr\n")
     first, second = read_readings([data], table)
@@ -30,7 +31,7 @@ def test_a_prompt_alone_is_one_turn_and_a_conversation_is_more_than_its_last(tmp
     assert (second.labels, len(second.query.turns)) == (("researcher",), 3)
 
 
-@pytest.mark.parametrize(("table", "least"), [(DEFAULT_PATH, 4_000), (HELD_OUT_PATH, 500)])
+@pytest.mark.parametrize(("table", "least"), [(DEFAULT_PATH, 4_000), (HELD_OUT_PATH, 900)])
 def test_the_tables_hold_digests_and_labels_and_no_text(table: Path, least: int) -> None:
     lines = [line.split("\t") for line in table.read_text(encoding="utf-8").splitlines()]
     assert len(lines) == len({key for key, _ in lines}) > least
