@@ -43,7 +43,8 @@ def options(data: Path, artifact: Path, prices: Path, **changes: object) -> argp
 
 def unsure(trained: Trained) -> Artifact:
     """An artefact that leaves every expert a chance: one sure of everything leaves a price nothing to choose."""
-    return replace(trained.artifact, slope=trained.artifact.slope * 0.2)
+    slope = trained.artifact.slope * 0.2
+    return replace(trained.artifact, slope=slope, intercept=np.zeros_like(slope), rival=0.0)
 
 
 @given(st.lists(st.sampled_from("abcdefg"), min_size=1, max_size=60), st.integers(0, 1000))

@@ -97,7 +97,7 @@ def test_targets_out_of_reach_are_refused() -> None:
 
 def unsure(trained: Trained) -> Artifact:
     slope = trained.artifact.slope
-    return replace(trained.artifact, slope=slope * 0.2, intercept=np.zeros_like(slope))
+    return replace(trained.artifact, slope=slope * 0.2, intercept=np.zeros_like(slope), rival=0.0)
 
 
 @pytest.fixture
