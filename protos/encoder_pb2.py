@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14protos/encoder.proto\x12\x12moegate.encoder.v1\"n\n\x0c\x45mbedRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12&\n\x04role\x18\x02 \x01(\x0e\x32\x18.moegate.encoder.v1.Role\x12\x10\n\x08truncate\x18\x03 \x01(\x08\x12\x15\n\rtoken_vectors\x18\x04 \x01(\x08\"B\n\tEmbedding\x12\x0e\n\x06vector\x18\x01 \x01(\x0c\x12\x0e\n\x06tokens\x18\x02 \x01(\r\x12\x15\n\rtoken_vectors\x18\x03 \x01(\x0c\"\x9a\x01\n\rEmbedResponse\x12\x31\n\nembeddings\x18\x01 \x03(\x0b\x32\x1d.moegate.encoder.v1.Embedding\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08\x61rtifact\x18\x03 \x01(\t\x12\x12\n\ndimensions\x18\x04 \x01(\r\x12\x0f\n\x07queue_s\x18\x05 \x01(\x02\x12\x10\n\x08\x65ncode_s\x18\x06 \x01(\x02\"\x11\n\x0f\x44\x65scribeRequest\"l\n\x10\x44\x65scribeResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x08\x61rtifact\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\r\x12\x12\n\nmax_tokens\x18\x04 \x01(\r\x12\x0f\n\x07waiting\x18\x05 \x01(\r\"E\n\rSearchRequest\x12\x13\n\x0b\x63ollections\x18\x01 \x03(\t\x12\x10\n\x08question\x18\x02 \x01(\t\x12\r\n\x05top_k\x18\x03 \x01(\r\"\x86\x01\n\x07Passage\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0c\n\x04\x66ile\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\r\n\x05place\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\r\n\x05score\x18\x06 \x01(\x02\x12\r\n\x05words\x18\x07 \x01(\x02\x12\x0f\n\x07meaning\x18\x08 \x01(\x02\"\x85\x01\n\x0eSearchResponse\x12-\n\x08passages\x18\x01 \x03(\x0b\x32\x1b.moegate.encoder.v1.Passage\x12\x10\n\x08\x65ncode_s\x18\x02 \x01(\x02\x12\x0f\n\x07words_s\x18\x03 \x01(\x02\x12\x11\n\tmeaning_s\x18\x04 \x01(\x02\x12\x0e\n\x06rank_s\x18\x05 \x01(\x02*>\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n\nROLE_QUERY\x10\x01\x12\x10\n\x0cROLE_PASSAGE\x10\x02\x32\xff\x01\n\x07\x45ncoder\x12L\n\x05\x45mbed\x12 .moegate.encoder.v1.EmbedRequest\x1a!.moegate.encoder.v1.EmbedResponse\x12O\n\x06Search\x12!.moegate.encoder.v1.SearchRequest\x1a\".moegate.encoder.v1.SearchResponse\x12U\n\x08\x44\x65scribe\x12#.moegate.encoder.v1.DescribeRequest\x1a$.moegate.encoder.v1.DescribeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14protos/encoder.proto\x12\x12moegate.encoder.v1\"n\n\x0c\x45mbedRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12&\n\x04role\x18\x02 \x01(\x0e\x32\x18.moegate.encoder.v1.Role\x12\x10\n\x08truncate\x18\x03 \x01(\x08\x12\x15\n\rtoken_vectors\x18\x04 \x01(\x08\"B\n\tEmbedding\x12\x0e\n\x06vector\x18\x01 \x01(\x0c\x12\x0e\n\x06tokens\x18\x02 \x01(\r\x12\x15\n\rtoken_vectors\x18\x03 \x01(\x0c\"\x9a\x01\n\rEmbedResponse\x12\x31\n\nembeddings\x18\x01 \x03(\x0b\x32\x1d.moegate.encoder.v1.Embedding\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08\x61rtifact\x18\x03 \x01(\t\x12\x12\n\ndimensions\x18\x04 \x01(\r\x12\x0f\n\x07queue_s\x18\x05 \x01(\x02\x12\x10\n\x08\x65ncode_s\x18\x06 \x01(\x02\"\x11\n\x0f\x44\x65scribeRequest\"l\n\x10\x44\x65scribeResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x08\x61rtifact\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\r\x12\x12\n\nmax_tokens\x18\x04 \x01(\r\x12\x0f\n\x07waiting\x18\x05 \x01(\r\"E\n\rSearchRequest\x12\x13\n\x0b\x63ollections\x18\x01 \x03(\t\x12\x10\n\x08question\x18\x02 \x01(\t\x12\r\n\x05top_k\x18\x03 \x01(\r\"\x86\x01\n\x07Passage\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0c\n\x04\x66ile\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\r\n\x05place\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\r\n\x05score\x18\x06 \x01(\x02\x12\r\n\x05words\x18\x07 \x01(\x02\x12\x0f\n\x07meaning\x18\x08 \x01(\x02\"\x85\x01\n\x0eSearchResponse\x12-\n\x08passages\x18\x01 \x03(\x0b\x32\x1b.moegate.encoder.v1.Passage\x12\x10\n\x08\x65ncode_s\x18\x02 \x01(\x02\x12\x0f\n\x07words_s\x18\x03 \x01(\x02\x12\x11\n\tmeaning_s\x18\x04 \x01(\x02\x12\x0e\n\x06rank_s\x18\x05 \x01(\x02\"#\n\x12\x43ollectionsRequest\x12\r\n\x05names\x18\x01 \x03(\t\"L\n\nCollection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x66iles\x18\x02 \x01(\r\x12\x10\n\x08passages\x18\x03 \x01(\r\x12\x0f\n\x07\x65ncoder\x18\x04 \x01(\t\"J\n\x13\x43ollectionsResponse\x12\x33\n\x0b\x63ollections\x18\x01 \x03(\x0b\x32\x1e.moegate.encoder.v1.Collection*>\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n\nROLE_QUERY\x10\x01\x12\x10\n\x0cROLE_PASSAGE\x10\x02\x32\xdf\x02\n\x07\x45ncoder\x12L\n\x05\x45mbed\x12 .moegate.encoder.v1.EmbedRequest\x1a!.moegate.encoder.v1.EmbedResponse\x12O\n\x06Search\x12!.moegate.encoder.v1.SearchRequest\x1a\".moegate.encoder.v1.SearchResponse\x12^\n\x0b\x43ollections\x12&.moegate.encoder.v1.CollectionsRequest\x1a\'.moegate.encoder.v1.CollectionsResponse\x12U\n\x08\x44\x65scribe\x12#.moegate.encoder.v1.DescribeRequest\x1a$.moegate.encoder.v1.DescribeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.encoder_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=854
-  _globals['_ROLE']._serialized_end=916
+  _globals['_ROLE']._serialized_start=1045
+  _globals['_ROLE']._serialized_end=1107
   _globals['_EMBEDREQUEST']._serialized_start=44
   _globals['_EMBEDREQUEST']._serialized_end=154
   _globals['_EMBEDDING']._serialized_start=156
@@ -49,6 +49,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PASSAGE']._serialized_end=716
   _globals['_SEARCHRESPONSE']._serialized_start=719
   _globals['_SEARCHRESPONSE']._serialized_end=852
-  _globals['_ENCODER']._serialized_start=919
-  _globals['_ENCODER']._serialized_end=1174
+  _globals['_COLLECTIONSREQUEST']._serialized_start=854
+  _globals['_COLLECTIONSREQUEST']._serialized_end=889
+  _globals['_COLLECTION']._serialized_start=891
+  _globals['_COLLECTION']._serialized_end=967
+  _globals['_COLLECTIONSRESPONSE']._serialized_start=969
+  _globals['_COLLECTIONSRESPONSE']._serialized_end=1043
+  _globals['_ENCODER']._serialized_start=1110
+  _globals['_ENCODER']._serialized_end=1461
 # @@protoc_insertion_point(module_scope)

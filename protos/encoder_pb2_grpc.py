@@ -44,6 +44,11 @@ class EncoderStub:
                 request_serializer=protos_dot_encoder__pb2.SearchRequest.SerializeToString,
                 response_deserializer=protos_dot_encoder__pb2.SearchResponse.FromString,
                 _registered_method=True)
+        self.Collections = channel.unary_unary(
+                '/moegate.encoder.v1.Encoder/Collections',
+                request_serializer=protos_dot_encoder__pb2.CollectionsRequest.SerializeToString,
+                response_deserializer=protos_dot_encoder__pb2.CollectionsResponse.FromString,
+                _registered_method=True)
         self.Describe = channel.unary_unary(
                 '/moegate.encoder.v1.Encoder/Describe',
                 request_serializer=protos_dot_encoder__pb2.DescribeRequest.SerializeToString,
@@ -71,6 +76,13 @@ class EncoderServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Collections(self, request, context):
+        """Lists the collections of the store. Fails as Search does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Describe(self, request, context):
         """Says what the encoder is and how busy it is.
         """
@@ -90,6 +102,11 @@ def add_EncoderServicer_to_server(servicer, server):
                     servicer.Search,
                     request_deserializer=protos_dot_encoder__pb2.SearchRequest.FromString,
                     response_serializer=protos_dot_encoder__pb2.SearchResponse.SerializeToString,
+            ),
+            'Collections': grpc.unary_unary_rpc_method_handler(
+                    servicer.Collections,
+                    request_deserializer=protos_dot_encoder__pb2.CollectionsRequest.FromString,
+                    response_serializer=protos_dot_encoder__pb2.CollectionsResponse.SerializeToString,
             ),
             'Describe': grpc.unary_unary_rpc_method_handler(
                     servicer.Describe,
@@ -151,6 +168,33 @@ class Encoder:
             '/moegate.encoder.v1.Encoder/Search',
             protos_dot_encoder__pb2.SearchRequest.SerializeToString,
             protos_dot_encoder__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Collections(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/moegate.encoder.v1.Encoder/Collections',
+            protos_dot_encoder__pb2.CollectionsRequest.SerializeToString,
+            protos_dot_encoder__pb2.CollectionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,8 @@ class EncoderStub:
     Fails as Embed does; NOT_FOUND where there is no such collection, UNAVAILABLE with "store_failed" where the store
     cannot be used.
     """
+    Collections: _grpc.UnaryUnaryMultiCallable[_encoder_pb2.CollectionsRequest, _encoder_pb2.CollectionsResponse]
+    """Lists the collections of the store. Fails as Search does."""
     Describe: _grpc.UnaryUnaryMultiCallable[_encoder_pb2.DescribeRequest, _encoder_pb2.DescribeResponse]
     """Says what the encoder is and how busy it is."""
 
@@ -57,6 +59,8 @@ class EncoderAsyncStub(EncoderStub):
     Fails as Embed does; NOT_FOUND where there is no such collection, UNAVAILABLE with "store_failed" where the store
     cannot be used.
     """
+    Collections: _aio.UnaryUnaryMultiCallable[_encoder_pb2.CollectionsRequest, _encoder_pb2.CollectionsResponse]  # type: ignore[assignment]
+    """Lists the collections of the store. Fails as Search does."""
     Describe: _aio.UnaryUnaryMultiCallable[_encoder_pb2.DescribeRequest, _encoder_pb2.DescribeResponse]  # type: ignore[assignment]
     """Says what the encoder is and how busy it is."""
 
@@ -81,6 +85,14 @@ class EncoderServicer(metaclass=_abc_1.ABCMeta):
         Fails as Embed does; NOT_FOUND where there is no such collection, UNAVAILABLE with "store_failed" where the store
         cannot be used.
         """
+
+    @_abc_1.abstractmethod
+    def Collections(
+        self,
+        request: _encoder_pb2.CollectionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_encoder_pb2.CollectionsResponse, _abc.Awaitable[_encoder_pb2.CollectionsResponse]]:
+        """Lists the collections of the store. Fails as Search does."""
 
     @_abc_1.abstractmethod
     def Describe(

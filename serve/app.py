@@ -148,7 +148,7 @@ class App:
     def _make_doors(self) -> None:
         """Make the ways in: HTTP and gRPC, with what they keep beside the gateway."""
         settings, is_shared = self.settings, self._siblings is not None
-        embedder = parts.make_embedder(
+        embedder, stores = parts.make_encoder_services(
             settings,
             self._encoder,
             allowances=self._allowances,
@@ -173,6 +173,7 @@ class App:
             settings,
             embedder,
             self._guard,
+            stores,
         )
         self._http = HttpServer(with_cors(self._http_app, settings.http.cors), settings, is_shared=is_shared)
         self._grpc = GrpcServer(self.gateway, self._feedback, self._keys, settings, embedder, is_shared=is_shared)

@@ -4,7 +4,7 @@ What only some gateways need (the encoder, trials, kept interactions) is None wh
 """
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from experts.catalog.encoders import encoder_name
 from experts.catalog.engine_limits import prompt_bucket
@@ -14,7 +14,9 @@ from serve.admission.drain import Drain
 from serve.admission.permits import Admission
 from serve.costs.ledger import Ledger
 from serve.dispatch.health import HealthMonitor
+from serve.embeddings.calls import EncoderCalls
 from serve.embeddings.embedder import Embedder
+from serve.embeddings.vector_stores import VectorStores
 from serve.expert_client.channel import ExpertChannels
 from serve.expert_client.encoder_channel import EncoderChannel
 from serve.limits.quota import Quotas
@@ -63,7 +65,7 @@ def make_quotas(settings: Settings, catalog: Catalog, accounts: LimitStore, ledg
     )
 
 
-def make_embedder(
+def make_encoder_services(
     settings: Settings,
     encoder: EncoderChannel | None,
     *,
@@ -71,20 +73,25 @@ def make_embedder(
     admission: Admission,
     drain: Drain,
     metrics: Metrics,
-) -> Embedder | None:
-    """Make what answers requests for embeddings, where there is an encoder."""
+) -> tuple[Embedder | None, VectorStores | None]:
+    """Make what answers requests for embeddings, where there is an encoder, and for collections."""
     if encoder is None:
-        return None
-    return Embedder(
-        encoder_name(settings.encoder.base),
-        settings.encoder,
-        encoder,
-        allowances=allowances,
-        admission=admission,
-        drain=drain,
-        metrics=metrics.encoder,
-        keys=metrics.keys,
-    )
+        return None, None
+    calls = EncoderCalls(metrics.encoder, metrics.keys)
+    shared: _Shared = {"allowances": allowances, "admission": admission, "drain": drain, "calls": calls}
+    embedder = Embedder(encoder_name(settings.encoder.base), settings.encoder, encoder, **shared)
+    if not settings.retrieval.enabled:
+        return embedder, None
+    return embedder, VectorStores(encoder, timeout_s=settings.encoder.timeout_s, **shared)
+
+
+class _Shared(TypedDict):
+    """What both services of the encoder are made with."""
+
+    allowances: Quotas
+    admission: Admission
+    drain: Drain
+    calls: EncoderCalls
 
 
 def open_channels(settings: ExpertsSettings) -> ExpertChannels:

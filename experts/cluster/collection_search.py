@@ -1,14 +1,16 @@
-"""Answers `Search` out of a store: what the encoder's application runs beside the encoder."""
+"""Answers `Search` and `Collections` out of a store: what the encoder's application runs beside the encoder."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from contextlib import suppress
 
 from experts.encoders.encoder import NoCollection, StoreFailed, Vectors
 from experts.engines.failures import describe_failure
 from experts.retrieval.rank import Ranked
 from experts.retrieval.search import Searcher
-from experts.retrieval.store import CollectionMissing, StoreError
+from experts.retrieval.store import CollectionBroken, CollectionMissing, Store, StoreError
 from experts.retrieval.stores import open_store
 from protos import encoder_pb2
 
@@ -22,6 +24,7 @@ class CollectionSearch:
         """`artifact` is the content hash of the encoder beside it."""
         self._address = address
         self._artifact = artifact
+        self._store: Store | None = None
         self._searcher: Searcher | None = None
         try:
             self._open()
@@ -49,10 +52,34 @@ class CollectionSearch:
             rank_s=found.rank_s,
         )
 
+    def collections(self, names: Sequence[str]) -> encoder_pb2.CollectionsResponse:
+        """List the collections, or those of these names; blocks.
+
+        Raises:
+            StoreFailed: the store cannot be used.
+        """
+        found = encoder_pb2.CollectionsResponse()
+        try:
+            store = self._opened_store()
+            for name in sorted(set(store.names()) & set(names or store.names())):
+                with suppress(CollectionMissing, CollectionBroken):  # dropped just now, or a table of somebody else's
+                    about = store.about(name)
+                    sizes = {"files": len(store.files(name)), "passages": store.count(name)}
+                    found.collections.add(name=name, encoder=about.encoder, **sizes)
+        except StoreError as error:
+            _log.error("collections cannot be listed: %s", describe_failure(error))
+            raise StoreFailed("the collections cannot be read") from None
+        return found
+
     def _open(self) -> Searcher:
         if self._searcher is None:
-            self._searcher = Searcher(open_store(self._address), self._artifact)
+            self._searcher = Searcher(self._opened_store(), self._artifact)
         return self._searcher
+
+    def _opened_store(self) -> Store:
+        if self._store is None:
+            self._store = open_store(self._address)
+        return self._store
 
 
 def _passage(ranked: Ranked) -> encoder_pb2.Passage:

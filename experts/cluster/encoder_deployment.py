@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from experts.catalog.secret import Guard, secret_from_environment
 from experts.cluster.deployment import CallContext, errors_as_status, read_deadline
@@ -22,13 +23,23 @@ MAX_PASSAGES = 64
 _ROLES = {encoder_pb2.ROLE_QUERY: Role.QUERY}
 
 
-Search = Callable[[encoder_pb2.SearchRequest, Vectors], encoder_pb2.SearchResponse]
-"""Searches, given the question and its vector; blocks.
+class Search(Protocol):
+    """Searches collections; both methods block."""
 
-Raises:
-    NoCollection: there is none of that name.
-    StoreFailed: the store cannot be used.
-"""
+    def __call__(self, request: encoder_pb2.SearchRequest, vector: Vectors) -> encoder_pb2.SearchResponse:
+        """Search, given the question and its vector.
+
+        Raises:
+            NoCollection: there is none of that name.
+            StoreFailed: the store cannot be used.
+        """
+
+    def collections(self, names: Sequence[str]) -> encoder_pb2.CollectionsResponse:
+        """List all collections, or those of these names.
+
+        Raises:
+            StoreFailed: the store cannot be used.
+        """
 
 
 class EncoderDeployment:
@@ -114,6 +125,17 @@ class EncoderDeployment:
                 raise DeadlineExceeded("the deadline passed before the search was done") from None
             found.encode_s = served.queue_s + served.encode_s
             return found
+
+    async def Collections(  # Ray finds the method by its RPC's name
+        self, request: encoder_pb2.CollectionsRequest, grpc_context: CallContext
+    ) -> encoder_pb2.CollectionsResponse:
+        """List the collections."""
+        with errors_as_status(grpc_context):
+            self._guard.check(grpc_context.invocation_metadata())
+            self._ready()
+            if self._searcher is None:
+                return encoder_pb2.CollectionsResponse()
+            return await asyncio.to_thread(self._searcher.collections, request.names)
 
     async def Describe(  # Ray finds the method by its RPC's name
         self,

@@ -23,6 +23,7 @@ from lancedb.query import MatchQuery
 
 from experts.retrieval.held import COLUMNS, MADE, MOST_PASSAGES, HeldCollections, hits_of, vectors_of
 from experts.retrieval.store import (
+    NAME,
     About,
     Change,
     CollectionBroken,
@@ -146,7 +147,8 @@ class LanceStore:
         Raises:
             CollectionMissing: there is none of that name.
         """
-        check_name(collection)
+        if not NAME.fullmatch(collection):
+            raise CollectionMissing("there is no collection of such a name")
         table = self._tables.get(collection)
         if table is None:
             try:

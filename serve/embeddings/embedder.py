@@ -4,12 +4,7 @@ Beside `serve.gateway`, which does the same for answers. There is nothing to rou
 encoder costs what its machine costs, so a key's USD are left alone, and its requests and tokens a minute count.
 """
 
-import asyncio
-import logging
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
@@ -18,16 +13,12 @@ import numpy.typing as npt
 from protos import encoder_pb2 as pb
 from serve.admission.drain import Drain
 from serve.admission.permits import Admission
-from serve.errors import InternalError, InvalidRequest, MoegateError, UnknownModel
-from serve.limits.bucket import Amount
+from serve.embeddings.calls import EncoderCalls
+from serve.errors import InvalidRequest, UnknownModel
 from serve.limits.quota import Headers, Quotas
 from serve.limits.reservation import tokens_at_most
 from serve.request import AUTO, Caller, Door, Priority
 from serve.settings.encoder import EncoderSettings
-from serve.telemetry.metrics.encoder import EncoderMetrics
-from serve.telemetry.metrics.keys import KeyMetrics
-
-log = logging.getLogger("moegate.embeddings")
 
 _SPECIAL_TOKENS: Final = 2  # that the encoder puts around a text
 Floats = npt.NDArray[np.float32]
@@ -89,21 +80,6 @@ class Embedded:
     limit_headers: Headers = ()
 
 
-@dataclass(slots=True)
-class _Record:
-    """What is known of one request; `serve.limits.quota` asks for what it has spent."""
-
-    tokens: int = 0
-    waited_s: float = 0.0
-    queue_s: float = 0.0
-    encode_s: float = 0.0
-    outcome: str = field(default="ok")
-
-    def spent(self) -> Amount:
-        """Tokens, and no money."""
-        return Amount(self.tokens)
-
-
 class Embedder:
     """Answers requests for embeddings.
 
@@ -121,9 +97,7 @@ class Embedder:
         allowances: Quotas,
         admission: Admission,
         drain: Drain,
-        metrics: EncoderMetrics,
-        keys: KeyMetrics,
-        clock: Callable[[], float] = time.monotonic,
+        calls: EncoderCalls,
     ) -> None:
         self.model = model
         self.settings = settings
@@ -131,9 +105,7 @@ class Embedder:
         self._allowances = allowances
         self._admission = admission
         self._drain = drain
-        self._metrics = metrics
-        self._keys = keys
-        self._clock = clock
+        self._calls = calls
 
     async def embed(self, request: EmbeddingRequest) -> Embedded:
         """Encode a request's texts; who cancels ends the work at the encoder, too.
@@ -141,7 +113,8 @@ class Embedder:
         Raises:
             MoegateError: it could not be done, and why.
         """
-        with self._recorded(request) as record, self._drain.watch():
+        with self._calls.recorded("embed", request) as record, self._drain.watch():
+            record.facts["texts"] = len(request.texts)
             self._check(request)
             most = sum(tokens_at_most(text.encode()) + _SPECIAL_TOKENS for text in request.texts)
             async with (
@@ -152,7 +125,7 @@ class Embedder:
             ):
                 record.waited_s = waited_s
                 message = pb.EmbedRequest(texts=request.texts, role=pb.ROLE_PASSAGE)
-                answer = await self._encoder.embed(message, timeout_s=request.deadline - self._clock())
+                answer = await self._encoder.embed(message, timeout_s=request.deadline - self._calls.clock())
                 record.tokens = sum(embedding.tokens for embedding in answer.embeddings)
                 record.queue_s, record.encode_s = answer.queue_s, answer.encode_s
                 vectors = _vectors(answer, request.dimensions)
@@ -167,47 +140,6 @@ class Embedder:
         for number, text in enumerate(request.texts):
             if not text.strip():
                 raise InvalidRequest("a text is empty", param=f"input[{number}]")
-
-    @contextmanager
-    def _recorded(self, request: EmbeddingRequest) -> Iterator[_Record]:
-        """Count and log the request once, however it ends."""
-        record = _Record()
-        try:
-            yield record
-        except MoegateError as error:
-            record.outcome = error.code
-            raise
-        except asyncio.CancelledError:
-            record.outcome = "cancelled"
-            raise
-        except Exception:
-            record.outcome = InternalError.code
-            raise
-        finally:
-            self._tell(request, record)
-
-    def _tell(self, request: EmbeddingRequest, record: _Record) -> None:
-        duration_s = self._clock() - request.received_at
-        self._metrics.calls.labels("embed", record.outcome).inc()
-        self._metrics.seconds.labels("embed").observe(duration_s)
-        self._metrics.tokens.inc(record.tokens)
-        if name := request.caller.name:
-            key = self._keys.label(name)
-            self._keys.requests.labels(key).inc()
-            self._keys.tokens.labels(key, "prompt").inc(record.tokens)
-        fields = {
-            "request_id": request.request_id,
-            "tenant": request.caller.name or None,
-            "door": request.door,
-            "outcome": record.outcome,
-            "texts": len(request.texts),
-            "tokens": record.tokens,
-            "waited_ms": round(record.waited_s * 1e3, 3),
-            "queue_ms": round(record.queue_s * 1e3, 3),
-            "encode_ms": round(record.encode_s * 1e3, 3),
-            "duration_ms": round(duration_s * 1e3, 3),
-        }
-        log.info("embeddings", extra=fields)
 
 
 def _vectors(answer: pb.EmbedResponse, dimensions: int | None) -> Floats:

@@ -47,6 +47,7 @@ class EncoderChannel:
         application = header(b"application", ENCODER_APPLICATION.encode())
         self._embed = request_head(f"{_SERVICE}Embed", target) + shown + application
         self._search = request_head(f"{_SERVICE}Search", target) + shown + application
+        self._collections = request_head(f"{_SERVICE}Collections", target) + shown + application
 
     async def embed(self, message: pb.EmbedRequest, *, timeout_s: float) -> pb.EmbedResponse:
         """Have texts turned into vectors; who cancels ends the work at the encoder, too.
@@ -69,6 +70,15 @@ class EncoderChannel:
             MoegateError: as `embed`.
         """
         return await self._ask(self._search, message, pb.SearchResponse.FromString, timeout_s)
+
+    async def collections(self, message: pb.CollectionsRequest, *, timeout_s: float) -> pb.CollectionsResponse:
+        """Have collections listed.
+
+        Raises:
+            StorageUnavailable: they cannot be read.
+            MoegateError: as `embed`.
+        """
+        return await self._ask(self._collections, message, pb.CollectionsResponse.FromString, timeout_s)
 
     async def close(self) -> None:
         """Close the connections; calls still open are cancelled."""

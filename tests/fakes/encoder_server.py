@@ -33,6 +33,7 @@ class FakeEncoder(EncoderServicer):
         gate: no answer comes until it is set; as it is by default.
         requests, metadata, cancelled, searches: what has happened so far.
         passages: what every search finds.
+        collections: those that there are.
     """
 
     def __init__(self) -> None:
@@ -44,6 +45,7 @@ class FakeEncoder(EncoderServicer):
         self.cancelled = 0
         self.passages: list[pb.Passage] = []
         self.searches: list[pb.SearchRequest] = []
+        self.collections: list[pb.Collection] = []
 
     async def Search(self, request: pb.SearchRequest, context: Context) -> pb.SearchResponse:
         self.searches.append(request)
@@ -51,9 +53,20 @@ class FakeEncoder(EncoderServicer):
         if self.refuse is not None:
             _refused(context, *self.refuse)
             return pb.SearchResponse()
-        await self.gate.wait()
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
         times = {"encode_s": 0.004, "words_s": 0.003, "meaning_s": 0.002, "rank_s": 0.001}
         return pb.SearchResponse(passages=self.passages[: request.top_k], **times)
+
+    async def Collections(self, request: pb.CollectionsRequest, context: Context) -> pb.CollectionsResponse:
+        if self.refuse is not None:
+            _refused(context, *self.refuse)
+            return pb.CollectionsResponse()
+        found = [one for one in self.collections if not request.names or one.name in request.names]
+        return pb.CollectionsResponse(collections=found)
 
     async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
         self.requests.append(request)

@@ -28,9 +28,11 @@ from serve.doors.http_api.metrics_page import metrics_response
 from serve.doors.http_api.openapi import openai_document
 from serve.doors.http_api.stored_responses import StoredResponses
 from serve.doors.http_api.usage import UsageEndpoint
+from serve.doors.http_api.vector_stores import VectorStoresEndpoints
 from serve.doors.openai_api.responses.store import ResponseStore
 from serve.doors.request_builder import Limits, RequestBuilder
 from serve.embeddings.embedder import Embedder
+from serve.embeddings.vector_stores import VectorStores
 from serve.errors import InternalError, MethodNotAllowed, MoegateError, NotFound, UnknownModel
 from serve.feedback.store import FeedbackBook
 from serve.gateway import Gateway
@@ -57,6 +59,7 @@ class HttpApp:
         settings: Settings,
         embedder: Embedder | None = None,
         guard: GuardRules | None = None,
+        stores: VectorStores | None = None,
     ) -> None:
         self._gateway = gateway
         self._page = metrics_page
@@ -67,7 +70,9 @@ class HttpApp:
         self._started_text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._started_at))
         forms, stored = doors(responses), StoredResponses(responses)
         self._encoders = () if embedder is None else (embedder.model,)
-        self._document = orjson.dumps(openai_document(forms, has_encoder=embedder is not None))
+        self._document = orjson.dumps(
+            openai_document(forms, has_encoder=embedder is not None, has_collections=stores is not None)
+        )
         self._console_page = console_page()
         self.is_draining = False
         self._direct: dict[str, ASGIApp] = {
@@ -82,6 +87,7 @@ class HttpApp:
                 Route("/v1/responses/{id}", stored.get, methods=["GET"]),
                 Route("/v1/responses/{id}", stored.delete, methods=["DELETE"]),
                 Route(GUARD_PATH, GuardEndpoint(guard, keys, settings), methods=["POST"]),
+                *(() if stores is None else VectorStoresEndpoints(stores, settings).routes()),
                 Route("/v1/usage", UsageEndpoint(metrics_page, keys).__call__),
                 Route("/v1/models", self._models),
                 Route("/v1/models/{name}", self._model),
@@ -128,6 +134,7 @@ class HttpApp:
     def _naming(self, scope: Scope, send: Send) -> Send:
         """Name the request in the headers of its answer, as the generating endpoints do themselves."""
         request_id = self._builder.arrive(HeaderLookup(scope), id_prefix="req-").request_id
+        scope["state"]["request_id"] = request_id
 
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":

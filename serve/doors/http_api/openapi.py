@@ -14,6 +14,7 @@ from serve.doors.http_api.guard import PATH as GUARD_PATH
 from serve.doors.http_api.guard import GuardBody
 from serve.doors.openai_api.embeddings import EmbeddingsBody
 from serve.doors.openai_api.errors import OPENAI_ERRORS
+from serve.doors.openai_api.vector_stores import VectorStoreSearchBody
 from serve.doors.wire_form import ErrorForm, WireForm
 from serve.request import PRIORITY_HEADER
 from serve.routing.preferences import PREVIOUS_EXPERT_HEADER, QUALITY_COST_HEADER, TTFT_TARGET_HEADER
@@ -66,9 +67,10 @@ _NUMBERS: Final = frozenset(
 """Headers whose values are numbers."""
 
 
-def openai_document(doors: Doors, *, has_encoder: bool = False) -> dict[str, Any]:
-    """Build the document of a gateway with these doors; with an encoder, it offers embeddings."""
+def openai_document(doors: Doors, *, has_encoder: bool = False, has_collections: bool = False) -> dict[str, Any]:
+    """Build the document of a gateway with these doors; with an encoder it offers embeddings, and perhaps a search."""
     offered: tuple[type[BaseModel], ...] = (EmbeddingsBody,) if has_encoder else ()
+    offered += (VectorStoreSearchBody,) if has_collections else ()
     models: list[type[BaseModel]] = [*{form.body for form in doors.values()}, FeedbackBody, GuardBody, *offered]
     named: list[tuple[type[BaseModel], Literal["validation"]]] = [(model, "validation") for model in models]
     refs, schemas = models_json_schema(sorted(named, key=lambda pair: pair[0].__name__), ref_template=_REF)
@@ -83,6 +85,7 @@ def openai_document(doors: Doors, *, has_encoder: bool = False) -> dict[str, Any
                 "delete": _stored("It is deleted"),
             },
             **({EMBEDDINGS_PATH: {"post": _embeddings(refs[EmbeddingsBody, "validation"])}} if has_encoder else {}),
+            **(_vector_stores(refs[VectorStoreSearchBody, "validation"]) if has_collections else {}),
             "/v1/feedback": {"post": _feedback(refs[FeedbackBody, "validation"])},
             GUARD_PATH: {"post": _guard(refs[GuardBody, "validation"])},
             "/v1/models": {"get": _get("auto, and the experts of the catalogue")},
@@ -117,6 +120,22 @@ def _generate(form: WireForm, body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _vector_stores(body: dict[str, Any]) -> dict[str, Any]:
+    """Operations on collections."""
+    search = _embeddings(body) | {"summary": "Search a collection, in OpenAI's form", "parameters": [_path("id")]}
+    return {
+        "/v1/vector_stores": {"get": _reading("The collections that the key may search")},
+        "/v1/vector_stores/{id}": {"get": _reading("One of them") | {"parameters": [_path("id")]}},
+        "/v1/vector_stores/{id}/search": {"post": search},
+    }
+
+
+def _reading(summary: str) -> dict[str, Any]:
+    operation = _get(summary, missing="There is no such collection for the key")
+    operation["responses"] |= {s: _failure(_STATUSES[s]) for s in ("401", "403", "408", "429", "500", "502", "503")}
+    return operation
+
+
 def _embeddings(body: dict[str, Any]) -> dict[str, Any]:
     content = {"application/json": {"schema": {"type": "object"}}}
     statuses = ("400", "401", "403", "404", "408", "413", "415", "429", "500", "502", "503")
@@ -126,7 +145,7 @@ def _embeddings(body: dict[str, Any]) -> dict[str, Any]:
             _header(name, _REQUEST_HEADERS[name]) for name in ("x-request-id", "x-request-timeout-ms", PRIORITY_HEADER)
         ],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
-        "responses": {"200": {"description": "The vectors, in the texts' order", "content": content}}
+        "responses": {"200": {"description": "The vectors, or the passages, in order", "content": content}}
         | {status: _failure(_STATUSES[status]) for status in statuses},
     }
 

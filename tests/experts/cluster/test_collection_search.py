@@ -71,7 +71,7 @@ async def test_passages_are_found(address: str) -> None:
         ({"top_k": 65}, InvalidRequest, INVALID),
         ({"collections": ["pets", "none"]}, NoCollection, FOUND),
         ({"collections": ["old"]}, StoreFailed, AWAY),
-        ({"collections": ["../pets"]}, StoreFailed, AWAY),
+        ({"collections": ["../pets"]}, NoCollection, FOUND),
     ],
 )
 async def test_failures_have_a_status(
@@ -116,3 +116,23 @@ async def test_who_leaves_has_nothing_searched(address: str) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     encoder.may_go_on.set()
+
+
+async def test_collections_are_listed(address: str) -> None:
+    deployment = await deployed(address)
+    found = (await deployment.Collections(pb.CollectionsRequest(), Context())).collections
+    assert [(one.name, one.files, one.passages, one.encoder) for one in found] == [
+        ("old", 1, 2, "tiny"),
+        ("pets", 1, 2, "tiny"),
+    ]
+    named = await deployment.Collections(pb.CollectionsRequest(names=["pets", "cars"]), Context())
+    assert [one.name for one in named.collections] == ["pets"]
+
+
+async def test_without_a_store_there_are_no_collections(tmp_path: Path) -> None:
+    assert not (await (await deployed(None)).Collections(pb.CollectionsRequest(), Context())).collections
+    (tmp_path / "file").write_text("no folder")
+    context = Context()
+    with pytest.raises(StoreFailed):
+        await (await deployed(str(tmp_path / "file"))).Collections(pb.CollectionsRequest(), context)
+    assert context.code is AWAY
