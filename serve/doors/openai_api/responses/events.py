@@ -15,6 +15,7 @@ from protos import expert_pb2 as pb
 from serve.doors.collect import CollectedAnswer
 from serve.doors.openai_api.errors import OpenAIErrors
 from serve.doors.openai_api.logprobs import token_objects, without_bytes
+from serve.doors.openai_api.responses.file_search import Searched, search_item
 from serve.doors.openai_api.responses.output import (
     ResponseObject,
     Status,
@@ -53,8 +54,10 @@ RESPONSES_ERRORS: Final = ResponsesErrors()
 class ResponsePresenter:
     """Presents an answer as a response."""
 
-    def __init__(self, response: ResponseObject, keep: Keep) -> None:
+    def __init__(self, response: ResponseObject, keep: Keep, searched: Searched | None = None) -> None:
+        """`searched` is the file search that took place for it."""
         self._response = response
+        self._searched = searched
         self._keep = keep
         self._numbers = count()
         self._has_begun = False
@@ -90,9 +93,11 @@ class ResponsePresenter:
     async def whole(self, answer: CollectedAnswer, end: End) -> bytes:
         """The whole response."""
         status = _status(end)
+        if self._searched is not None:
+            self._output.append(self._searched.item(self._next_id("fs")))
         if answer.text:
             logprobs = token_objects(answer.logprobs or ())
-            parts = [text_part(answer.text, answer.annotations or (), logprobs)]
+            parts = [text_part(answer.text, self._annotations(answer.annotations or ()), logprobs)]
             self._output.append(message_item(self._next_id("msg"), status, parts))
         for call in answer.tool_calls:
             self._output.append(call_item(self._next_id("fc"), "completed", call.id, call.name, call.arguments))
@@ -110,7 +115,19 @@ class ResponsePresenter:
             return b""
         self._has_begun = True
         begun = self._response.version("in_progress", ())
-        return self._event("response.created", response=begun) + self._event("response.in_progress", response=begun)
+        events = self._event("response.created", response=begun) + self._event("response.in_progress", response=begun)
+        return events if self._searched is None else events + self._search(self._searched)
+
+    def _search(self, searched: Searched) -> bytes:
+        """The events of a file search, which is over by now."""
+        whole = searched.item(self._next_id("fs"))
+        self._output.append(whole)
+        where = self._where()
+        begun = search_item(whole["id"], "in_progress", whole["queries"], None)
+        events = self._event("response.output_item.added", output_index=where["output_index"], item=begun)
+        for stage in ("in_progress", "searching", "completed"):
+            events += self._event(f"response.file_search_call.{stage}", **where)
+        return events + self._event("response.output_item.done", output_index=where["output_index"], item=whole)
 
     def _text(self, text: str) -> bytes:
         events = self._message()
@@ -171,17 +188,23 @@ class ResponsePresenter:
             item = call_item(where["item_id"], "completed", self._open.id, self._open.name, said)
             events = self._event("response.function_call_arguments.done", **where, arguments=said)
         else:
-            part = text_part(said, annotations, self._logprobs)
+            part = text_part(said, self._annotations(annotations), self._logprobs)
             item = message_item(where["item_id"], status, [part])
-            events = self._end_text(where | _FIRST_TEXT, part, annotations)
+            events = self._end_text(where | _FIRST_TEXT, part)
         self._open, self._output[-1] = None, item
         return events + self._event("response.output_item.done", output_index=where["output_index"], item=item)
 
-    def _end_text(self, where: dict[str, Any], part: dict[str, Any], annotations: Sequence[chat.Annotation]) -> bytes:
+    def _annotations(self, annotations: Sequence[chat.Annotation]) -> list[dict[str, Any]]:
+        """Citations as they are told: of a file that was found, or of a document with an address."""
+        searched = self._searched
+        found = [None if searched is None else searched.annotation(annotation) for annotation in annotations]
+        return [file or annotation_object(one) for file, one in zip(found, annotations, strict=True)]
+
+    def _end_text(self, where: dict[str, Any], part: dict[str, Any]) -> bytes:
         logprobs = without_bytes(part["logprobs"])
         events = self._event("response.output_text.done", **where, text=part["text"], logprobs=logprobs)
-        for i, annotation in enumerate(annotations):
-            told = {"annotation_index": i, "annotation": annotation_object(annotation)}
+        for i, annotation in enumerate(part["annotations"]):
+            told = {"annotation_index": i, "annotation": annotation}
             events += self._event("response.output_text.annotation.added", **where, **told)
         return events + self._event("response.content_part.done", **where, part=part)
 

@@ -10,6 +10,7 @@ from protos import chat_pb2 as chat
 from serve.doors.field_names import FieldNames
 from serve.doors.json_body import parse
 from serve.doors.openai_api.responses.events import RESPONSES_ERRORS, ResponsePresenter
+from serve.doors.openai_api.responses.file_search import FileSearch, Searched
 from serve.doors.openai_api.responses.items import InputItem, ItemReference, Turns
 from serve.doors.openai_api.responses.output import ID_PREFIX, ResponseObject, Status, response_of
 from serve.doors.openai_api.responses.request import ResponsesBody
@@ -20,6 +21,7 @@ from serve.doors.wire_form import Asked, WireForm
 from serve.errors import InvalidRequest, StorageUnavailable, UnknownResponse, UnsupportedParameter
 from serve.gateway import Answer, End
 from serve.request import Caller, ChatRequest
+from serve.steps.retrieval.question import standalone_question
 
 _WORDS: Final = {
     "messages": "input",
@@ -28,6 +30,7 @@ _WORDS: Final = {
     "max_tokens": "max_output_tokens",
     "response_format": "text.format",
 }
+_STEP: Final = "retrieval"  # that searches; importing it would cost who has no encoder
 _ITEM: Final[TypeAdapter[InputItem]] = TypeAdapter(InputItem)
 
 
@@ -52,6 +55,7 @@ class _Reader:
     async def read(self, raw: bytes, headers: Headers, caller: Caller) -> Asked:
         """Read a body, and look up what it refers to."""
         body = parse(ResponsesBody, raw)
+        search = body.search()
         self._check_store(body)
         turns = await self._turns(body, caller)
         instructions = [chat.Message(role=chat.ROLE_SYSTEM, content=body.instructions)] if body.instructions else []
@@ -72,16 +76,18 @@ class _Reader:
             ttft_target_ms=body.ttft_target_ms,
             store=body.store,
             user=body.safety_identifier or body.user,
-            retrieval=to_retrieval(body.retrieval),
+            retrieval=to_retrieval(body.retrieval) if search is None else search.retrieval,
             toolsets=toolsets_in(body.tools),
         )
 
         def present(request: ChatRequest, answer: Answer) -> ResponsePresenter:
             response = ResponseObject.begin(request.id, answer.decision.expert, body)
-            return ResponsePresenter(response, _Keeper(self._store, caller, turns).keep)
+            searched = None if search is None else _searched(search, request, answer)
+            return ResponsePresenter(response, _Keeper(self._store, caller, turns).keep, searched)
 
         places = ["instructions"] * len(instructions) + turns.places
-        return Asked(parts, present, FieldNames({"messages": places}, _WORDS))
+        words = _WORDS if search is None else {**_WORDS, **search.words}
+        return Asked(parts, present, FieldNames({"messages": places}, words))
 
     def _check_store(self, body: ResponsesBody) -> None:
         """Refuse what needs a store where there is none."""
@@ -157,6 +163,12 @@ class _Keeper:
         for message in answer.messages:
             message.name = response.model
         return chat.Conversation(messages=[*self._turns.messages, *answer.messages])
+
+
+def _searched(search: FileSearch, request: ChatRequest, answer: Answer) -> Searched:
+    """Tell of a file search what its step has told of it."""
+    question = "" if isinstance(request.input, str) else standalone_question(request.input)
+    return Searched(search, question, answer.documents, "failed=" in answer.notes.get(_STEP, ""))
 
 
 def _unknown(param: str) -> UnknownResponse:

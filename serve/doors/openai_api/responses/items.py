@@ -72,6 +72,12 @@ class ReasoningItem(Body):
     type: Literal["reasoning"]
 
 
+class FileSearchCallItem(Body):
+    """A file search of an earlier turn: what it found, that turn's answer says."""
+
+    type: Literal["file_search_call"]
+
+
 class ItemReference(Body):
     """An output item of a response that is kept, by its id."""
 
@@ -84,6 +90,7 @@ InputItem = Annotated[
     | Annotated[FunctionCallItem, Tag("Call")]
     | Annotated[FunctionCallOutputItem, Tag("Output")]
     | Annotated[ReasoningItem, Tag("Reasoning")]
+    | Annotated[FileSearchCallItem, Tag("Search")]
     | Annotated[ItemReference, Tag("Reference")]
     | OtherType,
     by_type(
@@ -92,6 +99,7 @@ InputItem = Annotated[
         function_call="Call",
         function_call_output="Output",
         reasoning="Reasoning",
+        file_search_call="Search",
         item_reference="Reference",
     ),
 ]

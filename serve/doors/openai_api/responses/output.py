@@ -30,11 +30,10 @@ def message_item(item: str, status: Status, parts: Sequence[dict[str, Any]]) -> 
 
 
 def text_part(
-    text: str, annotations: Sequence[chat.Annotation], logprobs: Sequence[dict[str, Any]] = ()
+    text: str, annotations: Sequence[dict[str, Any]], logprobs: Sequence[dict[str, Any]] = ()
 ) -> dict[str, Any]:
     """A message's text, with its citations and the log probabilities of its tokens."""
-    told = [annotation_object(annotation) for annotation in annotations]
-    return {"type": "output_text", "text": text, "annotations": told, "logprobs": list(logprobs)}
+    return {"type": "output_text", "text": text, "annotations": list(annotations), "logprobs": list(logprobs)}
 
 
 def annotation_object(annotation: chat.Annotation) -> dict[str, Any]:

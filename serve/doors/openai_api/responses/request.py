@@ -15,8 +15,10 @@ from protos import chat_pb2 as chat
 from serve.doors.json_body import TEXT_OR_LIST, Body, OtherType, by_type
 from serve.doors.not_offered import NotOffered
 from serve.doors.openai_api.parts import CHOICES, FunctionBody, only_allowed, refuse_toolsets, to_tool
+from serve.doors.openai_api.responses.file_search import FileSearch, FileSearchTool
 from serve.doors.openai_api.responses.items import InputItem
 from serve.doors.own_fields import Document, RetrievalBody, RoutingFields, ToolsetBody
+from serve.errors import InvalidRequest
 
 _UINT32_MAX = 2**32 - 1
 
@@ -28,8 +30,11 @@ class FunctionTool(FunctionBody):
 
 
 Tool = Annotated[
-    Annotated[FunctionTool, Tag("Function")] | Annotated[ToolsetBody, Tag("Toolset")] | OtherType,
-    by_type(function="Function", toolset="Toolset"),
+    Annotated[FunctionTool, Tag("Function")]
+    | Annotated[FileSearchTool, Tag("FileSearch")]
+    | Annotated[ToolsetBody, Tag("Toolset")]
+    | OtherType,
+    by_type(function="Function", file_search="FileSearch", toolset="Toolset"),
 ]
 
 
@@ -38,6 +43,12 @@ class NamedFunction(Body):
 
     type: Literal["function"]
     name: str
+
+
+class SearchChoice(Body):
+    """A tool choice that wants the file search, which takes place anyhow."""
+
+    type: Literal["file_search"]
 
 
 class AllowedTools(Body):
@@ -49,7 +60,7 @@ class AllowedTools(Body):
 
 
 def _choice(value: object) -> str:
-    kinds = {"function": "Named", "allowed_tools": "Allowed"}
+    kinds = {"function": "Named", "allowed_tools": "Allowed", "file_search": "Search"}
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
     return "Word" if isinstance(value, str) else kinds.get(kind if isinstance(kind, str) else "", "Other")
 
@@ -58,6 +69,7 @@ ToolChoice = Annotated[
     Annotated[Literal["none", "auto", "required"], Tag("Word")]
     | Annotated[NamedFunction, Tag("Named")]
     | Annotated[AllowedTools, Tag("Allowed")]
+    | Annotated[SearchChoice, Tag("Search")]
     | OtherType,
     Discriminator(_choice),
 ]
@@ -125,7 +137,7 @@ class ResponsesBody(RoutingFields):
     )
     retrieval: RetrievalBody | None = Field(None, description="moegate's own: as in /v1/chat/completions")
     include: list[str] | None = Field(
-        None, description=f"{LOGPROBS}, where the expert's engine tells them; an answer has nothing else of the kind"
+        None, description=f"{LOGPROBS}, where the expert's engine tells them; file_search_call.results; no others"
     )
     top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS, description="and of the likeliest in its place")
     reasoning: dict[str, Any] | None = Field(None, description="Taken and ignored: no expert reasons apart")
@@ -182,9 +194,29 @@ class ResponsesBody(RoutingFields):
             functions = only_allowed(functions, names, "tool_choice.tools")
         return [to_tool(function) for function in functions]
 
+    def search(self) -> FileSearch | None:
+        """The file search that takes place, if one does.
+
+        Raises:
+            InvalidRequest: there are several, or `retrieval` says it, too.
+        """
+        found = [at for at, tool in enumerate(self.tools or ()) if isinstance(tool, FileSearchTool)]
+        if not found or self.tool_choice == "none":
+            return None
+        where = f"tools[{found[-1]}]"
+        if len(found) > 1 or self.retrieval is not None:
+            what = "'retrieval'" if self.retrieval is not None else "another file_search"
+            raise InvalidRequest(f"'{where}': one search an answer, and there is {what}", param=where)
+        tool = self.tools[found[0]] if self.tools else None
+        assert isinstance(tool, FileSearchTool)  # it was found as one
+        has_results = "file_search_call.results" in (self.include or ())
+        return FileSearch(where, tool.to_retrieval(), len(self.documents or ()), has_results)
+
     def to_tool_choice(self) -> chat.ToolChoice | None:
         """The tool choice."""
         match self.tool_choice:
+            case "required" if not any(isinstance(tool, FunctionTool) for tool in self.tools or ()) and self.search():
+                return None
             case str() as word:
                 return chat.ToolChoice(mode=CHOICES[word])
             case AllowedTools(mode=mode):
