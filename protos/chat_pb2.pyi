@@ -450,6 +450,7 @@ class Conversation(_message.Message):
     TOOL_CHOICE_FIELD_NUMBER: _builtins.int
     DOCUMENTS_FIELD_NUMBER: _builtins.int
     PARALLEL_TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    NEARNESS_FIELD_NUMBER: _builtins.int
     DOCUMENTS_ARE_RANKED_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
     RESPONSE_FORMAT_FIELD_NUMBER: _builtins.int
@@ -474,6 +475,10 @@ class Conversation(_message.Message):
         """at most 64; shown before the last ROLE_USER message, which must be there"""
 
     @_builtins.property
+    def nearness(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """how near each document's meaning is to the question's, -1..1; as many as there are documents, or none"""
+
+    @_builtins.property
     def response_format(self) -> Global___ResponseFormat:
         """unset = text; beside tools that may be called, the form of an answer that calls none"""
 
@@ -485,13 +490,14 @@ class Conversation(_message.Message):
         tool_choice: Global___ToolChoice | None = ...,
         documents: _abc.Iterable[Global___Document] | None = ...,
         parallel_tool_calls: _builtins.bool | None = ...,
+        nearness: _abc.Iterable[_builtins.float] | None = ...,
         documents_are_ranked: _builtins.bool = ...,
         plan: _builtins.bool | None = ...,
         response_format: Global___ResponseFormat | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "_plan", b"_plan", "parallel_tool_calls", b"parallel_tool_calls", "plan", b"plan", "response_format", b"response_format", "tool_choice", b"tool_choice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "_plan", b"_plan", "documents", b"documents", "documents_are_ranked", b"documents_are_ranked", "messages", b"messages", "parallel_tool_calls", b"parallel_tool_calls", "plan", b"plan", "response_format", b"response_format", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "_plan", b"_plan", "documents", b"documents", "documents_are_ranked", b"documents_are_ranked", "messages", b"messages", "nearness", b"nearness", "parallel_tool_calls", b"parallel_tool_calls", "plan", b"plan", "response_format", b"response_format", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__parallel_tool_calls: _TypeAlias = _typing.Literal["parallel_tool_calls"]  # noqa: Y015
     _WhichOneofArgType__parallel_tool_calls: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls"]  # noqa: Y015

@@ -119,7 +119,8 @@ def _with_documents(conversation: chat_pb2.Conversation, most: int | None) -> Se
     documents = conversation.documents
     most = most or len(documents)
     is_ranked = conversation.documents_are_ranked
-    shown = range(min(most, len(documents))) if is_ranked else best(asked.content, documents, most)
+    first = range(min(most, len(documents)))
+    shown = first if is_ranked else best(asked.content, documents, most, conversation.nearness)
     asked.content = f"{_numbered(documents, shown)}\n\n{_spoken(asked).content}"
     asked.name = ""
     messages[last] = asked

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import re
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -27,11 +28,21 @@ _UNSPACED: Final = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]{2,}")
 """Thai, Lao, kana and Han, which are written without spaces."""
 
 
-def best(question: str, documents: Sequence[Document], most: int) -> list[int]:
-    """Return the positions of at most `most` documents, in their own order; the earlier one wins a draw."""
+def best(question: str, documents: Sequence[Document], most: int, nearness: Sequence[float] = ()) -> list[int]:
+    """Return the positions of at most `most` documents, in their own order; the earlier one wins a draw.
+
+    Args:
+        question: whose words count.
+        documents: among which.
+        most: how many are wanted.
+        nearness: of each document's meaning, where an encoder has told it. It and the words' score are brought to mean
+            0 and deviation 1 and added, as `experts.retrieval.rank` does.
+    """
     if len(documents) <= most:
         return list(range(len(documents)))
     scores = _scores(set(terms(question)), [terms(f"{document.title} {document.text}") for document in documents])
+    if len(nearness) == len(documents):
+        scores = [words + meaning for words, meaning in zip(_even(scores), _even(nearness), strict=True)]
     ranked = sorted(range(len(documents)), key=lambda at: -scores[at])
     return sorted(ranked[:most])
 
@@ -45,6 +56,12 @@ def terms(text: str) -> list[str]:
         else:
             found.append(word[:_STEM])
     return found
+
+
+def _even(scores: Sequence[float]) -> list[float]:
+    deviation = statistics.pstdev(scores)
+    mean = statistics.fmean(scores)
+    return [(score - mean) / deviation if deviation > 0 else 0.0 for score in scores]
 
 
 def _scores(wanted: set[str], documents: Sequence[Sequence[str]]) -> list[float]:

@@ -1,9 +1,10 @@
 """The list of steps, as the settings want it."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from experts.catalog.spec import Catalog
+from serve.settings.encoder import EncoderSettings
 from serve.settings.retrieval import RetrievalSettings
 from serve.settings.tool_selection import ToolSelectionSettings
 from serve.settings.tree import Settings
@@ -17,7 +18,11 @@ from serve.steps.toolsets.step import ToolsetsStep
 from serve.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
+    from serve.steps.documents.step import Encoder
     from serve.steps.retrieval.step import Retriever
+
+    class AsksEncoder(Retriever, Encoder, Protocol):
+        """What the steps ask of the encoder's application."""
 
 
 def build_steps(
@@ -28,12 +33,13 @@ def build_steps(
     guard: GuardRules | None,
     toolsets: Toolsets | None,
     identity: Callable[[], bytes],
-    retriever: "Retriever | None" = None,
+    retriever: "AsksEncoder | None" = None,
 ) -> Steps:
     """Make the steps that every request goes through, outermost first (`serve.steps.step`).
 
     `guard` are the rules in force, `toolsets` the sets of tools, `identity` tells who would answer a request now,
-    `retriever` searches collections. Retrieval comes before the guard, whose rules look at documents, too; the sets'
+    `retriever` searches collections. Retrieval comes before the guard, whose rules look at documents, too, and they
+    are compared as it leaves them; the sets'
     tools, which are the operator's, come behind it and before the choice among tools.
 
     Raises:
@@ -45,6 +51,8 @@ def build_steps(
     if guard is not None:
         prompts = {expert.name: expert.system_prompt for expert in catalog.experts if expert.system_prompt}
         steps.append(GuardStep(guard, metrics.guard, prompts=prompts))
+    if retriever is not None and settings.encoder.rank_documents and (most := _fewest_shown(catalog)) is not None:
+        steps.append(_documents(retriever, settings.encoder, metrics, most))
     if toolsets is not None:
         steps.append(ToolsetsStep(toolsets, max_tools=settings.tool_selection.most_offered))
     if settings.tool_selection.enabled:
@@ -59,6 +67,18 @@ def _retrieval(retriever: "Retriever", settings: RetrievalSettings, metrics: Met
     from serve.steps.retrieval.step import RetrievalStep  # noqa: PLC0415
 
     return RetrievalStep(retriever, settings, metrics.retrieval, catalog)
+
+
+def _fewest_shown(catalog: Catalog) -> int | None:
+    """How many documents the expert shows that shows fewest; None where all show all."""
+    return min((expert.max_documents for expert in catalog.experts if expert.max_documents is not None), default=None)
+
+
+def _documents(encoder: "AsksEncoder", settings: EncoderSettings, metrics: Metrics, most_shown: int) -> Step:
+    """Make the step, which is imported only here, and only where there is an encoder."""
+    from serve.steps.documents.step import DocumentStep  # noqa: PLC0415
+
+    return DocumentStep(encoder, settings, metrics.encoder, most_shown)
 
 
 def _tool_selection(settings: ToolSelectionSettings, metrics: Metrics) -> Step:

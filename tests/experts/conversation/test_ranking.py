@@ -71,3 +71,15 @@ def test_any_texts_give_positions_in_order_and_no_more_than_wanted(question: str
     assert found == sorted(set(found))
     assert len(found) == min(most, len(texts))
     assert all(0 <= at < len(texts) for at in found)
+
+
+def test_meaning_counts_beside_the_words() -> None:
+    question = "Where do ships come in?"  # shares no word with any
+    assert best(question, TOWN, 1, [0.9, 0.2, 0.1, 0.3, 0.0]) == [0]
+    assert best("When was the lighthouse built?", TOWN, 1, [0.3, 0.2, 0.1, 0.3, 0.3]) == [1], "words that are sure win"
+    assert best("the bells", TOWN, 2, [0.9, 0.1, 0.1, 0.1, 0.1]) == [0, 4]
+
+
+@pytest.mark.parametrize("nearness", [[], [0.5], [0.1] * 6, [0.5] * 5])
+def test_nearness_that_tells_nothing_changes_nothing(nearness: list[float]) -> None:
+    assert best("How many bells does the church have?", TOWN, 1, nearness) == [4]

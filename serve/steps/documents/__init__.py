@@ -1,0 +1,1 @@
+"""Documents that a request brings are compared with its question, so that an expert is shown those that matter."""
