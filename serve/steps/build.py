@@ -39,8 +39,7 @@ def build_steps(
 
     `guard` are the rules in force, `toolsets` the sets of tools, `identity` tells who would answer a request now,
     `retriever` searches collections. Retrieval comes before the guard, whose rules look at documents, too, and they
-    are compared as it leaves them; the sets'
-    tools, which are the operator's, come behind it and before the choice among tools.
+    are compared as it leaves them; the sets' tools, which are the operator's, come behind it and before the choice.
 
     Raises:
         SettingsError: Redis is wanted and its client is not installed.
