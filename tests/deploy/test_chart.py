@@ -8,16 +8,15 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 
 from experts.cluster.chart import CHART, ChartWrong, chart_templates
 from experts.cluster.manifests import OVERLAYS
 from serve.settings.tree import load_settings
-from tests.deploy import crd, kustomize
-from tests.deploy.prometheus_operator import errors as operator_errors
+from tests.deploy import kustomize
 from tests.deploy.test_hardening import Traffic, complaints, templates
+from tests.fakes.cluster.kinds import mistakes
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -48,6 +47,21 @@ VALUES: dict[str, dict[str, Any]] = {
     "more experts": {
         "experts": {"minWorkers": 2, "maxWorkers": {"cpu": 9, "neuron": 9}, "accountAnnotations": {"k": "v"}}
     },
+    "TLS from cert-manager": {
+        "tls": {"secret": "t", "issuer": {"kind": "Issuer", "name": "own"}, "hosts": ["m.example.org"]}
+    },
+    "TLS from a Secret": {"tls": {"secret": "t"}},
+    "routes of the Gateway API": {
+        "gatewayApi": {
+            "enabled": True,
+            "parents": [{"name": "public", "namespace": "gateways"}],
+            "host": "m.example.org",
+        }
+    },
+    "nodes by Karpenter": {
+        "karpenter": {"enabled": True, "ami": "al2023@v20260828", "role": "nodes", "discovery": "c"}
+    },
+    "a monitor of NeuronCores": {"neuronMonitor": {"enabled": True}},
     "a way out": {
         "networkPolicy": {
             "gatewayEgress": [
@@ -101,14 +115,8 @@ def test_the_chart_is_the_overlay(target: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", list(OVERLAYS))
 def test_with_any_values_every_object_is_valid_and_hard(target: str, values: dict[str, Any], tmp_path: Path) -> None:
     documents = template(target, values, tmp_path)
-    for document in documents:
-        if document["kind"] == "RayService":
-            assert not crd.FILE.is_file() or crd.errors(document) == []
-        elif document["apiVersion"].startswith("monitoring.coreos.com"):
-            assert operator_errors(document) == []
-        else:
-            kubernetes_validate.validate(document, "1.34", strict=True)
-        assert complaints(document) == []
+    assert {one["metadata"]["name"]: mistakes(one) for one in documents if mistakes(one)} == {}
+    assert {one["metadata"]["name"]: complaints(one) for one in documents if complaints(one)} == {}
 
 
 @needs_helm
@@ -134,6 +142,15 @@ def test_values_reach_what_they_name(tmp_path: Path) -> None:
     assert more.leaves(labels, 6380, {"ip": "10.1.0.0"})
     workers = made("more experts")["RayService", "moegate-experts"]["spec"]["rayClusterConfig"]["workerGroupSpecs"]
     assert (workers[0]["minReplicas"], workers[0]["maxReplicas"]) == (2, 9)
+
+
+@needs_helm
+def test_what_is_missing_is_asked_for(tmp_path: Path) -> None:
+    for values, words in (("gatewayApi.enabled=true", "name your Gateway"), ("karpenter.enabled=true", "al2023@v")):
+        command = [str(HELM), "template", "m", str(DEPLOY / CHART), "--kube-version", "1.34.0", "--set", values]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode != 0
+        assert words in done.stderr
 
 
 @needs_helm

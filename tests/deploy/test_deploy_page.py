@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from experts.cluster.manifests import OVERLAYS
 from serve import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 HELM = os.environ.get("HELM") or shutil.which("helm")
-KUBECTL = shutil.which("kubectl")
+KUBECTL = os.environ.get("KUBECTL") or shutil.which("kubectl")
 ELSEWHERE = {"aws", "docker", "eksctl", "git", "openssl", "tr", "kustomize", "curl", "cd"}
 """Programs of others that no test has at hand; what they name of this repository is checked all the same."""
 
@@ -99,7 +100,8 @@ def test_make_has_the_target(words: list[str]) -> None:
 def test_the_files_that_it_names_are_there(words: list[str]) -> None:
     for word in words:
         if word.startswith(("deploy/", "docs/")) and not word.endswith("/"):
-            assert (ROOT / word).exists(), word
+            for overlay in OVERLAYS:
+                assert (ROOT / word.replace("OVERLAY", overlay)).exists(), word
 
 
 @pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed")

@@ -16,7 +16,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayServicer, add_GatewayServicer_to_server
 from serve.access.keys import KeyRing
-from serve.access.tls import grpc_credentials
+from serve.access.tls import GrpcCertificate
 from serve.doors.collect import collect
 from serve.doors.grpc_api.embeddings import embed_message, embedding_request
 from serve.doors.grpc_api.errors import abort
@@ -197,7 +197,7 @@ class GrpcServer:
                 ("grpc.http2.min_ping_interval_without_data_ms", int(bounds.min_ping_interval_s * 1000)),
             ],
         )
-        self._credentials = grpc_credentials(settings.tls)
+        self._certificate = GrpcCertificate(settings.tls)
         self._health = health.aio.HealthServicer()
         add_GatewayServicer_to_server(GatewayService(gateway, feedback, keys, settings, embedder), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -212,14 +212,18 @@ class GrpcServer:
             OSError: the port is taken.
         """
         try:
-            if self._credentials is None:
+            if (credentials := self._certificate.credentials) is None:
                 port = self._server.add_insecure_port(self._address)
             else:
-                port = self._server.add_secure_port(self._address, self._credentials)
+                port = self._server.add_secure_port(self._address, credentials)
         except RuntimeError:
             raise OSError(f"cannot listen on {self._address} for gRPC: is the port taken?") from None
         await self._server.start()
         return address(self._host, port)
+
+    def show_certificate(self) -> None:
+        """Show the certificate that the files hold now to whoever connects from here on."""
+        self._certificate.renew()
 
     async def set_serving(self, is_serving: bool) -> None:
         """Tell `grpc.health.v1` clients whether to send requests; both the service and the whole server."""

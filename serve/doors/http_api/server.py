@@ -61,6 +61,7 @@ class HttpServer(uvicorn.Server):
             **uvicorn_arguments(settings.tls),
         )
         super().__init__(config)
+        self._tls = settings.tls
         self._is_shared = is_shared
         self._task: asyncio.Task[None] | None = None
 
@@ -82,6 +83,11 @@ class HttpServer(uvicorn.Server):
                 self._task.result()
             await asyncio.sleep(0.01)
         return address(self.config.host, listener.getsockname()[1])
+
+    def show_certificate(self) -> None:
+        """Show the certificate that the files hold now to whoever connects from here on."""
+        if self.config.ssl is not None and self._tls.certificate is not None:
+            self.config.ssl.load_cert_chain(self._tls.certificate, self._tls.key)
 
     async def stop(self) -> None:
         """Refuse new connections, let open requests finish within the grace, then cancel them."""

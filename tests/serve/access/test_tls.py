@@ -1,8 +1,11 @@
 """TLS on both doors, with and without certificates of clients."""
 
+import asyncio
+import shutil
+import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import grpc
@@ -12,16 +15,18 @@ import pytest
 import pytest_asyncio
 
 from protos.gateway_pb2_grpc import GatewayStub
-from serve.access.tls import grpc_credentials, uvicorn_arguments
+from serve.access.tls import GrpcCertificate, check_pair, uvicorn_arguments
 from serve.app import App
 from serve.settings.tree import Settings, TlsSettings
-from tests.helpers import CHAT
+from tests.helpers import CHAT, until
 from tests.serve.test_access import BODY, PROTO
 
 
 def test_without_a_certificate_both_doors_speak_plain_text() -> None:
     assert uvicorn_arguments(TlsSettings()) == {}
-    assert grpc_credentials(TlsSettings()) is None
+    assert GrpcCertificate(TlsSettings()).credentials is None
+    GrpcCertificate(TlsSettings()).renew()
+    check_pair(TlsSettings())
 
 
 def test_a_key_that_cannot_be_read_is_an_error_at_start(tmp_path: Path) -> None:
@@ -30,7 +35,7 @@ def test_a_key_that_cannot_be_read_is_an_error_at_start(tmp_path: Path) -> None:
     settings = TlsSettings(certificate=tmp_path / "server.pem", key=tmp_path / "server.key")
     (tmp_path / "server.key").unlink()
     with pytest.raises(FileNotFoundError):
-        grpc_credentials(settings)
+        GrpcCertificate(settings)
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +101,67 @@ class TestTls:
                 else:
                     with pytest.raises(grpc.aio.AioRpcError):
                         await call
+
+
+class TestRenewal:
+    """A file that changes while the gateway serves, as a kubelet changes what a Secret holds."""
+
+    @pytest.fixture
+    def files(self, pems: Path, tmp_path: Path) -> Path:
+        for name in ("server.pem", "server.key"):
+            shutil.copy(pems / name, tmp_path / name)
+        return tmp_path
+
+    @pytest_asyncio.fixture
+    async def app(self, settings: Settings, files: Path) -> AsyncIterator[App]:
+        tls = TlsSettings(certificate=files / "server.pem", key=files / "server.key")
+        app = App(settings.model_copy(update={"tls": tls}))
+        await app.start()
+        yield app
+        await app.stop()
+
+    async def test_both_doors_show_the_new_one_and_open_connections_go_on(
+        self, app: App, pems: Path, files: Path, sample: Callable[..., float]
+    ) -> None:
+        trusted = ssl.create_default_context(cafile=pems / "ca.pem")
+        async with httpx2.AsyncClient(verify=trusted) as client:
+            url = f"https://{app.http_address}{CHAT}"
+            assert (await client.post(url, json=BODY)).status_code == 200
+            for name in ("pem", "key"):
+                shutil.copy(pems / f"client.{name}", files / f"server.{name}")  # of the same authority and names
+            await until(lambda: taken(sample, "taken") == 1)
+            assert (await client.post(url, json=BODY)).status_code == 200
+        for address in (app.http_address, app.grpc_address):
+            assert await asyncio.to_thread(shown, address) == ssl.PEM_cert_to_DER_cert(
+                (pems / "client.pem").read_text()
+            )
+
+    async def test_what_does_not_fit_is_refused_and_the_old_one_stays(
+        self, app: App, pems: Path, files: Path, sample: Callable[..., float]
+    ) -> None:
+        (files / "server.pem").write_text((pems / "client.pem").read_text())  # the key is another's
+        await until(lambda: taken(sample, "refused") == 1)
+        for address in (app.http_address, app.grpc_address):
+            assert await asyncio.to_thread(shown, address) == ssl.PEM_cert_to_DER_cert(
+                (pems / "server.pem").read_text()
+            )
+
+
+def taken(sample: Callable[..., float], outcome: str) -> float:
+    return sample("moegate_configuration_reloads_total", configuration="certificate", outcome=outcome)
+
+
+def der(pem: Path) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(pem.read_text())
+
+
+def shown(address: str) -> bytes:
+    """The certificate that a door shows to a stranger."""
+    host, _, port = address.rpartition(":")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    with socket.create_connection((host, int(port))) as plain, context.wrap_socket(plain) as stream:
+        found = stream.getpeercert(binary_form=True)
+    assert found is not None
+    return found
