@@ -119,6 +119,10 @@ _SCALING: Final = (
 )
 
 
+_LAST_LINE: Final = "            volumes: *volumes\n"  # of the worker group, the last of the list
+_MORE_GROUPS: Final = "    {{- with .Values.experts.moreWorkerGroups }}\n{{ toYaml . | indent 6 }}\n    {{- end }}\n"
+
+
 def _experts(target: str, most: int) -> tuple[Place, ...]:
     served = f'{{{{ (fromYaml (.Files.Get "files/{target}/serve-config.yaml")).spec.serveConfigV2 | toJson }}}}'
     return (
@@ -128,6 +132,7 @@ def _experts(target: str, most: int) -> tuple[Place, ...]:
         Place("        replicas: 1\n", f"        replicas: {_VALUES % 'experts.minWorkers'}\n"),
         Place(f"maxReplicas: {most}", f"maxReplicas: {_VALUES % f'experts.maxWorkers.{target}'}"),
         Place("  rayClusterConfig:\n", f"  serveConfigV2: {served}\n  rayClusterConfig:\n"),
+        Place(_LAST_LINE, _LAST_LINE + _MORE_GROUPS),
         Place(
             "kind: ServiceAccount\nmetadata:\n  name: moegate-experts\n",
             "kind: ServiceAccount\nmetadata:\n  name: moegate-experts\n"

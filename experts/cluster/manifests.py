@@ -1,9 +1,10 @@
 """Kubernetes manifests from the catalogue: `python -m experts.cluster.manifests` writes them, `--check` compares.
 
 For each overlay of deploy/k8s it makes RayService's `serveConfigV2` (one application an expert) and the catalogue that
-the gateway mounts; for all of them the dashboards' list and the alerts (`experts.cluster.observed`), and the Helm
-chart's templates (`experts.cluster.chart`). A canary is one more expert, made here from the one that it may replace.
-Then `kubectl apply -k` applies them; deploy/k8s/rollout.sh does both.
+the gateway mounts, from the catalogue that ships or from yours (`experts.cluster.site_settings`); for all of them the
+dashboards' list and the alerts (`experts.cluster.observed`), and the Helm chart's templates (`experts.cluster.chart`).
+A canary is one more expert, made here from the one that it may replace. Then `kubectl apply -k` applies them;
+deploy/k8s/rollout.sh does both.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from experts.catalog.spec import Catalog, CatalogError, ExpertSpec, load_catalog
 from experts.cluster.chart import ChartWrong, chart_templates
 from experts.cluster.deployment_options import DEPLOYMENT, SERVICER, deployment_options
-from experts.cluster.observed import SiteWrong, dashboards, docs_address, prometheus_rule
+from experts.cluster.observed import dashboards, prometheus_rule
+from experts.cluster.site_settings import SiteWrong, check_reach, read_site
 from experts.commands.messages import complain
 from experts.commands.outputs import NotOurs, claim, text_with, write
 
@@ -52,9 +55,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--canary", metavar="EXPERT=ARTIFACT@SHARE", help="one expert's successor for a share, 0.05 say"
     )
+    parser.add_argument(
+        "--catalog",
+        metavar="FILE",
+        type=Path,
+        help="your catalogue, with one --overlay (kept: `catalogs` in site.yaml)",
+    )
     options = parser.parse_args(arguments)
+    if options.catalog is not None and len(options.overlay or ()) != 1:
+        parser.error("--catalog belongs to one overlay: say --overlay cpu or --overlay neuron")
     try:
-        files = render(DEPLOY, options.overlay or list(OVERLAYS), options.canary)
+        files = render(DEPLOY, options.overlay or list(OVERLAYS), options.canary, options.catalog)
     except (CatalogError, ChartWrong, SiteWrong) as error:
         complain(error)
         return 1
@@ -77,23 +88,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def render(deploy: Path, overlays: Sequence[str], canary: str | None = None) -> dict[Path, str]:
-    """Make every generated file.
+def render(
+    deploy: Path, overlays: Sequence[str], canary: str | None = None, own: Path | None = None
+) -> dict[Path, str]:
+    """Make every generated file; `own` is a catalogue in place of the one that the site or the checkout has.
 
     Raises:
         CatalogError: a catalogue, or the canary, cannot be used.
         SiteWrong: deploy/k8s/site.yaml cannot be used.
         ChartWrong: a manifest does not have what the chart replaces.
     """
-    rule = prometheus_rule(deploy / "prometheus" / "rules", docs_address(deploy / "k8s" / "site.yaml"))
+    site = read_site(deploy / "k8s" / "site.yaml")
+    if strangers := set(site.catalogs) - set(OVERLAYS):
+        raise SiteWrong(f"site.yaml: catalogs: {', '.join(strangers)}: no overlay; there are {', '.join(OVERLAYS)}")
+    rule = prometheus_rule(deploy / "prometheus" / "rules", site.docs)
     files = {
         deploy / "grafana" / "kustomization.yaml": HEADER + _dump(dashboards(deploy / "grafana")),
         deploy / "k8s" / "base" / "generated" / "rules.yaml": HEADER + _dump(rule),
         **chart_templates(deploy, HEADER),
     }
     for overlay in overlays:
-        catalog = load_catalog(deploy / OVERLAYS[overlay])
+        catalog = load_catalog(own or site.catalogs.get(overlay) or deploy / OVERLAYS[overlay])
         check_no_copies(catalog)
+        check_reach(catalog)
         if canary is not None:
             catalog = add_canary(catalog, canary)
         folder = deploy / "k8s" / "overlays" / overlay / "generated"
@@ -137,7 +154,11 @@ def add_canary(catalog: Catalog, text: str) -> Catalog:
     }
     entry |= {"engine_options": {**expert.engine_options, "artifact": match["artifact"]}} if is_neuron else {}
     entry |= {} if is_neuron else {"adapter": match["artifact"]}
-    return Catalog.model_validate({**_plain(catalog), "experts": [*_plain(catalog)["experts"], entry]})
+    try:
+        return Catalog.model_validate({**_plain(catalog), "experts": [*_plain(catalog)["experts"], entry]})
+    except ValidationError as error:
+        told = "; ".join(mistake["msg"] for mistake in error.errors(include_url=False))
+        raise CatalogError(f"--canary {text!r}: {told}") from None
 
 
 def ray_service_patch(catalog: Catalog) -> dict[str, Any]:

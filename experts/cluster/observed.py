@@ -10,32 +10,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
 
 RULE = "moegate"
 _HERE = "docs/"  # what a runbook's path in a checkout begins with
-
-
-class SiteWrong(Exception):
-    """deploy/k8s/site.yaml cannot be used."""
-
-
-def docs_address(site: Path) -> str:
-    """Read where the documents can be read.
-
-    Raises:
-        SiteWrong: the file does not say, or says no https address.
-    """
-    try:
-        content = yaml.safe_load(site.read_text("utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise SiteWrong(f"{site}: cannot be read: {type(error).__name__}") from None
-    docs = content.get("docs") if isinstance(content, dict) else None
-    if not isinstance(docs, str) or urlsplit(docs).scheme != "https" or not urlsplit(docs).netloc:
-        raise SiteWrong(f"{site}: docs: needs an address such as https://example.org/moegate/docs")
-    return docs.rstrip("/")
 
 
 def prometheus_rule(rules: Path, docs: str) -> dict[str, Any]:

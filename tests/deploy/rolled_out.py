@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -40,17 +41,22 @@ for path in files.find(source):
 """
 
 
-def blocks(heading: str) -> str:
-    """The shell blocks under a heading of docs/deploy.md, up to the next heading."""
+def blocks(heading: str, kind: str = "sh") -> str:
+    """The blocks of a kind under a heading of docs/deploy.md, up to the next heading."""
     found, here, inside = [], False, False
     for line in (ROOT / "docs" / "deploy.md").read_text().splitlines(keepends=True):
         if line.startswith("```"):
-            inside = line == "```sh\n" and here
+            inside = line == f"```{kind}\n" and here
         elif inside:
             found.append(line)
         elif line.startswith("#"):
             here = line.lstrip("# ").rstrip() == heading
     return "".join(found)
+
+
+def yaml_blocks(heading: str) -> list[dict[str, Any]]:
+    """What its YAML says."""
+    return [one for one in yaml.safe_load_all(blocks(heading, "yaml")) if one]
 
 
 class Site:
@@ -60,7 +66,7 @@ class Site:
         self.cluster = Cluster()
         self.checkout = folder / "checkout"
         self._home = folder
-        ignored = shutil.ignore_patterns("__pycache__", "adapters", "seeds")
+        ignored = shutil.ignore_patterns("__pycache__", "seeds")
         for name in ("deploy", "experts", "protos", "router", "serve"):
             shutil.copytree(ROOT / name, self.checkout / name, ignore=ignored, symlinks=True)
         (folder / "kubeconfig").write_text(self.cluster.kubeconfig())

@@ -22,6 +22,34 @@ ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 HELM = os.environ.get("HELM") or shutil.which("helm")
 needs_helm = pytest.mark.skipif(HELM is None, reason="no helm (make helm)")
+_CONTEXT = {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
+_RESOURCES = {"cpu": "8", "memory": "12Gi"}
+MORE = {
+    "groupName": "graviton",
+    "replicas": 1,
+    "minReplicas": 1,
+    "maxReplicas": 2,
+    "rayStartParams": {},
+    "template": {
+        "metadata": {"labels": {"app.kubernetes.io/component": "experts"}},
+        "spec": {
+            "serviceAccountName": "moegate-experts",
+            "securityContext": _CONTEXT,
+            "containers": [
+                {
+                    "name": "ray-worker",
+                    "image": "moegate/expert-cpu:0.1.0",
+                    "resources": {"requests": _RESOURCES, "limits": _RESOURCES},
+                    "securityContext": {
+                        "allowPrivilegeEscalation": False,
+                        "readOnlyRootFilesystem": True,
+                        "capabilities": {"drop": ["ALL"]},
+                    },
+                }
+            ],
+        },
+    },
+}
 VALUES: dict[str, dict[str, Any]] = {
     "as they are": {},
     "a registry": {"images": {"registry": "1.dkr.ecr.us-east-1.amazonaws.com", "tag": "0.1.1"}},
@@ -45,7 +73,12 @@ VALUES: dict[str, dict[str, Any]] = {
         }
     },
     "more experts": {
-        "experts": {"minWorkers": 2, "maxWorkers": {"cpu": 9, "neuron": 9}, "accountAnnotations": {"k": "v"}}
+        "experts": {
+            "minWorkers": 2,
+            "maxWorkers": {"cpu": 9, "neuron": 9},
+            "accountAnnotations": {"k": "v"},
+            "moreWorkerGroups": [MORE],
+        }
     },
     "TLS from cert-manager": {
         "tls": {"secret": "t", "issuer": {"kind": "Issuer", "name": "own"}, "hosts": ["m.example.org"]}
@@ -142,6 +175,7 @@ def test_values_reach_what_they_name(tmp_path: Path) -> None:
     assert more.leaves(labels, 6380, {"ip": "10.1.0.0"})
     workers = made("more experts")["RayService", "moegate-experts"]["spec"]["rayClusterConfig"]["workerGroupSpecs"]
     assert (workers[0]["minReplicas"], workers[0]["maxReplicas"]) == (2, 9)
+    assert workers[1:] == [MORE]
 
 
 @needs_helm

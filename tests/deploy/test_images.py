@@ -65,6 +65,15 @@ def test_the_lock_has_everything_that_the_project_asks_for(name: str) -> None:
     assert names <= set(pins(name))
 
 
+def test_a_hub_s_models_can_be_fetched_in_a_pod() -> None:
+    """`hf:` bases: the client is in the image, its cache on a volume, its token in a Secret that need not be there."""
+    assert "huggingface-hub" in pins("expert-cpu")
+    documents = kustomize.render(DEPLOY / "k8s" / "overlays" / "cpu")
+    env = {one["name"]: one for one in container(documents, "RayService")["env"]}
+    assert env["HF_TOKEN"]["valueFrom"]["secretKeyRef"]["optional"] is True
+    assert f"{env['HOME']['value']}/.cache" in writable(documents, "RayService")
+
+
 def test_one_version_for_all() -> None:
     version = project()["project"]["version"]
     told = {serve.__version__}

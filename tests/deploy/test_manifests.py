@@ -274,7 +274,7 @@ def test_a_rollout_applies_and_waits_for_ray_then_the_gateway(tmp_path: Path) ->
 def test_a_rollout_with_a_canary_makes_waits_for_and_ends_it(tmp_path: Path) -> None:
     """The script as it is, on a copy of the checkout; only kubectl is a stand-in."""
     for folder in ("deploy", "experts", "protos"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "adapters"))
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     kubectl = Kubectl(tmp_path)
     rollout = ["bash", str(tmp_path / "deploy" / "k8s" / "rollout.sh"), "neuron"]
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "DIFF": "1", "PYTHON": sys.executable}

@@ -13,7 +13,8 @@ from deploy.observe.boards import DASHBOARDS
 from deploy.observe.prometheus import find_binary
 from deploy.observe.queries import RULES, panel_queries, rule_queries
 from experts.cluster.manifests import OVERLAYS, main
-from experts.cluster.observed import SiteWrong, docs_address, prometheus_rule
+from experts.cluster.observed import prometheus_rule
+from experts.cluster.site_settings import read_site
 from tests.deploy import kustomize
 from tests.deploy.prometheus_operator import errors, job_labels, target_labels
 
@@ -52,7 +53,7 @@ def test_the_rules_are_those_of_one_machine(documents: list[dict[str, Any]]) -> 
 
 
 def test_every_alert_links_to_a_runbook_that_is_there(documents: list[dict[str, Any]]) -> None:
-    docs = docs_address(DEPLOY / "k8s" / "site.yaml")
+    docs = read_site(DEPLOY / "k8s" / "site.yaml").docs
     alerts = [one for group in rule(documents)["spec"]["groups"] for one in group["rules"] if "alert" in one]
     headings = re.findall(r"^### (\w+)$", (ROOT / "docs" / "operations.md").read_text(), re.M)
     for alert in alerts:
@@ -78,7 +79,7 @@ def test_the_generated_rules_fire_on_the_cluster_s_labels(documents: list[dict[s
     (tmp_path / "rules.yml").write_text(yaml.safe_dump(rule(documents)["spec"]))
     labels = target_labels(documents)
     series = "up{" + ",".join(f'{key}="{value}"' for key, value in labels.items()) + "}"
-    docs = docs_address(DEPLOY / "k8s" / "site.yaml")
+    docs = read_site(DEPLOY / "k8s" / "site.yaml").docs
     annotations = {
         "summary": "A gateway does not answer its scrape",
         "runbook_url": f"{docs}/operations.md#moegatedown",
@@ -139,15 +140,6 @@ def test_the_pods_have_the_ports_that_are_scraped(documents: list[dict[str, Any]
         assert monitor["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
         ports = {port["name"] for port in template["spec"]["containers"][0]["ports"]}
         assert {endpoint["port"] for endpoint in monitor["podMetricsEndpoints"]} <= ports
-
-
-@pytest.mark.parametrize(
-    "text", ["", "docs: docs/", "docs: http://x/docs", "docs: [1]", "- docs", "docs: https:///x", "{"]
-)
-def test_a_site_without_an_address_is_refused(text: str, tmp_path: Path) -> None:
-    (tmp_path / "site.yaml").write_text(text)
-    with pytest.raises(SiteWrong, match=r"site\.yaml: "):
-        docs_address(tmp_path / "site.yaml")
 
 
 def test_another_address_is_in_every_link() -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from serve.feedback.object_ratings import ObjectRatings
 from serve.feedback.rating import Rating
-from tests.deploy.rolled_out import HELM, KUBECTL, ROOT, ZONES, Site, cpu_site, neuron_site
+from tests.deploy.rolled_out import HELM, KUBECTL, ROOT, ZONES, Site, cpu_site, neuron_site, yaml_blocks
 from tests.fakes.cluster.controllers import is_ready
 from tests.fakes.cluster.kinds import BY_NAME
 from tests.fakes.s3 import BUCKET, s3_bucket
@@ -202,7 +202,9 @@ def test_ratings_and_interactions_come_back_from_a_copy(
         cpu.run("Restore ratings and interactions", given, only="bring it back")
         assert list(ratings.ratings()) == before
         assert bucket.get("kept/interactions/a.jsonl.zst") == b"a segment"
-        cpu.run("Restore ratings and interactions", given, only="flywheel status")
+        settings = {"interactions": {"target": f"s3://{BUCKET}/kept/interactions"}}
+        (cpu.checkout / "restored.yaml").write_text(yaml.safe_dump(settings))
+        cpu.run("Restore ratings and interactions", {"FILE": "restored.yaml"}, only="flywheel status")
 
 
 def test_certificates_are_rotated_and_nothing_restarts(cpu: Site) -> None:
@@ -225,13 +227,16 @@ def test_a_node_type_is_added_and_nothing_moves(cpu: Site) -> None:
     before = {one["metadata"]["uid"] for one in cpu.pods("experts")}
     pools = cpu.checkout / "deploy" / "k8s" / "karpenter" / "pools.yaml"
     pools.write_text(pools.read_text().replace("m7i.4xlarge, m7i.8xlarge", "m7i.4xlarge, c7i.8xlarge"))
-    file = cpu.checkout / "deploy" / "k8s" / "overlays" / "cpu" / "rayservice.yaml"
-    content = list(yaml.safe_load_all(file.read_text()))
-    groups = content[1]["spec"]["rayClusterConfig"]["workerGroupSpecs"]
-    other = yaml.safe_load(yaml.safe_dump({**groups[0], "groupName": "c7i"}))
-    other["template"]["spec"]["nodeSelector"] = {"node.kubernetes.io/instance-type": "c7i.8xlarge"}
-    groups.append(other)
-    file.write_text(yaml.safe_dump_all(content, sort_keys=False))
+    folder = cpu.checkout / "deploy" / "k8s" / "overlays" / "cpu"
+    service = list(yaml.safe_load_all((folder / "rayservice.yaml").read_text()))[1]
+    group = service["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]["template"]
+    group["spec"]["nodeSelector"] = {"node.kubernetes.io/instance-type": "c7i.8xlarge"}
+    [block] = [one for one in yaml_blocks("Add a node type") if "patches" in one]
+    [change] = yaml.safe_load(block["patches"][1]["patch"])
+    change["value"]["template"] = group
+    block["patches"][1]["patch"] = yaml.safe_dump([change])
+    content = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump({**content, **block}, sort_keys=False))
     cpu.node("c7i-0", ZONES[2], "c7i.8xlarge")
     cpu.run("Add a node type")
     assert {one["metadata"]["name"] for one in cpu.cluster.store.all("NodePool")} == {"moegate-cpu", "moegate-neuron"}
