@@ -30,15 +30,8 @@ from serve.doors.openai_api.responses.store import ResponseStore
 from serve.feedback.store import FeedbackBook
 from serve.gateway import Gateway
 from serve.limits.accounts import open_accounts, warn_of_forgetting
+from serve.live import sources
 from serve.live.remote.mirrors import bring
-from serve.live.sources import (
-    catalog_source,
-    certificate_source,
-    guard_source,
-    keys_source,
-    toolsets_source,
-    trials_source,
-)
 from serve.live.watch import Watch
 from serve.routing.canary import canaries
 from serve.routing.expert_states import Candidates
@@ -190,12 +183,12 @@ class App:
         settings = self.settings
         self._watch = Watch(
             (
-                keys_source(settings.access, self._keys),
-                certificate_source(settings.tls, (self._http, self._grpc)),
-                catalog_source(settings, self.gateway, self._ledger),
-                guard_source(self._guard),
-                toolsets_source(self._toolsets),
-                trials_source(self._trials, self.gateway),
+                sources.keys_source(settings.access, self._keys),
+                sources.certificate_source(settings.tls, (self._http, self._grpc)),
+                sources.catalog_source(settings, self.gateway, self._ledger),
+                sources.guard_source(self._guard),
+                sources.toolsets_source(self._toolsets),
+                sources.trials_source(self._trials, self.gateway),
             ),
             self.metrics.configuration,
         )
