@@ -13,6 +13,7 @@ from experts.artifacts.store import Artifact, ArtifactStore, default_root
 from experts.catalog.encoders import encoder_name
 from experts.cluster.encoder_deployment import EncoderDeployment, Search
 from experts.encoders.encoder import Encode
+from experts.retrieval.stores import QDRANT
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -46,7 +47,7 @@ def find_encoder(base: str | None, collections: str | None = None) -> EncoderSpe
         return None
     if find_spec("tokenizers") is None:
         raise BaseUnavailable("an encoder needs: pip install 'moegate[cpu,encoder]'")
-    if collections and find_spec("lancedb") is None:
+    if collections and not collections.startswith(QDRANT) and find_spec("lancedb") is None:
         raise BaseUnavailable("collections need: pip install 'moegate[retrieval]'")
     return EncoderSpec(base, resolve_encoder(base, ArtifactStore(default_root())), collections)
 

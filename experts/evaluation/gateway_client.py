@@ -58,6 +58,21 @@ class Served:
         return self.answer.finish in _LOST
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request: whom, and what.
+
+    Attributes:
+        collection: that is to be searched for it; empty: none.
+        top_k: passages of that search.
+    """
+
+    model: str
+    conversation: chat_pb2.Conversation
+    collection: str = ""
+    top_k: int = 10
+
+
 @dataclass(slots=True)
 class _Stream:
     """What has come of one answer so far."""
@@ -139,7 +154,18 @@ class GatewayClient:
         Raises:
             GatewayUnavailable: nobody answers.
         """
-        body = json.dumps(request_body(model, conversation, max_tokens)).encode()
+        return self.answer(Question(model, conversation), max_tokens)
+
+    def answer(self, asked: Question, max_tokens: int | None = None) -> Served:
+        """Likewise, with what else a question brings.
+
+        Raises:
+            GatewayUnavailable: nobody answers.
+        """
+        content = request_body(asked.model, asked.conversation, max_tokens)
+        if asked.collection:
+            content["retrieval"] = {"collections": [asked.collection], "top_k": asked.top_k}
+        body = json.dumps(content).encode()
         give_up_at = time.monotonic() + PATIENCE_S
         while True:
             connection = self._connect(self._host, self._port, timeout=TIMEOUT_S)
@@ -159,14 +185,6 @@ class GatewayClient:
             time.sleep(min(_LONGEST_WAIT_S, float(response.headers.get("retry-after") or 1)))
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One request: whom, and what."""
-
-    model: str
-    conversation: chat_pb2.Conversation
-
-
 def ask_gateway(
     client: GatewayClient,
     questions: Sequence[Question],
@@ -180,10 +198,7 @@ def ask_gateway(
         GatewayUnavailable: nobody answers.
     """
     with ThreadPoolExecutor(in_flight) as pool:
-        places = {
-            pool.submit(client.ask, asked.model, asked.conversation, max_tokens): at
-            for at, asked in enumerate(questions)
-        }
+        places = {pool.submit(client.answer, asked, max_tokens): at for at, asked in enumerate(questions)}
         try:
             for future in as_completed(places):
                 on_answer(places[future], future.result())

@@ -22,7 +22,9 @@ from experts.commands.progress import progress_bar
 from experts.encoders.bert import UnsupportedEncoder
 from experts.encoders.encoder import Encode, Role
 from experts.encoders.openvino import OpenVINOEncoder
+from experts.evaluation.gateway_client import GatewayClient, GatewayUnavailable
 from experts.evaluation.suites.rows import RowError
+from experts.retrieval.answers import WAYS, compare, read_questions
 from experts.retrieval.evaluate import evaluate
 from experts.retrieval.index import Indexer, Report, remove
 from experts.retrieval.pool import Pool, read_pool
@@ -31,7 +33,9 @@ from experts.retrieval.search import Searcher
 from experts.retrieval.store import About, StoreError, check_name
 from experts.retrieval.stores import open_store
 
-FAILURES = (StoreError, UnreadableFile, RowError, BaseUnavailable, ArtifactCorrupt, UnsupportedEncoder)
+FAILURES = (
+    StoreError, UnreadableFile, RowError, BaseUnavailable, ArtifactCorrupt, UnsupportedEncoder, GatewayUnavailable
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -133,6 +137,29 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _answers(options: argparse.Namespace) -> int:
+    client = GatewayClient(options.gateway, options.api_key)
+    questions = read_questions(options.data, options.limit)
+    with progress_bar(Console(stderr=True)) as bar:
+        task = bar.add_task("answers", total=None)
+        figures = compare(
+            client,
+            options.model,
+            options.collection,
+            questions,
+            top_k=options.top_k,
+            in_flight=options.in_flight,
+            progress=lambda done, whole: bar.update(task, completed=done, total=whole),
+        )
+    if not options.json:
+        for way in WAYS:
+            match = figures[way]["match"]
+            low, high = match["ci95"]
+            print(f"{way:9} match {match['value']:.3f} [{low:.3f}, {high:.3f}]")
+    print(json.dumps(figures))
+    return 0
+
+
 def _encoder(options: argparse.Namespace) -> Encode:
     return _loaded(options.encoder)
 
@@ -175,6 +202,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     judge.add_argument("--limit", type=_positive, help="only the first questions; every passage stays in the pool")
     judge.add_argument("--encoder", default=DEFAULT_ENCODER, help="that makes the vectors (default: %(default)s)")
     judge.add_argument("--no-maxsim", action="store_true", help="leave late interaction out: it encodes the pool twice")
+    ask = _command(commands, "answers", _answers, "measure what a gateway answers: alone, with gold, from a collection")
+    ask.add_argument("--gateway", required=True, metavar="URL", help="a running one that searches")
+    ask.add_argument("--api-key", default="any", help="where the gateway asks for one")
+    ask.add_argument("--data", type=Path, required=True, help="rows of question, answers, passages and gold")
+    ask.add_argument("--model", default="researcher", help="who is asked (default: %(default)s)")
+    ask.add_argument("--limit", type=_positive, help="so many of the questions, drawn")
+    ask.add_argument("--top-k", type=_positive, default=10, help="passages that are found (default: %(default)s)")
+    ask.add_argument("--in-flight", type=_positive, default=2, help="questions at once (default: %(default)s)")
     return parser.parse_args(arguments)
 
 

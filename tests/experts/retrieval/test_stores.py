@@ -18,7 +18,7 @@ TEXTS = {
     "o'neil.md": "Trains run on rails, 'quoted'.",
 }
 VECTORS = {"cats.md": [1, 0, 0], "dogs.md": [0.6, 0.8, 0], "o'neil.md": [0, 0, 1]}
-STORES = ("lance",)
+STORES = ("lance", "qdrant")
 
 
 @pytest.fixture(params=STORES)
