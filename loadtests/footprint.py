@@ -21,6 +21,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from loadtests.process_tree import end_with_us, forget
+
 IDLE_S = 10.0
 
 
@@ -44,6 +46,7 @@ def _run(up: list[str]) -> dict[str, Any]:
     began = time.monotonic()
     command = [sys.executable, "-m", "serve.cli", "up", "--port", "0", "--grpc-port", "0", *up]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    end_with_us(process.terminate)
     assert process.stdout is not None
     for line in process.stdout:
         if "moegate ready" in line:
@@ -65,6 +68,7 @@ def _run(up: list[str]) -> dict[str, Any]:
     process.send_signal(signal.SIGINT)
     process.wait(timeout=30)
     stop_s = time.monotonic() - stopping
+    forget(process.terminate)
     left = [member for member in members if member.is_running()]
     return {
         "ready_s": round(ready_s, 1),

@@ -6,16 +6,47 @@ waited for. Memory is resident set size.
 
 import contextlib
 import os
+import signal
 import subprocess
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from types import FrameType
+from typing import Final, TypeVar
 
 import psutil
 
 T = TypeVar("T")
+
+_STOPS: Final[list[Callable[[], None]]] = []
+"""Ends what this process has started, one each; the last one first."""
+
+
+def end_with_us(stop: Callable[[], None]) -> None:
+    """Call `stop` should this process be told to end (SIGTERM), which runs no `finally`; `forget` it once called.
+
+    A load test starts processes in sessions of their own, which would stay behind. Only the main thread may say how a
+    signal is handled, and a program's own handler stays.
+    """
+    _STOPS.append(stop)
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _end)
+
+
+def forget(stop: Callable[[], None]) -> None:
+    """Take back what `end_with_us` was told."""
+    with contextlib.suppress(ValueError):
+        _STOPS.remove(stop)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    while _STOPS:
+        _STOPS.pop()()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 class ProcessTree:
@@ -34,6 +65,7 @@ class ProcessTree:
                 env=os.environ | (environment or {}) | {"MOEGATE_BENCH_MARK": mark},
                 start_new_session=True,
             )
+        end_with_us(self.stop)
 
     @property
     def has_ended(self) -> bool:
@@ -54,6 +86,7 @@ class ProcessTree:
 
     def stop(self) -> None:
         """End all of it; kill what does not end by itself."""
+        forget(self.stop)
         self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(10)

@@ -41,6 +41,7 @@ from serve.settings.tree import Settings
 from serve.steps.build import build_steps
 from serve.telemetry.metrics.page import Page, page
 from serve.telemetry.recent_decisions import Recent
+from serve.telemetry.recent_requests import RecentRequests
 from serve.telemetry.recorder import Recorder
 from serve.telemetry.tracers import make_tracer
 from serve.telemetry.traffic import Traffic
@@ -115,6 +116,7 @@ class App:
             retriever=self._encoder,
         )
         self._traffic, self._recent = Traffic(metrics.routing, self._router.training_mix), Recent()
+        self._recent_requests = RecentRequests()
         self._trials = parts.open_trials(settings, catalog, metrics)
         self._interactions = parts.open_interactions(
             settings, metrics, catalog, self._trials, self._channels, self._ledger, self._admission, self._health
@@ -125,7 +127,7 @@ class App:
             metrics,
             self._ledger,
             traffic=self._traffic,
-            recent=self._recent,
+            recent=(self._recent, self._recent_requests),
             trials=self._trials,
             interactions=self._interactions,
         )
@@ -171,6 +173,8 @@ class App:
             self._responses,
             self._keys,
             settings,
+            self._allowances,
+            self._recent_requests,
             embedder,
             self._guard,
             stores,

@@ -36,6 +36,7 @@ from serve.telemetry.observers.log import LogObserver
 from serve.telemetry.observers.metrics import MetricsObserver
 from serve.telemetry.observers.tracing import TraceObserver
 from serve.telemetry.recent_decisions import Recent
+from serve.telemetry.recent_requests import RecentRequests
 from serve.telemetry.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def make_observers(
     ledger: Ledger,
     *,
     traffic: Traffic,
-    recent: Recent,
+    recent: tuple[Recent, RecentRequests],
     trials: "Trials | None",
     interactions: "Interactions | None",
 ) -> tuple[Observer, ...]:
@@ -178,7 +179,7 @@ def make_observers(
         LedgerObserver(ledger),
         KeyObserver(metrics.keys),
         traffic,
-        recent,
+        *recent,
         TraceObserver(),
         LogObserver(),
         *(() if trials is None else (trials,)),

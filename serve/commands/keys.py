@@ -115,11 +115,12 @@ def _usage(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(rows))
         return
-    table = Table("key", "requests", "prompt tokens", "completion tokens", "USD", "USD limit")
+    table = Table("key", "requests", "prompt tokens", "completion tokens", "USD", "USD limit", "USD left")
     for row in rows:
         figures = [str(row[name]) for name in ("requests", "prompt_tokens", "completion_tokens")]
-        limit = (row["limits"] or {}).get("usd")
-        table.add_row(row["key"], *figures, f"{row['cost_usd']:.6f}", _shown(limit))
+        limit, left = (row["limits"] or {}).get("usd"), (row["left"] or {}).get("usd")
+        told = None if left is None else f"{left:.6f}"
+        table.add_row(row["key"], *figures, f"{row['cost_usd']:.6f}", _shown(limit), _shown(told))
     Console().print(table)
 
 

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from experts.catalog.spec import Catalog
 from serve.costs.tariffs import PICO, Tariff
 from serve.errors import BudgetExhausted, RateLimited, RequestExceedsLimit
-from serve.limits.bucket import Amount, LimitKind, LimitStatus
+from serve.limits.bucket import NOTHING, Amount, LimitKind, LimitStatus
 from serve.limits.reservation import Reservations, asked_tokens
 from serve.limits.stores import LimitStore
 from serve.request import Caller, ChatRequest, Limit
@@ -92,6 +92,15 @@ class Quotas:
     def reprice(self, catalog: Catalog, tariffs: Mapping[str, Tariff]) -> None:
         """Reserve by other prices of the same experts."""
         self._reservations.reprice(catalog, tariffs)
+
+    async def standing(self, caller: Caller) -> LimitStatus | None:
+        """What is left of a caller's limits now; None where it has none, or where nobody can say."""
+        if caller.limit.is_none:
+            return None
+        now = self._clock()
+        unknown = LimitStatus(caller.limit, None, 0.0, 0.0, at=now)
+        told = await self._store.settle(caller.name, unknown, NOTHING, now)  # nothing was held, and nothing is used
+        return None if told is unknown else told
 
     def hold(self, request: ChatRequest, spending: Spending) -> AbstractAsyncContextManager[Allowance]:
         """Hold an allowance for the body of the `with`.

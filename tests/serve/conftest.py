@@ -13,6 +13,7 @@ import yaml
 from protos.gateway_pb2_grpc import GatewayStub
 from serve.app import App
 from serve.settings.tree import Settings, load_settings
+from tests.browser import BROWSER
 from tests.fakes.expert_server import FakeExperts
 
 NAMES = ("researcher", "coder", "advisor", "tool-caller", "generalist")
@@ -91,3 +92,14 @@ def sample(app: App) -> Callable[..., float]:
         return app.metrics.registry.get_sample_value(name, labels) or 0.0
 
     return read
+
+
+@pytest_asyncio.fixture
+async def browser() -> AsyncIterator[Any]:
+    """A Chromium, in which every name that ends in .example is this machine."""
+    playwright = pytest.importorskip("playwright.async_api", reason="needs playwright")
+    arguments = ["--no-sandbox", "--host-resolver-rules=MAP *.example 127.0.0.1"]
+    async with playwright.async_playwright() as tools:
+        chromium = await tools.chromium.launch(executable_path=BROWSER, args=arguments)
+        yield chromium
+        await chromium.close()

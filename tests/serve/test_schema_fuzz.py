@@ -71,6 +71,9 @@ def messages(kind: type[Message], depth: int = 0) -> st.SearchStrategy[Message]:
 
 
 def values(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
+    if is_map(field):
+        key, value = (values(one, depth + 1) for one in field.message_type.fields)
+        return st.dictionaries(key, value, max_size=3)
     match field.type:
         case FieldDescriptor.TYPE_MESSAGE:
             one = messages(field.message_type._concrete_class, depth + 1)
@@ -90,8 +93,14 @@ def values(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
     return st.lists(one, max_size=3) if field.is_repeated else one
 
 
+def is_map(field: FieldDescriptor) -> bool:
+    return field.type == FieldDescriptor.TYPE_MESSAGE and field.message_type.GetOptions().map_entry
+
+
 def put(message: Message, field: FieldDescriptor, value: Any) -> None:
-    if field.is_repeated:
+    if is_map(field):
+        getattr(message, field.name).update(value)
+    elif field.is_repeated:
         getattr(message, field.name).extend(value)
     elif field.type == FieldDescriptor.TYPE_MESSAGE:
         getattr(message, field.name).CopyFrom(value)

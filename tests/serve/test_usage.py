@@ -45,6 +45,9 @@ async def test_an_operator_sees_what_every_key_has_used(
     assert (alice["requests"], alice["prompt_tokens"], alice["completion_tokens"]) == (3, 14, 6)
     assert alice["cost_usd"] == pytest.approx(sum(told))
     assert alice["limits"]["usd"] == 5.0
+    assert alice["left"]["usd"] == pytest.approx(5.0 - alice["cost_usd"])
+    assert 0 < alice["left"]["usd_reset_s"] <= 86400
+    assert (alice["left"]["requests"], alice["left"]["tokens"], rows["ops"]["left"]) == (None, None, None)
     assert rows["ops"]["requests"] == 0
     url = f"http://{app.http_address}"
     monkeypatch.setenv("MOEGATE_API_KEY", "mg-o")
@@ -55,6 +58,23 @@ async def test_an_operator_sees_what_every_key_has_used(
     monkeypatch.setenv("MOEGATE_API_KEY", "mg-a")
     assert await asyncio.to_thread(main, ["key", "usage", "--url", url]) == 1
     assert "not an operator's" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [{"access": {"keys": [entry("mg-a", "alice", rpm=10, tpm=9000), entry("mg-o", "ops", operator=True)]}}],
+)
+async def test_a_look_at_what_is_left_uses_nothing(http: httpx2.AsyncClient) -> None:
+    async def left() -> dict[str, Any]:
+        rows = (await http.get("/v1/usage", headers=bearer("mg-o"))).json()["data"]
+        found: dict[str, Any] = rows[0]["left"]
+        return found
+
+    assert [(await left())["requests"] for _ in range(12)] == [10] * 12
+    assert (await http.post(CHAT, json=ASK, headers=bearer("mg-a"))).status_code == 200
+    told = await left()
+    assert (told["requests"], told["usd"]) == (9, None)
+    assert 8900 < told["tokens"] < 9000
 
 
 @keyed

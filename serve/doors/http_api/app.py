@@ -26,6 +26,8 @@ from serve.doors.http_api.guard import PATH as GUARD_PATH
 from serve.doors.http_api.guard import GuardEndpoint
 from serve.doors.http_api.metrics_page import metrics_response
 from serve.doors.http_api.openapi import openai_document
+from serve.doors.http_api.operate import PATH as OPERATE_PATH
+from serve.doors.http_api.operate import OperateEndpoint
 from serve.doors.http_api.stored_responses import StoredResponses
 from serve.doors.http_api.usage import UsageEndpoint
 from serve.doors.http_api.vector_stores import VectorStoresEndpoints
@@ -36,10 +38,12 @@ from serve.embeddings.vector_stores import VectorStores
 from serve.errors import InternalError, MethodNotAllowed, MoegateError, NotFound, UnknownModel
 from serve.feedback.store import FeedbackBook
 from serve.gateway import Gateway
+from serve.limits.quota import Quotas
 from serve.settings.tree import Settings
 from serve.steps.guard.in_force import GuardRules
 from serve.telemetry.logs import log_fault
 from serve.telemetry.metrics.page import Page
+from serve.telemetry.recent_requests import RecentRequests
 
 log = logging.getLogger("moegate.http")
 
@@ -57,6 +61,8 @@ class HttpApp:
         responses: ResponseStore,
         keys: KeyRing,
         settings: Settings,
+        allowances: Quotas,
+        recent: RecentRequests,
         embedder: Embedder | None = None,
         guard: GuardRules | None = None,
         stores: VectorStores | None = None,
@@ -80,6 +86,7 @@ class HttpApp:
         }
         if embedder is not None:
             self._direct[EMBEDDINGS_PATH] = EmbeddingsEndpoint(embedder, settings)
+        operate = OperateEndpoint(gateway, metrics_page, keys, allowances, recent, started_at=self._started_at)
         self._app = Starlette(
             routes=[
                 *(Route(path, endpoint, methods=["POST"]) for path, endpoint in self._direct.items()),
@@ -88,7 +95,8 @@ class HttpApp:
                 Route("/v1/responses/{id}", stored.delete, methods=["DELETE"]),
                 Route(GUARD_PATH, GuardEndpoint(guard, keys, settings), methods=["POST"]),
                 *(() if stores is None else VectorStoresEndpoints(stores, settings).routes()),
-                Route("/v1/usage", UsageEndpoint(metrics_page, keys).__call__),
+                Route("/v1/usage", UsageEndpoint(metrics_page, keys, allowances).__call__),
+                Route(OPERATE_PATH, operate.__call__),
                 Route("/v1/models", self._models),
                 Route("/v1/models/{name}", self._model),
                 Route("/", self._console),

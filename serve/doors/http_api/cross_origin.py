@@ -21,6 +21,7 @@ _METHODS: Final = ("DELETE", "GET", "POST")
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _FOREIGN_SITES: Final = frozenset({"cross-site", "same-site"})
 _TELLING: Final = frozenset({b"origin", b"sec-fetch-site"})  # browsers send at least one of them
+_REFUSAL: Final = "this web page may not call the gateway; 'http.cors.allow_origins' lists those that may"
 _SHOWN_HEADERS: Final = (
     "retry-after",
     "request-id",
@@ -55,6 +56,7 @@ class OriginGuard:
         self._allowed = frozenset(settings.cors.allow_origins)
         self._lets_all_in = has_keys or "*" in self._allowed
         self._is_local = is_loopback(settings.host)
+        self._named = frozenset(origin.partition("://")[2].lower() for origin in self._allowed)
 
     def check(self, scope: Scope) -> None:
         """Check where a request comes from.
@@ -62,7 +64,11 @@ class OriginGuard:
         Raises:
             ForeignOrigin: from a page that is neither the gateway's own nor listed in `http.cors.allow_origins`.
         """
-        if self._lets_all_in or _TELLING.isdisjoint([name for name, _ in scope["headers"]]):
+        if self._lets_all_in:
+            return
+        if self._is_local and scope["method"] in _SAFE_METHODS:
+            self._check_host(HeaderLookup(scope)("host") or "")
+        if _TELLING.isdisjoint([name for name, _ in scope["headers"]]):
             return
         headers = HeaderLookup(scope)
         origin, site = headers("origin"), headers("sec-fetch-site")
@@ -71,9 +77,16 @@ class OriginGuard:
         else:  # a link to a page of ours brings no origin, and does nothing
             is_foreign = site in _FOREIGN_SITES and scope["method"] not in _SAFE_METHODS
         if is_foreign:
-            raise ForeignOrigin(
-                "this web page may not call the gateway; 'http.cors.allow_origins' lists those that may"
-            )
+            raise ForeignOrigin(_REFUSAL)
+
+    def _check_host(self, host: str) -> None:
+        """Check the name by which a gateway on loopback is read.
+
+        A page that came from a name which now points here reads without saying where it is from: to its browser it is
+        at home.
+        """
+        if host and not (_is_local_name(host.lower()) or host.lower() in self._named):
+            raise ForeignOrigin(_REFUSAL)
 
     def _is_own(self, origin: str, host: str) -> bool:
         """Whether a page came from the gateway itself.

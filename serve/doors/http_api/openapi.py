@@ -12,6 +12,7 @@ from serve.doors.http_api.embeddings import PATH as EMBEDDINGS_PATH
 from serve.doors.http_api.feedback import FeedbackBody
 from serve.doors.http_api.guard import PATH as GUARD_PATH
 from serve.doors.http_api.guard import GuardBody
+from serve.doors.http_api.operate import PATH as OPERATE_PATH
 from serve.doors.openai_api.embeddings import EmbeddingsBody
 from serve.doors.openai_api.errors import OPENAI_ERRORS
 from serve.doors.openai_api.vector_stores import VectorStoreSearchBody
@@ -93,6 +94,8 @@ def openai_document(doors: Doors, *, has_encoder: bool = False, has_collections:
             "/": {"get": _text("The console, a page for people", "text/html")},
             "/health": {"get": _get("The process answers")},
             "/ready": {"get": _get("An expert can answer", unready="None can, or the gateway is draining")},
+            "/v1/usage": {"get": _of_operators("What each key has used, and what is left of its limits")},
+            OPERATE_PATH: {"get": _of_operators("How the gateway is doing, in a few kilobytes")},
             "/metrics": {"get": _text("Prometheus metrics")},
             "/openapi.json": {"get": _get("This document")},
         },
@@ -180,6 +183,12 @@ def _get(summary: str, *, missing: str | None = None, unready: str | None = None
     if unready:
         responses["503"] = {"description": unready, "content": content}
     return {"summary": summary, "responses": responses}
+
+
+def _of_operators(summary: str) -> dict[str, Any]:
+    operation = _get(f"{summary}; for operators' keys alone")
+    operation["responses"] |= {status: _failure(_STATUSES[status]) for status in ("401", "403", "500")}
+    return operation
 
 
 def _stored(summary: str) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""`GET /v1/usage`: what each key has used since the gateway began, on all of its workers. For operators' keys alone."""
+"""`GET /v1/usage`: what each key has used since the gateway began, and what is left of its limits. For operators alone.
+
+Figures are of all workers.
+"""
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
@@ -9,7 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serve.access.keys import KeyRing
+from serve.costs.tariffs import PICO
 from serve.errors import OperatorOnly
+from serve.limits.bucket import LimitStatus
+from serve.limits.quota import Quotas
 from serve.request import Caller, Limit
 from serve.telemetry.metrics.page import Page
 
@@ -24,9 +30,10 @@ _FIGURES: Final = {
 class UsageEndpoint:
     """Answers it, out of the metrics: they are the sum over workers already."""
 
-    def __init__(self, metrics_page: Callable[[], Awaitable[Page]], keys: KeyRing) -> None:
+    def __init__(self, metrics_page: Callable[[], Awaitable[Page]], keys: KeyRing, allowances: Quotas) -> None:
         self._page = metrics_page
         self._keys = keys
+        self._allowances = allowances
 
     async def __call__(self, request: Request) -> Response:
         """List every key that there is, and every one that there was and that has been used.
@@ -37,13 +44,22 @@ class UsageEndpoint:
         caller: Caller = request.state.caller
         if not (caller.is_operator or self._keys.is_open):
             raise OperatorOnly("usage is shown to keys with 'operator: true' alone")
-        used = _used(await self._page())
-        limits = {one.name: _limits(one.limit) for one in self._keys.callers}
-        rows = [
-            {"key": name, **dict.fromkeys(_FIGURES.values(), 0), **used[name], "limits": limits.get(name)}
-            for name in sorted(limits.keys() | used.keys())
-        ]
+        rows = await key_rows(await self._page(), self._keys, self._allowances)
         return Response(orjson.dumps({"object": "list", "data": rows}), media_type="application/json")
+
+
+async def key_rows(page: Page, keys: KeyRing, allowances: Quotas) -> list[dict[str, Any]]:
+    """List what each key has used, its limits, and what is left of them now; in the order of their names."""
+    used = _used(page)
+    callers = {caller.name: caller for caller in keys.callers}
+    rows = []
+    for name in sorted(callers.keys() | used.keys()):
+        caller = callers.get(name)
+        row = {"key": name, **dict.fromkeys(_FIGURES.values(), 0), **used[name]}
+        limits = None if caller is None else _limits(caller.limit)
+        standing = None if caller is None else await allowances.standing(caller)
+        rows.append({**row, "limits": limits, "left": None if standing is None else _left(standing)})
+    return rows
 
 
 def _used(page: Page) -> dict[str, dict[str, float]]:
@@ -59,3 +75,15 @@ def _used(page: Page) -> dict[str, dict[str, float]]:
 
 def _limits(limit: Limit) -> dict[str, Any]:
     return {"rpm": limit.rpm, "tpm": limit.tpm, "usd": limit.usd, "usd_period_s": limit.usd_period_s}
+
+
+def _left(standing: LimitStatus) -> dict[str, float | int | None]:
+    """What is left beside requests that run: of this minute, and of the budget's period."""
+    limit = standing.limit
+    budget = None if limit.pico is None else max(0.0, limit.pico - standing.spent - standing.held) / PICO
+    return {
+        "requests": None if limit.rpm is None else int(max(0.0, standing.requests)),
+        "tokens": None if limit.tpm is None else int(max(0.0, standing.tokens)),
+        "usd": budget,
+        "usd_reset_s": None if budget is None else round(standing.period_left_s),
+    }

@@ -8,7 +8,7 @@ import pytest
 
 from serve.doors.http_api.cross_origin import OriginGuard
 from serve.errors import ForeignOrigin
-from serve.settings.tree import HttpSettings, SettingsError, load_settings
+from serve.settings.tree import CorsSettings, HttpSettings, SettingsError, load_settings
 from tests.fakes.expert_server import FakeExperts
 from tests.helpers import CHAT
 
@@ -135,3 +135,30 @@ async def test_any_page(http: httpx2.AsyncClient) -> None:
 def test_what_is_no_origin(origin: str) -> None:
     with pytest.raises(SettingsError, match="allow_origins"):
         load_settings(overrides={"http": {"cors": {"allow_origins": [origin]}}})
+
+
+@pytest.mark.parametrize(
+    ("listens_on", "host", "is_answered"),
+    [
+        ("127.0.0.1", "127.0.0.1:8000", True),
+        ("127.0.0.1", "localhost", True),
+        ("127.0.0.1", "LOCALHOST:8000", True),
+        ("127.0.0.1", "[::1]:8000", True),
+        ("127.0.0.1", "", True),
+        ("127.0.0.1", "listed.example", True),
+        ("127.0.0.1", "listed.example:8000", False),
+        ("127.0.0.1", "evil.example:8000", False),
+        ("0.0.0.0", "gateway.example", True),
+    ],
+)
+def test_by_which_name_a_gateway_on_loopback_is_read(listens_on: str, host: str, is_answered: bool) -> None:
+    cors = CorsSettings(allow_origins=("https://listed.example",))
+    guard = OriginGuard(HttpSettings(host=listens_on, cors=cors), has_keys=False)
+    scope = {"type": "http", "method": "GET", "headers": [(b"host", host.encode())]}
+    if is_answered:
+        guard.check(scope)
+        return
+    with pytest.raises(ForeignOrigin):
+        guard.check(scope)
+    guard.check({**scope, "method": "POST"})  # a browser says where a POST is from, so a program sends this one
+    OriginGuard(HttpSettings(host=listens_on), has_keys=True).check(scope)
