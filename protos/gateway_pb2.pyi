@@ -464,6 +464,7 @@ class FeedbackRequest(_message.Message):
     RATING_FIELD_NUMBER: _builtins.int
     BETTER_EXPERT_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
+    CORRECTION_FIELD_NUMBER: _builtins.int
     response_id: _builtins.str
     """`GenerateChunk.id`, `CompleteResponse.id`, or the `id` of OpenAI's answer"""
     rating: _builtins.float
@@ -472,6 +473,8 @@ class FeedbackRequest(_message.Message):
     """optional: who should have answered, a name of the catalogue"""
     comment: _builtins.str
     """optional, at most 4,000 characters; stored, never in metrics or logs"""
+    correction: _builtins.str
+    """optional, at most 32,000 characters: what the answer should have been; stored redacted"""
     def __init__(
         self,
         *,
@@ -479,10 +482,11 @@ class FeedbackRequest(_message.Message):
         rating: _builtins.float = ...,
         better_expert: _builtins.str = ...,
         comment: _builtins.str = ...,
+        correction: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["better_expert", b"better_expert", "comment", b"comment", "rating", b"rating", "response_id", b"response_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["better_expert", b"better_expert", "comment", b"comment", "correction", b"correction", "rating", b"rating", "response_id", b"response_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

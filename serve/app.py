@@ -8,7 +8,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Final
 
@@ -164,6 +164,7 @@ class App:
             self.metrics.feedback,
             self._catalog.names,
             on_rating=None if self._trials is None else self._trials.rated,
+            redact=partial(parts.redacted, settings),
         )
         self._responses = ResponseStore(settings.responses)
         self._http_app = HttpApp(

@@ -141,6 +141,15 @@ def _experts(target: str, most: int) -> tuple[Place, ...]:
     )
 
 
+_FLYWHEEL: Final = (
+    _image("flywheel"),
+    Place('schedule: "17 3 * * *"', "schedule: {{ .Values.flywheel.schedule | quote }}"),
+    Place('requests: {cpu: "4", memory: 8Gi}', f"requests: {_JSON % 'flywheel.resources.requests'}"),
+    Place('limits: {cpu: "8", memory: 16Gi}', f"limits: {_JSON % 'flywheel.resources.limits'}"),
+    Place("requests: {storage: 50Gi}", f"requests: {{storage: {_VALUES % 'flywheel.storage'}}}"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
     """What a template is made of: a file of deploy/k8s, its places, and the condition under which it is there."""
@@ -165,6 +174,7 @@ _FILES: Final[Mapping[str, Template]] = {
     "routes.yaml": Template("components/gateway-api/routes.yaml", _ROUTES, ".Values.gatewayApi.enabled"),
     "pools.yaml": Template("karpenter/pools.yaml", _POOLS, ".Values.karpenter.enabled"),
     "neuron-monitor.yaml": Template("neuron-monitor/monitor.yaml", (), ".Values.neuronMonitor.enabled"),
+    "flywheel.yaml": Template("flywheel/flywheel.yaml", _FLYWHEEL, ".Values.flywheel.enabled"),
 }
 
 

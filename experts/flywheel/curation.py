@@ -2,8 +2,8 @@
 
 A row is what `experts.training` reads: `messages`, `tools`, `documents`, then `calls` or `answer`. Nobody is on both
 sides of the split, so a held-out row is of somebody whom the expert has not met. An answer that was disliked becomes
-the rejected half of a pair where another answer to the same words was liked; who should have answered becomes a row for
-the router.
+the rejected half of a pair where another answer to the same words was liked, or where somebody has corrected it; who
+should have answered becomes a row for the router.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def curate(found: Iterable[Interaction], expert: str, unseen: Unseen, wants: Wan
     """Make an expert's set of everything that is kept; the same records make the same set."""
     left_out: Counter[str] = Counter()
     records = sorted((one for one in found if not one.is_recalled), key=lambda one: (one.record["timestamp"], one.id))
-    own = [one for one in records if one.expert == expert]
+    own = [said for one in records if one.expert == expert for said in one.corrected()]
     usable = [one for one in own if _is_usable(one, unseen, left_out)]
     liked = [one for one in usable if _is_liked(one, wants, left_out)]
     different = [liked[place] for place in first_of_each([_question(one) for one in liked])]

@@ -9,10 +9,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """A rating: -1..1, and who should have answered, if that was said."""
+    """A rating: -1..1; who should have answered, and what, if that was said."""
 
     rating: float
     better_expert: str | None = None
+    correction: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,22 @@ class Interaction:
         """Who should have answered, as was said last."""
         named = [one.better_expert for one in self.opinions if one.better_expert]
         return named[-1] if named else None
+
+    @property
+    def correction(self) -> str | None:
+        """What should have been answered, as was said last."""
+        said = [one.correction for one in self.opinions if one.correction]
+        return said[-1] if said else None
+
+    def corrected(self) -> tuple[Interaction, ...]:
+        """It as it is; or, where somebody has said what the answer should have been, it disliked, and that liked."""
+        said = self.correction
+        if said is None:
+            return (self,)
+        response = self.record["response"]
+        choice = {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
+        record = {**self.record, "response": {**response, "choices": [choice]}}
+        return Interaction(self.record, (Opinion(-1.0),)), Interaction(record, (Opinion(1.0),))
 
     @property
     def kind(self) -> str:

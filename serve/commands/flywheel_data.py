@@ -35,5 +35,7 @@ def interactions(settings: Settings, ratings: RatingStore) -> Iterator[Interacti
     """Every kept answer beside its opinions."""
     known = by_response(ratings.ratings())
     for row in segments.rows(open_segments(settings.interactions)):
-        opinions = tuple(Opinion(one.rating, one.better_expert) for one in known.get(row["response"]["id"], ()))
+        opinions = tuple(
+            Opinion(one.rating, one.better_expert, one.correction) for one in known.get(row["response"]["id"], ())
+        )
         yield Interaction(row, opinions)

@@ -17,6 +17,7 @@ import orjson
 
 from experts.catalog.spec import load_catalog
 from experts.flywheel.registry import RegistryError
+from experts.flywheel.turn import STEPS as TURN
 from experts.flywheel.turn import Busy, Turn, Turns, next_after
 from serve.commands.flywheel_steps import STEPS, Done, Ends, Means, Waits
 from serve.commands.flywheel_trial import Bench
@@ -32,6 +33,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `run`."""
     parser.add_argument("experts", nargs="*", metavar="EXPERT", help="default: those that have a canary's entry")
     parser.add_argument("--policy", type=Path, metavar="FILE", help="what they are judged by, and what needs no human")
+    parser.add_argument("--until", choices=TURN, default=TURN[-1], help="the last step to be done (default: all)")
     parser.add_argument("--yes", action="store_true", help="agree to everything that the policy would ask for")
     parser.add_argument("--every", type=_duration, metavar="TIME", help="go on for ever, a turn in so long: 24h, 90m")
     parser.add_argument(
@@ -44,8 +46,8 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     settings = load_settings(arguments.config)
     policies = load_policies(arguments.policy)
-    experts = _experts(settings, arguments.experts)
-    means = Means(settings, python=arguments.python, is_sure=arguments.yes)
+    experts = _experts(settings, arguments.experts, is_tried=TURN.index(arguments.until) >= TURN.index("shadow"))
+    means = Means(settings, python=arguments.python, is_sure=arguments.yes, until=arguments.until)
     while True:
         stands = _turn_all(means, policies, experts, patience_s=arguments.patience, least_s=arguments.every or 0.0)
         if arguments.json:
@@ -56,15 +58,17 @@ def _run(arguments: argparse.Namespace) -> None:
         time.sleep(min(arguments.every, 10.0 if is_waiting else 60.0))
 
 
-def _experts(settings: Settings, named: Sequence[str]) -> list[str]:
-    """Whose wheel is turned.
+def _experts(settings: Settings, named: Sequence[str], *, is_tried: bool) -> list[str]:
+    """Whose wheel is turned: of those that can be tried out, or, where nobody is, of those that have an adapter.
 
     Raises:
         SettingsError: nobody's could be.
     """
     if named:
         return [Bench(settings, name).expert for name in named]
-    found = sorted(canaries(load_catalog(settings.experts.catalog)))
+    catalog = load_catalog(settings.experts.catalog)
+    tuned = [spec.name for spec in catalog.experts if spec.adapter is not None and spec.canary_of is None]
+    found = sorted(canaries(catalog)) if is_tried else tuned
     if not found:
         raise SettingsError("no expert has a canary's entry in the catalogue (docs/flywheel.md): name an EXPERT")
     return found
@@ -95,6 +99,10 @@ def _turn(
         return {"expert": expert, **asdict(last), "waits": ""}
     turn, until = turns.begin(), time.monotonic() + patience_s
     while True:
+        if TURN.index(turn.step) > TURN.index(means.until):
+            why = f"it was to go on until {means.until}"
+            print(f"{expert}: turn {turn.number} waits at {turn.step}: {why}", flush=True)
+            return {"expert": expert, **asdict(turn), "waits": why}
         outcome = _step(means, policies, expert, turns, turn)
         match outcome:
             case Done(turn=changed):

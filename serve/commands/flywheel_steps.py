@@ -18,6 +18,7 @@ from experts.flywheel.history import PROMOTED
 from experts.flywheel.near_duplicates import Unseen
 from experts.flywheel.stages import Move
 from experts.flywheel.tune import is_tuned, tuned_folder
+from experts.flywheel.turn import STEPS as TURN
 from experts.flywheel.turn import Turn, Turns
 from experts.flywheel.verdict import Rules, Verdict, judge
 from serve.commands.flywheel_curate import rows_of
@@ -40,11 +41,13 @@ class Means:
         settings: the gateway's.
         python: an interpreter that has moegate[train]; empty = this one.
         is_sure: everything that would be asked for is agreed to.
+        until: the last step to be done.
     """
 
     settings: Settings
     python: str = ""
     is_sure: bool = False
+    until: str = TURN[-1]
 
     @property
     def trainer(self) -> str:
@@ -81,7 +84,8 @@ Outcome = Done | Ends | Waits
 def _curate(means: Means, policy: Policy, bench: Bench, turns: Turns, turn: Turn) -> Outcome:
     """Make the set that this turn learns from."""
     wanted, place = policy.curate, means.settings.flywheel.place
-    bench.canary  # noqa: B018  # told now, not after hours of training
+    if TURN.index(means.until) >= TURN.index("shadow"):
+        bench.canary  # noqa: B018  # told now, not after hours of training
     if bench.registry.current is None:
         adopt(bench)
     never = [*wanted.never, *(bar.data for bar in policy.bars)]

@@ -23,6 +23,7 @@ class Rating:
         confidence: the decision's.
         propensity: likewise.
         router_version: likewise.
+        correction: what the answer should have been, redacted, if that was said.
     """
 
     at: float
@@ -36,6 +37,7 @@ class Rating:
     confidence: float | None = None
     propensity: float | None = None
     router_version: str | None = None
+    correction: str | None = None
 
     @classmethod
     def of(
@@ -48,13 +50,14 @@ class Rating:
         rating: float,
         better_expert: str | None,
         comment: str | None,
+        correction: str | None,
     ) -> "Rating":
         """Make one, beside the decision where that is known."""
         said = (at, response_id, key, rating, better_expert, comment)
         if decision is None:
-            return cls(*said)
+            return cls(*said, correction=correction)
         decided = (decision.confidence, decision.propensity, decision.router_version)
-        return cls(*said, decision.expert, decision.reason.value, *decided)
+        return cls(*said, decision.expert, decision.reason.value, *decided, correction)
 
 
 class RatingsFailed(Exception):

@@ -26,7 +26,8 @@ CREATE TABLE IF NOT EXISTS feedback (
     confidence REAL,
     propensity REAL,
     router_version TEXT,
-    key TEXT NOT NULL DEFAULT '' -- whose opinion
+    key TEXT NOT NULL DEFAULT '', -- whose opinion
+    correction TEXT
 )
 """
 _UNIQUE: Final = "CREATE UNIQUE INDEX IF NOT EXISTS feedback_once ON feedback (key, response_id)"
@@ -105,6 +106,8 @@ class SqliteRatings:
             if "key" not in self._columns():
                 self._database.execute("ALTER TABLE feedback ADD COLUMN key TEXT NOT NULL DEFAULT ''")
                 self._database.execute(_LAST_ONES)
+            if "correction" not in self._columns():
+                self._database.execute("ALTER TABLE feedback ADD COLUMN correction TEXT")
             self._database.execute(_UNIQUE)
 
     def _columns(self) -> set[str]:

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +32,7 @@ from serve.telemetry.recent_decisions import Recent
 log = logging.getLogger("moegate.feedback")
 
 LONGEST_COMMENT: Final = 4000  # characters
+LONGEST_CORRECTION: Final = 32_000  # likewise
 UNKNOWN: Final = "unknown"
 """The expert label where nobody remembers the response."""
 
@@ -48,6 +49,7 @@ class Feedback:
     rating: float
     better_expert: str | None = None
     comment: str | None = None
+    correction: str | None = None
 
 
 class FeedbackBook:
@@ -61,14 +63,19 @@ class FeedbackBook:
         experts: Collection[str],
         *,
         on_rating: Callable[[str, RouteDecision, float], None] | None = None,
+        redact: Callable[[str], str] = str,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`on_rating` hears of each key's first rating of an answer of this process: id, decision, rating."""
+        """`on_rating` hears of each key's first rating of an answer of this process: id, decision, rating.
+
+        `redact` takes out of a correction what may not be kept; it runs in the thread that writes.
+        """
         self._settings = settings
         self._recent = recent
         self._metrics = metrics
         self._experts = experts
         self._on_rating = on_rating
+        self._redact = redact
         self._clock = clock
         self._calibration = _Calibration()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="feedback")
@@ -114,10 +121,14 @@ class FeedbackBook:
             raise InvalidRequest("'better_expert' names no expert", param="better_expert")
         if feedback.comment is not None and len(feedback.comment) > LONGEST_COMMENT:
             raise InvalidRequest(f"'comment' is longer than {LONGEST_COMMENT} characters", param="comment")
+        if feedback.correction is not None and len(feedback.correction) > LONGEST_CORRECTION:
+            raise InvalidRequest(f"'correction' is longer than {LONGEST_CORRECTION} characters", param="correction")
 
     def _put(self, rating: Rating) -> bool:
         if self._store is None:
             self._store = open_ratings(self._settings)
+        if rating.correction is not None:
+            rating = replace(rating, correction=self._redact(rating.correction))
         return self._store.put(rating)
 
     def _tell(self, error: RatingsFailed) -> None:

@@ -13,6 +13,7 @@ import yaml
 
 from experts.cluster.chart import CHART, ChartWrong, chart_templates
 from experts.cluster.manifests import OVERLAYS
+from serve.settings.flywheel_policy import load_policies
 from serve.settings.tree import load_settings
 from tests.deploy import kustomize
 from tests.deploy.test_hardening import Traffic, complaints, templates
@@ -95,6 +96,14 @@ VALUES: dict[str, dict[str, Any]] = {
         "karpenter": {"enabled": True, "ami": "al2023@v20260828", "role": "nodes", "discovery": "c"}
     },
     "a monitor of NeuronCores": {"neuronMonitor": {"enabled": True}},
+    "a flywheel": {
+        "flywheel": {
+            "enabled": True,
+            "schedule": "0 5 * * 1",
+            "settings": {"interactions": {"target": "s3://b/kept"}},
+            "policy": {"experts": {"coder": {"promote": "better"}}},
+        }
+    },
     "a way out": {
         "networkPolicy": {
             "gatewayEgress": [
@@ -185,6 +194,30 @@ def test_what_is_missing_is_asked_for(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode != 0
         assert words in done.stderr
+
+
+@needs_helm
+def test_the_flywheel_is_the_manifests_with_its_values(tmp_path: Path) -> None:
+    key = ("CronJob", "moegate-flywheel")
+    assert key not in alike(template("cpu", {}, tmp_path))
+    made = alike(template("cpu", VALUES["a flywheel"], tmp_path))
+    theirs = made[key]["spec"]
+    [ours] = [one for one in kustomize.render(DEPLOY / "k8s" / "flywheel") if one["kind"] == "CronJob"]
+    assert theirs["schedule"] == "0 5 * * 1"
+    assert (
+        theirs["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"]
+        == (ours["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"])
+    )
+    data = made["ConfigMap", "moegate-flywheel"]["data"]
+    for name in ("gateway.yaml", "policy.yaml"):
+        (tmp_path / name).write_text(data[name])
+    settings = load_settings(tmp_path / "gateway.yaml")
+    assert (settings.interactions.target, settings.feedback.target) == (
+        "s3://b/kept",
+        "s3://YOUR-BUCKET/moegate/ratings",
+    )
+    policies = load_policies(tmp_path / "policy.yaml")
+    assert (policies.of("coder").promote, policies.of("advisor").curate.train) == ("better", 200)
 
 
 @needs_helm

@@ -14,7 +14,7 @@ HADOLINT = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or sh
 
 
 def test_all_are_there() -> None:
-    assert [file.suffix for file in FILES] == [".expert-cpu", ".expert-neuron", ".gateway", ".training"]
+    assert [file.suffix for file in FILES] == [".expert-cpu", ".expert-neuron", ".flywheel", ".gateway", ".training"]
 
 
 @pytest.mark.skipif(HADOLINT is None, reason="hadolint is not installed")

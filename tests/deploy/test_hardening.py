@@ -32,6 +32,8 @@ def templates(document: Document) -> Iterator[Document]:
     match document["kind"]:
         case "Deployment" | "Job" | "DaemonSet":
             yield document["spec"]["template"]
+        case "CronJob":
+            yield document["spec"]["jobTemplate"]["spec"]["template"]
         case "RayService":
             cluster = document["spec"]["rayClusterConfig"]
             yield cluster["headGroupSpec"]["template"]

@@ -117,9 +117,8 @@ class GatewayService(GatewayServicer):
         """Take in what somebody thinks of an answer."""
         async with self._arrival(context) as arrival:
             caller = self._keys.identify(arrival.headers("authorization"))
-            opinion = Feedback(
-                message.response_id, message.rating, message.better_expert or None, message.comment or None
-            )
+            said = (message.better_expert or None, message.comment or None, message.correction or None)
+            opinion = Feedback(message.response_id, message.rating, *said)
             return pb.FeedbackResponse(known=await self._feedback.take(opinion, caller))
         raise AssertionError("unreachable: every failure has aborted the call")
 

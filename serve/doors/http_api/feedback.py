@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from serve.doors.http_api.asgi import JSON, ClientGone, Reply, read_json_body
 from serve.doors.json_body import parse
 from serve.errors import InternalError, MoegateError
-from serve.feedback.store import LONGEST_COMMENT, Feedback, FeedbackBook
+from serve.feedback.store import LONGEST_COMMENT, LONGEST_CORRECTION, Feedback, FeedbackBook
 from serve.settings.tree import Settings
 from serve.telemetry.logs import log_fault
 
@@ -28,6 +28,11 @@ class FeedbackBody(BaseModel):
     rating: float = Field(description="-1 (useless) to 1 (just right)", ge=-1, le=1)
     better_expert: str | None = Field(None, description="Who should have answered")
     comment: str | None = Field(None, max_length=LONGEST_COMMENT, description="Stored; never in metrics or logs")
+    correction: str | None = Field(
+        None,
+        max_length=LONGEST_CORRECTION,
+        description="What the answer should have been; stored redacted, for learning",
+    )
 
 
 class FeedbackEndpoint:
@@ -42,7 +47,7 @@ class FeedbackEndpoint:
         reply = Reply(send)
         try:
             body = parse(FeedbackBody, await read_json_body(scope, receive, self._max_bytes))
-            opinion = Feedback(body.response_id, body.rating, body.better_expert, body.comment)
+            opinion = Feedback(**body.model_dump())
             is_known = await self._book.take(opinion, scope["state"]["caller"])
             await reply.whole(200, [JSON], orjson.dumps({"object": "feedback", "known": is_known}))
         except ClientGone:

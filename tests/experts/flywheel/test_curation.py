@@ -155,3 +155,24 @@ def test_a_users_pseudonym_tells_people_of_a_key_apart() -> None:
     assert Interaction({**one.record, "moegate": own}).person == "app/abc"
     assert Interaction({**one.record, "client_id": ""}).person == "c1"
     assert Interaction(one.record, (Opinion(1.0), Opinion(-0.5, "x"))).rating == pytest.approx(0.25)
+
+
+def test_a_correction_is_learned_in_place_of_the_answer() -> None:
+    """It is a liked answer, and the other half of a pair with what was said."""
+    corrected = [
+        Interaction(kept(number, answer="It is broken.").record, (Opinion(0.5, None, f"PRIORITY: P{number}"),))
+        for number in range(12)
+    ]
+    made = curate(corrected, "coder", Unseen(()), Wants(1, 1, 2))
+    rows = [*made.files["train"], *made.files["held_out"]]
+    assert len(rows) == 12
+    assert all(row["answer"].startswith("PRIORITY: P") for row in rows)
+    assert {pair["rejected"] for pair in made.files["pairs"]} == {"It is broken."}
+    assert len(made.files["pairs"]) == len(made.files["train"])
+    assert all(pair["answer"].startswith("PRIORITY: P") for pair in made.files["pairs"])
+
+
+def test_a_correction_that_breaks_what_was_asked_for_is_not_learned() -> None:
+    form = {"response_format": {"type": "json_object"}}
+    one = Interaction(kept(1, answer="{}", **form).record, (Opinion(-1.0, None, "no JSON"),))
+    assert curate([one], "coder", Unseen(()), Wants(1, 1, 2)).left_out["no JSON"] == 1

@@ -294,3 +294,18 @@ def test_only_one_at_a_time(company: Company, capsys: pytest.CaptureFixture[str]
     with Turns(company.place / "flywheel" / "turns", "coder").alone():
         assert company.run() == 0
     assert "somebody else turns its wheel" in last(capsys)["waits"]
+
+
+def test_it_goes_no_further_than_it_is_told(company: Company, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a job in a cluster does, where a rollout brings new weights to the experts, and nobody is tried out."""
+    company.has_traffic()
+    content = yaml.safe_load((company.place / "experts.yaml").read_text())
+    del content["experts"][1]
+    (company.place / "experts.yaml").write_text(yaml.safe_dump(content))
+    assert company.run() == 1
+    assert "no expert has a canary's entry" in capsys.readouterr().err
+    assert company.run("--until", "evaluate", "--yes") == 0
+    stand = last(capsys)
+    assert (stand["step"], stand["candidate"]) == ("shadow", company.candidate)
+    assert stand["waits"] == "it was to go on until evaluate"
+    assert [change.event for change in company.registry.history()] == ["adopted"]
