@@ -118,7 +118,7 @@ def write_settings(folder: Path, arguments: argparse.Namespace) -> Path:
         {**entry, "name": CANDIDATE, "canary_of": EXPERT, "adapter": str(registry.next_link)},
     ]
     (folder / "experts.yaml").write_text(yaml.safe_dump({"default": EXPERT, "experts": entries}))
-    stages = [{"share": share, "answers": arguments.answers} for share in (0.05, 0.25)]
+    stages = [{"share": share, "answers": arguments.answers} for share in (0.2, 0.5)]
     settings = {
         "http": {"port": 0},
         "grpc": {"port": 0},
@@ -238,8 +238,10 @@ def main() -> int:
     parser.add_argument("--train", type=int, default=312, help="reports that are asked and corrected")
     parser.add_argument("--unseen", type=int, default=120, help="reports of people whom it never meets")
     parser.add_argument("--lines", type=int, default=2, help="requests at once")
-    parser.add_argument("--answers", type=int, default=20, help="of the candidate, at each share")
-    parser.add_argument("--options", default="--epochs 1 --batch-size 4 --learning-rate 2e-3", help="for experts.finetune")
+    parser.add_argument("--answers", type=int, default=15, help="of the candidate, at each share")
+    parser.add_argument(
+        "--options", default="--epochs 1 --batch-size 4 --learning-rate 2e-3", help="for experts.finetune"
+    )
     parser.add_argument("--patience", default="60m")
     parser.add_argument("--settle-s", type=float, default=60.0, help="for replicas to take weights up")
     arguments = parser.parse_args()

@@ -10,6 +10,7 @@ from experts.commands.outputs import NotOurs, claim, json_lines_with, write
 from serve.commands.flywheel_curate import add_curate, add_status
 from serve.commands.flywheel_data import opened_ratings
 from serve.commands.flywheel_registry import add_evaluate, add_promote, add_rollback
+from serve.commands.flywheel_router import add_router
 from serve.commands.flywheel_run import add_run
 from serve.commands.flywheel_shadow import add_adopt, add_canary, add_shadow
 from serve.commands.flywheel_tune import add_tune
@@ -65,7 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_run(running)
 
-    steps = (running, curating, tuning, evaluating, adopting, shadowing, trying, promoting, undoing)
+    routing = actions.add_parser("router", help="refit the router on who should have answered, and judge it")
+    add_router(routing)
+
+    steps = (routing, running, curating, tuning, evaluating, adopting, shadowing, trying, promoting, undoing)
     for action in (status, *steps, export, forgetting):
         action.add_argument("--config", type=Path, metavar="FILE", help="settings, as in deploy/gateway.yaml")
         action.add_argument("--json", action="store_true", help="one JSON line last")

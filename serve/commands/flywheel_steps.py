@@ -247,7 +247,7 @@ def _carry_out(bench: Bench, command: Sequence[str]) -> None:
         SettingsError: it failed; the next run goes on from there.
     """
     print(shlex.join(command), file=sys.stderr, flush=True)
-    status = subprocess.run(command, check=False, stdout=sys.stderr).returncode
+    status = subprocess.run(command, check=False, stdout=2).returncode
     if status:
         raise SettingsError(
             f"{bench.expert}: {command[2]} ended with status {status}; the same command goes on from there"

@@ -253,3 +253,19 @@ async def test_a_store_that_fails_is_told_of_once_a_minute(tmp_path: Path, caplo
             await taking.take(Feedback("r", 1.0))
     taking.close()
     assert [record.getMessage() for record in caplog.records] == ["feedback cannot be stored"]
+
+
+async def test_a_correction_is_kept_redacted_over_both_doors(
+    http: httpx2.AsyncClient, stub: GatewayStub, tmp_path: Path
+) -> None:
+    ask = {"model": "coder", "messages": [{"role": "user", "content": "hello"}]}
+    names = [(await http.post("/v1/chat/completions", json=ask)).json()["id"] for _ in range(2)]
+    said = "Write to jo@example.org about it."
+    body = {"response_id": names[0], "rating": -1, "correction": said}
+    assert (await http.post("/v1/feedback", json=body)).status_code == 200
+    await stub.Feedback(pb.FeedbackRequest(response_id=names[1], rating=-1, correction=said))
+    too_long = await http.post("/v1/feedback", json=body | {"correction": "x" * 40_000})
+    assert (too_long.status_code, too_long.json()["error"]["param"]) == (400, "correction")
+    store = SqliteRatings(tmp_path / "feedback.sqlite3", 100)
+    assert {one.correction for one in store.ratings()} == {"Write to <EMAIL_1> about it."}
+    store.close()
