@@ -50,6 +50,7 @@ KINDS = (
     Kind("apps/v1", "ReplicaSet", "replicasets", ("rs",)),
     Kind("apps/v1", "DaemonSet", "daemonsets", ("ds",)),
     Kind("batch/v1", "Job", "jobs"),
+    Kind("batch/v1", "CronJob", "cronjobs", ("cj",)),
     Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", ("hpa",)),
     Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", ("pdb",)),
     Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", ("netpol",)),
