@@ -14,6 +14,7 @@ from experts.flywheel.curation import Curated, Wants, curate
 from experts.flywheel.frozen import freeze, latest
 from experts.flywheel.near_duplicates import Unseen
 from experts.flywheel.registry import Registry
+from experts.flywheel.turn import Turns
 from serve.commands.flywheel_data import interactions, opened_ratings
 from serve.settings.tree import SettingsError, load_settings
 
@@ -86,11 +87,11 @@ def _status(arguments: argparse.Namespace) -> None:
             "liked": liked[name],
             "people": len(people.get(name, ())),
             "curated": _curated(settings.flywheel.place, name),
-            "serves": Registry(settings.flywheel.place / "registry", name).current,
+            **_stands(settings.flywheel.place, name),
         }
         for name in load_catalog(settings.experts.catalog).names
     ]
-    table = Table("expert", "kept", "rated", "liked", "people", "latest set", "serves")
+    table = Table("expert", "kept", "rated", "liked", "people", "latest set", "serves", "on trial", "turn")
     for row in rows:
         table.add_row(*(str("-" if value is None else value) for value in row.values()))
     Console().print(table)
@@ -101,6 +102,17 @@ def _status(arguments: argparse.Namespace) -> None:
 def _curated(place: Path, expert: str) -> str | None:
     found = latest(place / "curated", expert)
     return None if found is None else str(found.manifest["digest"])
+
+
+def _stands(place: Path, expert: str) -> dict[str, str | None]:
+    """What serves, who is on trial and how far, and where the latest turn is."""
+    registry, turn = Registry(place / "registry", expert), Turns(place / "turns", expert).latest()
+    trial = registry.trial
+    return {
+        "serves": registry.current,
+        "trial": None if trial is None else f"{trial.digest}: {trial.event} {trial.share:.0%}",
+        "turn": None if turn is None else f"{turn.number}: {turn.ended or turn.step}",
+    }
 
 
 def _check_expert(name: str, known: tuple[str, ...]) -> None:

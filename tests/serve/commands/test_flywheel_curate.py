@@ -72,6 +72,8 @@ async def test_traffic_becomes_a_set(settings: Settings, tmp_path: Path, capsys:
         "people": 6,
         "curated": facts["digest"],
         "serves": None,
+        "trial": None,
+        "turn": None,
     }
 
 

@@ -155,6 +155,9 @@ def test_a_turn_goes_as_far_as_there_is_evidence(company: Company, capsys: pytes
     stand = last(capsys)
     assert (stand["number"], stand["step"], stand["candidate"]) == (2, "shadow", company.candidate)
     assert stand["waits"] == "0 of 50 unseen answers"
+    assert cli.main(["flywheel", "status", "--json", "--config", str(company.place / "gateway.yaml")]) == 0
+    coder = json.loads(capsys.readouterr().out.splitlines()[-1])[0]
+    assert (coder["trial"], coder["turn"]) == (f"{company.candidate}: shadow 10%", "2: shadow")
     company.has_traffic()
     company.run()
     company.was_seen()
@@ -162,6 +165,9 @@ def test_a_turn_goes_as_far_as_there_is_evidence(company: Company, capsys: pytes
     stand = last(capsys)
     assert (stand["ended"], stand["promoted"]) == ("promoted", True)
     assert [change.event for change in company.registry.history()] == STORY
+    assert cli.main(["flywheel", "status", "--json", "--config", str(company.place / "gateway.yaml")]) == 0
+    coder = json.loads(capsys.readouterr().out.splitlines()[-1])[0]
+    assert (coder["serves"], coder["trial"], coder["turn"]) == (company.candidate, None, "2: promoted")
     assert (company.registry.link / "weights.bin").read_text() == "new"
     assert company.commands.count("experts.finetune") == 1
     assert company.commands.count("experts.evaluate") == 2
