@@ -58,6 +58,11 @@ def _explained(described: Plan, results: Sequence[Result]) -> Iterator[str]:
             )
         if result.quality is not None:
             yield f"quality of {result.title}: n {result.quality.n}; {result.quality.source}"
+    if unknown := [result.title for result in results if result.quality is None]:
+        yield (
+            f"quality: nobody has measured it for {', '.join(unknown)}: python -m experts.evaluate --gateway URL "
+            "--suite S --data FILE on your requests, then `quality:` in the description"
+        )
     for name, engine in described.engines.items():
         yield f"engine {name}: {engine.source}"
     for title, other in described.alternatives.items():

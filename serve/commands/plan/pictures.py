@@ -1,15 +1,18 @@
-"""Pictures of a simulated day: requests inside and replicas over time, latency's distribution. Needs matplotlib."""
+"""Pictures of a simulated day: requests and replicas over time, latency; what else could answer. Needs matplotlib."""
 
 from __future__ import annotations
 
+from math import isnan, nan
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from experts.commands.outputs import SIGNATURE, NotOurs, claim_all, signed_picture
 from serve.commands.plan.description import PlanError
 from serve.commands.plan.report import Result
+
+ALTERNATIVES: Final = "alternatives.png"  # all of them beside each other
 
 
 def draw(results: list[Result], folder: Path) -> list[Path]:
@@ -22,12 +25,14 @@ def draw(results: list[Result], folder: Path) -> list[Path]:
         from matplotlib.figure import Figure  # noqa: PLC0415  # an extra: nothing else in serving needs it
     except ImportError:
         raise PlanError("pictures need matplotlib: pip install matplotlib") from None
+    compared = results if len(results) > 1 else []
     results = [
         result for result in results if result.instances
     ]  # of what is bought by the token there is no day to draw
     paths = [folder / f"{result.title.replace(' ', '-')}.png" for result in results]
+    beside = [folder / ALTERNATIVES] * bool(compared)
     try:
-        claim_all(folder, {path.name: signed_picture for path in paths})
+        claim_all(folder, {path.name: signed_picture for path in (*paths, *beside)})
     except NotOurs as error:
         raise PlanError(str(error)) from None
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,7 +40,38 @@ def draw(results: list[Result], folder: Path) -> list[Path]:
         figure = Figure(figsize=(11, 9), layout="constrained")
         _draw(result, figure.subplots(3, 1))
         figure.savefig(path, dpi=110, metadata=SIGNATURE)
-    return paths
+    for path in beside:
+        figure = Figure(figsize=(11, 1.5 + 0.6 * len(compared)), layout="constrained")
+        _lay_beside(compared, figure.subplots(1, 3, sharey=True))
+        figure.savefig(path, dpi=110, metadata=SIGNATURE)
+    return [*paths, *beside]
+
+
+def _lay_beside(results: list[Result], axes: Any) -> None:  # noqa: ANN401  # matplotlib is optional
+    """Draw what each alternative costs, how soon it answers, how good its answers are; name what nobody measured."""
+    names = [result.title for result in results]
+    latencies = [result.latency["all"] for result in results]
+    scores = [nan if result.quality is None else result.quality.score for result in results]
+    none = [nan] * len(results)
+    columns: tuple[tuple[str, list[float], list[float]], ...] = (
+        ("USD an hour", [result.usd_per_hour for result in results], none),
+        ("time to first token, s: p50, p99", [one.ttft_p50 for one in latencies], [one.ttft_p99 for one in latencies]),
+        ("quality, as measured", scores, none),
+    )
+    for axis, (title, values, further) in zip(axes, columns, strict=True):
+        shown = [0.0 if isnan(value) else value for value in values]
+        axis.barh(names, shown, color="lightsteelblue", height=0.55)
+        for at, (value, more) in enumerate(zip(values, further, strict=True)):
+            words = " nobody has measured it" if isnan(value) else f" {value:.2f}"
+            axis.text(0, at, words, va="center", color="grey" if isnan(value) else "black")
+            if not isnan(more):
+                axis.plot([more], [at], "|", color="black", markersize=14)
+        axis.set_title(title, fontsize="medium")
+        axis.set_xlim(left=0)
+    for at, result in enumerate(results):
+        if result.quality is not None and result.quality.ci95 is not None:
+            axes[2].plot(result.quality.ci95, [at, at], color="black")
+    axes[0].invert_yaxis()  # the experts first
 
 
 def _draw(result: Result, axes: Any) -> None:  # noqa: ANN401  # matplotlib is optional

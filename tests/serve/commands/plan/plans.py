@@ -5,7 +5,7 @@ from typing import Any
 
 from serve.commands.plan.description import Plan
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 FIXED = {"median": 50, "sigma": 0}
