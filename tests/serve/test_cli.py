@@ -138,6 +138,15 @@ def test_a_key_names_the_collections_that_it_may_search(tmp_path: Path) -> None:
     assert not caller.may_search("cars")
 
 
+def test_a_key_names_the_sets_of_tools_that_it_may_name(tmp_path: Path) -> None:
+    file = tmp_path / "keys.yaml"
+    assert main(["key", "add", "alice", "--file", str(file), "--toolset", "crm"]) == 0
+    assert main(["key", "add", "bob", "--file", str(file), "--toolset", "*"]) == 0
+    keys = load_keys(AccessSettings(keys_file=file))
+    alice, bob = make_ring(AccessSettings(keys_file=file), keys, hold_s=1).callers
+    assert (alice.may_offer("crm"), alice.may_offer("erp"), bob.may_offer("erp")) == (True, False, True)
+
+
 @pytest.mark.parametrize(
     "text", ["keys: [", "- a", "42", "keys: 3", "keys: [{name: a}]", "key: []", "\0", "- {name: a, sha256: short}"]
 )
