@@ -9,6 +9,7 @@ is. Some requests are declined, or lack a value, as among other calls.
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -44,17 +45,22 @@ from experts.training.recipes.sample import Json
 from experts.training.recipes.tasks import Task, restyle, tool_name
 
 _LISTED: Final = frozenset({"place", "person", "company", "country", "film", "product", "word", "topic", "scientist"})
-_SIZES: Final = (3, 4, 4, 5, 5, 6, 8)  # tools of a group, drawn at random; those that are needed always come
+_SIZES: Final = (3, 4, 5, 6, 7, 9, 10)  # tools of a group, drawn at random; those that are needed always come
 _REQUESTS: Final = 6  # of a group
-_JOINED: Final = 0.2  # share of the requests that are two in one
+_JOINED: Final = 0.12  # share of the requests that are two in one
+_AS_TEXT: Final = 0.4  # share of the groups whose tools take numbers as text
 _DECLINED, _LACKING = 0.35, 0.5  # shares of the groups with a request that is declined, or that lacks a value
+_SCALARS: Final = frozenset({"integer", "number", "boolean"})
 _COMMON: Final = frozenset(["get", "find", "search", "book", "create", "send", "add", "of", "in", "at", "for", "to"])
 
 
 def made_plan_groups(count: int, rng: random.Random) -> Iterator[list[Task]]:
     """Make groups of requests that want plans, each beside tools of its own; a task's calls are the plan's steps."""
     for _ in range(count):
-        yield [task for task in _group(rng) if is_plan(task)]
+        group = _group(rng)
+        if rng.random() < _AS_TEXT:
+            group = [with_numbers_as_text(task) for task in group]
+        yield [task for task in group if is_plan(task)]
 
 
 def is_plan(task: Task) -> bool:
@@ -66,6 +72,29 @@ def is_plan(task: Task) -> bool:
         call["name"] in schemas and _is_step(call["arguments"], schemas[call["name"]], number)
         for number, call in enumerate(task.calls, start=1)
     )
+
+
+def with_numbers_as_text(task: Task) -> Task:
+    """Have every tool take its numbers and flags as strings, as many people's tools do."""
+    tools = [_taking_text(tool) for tool in task.tools]
+    calls = [
+        {**call, "arguments": {key: _text(value) for key, value in call["arguments"].items()}} for call in task.calls
+    ]
+    return replace(task, tools=tools, calls=calls)
+
+
+def _taking_text(tool: Json) -> Json:
+    function = tool["function"]
+    schema = function["parameters"]
+    properties = {
+        name: {"type": "string", "description": one.get("description", "")} if one.get("type") in _SCALARS else one
+        for name, one in schema["properties"].items()
+    }
+    return {"function": {**function, "parameters": {**schema, "properties": properties}}}
+
+
+def _text(value: object) -> object:
+    return json.dumps(value) if isinstance(value, int | float) else value
 
 
 def in_order(task: Task) -> Task:

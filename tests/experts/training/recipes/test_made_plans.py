@@ -13,7 +13,13 @@ from experts.conversation.tool_call import Outcome
 from experts.conversation.tool_calls import ToolCallReader
 from experts.evaluation.suites.plan_graph import graph_of
 from experts.json_schema.references import references
-from experts.training.recipes.made_plans import in_order, is_plan, made_plan_groups, restyled_plan
+from experts.training.recipes.made_plans import (
+    in_order,
+    is_plan,
+    made_plan_groups,
+    restyled_plan,
+    with_numbers_as_text,
+)
 from experts.training.recipes.sample import ask, plan_answer, read_tools
 from experts.training.recipes.tasks import Task, styles, tool_name
 
@@ -94,6 +100,20 @@ def test_names_in_another_manner_still_make_a_plan(made: Task, style: object) ->
 )
 def test_only_what_can_be_carried_out_is_a_plan(made: Task, *, holds: bool) -> None:
     assert is_plan(made) is holds
+
+
+def test_numbers_may_be_wanted_as_text() -> None:
+    changed = with_numbers_as_text(
+        task(("pay", {"to": "Ann", "amount": 2.5}), ("pay", {"to": "$1.to", "amount": "$1"}))
+    )
+    assert [call["arguments"] for call in changed.calls] == [
+        {"to": "Ann", "amount": "2.5"},
+        {"to": "$1.to", "amount": "$1"},
+    ]
+    assert changed.tools[1]["function"]["parameters"]["properties"]["amount"]["type"] == "string"
+    assert is_plan(changed)
+    kinds = {json.dumps(one.tools).count('"number"') > 0 for one in TASKS}
+    assert kinds == {True, False}
 
 
 def test_arguments_are_put_into_the_tools_order() -> None:
