@@ -72,7 +72,7 @@ class Candidates:
         # Once: prices are sums of many parts, and most experts have no form of their own.
         self._idle = [(expert, _idle(expert), bool(expert.forms)) for expert in catalog.experts]
         refusable = {name for expert in catalog.experts for name in not_honoured(expert)}
-        self._refusable = tuple(refusable)
+        self._scalars = tuple(refusable - {"logit_bias"})
         # A bias is for one vocabulary, so it narrows the choice down even where every expert takes one.
         self._promises = tuple(name for name in PROMISES if name in refusable or name == "logit_bias")
 
@@ -80,7 +80,7 @@ class Candidates:
         """The state of every expert that can keep to the form, and honour the settings, that the request asks for."""
         wanted = request.response_format
         states = self.all_states(request.sampling, wanted)
-        if promised := self._promised(request.sampling):
+        if self._asks_more(request.sampling) and (promised := self._promised(request.sampling)):
             states = [state for state in states if self._may_answer(state.name, promised, request)]
         if wanted.type == chat.ResponseFormat.TYPE_TEXT:
             return states
@@ -91,7 +91,7 @@ class Candidates:
     ) -> list[ExpertState]:
         """The state of every expert; one that does not support the request's settings gets no room for it."""
         asked, wanted = asked or chat.Sampling(), wanted or chat.ResponseFormat()
-        may_refuse = any(is_set(name, asked) for name in self._refusable)
+        may_refuse = self._asks_more(asked)
         return [
             self._state(
                 idle,
@@ -122,10 +122,17 @@ class Candidates:
             ExpertUnavailable: nobody who might has been reached yet.
             UnsupportedParameter: nobody who may answer can.
         """
-        if promised := self._promised(request.sampling):
+        if self._asks_more(request.sampling) and (promised := self._promised(request.sampling)):
             self._check_promised(request, promised)
         if request.needs_structure:
             self._check_structure(request)
+
+    def _asks_more(self, asked: chat.Sampling) -> bool:
+        """Whether a request makes a setting that not every expert honours; on every request's path, so without ado."""
+        for name in self._scalars:
+            if asked.HasField(name):  # type: ignore[arg-type]  # the stub lists the names as literals
+                return True
+        return bool(asked.logit_bias)
 
     def _promised(self, asked: chat.Sampling) -> tuple[str, ...]:
         """Name the settings that the request makes, that its answer depends on, and that not every expert honours."""

@@ -43,17 +43,17 @@ class Ended:
 
 
 class RecentRequests(Observer):
-    """The latest `KEPT`."""
+    """The latest `KEPT`; what is on a request's path is one tuple."""
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._ended: deque[Ended] = deque(maxlen=KEPT)
+        self._ended: deque[tuple[float, str, str, str, str, str, float, float, int, int]] = deque(maxlen=KEPT)
 
     def ended(self, record: RequestRecord) -> None:
         """Keep it; the oldest is forgotten."""
         request = record.request
         self._ended.append(
-            Ended(
+            (
                 self._clock(),
                 request.request_id,
                 request.caller.name,
@@ -63,10 +63,10 @@ class RecentRequests(Observer):
                 record.ttft_s,
                 record.duration_s,
                 record.completion_tokens,
-                usd(record.cost_pico),
+                record.cost_pico,
             )
         )
 
     def latest(self) -> Sequence[Ended]:
         """The requests that are kept, the latest first."""
-        return tuple(reversed(self._ended))
+        return tuple(Ended(*row[:-1], usd(row[-1])) for row in reversed(self._ended))

@@ -5,7 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Coroutine, Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import grpc
 import grpc.aio
@@ -16,8 +16,11 @@ from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayStub
 from serve.app import App
 from serve.costs.tariffs import PICO
-from serve.limits.bucket import Account
+from serve.limits.bucket import Account, Amount, LimitStatus
+from serve.limits.quota import Quotas
+from serve.limits.reservation import Reservations
 from serve.limits.stores import LocalStore
+from serve.request import UNLIMITED, Caller, Limit
 from tests.fakes.expert_server import FakeExperts
 from tests.helpers import until
 from tests.serve.test_access import BODY, CHAT, KEY, OTHER, PROTO, bearer, entry, keyed
@@ -262,3 +265,21 @@ async def test_one_keys_requests_take_nothing_from_anothers(app: App, http: http
         await post(http)
     assert money(app) == (round(3 * ONE * PICO), 0)
     assert money(app, "beta") == (0, 0)
+
+
+async def test_a_look_at_an_account_reserves_nothing_and_says_when_nobody_knows() -> None:
+    class Gone(LocalStore):
+        async def settle(self, name: str, taken: LimitStatus, used: Amount, now: float) -> LimitStatus:
+            return taken  # as `serve.limits.fallback_store` does while the store fails
+
+    limited, free = Caller("alpha", Limit(5, 100, 1.0)), Caller("beta", UNLIMITED)
+    for store, told in ((LocalStore(), True), (Gone(), False)):
+        quotas = Quotas(store, cast(Reservations, None), on_refusal=lambda kind: None, clock=lambda: 1000.0)
+        standings = [await quotas.standing(limited) for _ in range(9)]
+        assert all((one is not None) is told for one in standings)
+        assert await quotas.standing(free) is None
+    account = LocalStore()
+    quotas = Quotas(account, cast(Reservations, None), on_refusal=lambda kind: None, clock=lambda: 1000.0)
+    standing = await quotas.standing(limited)
+    assert standing is not None
+    assert (standing.requests, standing.tokens, standing.spent, standing.held) == (5, 100, 0, 0)
