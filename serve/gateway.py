@@ -285,7 +285,7 @@ class Gateway:
 
     def _decide(self, request: ChatRequest, preferences: RoutingPreferences) -> RouteDecision:
         decision = self._router.route(
-            route_query(request.input),
+            route_query(request.input, request.read),
             self._candidates.states(request),
             pinned=request.pinned,
             preferences=preferences,

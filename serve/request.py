@@ -6,12 +6,13 @@ and an expert. `serve.validation.rules` holds every rule that both doors share; 
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal
 
 from experts.json_schema.reduction import reduced_text
 from protos import chat_pb2 as chat
+from router.features.featurize import Features
 from serve.costs.tariffs import PICO
 from serve.errors import InvalidRequest
 
@@ -178,6 +179,7 @@ class ChatRequest:
         keeping: whether it may be kept, and under which names.
         retrieval: which collections it wants to be answered from, if any.
         toolsets: sets of tools whose tools it offers as well.
+        read: turns that a step has read as the router does, by their text; the router goes on with them.
     """
 
     id: str
@@ -196,6 +198,7 @@ class ChatRequest:
     keeping: Keeping = SAYS_NOTHING
     retrieval: Retrieval | None = None
     toolsets: tuple[NamedToolset, ...] = ()
+    read: Mapping[str, Features] | None = field(default=None, repr=False, compare=False)
 
     @property
     def needs_steps(self) -> Mapping[str, str]:

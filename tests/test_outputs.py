@@ -34,6 +34,7 @@ INPUTS = {
     "held_out", "log", "merged", "misfits", "outcomes", "peers", "plans", "policy", "prices", "readings", "request",
     "results", "rows", "rules", "seeds", "source", "spans", "timings", "train", "transfer", "vectors", "words",
     "wrappers",
+    "benign", "injections", "jailbreaks",
 }  # fmt: skip
 """Options whose files are only read; `router.calibrate --artifact` is read and written, and is below as well."""
 
@@ -86,6 +87,7 @@ CASES: dict[tuple[str, str], tuple[list[str], tuple[str, ...]]] = {
     ("router.calibrate", "out"): (_QA, _FILE),
     ("router.calibrate", "artifact"): (_QA, _FILE),
     ("router.training.tool_selection", "out"): (_QA, _FILE),
+    ("router.training.suspicion", "out"): (["--benign", "rows.jsonl"], _FILE),
     ("router.training.distil", "out"): (["--words", "a", "b", "--vectors", "c", "d"], _FILE),
     ("router.evaluate", "report"): (
         _QA,

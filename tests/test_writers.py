@@ -47,6 +47,8 @@ REASONS = {
     "loadtests/upstream_engine.py": "a temporary folder",
     "loadtests/strict_schemas.py": "adds to a file of its own only",
     "router/model/artifact.py": "the archive in memory",
+    "router/model/suspicion.py": "the archive in memory",
+    "router/training/suspicion.py": "claimed; router.model.suspicion.save",
     "router/calibrate.py": "claimed; router.artifact.save",
     "router/training/calibrate_knob.py": "claimed by router.calibrate; router.artifact.save",
     "router/training/distil.py": "the archive in memory",

@@ -46,32 +46,6 @@ NO_DOCUMENTS = Documents(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class RouteQuery:
-    """Everything routing may look at.
-
-    Attributes:
-        turns: the conversation, oldest first.
-        tool_names: functions the caller offers, in order.
-        tool_text: their names and descriptions, capped at `TOOL_TEXT_CHARS`.
-        has_tools: tools are offered and `tool_choice` is not "none".
-        must_call: `tool_choice` asks for a call, so there is nothing to judge.
-        documents: the size of what came beside the conversation for the answer to rest on.
-        thread: what matters of `turns`, made of them.
-    """
-
-    turns: tuple[Turn, ...]
-    tool_names: tuple[str, ...] = ()
-    tool_text: str = ""
-    has_tools: bool = False
-    must_call: bool = False
-    documents: Documents = NO_DOCUMENTS
-    thread: Thread = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "thread", thread_of(self.turns))
-
-
-@dataclass(frozen=True, slots=True)
 class Features:
     """One query as numbers: a sparse hashed part and a dense part.
 
@@ -86,6 +60,34 @@ class Features:
     values: Floats
     dense: Floats
     leaning: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RouteQuery:
+    """Everything routing may look at.
+
+    Attributes:
+        turns: the conversation, oldest first.
+        tool_names: functions the caller offers, in order.
+        tool_text: their names and descriptions, capped at `TOOL_TEXT_CHARS`.
+        has_tools: tools are offered and `tool_choice` is not "none".
+        must_call: `tool_choice` asks for a call, so there is nothing to judge.
+        documents: the size of what came beside the conversation for the answer to rest on.
+        read: turns that somebody has read already, by their text: they are not read again.
+        thread: what matters of `turns`, made of them.
+    """
+
+    turns: tuple[Turn, ...]
+    tool_names: tuple[str, ...] = ()
+    tool_text: str = ""
+    has_tools: bool = False
+    must_call: bool = False
+    documents: Documents = NO_DOCUMENTS
+    read: Mapping[str, Features] | None = field(default=None, repr=False, compare=False)
+    thread: Thread = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "thread", thread_of(self.turns))
 
 
 Leans = Callable[["Features"], float]  # how likely a turn, read alone, needs the turns before it
@@ -113,14 +115,14 @@ def featurize(query: RouteQuery, leans: Leans | None = None) -> Features:
         leans: the head that tells follow-ups; without it only the last user turn is read.
     """
     thread = query.thread
-    newest = featurize_turn(thread.said[0], query.documents)
+    newest = _turn(query, thread.said[0], query.documents)
     if leans is None or len(thread.said) == 1:
         return newest
     parts = [newest]
 
     def part(at: int) -> Features:
         if at == len(parts):
-            parts.append(featurize_turn(thread.said[at]))
+            parts.append(_turn(query, thread.said[at]))
         return parts[at]
 
     split = shares(len(thread.said), lambda at: leans(part(at)))
@@ -129,6 +131,12 @@ def featurize(query: RouteQuery, leans: Leans | None = None) -> Features:
         read.append(featurize_turn(thread.answer[:ANSWER_READ_CHARS]))
         split.append(ANSWER_WEIGHT * (1.0 - split[0]))
     return _blend(read, split, thread.answered_in_code)
+
+
+def _turn(query: RouteQuery, text: str, documents: Documents = NO_DOCUMENTS) -> Features:
+    """Read a turn, unless somebody has: documents beside it change how it looks."""
+    known = query.read.get(text) if query.read is not None and documents is NO_DOCUMENTS else None
+    return featurize_turn(text, documents) if known is None else known
 
 
 def _blend(parts: Sequence[Features], split: Sequence[float], answered_in_code: bool) -> Features:

@@ -34,6 +34,7 @@ class LabelledText(BaseModel):
 
     text: str
     label: Literal["attack", "benign"]
+    system: str = ""  # the system prompt that it came with
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         metavar="FILE",
-        help="in place of a text: rows {text, label: attack | benign}, .jsonl or .jsonl.gz",
+        help="in place of a text: rows {text, label: attack | benign, system?}, .jsonl or .jsonl.gz",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object in place of a table")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings, as in deploy/gateway.yaml")
@@ -95,7 +96,7 @@ async def _measured(path: Path, rules: RuleSet, stage: Stage) -> dict[str, Any]:
         await hits_of(rows[0].text, rules, stage)  # the first look pays for caches
     for row in track(rows, "looking", console=Console(stderr=True), disable=not sys.stderr.isatty()):
         began = time.perf_counter()
-        hits = await hits_of(row.text, rules, stage)
+        hits = await hits_of(row.text, rules, stage, row.system)
         times_us.append((time.perf_counter() - began) * 1e6)
         found[row.label] += bool(hits)
         by_rule.update((name, row.label) for name in {hit.rule.name for hit in hits})

@@ -1,11 +1,11 @@
 """The part of a request that the router sees: turns, tools, the documents' size, and who spoke last."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from protos import chat_pb2 as chat
-from router.features.featurize import NO_DOCUMENTS, Documents, RouteQuery, Turn, tool_text
+from router.features.featurize import NO_DOCUMENTS, Documents, Features, RouteQuery, Turn, tool_text
 from router.features.tokens import estimate_tokens
 
 ROLE_NAMES: Final = {
@@ -18,10 +18,10 @@ ROLE_NAMES: Final = {
 _MUST_CALL: Final = frozenset({chat.ToolChoice.MODE_REQUIRED, chat.ToolChoice.MODE_NAMED})
 
 
-def route_query(source: chat.Conversation | str) -> RouteQuery:
-    """Build the router's query; raw text counts as one user turn."""
+def route_query(source: chat.Conversation | str, read: Mapping[str, Features] | None = None) -> RouteQuery:
+    """Build the router's query; raw text counts as one user turn. `read`: turns that somebody has read already."""
     if isinstance(source, str):
-        return RouteQuery(turns=(Turn("user", source),))
+        return RouteQuery(turns=(Turn("user", source),), read=read)
     names = tuple([tool.name for tool in source.tools])
     return RouteQuery(
         turns=tuple([Turn(ROLE_NAMES.get(message.role, "user"), message.content) for message in source.messages]),
@@ -30,6 +30,7 @@ def route_query(source: chat.Conversation | str) -> RouteQuery:
         has_tools=bool(names) and source.tool_choice.mode != chat.ToolChoice.MODE_NONE,
         must_call=bool(names) and source.tool_choice.mode in _MUST_CALL,
         documents=_documents(source.documents),
+        read=read,
     )
 
 

@@ -4,14 +4,11 @@ A client cannot use half of a call's JSON, and a rule that read it in its writte
 arguments wait for their end, and each string in them is looked at as what it says.
 """
 
-from dataclasses import replace
-from typing import Any
-
-import orjson
-
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
-from serve.steps.guard.compiled import Hit, Inspector, RuleSet, disjoint
+from serve.steps.guard.arguments import GuardedArguments
+from serve.steps.guard.compiled import Inspector, RuleSet
+from serve.steps.guard.hit import Hit
 from serve.steps.guard.masks import Masks
 from serve.steps.guard.rules import Stage
 from serve.steps.guard.stream import GuardedText
@@ -29,8 +26,6 @@ class GuardedAnswer:
     def __init__(self, inspector: Inspector | None, rules: RuleSet, masks: Masks, tally: Tally) -> None:
         """`inspector` is None where nothing is looked for, and names alone are to be put back."""
         self.tally = tally
-        self._inspector = inspector
-        self._rules = rules
         self._masks = masks
         self._text = (
             GuardedText(inspector, rules.rules, masks, self._found, hold_chars=rules.hold_chars) if inspector else None
@@ -39,6 +34,7 @@ class GuardedAnswer:
         self._named = ""  # may be the beginning of a name that is to be put back
         self._read = 0  # characters in which names have been looked for
         self._restored_shifts: list[tuple[int, int]] = []
+        self._arguments = GuardedArguments(inspector, rules.rules, masks, self._found, restores=True)
         self._calls: dict[int, chat.ToolCallDelta] = {}
         self._tokens = 0
 
@@ -99,43 +95,8 @@ class GuardedAnswer:
     def _whole_calls(self, before: int | None) -> list[chat.ToolCallDelta]:
         done = [self._calls.pop(index) for index in sorted(self._calls) if before is None or index < before]
         for call in done:
-            call.arguments = self._arguments(call.arguments)
+            call.arguments = self._arguments.passed(call.arguments)
         return done
-
-    def _arguments(self, written: str) -> str:
-        try:
-            said = orjson.loads(written)
-        except orjson.JSONDecodeError:  # cut off: it is read as it stands
-            return self._string(written)
-        guarded = self._value(said)
-        return written if guarded == said else orjson.dumps(guarded).decode()
-
-    def _value(self, value: Any, name: str = "") -> Any:  # noqa: ANN401  # JSON
-        match value:
-            case str():
-                return self._string(value, name)
-            case dict():
-                return {self._string(key): self._value(one, key) for key, one in value.items()}
-            case list():
-                return [self._value(one, name) for one in value]
-            case int() | float() if not isinstance(value, bool):
-                said = str(value)
-                return value if (guarded := self._string(said, name)) == said else guarded
-        return value
-
-    def _string(self, text: str, name: str = "") -> str:
-        """A string of JSON; the name of its field says what it is, as the words before it do in a text."""
-        if self._inspector is not None:
-            before = f"{name}: " if name else ""
-            hits = [
-                replace(hit, start=hit.start - len(before), end=hit.end - len(before))
-                for hit in self._inspector.hits(before + text)
-                if hit.start >= len(before)
-            ]
-            if hits:
-                self._found(hits)
-                text = self._masks.mask(text, disjoint(hits, self._rules.rules))
-        return self._masks.restore(text) if self._masks.can_restore else text
 
     def _restored(self, text: str, *, is_last: bool = False) -> str:
         text = self._named + text

@@ -7,37 +7,33 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from router.model.suspicion import shipped
+from serve.steps.guard.called.rules import CalledRules, Service
 from serve.steps.guard.detectors.control_tokens import ControlTokens
 from serve.steps.guard.detectors.credentials import Credentials
 from serve.steps.guard.detectors.personal import PersonalData
 from serve.steps.guard.detectors.phrases import BadPattern, Phrases
 from serve.steps.guard.detectors.prompt_leak import PromptLeak
 from serve.steps.guard.finding import Detector, Finding
+from serve.steps.guard.hit import Hit
+from serve.steps.guard.learned.reading import Verdicts
+from serve.steps.guard.learned.rules import LearnedRules, Weigher, weigher_of
 from serve.steps.guard.plain_text import Places, plain
-from serve.steps.guard.rules import Action, FindPhrases, FindPromptLeak, GuardFile, GuardFileError, Rule, Stage
+from serve.steps.guard.rules import (
+    Action,
+    FindPhrases,
+    FindPromptLeak,
+    FindService,
+    GuardFile,
+    GuardFileError,
+    Learned,
+    Rule,
+    Stage,
+)
 
 log = logging.getLogger("moegate.guard")
 
 _PROMPTS: Final = 256  # system prompts whose runs of words are kept
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """What a rule has found: a span of the text as it came.
-
-    Attributes:
-        rule: the rule's own settings.
-        entity: what it is, such as `EMAIL`.
-        start: the first character.
-        end: the character after the last.
-        why: a rule that weighs a whole text tells by how much; never a word of it.
-    """
-
-    rule: Rule
-    entity: str
-    start: int
-    end: int
-    why: str = ""
 
 
 class BrokenRule(Exception):
@@ -69,6 +65,10 @@ _MAKERS: Final[dict[str, Callable[[Any], Detector]]] = {
 }
 
 
+_SPANS: Final = frozenset({*_MAKERS, "prompt_leak"})
+"""Kinds that find places in a text; the others judge whole texts."""
+
+
 class RuleSet:
     """All rules of a file."""
 
@@ -81,7 +81,13 @@ class RuleSet:
         self.rules = file.rules
         self.hold_chars = file.hold_chars
         self._on_failure = on_failure
-        self._made = {rule.name: _made(rule) for rule in file.rules if not isinstance(rule.find, FindPromptLeak)}
+        self._made = {rule.name: _made(rule) for rule in file.rules if rule.find.kind in _MAKERS}
+        self._weighers = _weighers(file.rules)
+        self._verdicts = Verdicts()
+        services = ((rule, rule.find) for rule in file.rules)
+        self._services = [Service(rule, find) for rule, find in services if isinstance(find, FindService)]
+        self._called: dict[str, CalledRules | None] = {}
+        self._learned: dict[str, LearnedRules | None] = {}
         self._selected: dict[tuple[Stage, str, str], tuple[Rule, ...]] = {}
 
     def at(self, stage: Stage, *, key: str = "", expert: str = "", prompts: tuple[str, ...] = ()) -> "Inspector | None":
@@ -96,12 +102,48 @@ class RuleSet:
         place = (stage, key, expert)
         rules = self._selected.get(place)
         if rules is None:
-            rules = tuple(rule for rule in self.rules if _applies(rule, *place))
+            rules = tuple(rule for rule in self.rules if rule.find.kind in _SPANS and _applies(rule, *place))
             self._selected[place] = rules
         if not rules:
             return None
         compiled = [CompiledRule(rule, self._detector(rule, prompts)) for rule in rules]
-        return Inspector(compiled, self._on_failure)
+        return Inspector(compiled, self.failed)
+
+    def learned(self, key: str = "") -> LearnedRules | None:
+        """Return the rules that weigh whole texts; None where none applies to the caller."""
+        if key not in self._learned:
+            found = [
+                (rule, self._weighers[rule.name])
+                for rule in self.rules
+                if rule.name in self._weighers and (not rule.keys or key in rule.keys)
+            ]
+            made = LearnedRules(found, shipped(), self._verdicts, self.failed) if found else None
+            self._learned[key] = made
+        return self._learned[key]
+
+    def called(self, key: str = "") -> CalledRules | None:
+        """Return the rules that ask another service; None where none applies to the caller."""
+        if key not in self._called:
+            found = [one for one in self._services if not one.rule.keys or key in one.rule.keys]
+            self._called[key] = CalledRules(found, self.failed) if found else None
+        return self._called[key]
+
+    def close(self) -> None:
+        """Give back what rules hold open."""
+        for service in self._services:
+            service.close()
+
+    def failed(self, rule: Rule, error: Exception) -> None:
+        """Tell of a rule that could not be carried out.
+
+        Raises:
+            BrokenRule: it fails closed.
+        """
+        log.error("a rule could not be carried out", extra={"rule": rule.name, "error": type(error).__name__})
+        if self._on_failure is not None:
+            self._on_failure(rule)
+        if rule.fail == "closed":
+            raise BrokenRule(rule) from None
 
     @property
     def changes_answers(self) -> bool:
@@ -117,9 +159,10 @@ class RuleSet:
 class Inspector:
     """The rules of one stage, for one caller and expert."""
 
-    def __init__(self, rules: Sequence[CompiledRule], on_failure: Callable[[Rule], None] | None = None) -> None:
+    def __init__(self, rules: Sequence[CompiledRule], on_failure: Callable[[Rule, Exception], None]) -> None:
+        """`on_failure` hears of a rule that could not be carried out, and raises where it fails closed."""
         self._rules = rules
-        self._on_failure = on_failure
+        self._failed = on_failure
         self.hint = _joined([one.detector.hint for one in rules])
 
     def hits(self, text: str) -> list[Hit]:
@@ -166,13 +209,6 @@ class Inspector:
                 self._failed(one.rule, error)
         return open_from
 
-    def _failed(self, rule: Rule, error: Exception) -> None:
-        log.error("a rule could not be carried out", extra={"rule": rule.name, "error": type(error).__name__})
-        if self._on_failure is not None:
-            self._on_failure(rule)
-        if rule.fail == "closed":
-            raise BrokenRule(rule) from None
-
 
 def disjoint(hits: Iterable[Hit], rules: Sequence[Rule]) -> list[Hit]:
     """Return what is masked, in the text's order: hits that overlap become one, named as the earliest rule says."""
@@ -200,6 +236,13 @@ def _first_ones(spans: list[Finding]) -> list[Finding]:
 
 def _applies(rule: Rule, stage: Stage, key: str, expert: str) -> bool:
     return stage in rule.at and (not rule.keys or key in rule.keys) and (not rule.experts or expert in rule.experts)
+
+
+def _weighers(rules: Sequence[Rule]) -> dict[str, Weigher]:
+    """Make what carries the learned rules out; without any, nothing of the sort is read from the disk."""
+    learned = [rule for rule in rules if isinstance(rule.find, Learned)]
+    made = ((rule.name, weigher_of(rule, shipped())) for rule in learned)
+    return {name: weigher for name, weigher in made if weigher is not None}
 
 
 def _made(rule: Rule) -> Detector:

@@ -3,7 +3,8 @@
 import time
 from typing import Any
 
-from serve.steps.guard.compiled import BrokenRule, Hit, RuleSet, disjoint
+from serve.steps.guard.compiled import BrokenRule, RuleSet, disjoint
+from serve.steps.guard.hit import Hit
 from serve.steps.guard.masks import Masks
 from serve.steps.guard.rules import Stage
 
@@ -12,17 +13,26 @@ class NoRule(Exception):
     """No rule looks at this stage."""
 
 
-async def hits_of(text: str, rules: RuleSet, stage: Stage) -> list[Hit]:
+async def hits_of(text: str, rules: RuleSet, stage: Stage, system: str = "") -> list[Hit]:
     """Return what the rules find in a text, a rule that fails closed being a finding of the whole of it.
+
+    `system` is the system prompt that it came with.
 
     Raises:
         NoRule: none looks there.
     """
-    inspector = rules.at(stage)
-    if inspector is None:
+    inspector, learned = rules.at(stage), rules.learned()
+    called = rules.called()
+    looks = any(one is not None and one.looks_at(stage) for one in (learned, called))
+    if inspector is None and not looks:
         raise NoRule(f"no rule looks at {stage.value}")
     try:
-        return inspector.hits(text)
+        hits = [] if inspector is None else inspector.hits(text)
+        if learned is not None:
+            hits += [found.hit for found in learned.found_in(text, stage, learned.reader(), system)]
+        if called is not None:
+            hits += await called.found_in(text, stage)
+        return hits
     except BrokenRule as broken:
         return [Hit(broken.rule, "BROKEN", 0, len(text), "the rule could not be carried out, and fails closed")]
 

@@ -24,7 +24,8 @@ class GuardRules:
         """
         self.path = path
         self._metrics = metrics
-        self.take_up(self.read())
+        self.current = self.read()
+        self._show()
 
     def read(self) -> RuleSet:
         """Read the file anew.
@@ -36,9 +37,18 @@ class GuardRules:
 
     def take_up(self, rules: RuleSet) -> None:
         """Go by these rules from the next request on."""
+        self.current.close()
         self.current = rules
+        self._show()
+
+    def close(self) -> None:
+        """Give back what the rules hold open."""
+        self.current.close()
+
+    def _show(self) -> None:
+        rules = self.current.rules
         self._metrics.expect(
-            (rule.name, stage.value, rule.action.value, rule.fail) for rule in rules.rules for stage in rule.at
+            (rule.name, stage.value, rule.action.value, rule.fail) for rule in rules for stage in rule.at
         )
 
     def _failed(self, rule: Rule) -> None:

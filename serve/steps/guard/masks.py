@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from serve.steps.guard.compiled import Hit
+from serve.steps.guard.hit import Hit
 
 _NAME: Final = re.compile(r"<([A-Z_]{2,20})_([1-9]\d{0,5})>")
 _BEGUN: Final = re.compile(r"<(?:[A-Z][A-Z_]{0,20}\d{0,6})?\Z")

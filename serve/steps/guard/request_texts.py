@@ -24,6 +24,11 @@ class Place:
     text: str
     path: tuple[int | str, ...] = ()
 
+    @property
+    def is_json(self) -> bool:
+        """Whether they are a call's arguments."""
+        return len(self.path) > 1 and self.path[1] == "call"
+
 
 def places_of(asked: chat.Conversation | str) -> Iterator[Place]:
     """Every text, in the request's order. A tool's result counts as a document: the user did not write it."""

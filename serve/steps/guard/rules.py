@@ -7,9 +7,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from experts.catalog.yaml_file import YamlError, read_yaml
+from router.model.suspicion import RATES
 from serve.settings.tree import SettingsError
 
 EntityName = Literal["email", "phone", "card", "iban", "national_id", "ip"]
@@ -77,8 +78,71 @@ class FindPromptLeak(_Part):
     words: int = Field(10, ge=4, le=100, strict=True)  # so many of its words in a row
 
 
+def _is_measured(rate: float) -> float:
+    if rate not in RATES:
+        raise ValueError(f"one of {', '.join(f'{one:g}' for one in RATES)}")
+    return rate
+
+
+FalsePositives = Annotated[float, AfterValidator(_is_measured)]
+"""Of benign texts, the share that a rule may take for attacks."""
+
+
+class FindJailbreak(_Part):
+    """A user who wants the assistant's rules gone: learned."""
+
+    kind: Literal["jailbreak"]
+    false_positives: FalsePositives = 0.002
+
+
+class FindInjection(_Part):
+    """Instructions that are not the reader's to give, and requests for what a system prompt withholds: learned."""
+
+    kind: Literal["injection"]
+    false_positives: FalsePositives = 0.003
+
+
+class FindTopic(_Part):
+    """Whatever is not about the subject of a few examples: learned from them."""
+
+    kind: Literal["topic"]
+    examples: tuple[Annotated[str, Field(min_length=1, max_length=2_000)], ...] = Field(min_length=4, max_length=500)
+    false_refusals: float = Field(0.05, gt=0, le=0.5)  # of questions like the examples, refused at most
+
+
+class FindService(_Part):
+    """What another service finds, over HTTP: `llama_guard` and `nemo` judge a text, `presidio` gives places in it."""
+
+    kind: Literal["service"]
+    form: Literal["llama_guard", "nemo", "presidio", "json"]
+    url: str = Field(pattern=r"^https?://[^\s/]+(/\S*)?$")  # whole, such as http://guard:8000/v1/chat/completions
+    model: str = ""
+    options: dict[str, str | int | float | bool | list[str] | dict[str, str]] = {}  # further fields of its request
+    key_env: str = ""  # the environment's variable with its API key
+    deadline_ms: float = Field(500.0, gt=0, le=60_000)
+    circuit_failures: int = Field(5, ge=1, strict=True)  # in a row, after which it is left alone
+    circuit_open_s: float = Field(5.0, gt=0)
+
+    @model_validator(mode="after")
+    def _names_a_model(self) -> Self:
+        if self.form in ("llama_guard", "nemo") and not self.model:
+            raise ValueError("name its model")
+        return self
+
+
+Learned = FindJailbreak | FindInjection | FindTopic
+
 Find = Annotated[
-    FindPersonalData | FindCredentials | FindControlTokens | FindPhrases | FindPromptLeak, Field(discriminator="kind")
+    FindPersonalData
+    | FindCredentials
+    | FindControlTokens
+    | FindPhrases
+    | FindPromptLeak
+    | FindJailbreak
+    | FindInjection
+    | FindTopic
+    | FindService,
+    Field(discriminator="kind"),
 ]
 
 
@@ -105,7 +169,26 @@ class Rule(_Part):
             raise ValueError("only what a rule masks in the input can be restored")
         if isinstance(self.find, FindPromptLeak) and set(self.at) != {Stage.OUTPUT}:
             raise ValueError("a prompt leaks in the output")
+        if isinstance(self.find, Learned):
+            _check_learned(self.find, self)
+        if isinstance(self.find, FindService):
+            _check_service(self.find, self)
         return self
+
+
+def _check_learned(find: Learned, rule: Rule) -> None:
+    if rule.action is Action.MASK:
+        raise ValueError("a rule that weighs a whole text has nothing to mask: let it block or monitor")
+    may = {Stage.INPUT, Stage.DOCUMENTS} if isinstance(find, FindInjection) else {Stage.INPUT}
+    if not set(rule.at) <= may:
+        raise ValueError(f"a rule of the kind {find.kind} looks at {' and '.join(sorted(may))} alone")
+
+
+def _check_service(find: FindService, rule: Rule) -> None:
+    if Stage.OUTPUT in rule.at:
+        raise ValueError("a service is asked about what comes in: an answer would have to wait for its end")
+    if rule.action is Action.MASK and find.form != "presidio":
+        raise ValueError("only presidio tells what to mask; let this rule block or monitor")
 
 
 class GuardFile(_Part):

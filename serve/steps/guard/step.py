@@ -4,9 +4,9 @@ The order of things: what is blocked is told apart by rule alone, never by its t
 in the place of what was found; where a rule says so, the caller gets the things themselves back in the answer.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from protos import chat_pb2 as chat
@@ -14,10 +14,10 @@ from protos import expert_pb2 as pb
 from serve.errors import UnsupportedParameter
 from serve.request import ChatRequest
 from serve.steps.guard.answer import GuardedAnswer
-from serve.steps.guard.compiled import BrokenRule, RuleSet, disjoint
+from serve.steps.guard.compiled import BrokenRule
 from serve.steps.guard.in_force import GuardRules
+from serve.steps.guard.looks import Kept, Looks
 from serve.steps.guard.masks import Masks
-from serve.steps.guard.request_texts import Place, places_of, with_texts
 from serve.steps.guard.rules import Stage
 from serve.steps.guard.tally import Tally, blocked
 from serve.steps.step import Step
@@ -25,16 +25,6 @@ from serve.telemetry.metrics.guard import GuardMetrics
 from serve.telemetry.record import RequestRecord
 
 NAME: Final = "guard"
-
-
-@dataclass(slots=True)
-class _Kept:
-    """What the step keeps of one request; `answer` once there is one to look at."""
-
-    rules: RuleSet
-    masks: Masks
-    tally: Tally
-    answer: GuardedAnswer | None = None
 
 
 class GuardStep(Step):
@@ -58,32 +48,23 @@ class GuardStep(Step):
         if request.sampling.logprobs and rules.changes_answers:
             message = "'logprobs': this gateway guards its answers, and the tokens would tell what it takes out"
             raise UnsupportedParameter(message, param="logprobs")
-        masks, tally = Masks(), Tally(self._metrics)
-        record.of_step[self] = _Kept(rules, masks, tally)
-        inspectors = {stage: rules.at(stage, key=request.caller.name) for stage in (Stage.INPUT, Stage.DOCUMENTS)}
-        if not any(inspectors.values()):
+        kept = record.of_step[self] = Kept(rules, Masks(), Tally(self._metrics))
+        looks = Looks.of(rules, request.caller.name)
+        if looks is None:
             return request
-        texts: dict[Place, str] = {}
         try:
-            for place in places_of(request.input):
-                inspector = inspectors[place.stage]
-                hits = inspector.hits(place.text) if inspector is not None else ()
-                if hits:
-                    tally.take(hits, place.stage, param=place.param)
-                    if masked := disjoint(hits, rules.rules):
-                        texts[place] = masks.mask(place.text, masked)
+            return await looks.over(request, kept)
         except BrokenRule as broken:
             raise blocked(broken.rule, Stage.INPUT) from None
         finally:
             self._metrics.seconds.observe(time.perf_counter() - began)
-            record.note(NAME, tally.facts)
-        return with_texts(request, texts) if texts else request
+            record.note(NAME, kept.tally.facts)
 
     def present(
         self, chunks: AsyncIterator[pb.GenerateChunk], request: ChatRequest, record: RequestRecord
     ) -> AsyncIterator[pb.GenerateChunk]:
         """Look at the answer, hold back what may become a finding, and put back what may be restored."""
-        kept: _Kept = record.of_step[self]
+        kept: Kept = record.of_step[self]
         inspector = kept.rules.at(
             Stage.OUTPUT,
             key=request.caller.name,
@@ -106,6 +87,13 @@ class GuardStep(Step):
             citation.start_index = answer.moved(citation.start_index)
             citation.end_index = answer.moved(citation.end_index)
         return moved
+
+    async def run(self) -> None:
+        """Wait for the end, and give back what rules hold open."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._rules.close()
 
     def _prompts_of(self, request: ChatRequest, expert: str) -> tuple[str, ...]:
         told = [] if isinstance(request.input, str) else _system_prompts(request.input.messages)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from serve.errors import ContentBlocked
-from serve.steps.guard.compiled import Hit
+from serve.steps.guard.hit import Hit
 from serve.steps.guard.rules import Action, Rule, Stage
 from serve.telemetry.metrics.guard import GuardMetrics
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from serve.steps.guard.compiled import Hit, RuleSet
+from serve.steps.guard.compiled import RuleSet
+from serve.steps.guard.hit import Hit
 from serve.steps.guard.masks import Masks
 from serve.steps.guard.rules import GuardFile, Stage
 from serve.steps.guard.stream import GuardedText

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serve.steps.guard.compiled import Hit
+from serve.steps.guard.hit import Hit
 from serve.steps.guard.masks import Masks
 from serve.steps.guard.rules import Rule
 

@@ -1,0 +1,1 @@
+"""Called rules: another service judges, over HTTP, within a deadline."""

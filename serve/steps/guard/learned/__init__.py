@@ -1,0 +1,1 @@
+"""Learned rules: they weigh whole texts by what the router reads of them anyway."""
