@@ -6,7 +6,6 @@ decides the order in which they start and stop.
 
 import asyncio
 import logging
-import signal
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
@@ -52,7 +51,6 @@ from serve.workers.supervisor import run_workers
 
 log = logging.getLogger("moegate.app")
 
-_READINESS_S: Final = 0.25  # how often the gRPC door's health is brought up to date
 _LAST_WORDS_S: Final = 3.0  # after the grace, for the errors to reach the clients
 
 
@@ -233,7 +231,7 @@ class App:
         self.grpc_address = await self._grpc.start()
         self.http_address = await self._http.start()
         await self._grpc.set_serving(self._health.is_ready)
-        self._telling = asyncio.create_task(self._tell_readiness())
+        self._telling = asyncio.create_task(self._grpc.follow(lambda: self._health.is_ready))
         log.info("listening", extra={"http": self.http_address, "grpc": self.grpc_address})
 
     async def stop(self) -> None:
@@ -265,15 +263,6 @@ class App:
         await asyncio.to_thread(self._tracer.close)
         log.info("stopped")
 
-    async def _tell_readiness(self) -> None:
-        """Tell `grpc.health.v1` what `/ready` says, whenever it changes."""
-        told = None
-        while True:
-            if told is not self._health.is_ready:
-                told = self._health.is_ready
-                await self._grpc.set_serving(told)
-            await asyncio.sleep(_READINESS_S)
-
     def _router_replaced(self, mix: Mapping[str, float]) -> None:
         self._traffic.train_on(mix)
         parts.warn_of_gaps(self.gateway.router_coverage())
@@ -303,12 +292,3 @@ async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[Liste
         await stop.wait()
     finally:
         await app.stop()
-
-
-def stop_on_signals() -> asyncio.Event:
-    """An event that SIGINT and SIGTERM set. Call inside the loop."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, stop.set)
-    return stop

@@ -22,7 +22,7 @@ from experts.catalog.prices import PricesError
 from experts.catalog.spec import CatalogError, load_catalog
 from router.errors import RouterError
 from serve import __version__
-from serve.app import run, stop_on_signals
+from serve.app import run
 from serve.commands import config_check, flywheel, guard, keys
 from serve.commands.explained import explain_request
 from serve.commands.plan import command as plan
@@ -36,6 +36,7 @@ from serve.routing.kinds import load_router
 from serve.settings.tree import Settings, SettingsError, load_settings
 from serve.telemetry.logs import set_up_logging
 from serve.workers import ports
+from serve.workers.signals import stop_on_signals
 from serve.workers.supervisor import WorkersFailed
 
 _INTERRUPTED: Final = 130  # what a shell reports of a command that Ctrl-C ended

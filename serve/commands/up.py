@@ -23,10 +23,11 @@ from experts.catalog.secret import VARIABLE
 from experts.catalog.spec import load_catalog
 from serve.access.exposure import check_exposure
 from serve.access.keys import asks_for_keys, load_keys
-from serve.app import run, stop_on_signals
+from serve.app import run
 from serve.routing.kinds import load_router
 from serve.settings.tree import Settings
 from serve.workers import ports
+from serve.workers.signals import stop_on_signals
 from serve.workers.sockets import Listening
 
 _STOP_EXPERTS_S: Final = 12.0  # `experts.app` ends itself, and all that it started, in less

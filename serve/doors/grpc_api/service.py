@@ -3,6 +3,7 @@
 Errors are gRPC statuses; the trailer `x-moegate-error-code` carries our own code.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -42,6 +43,7 @@ from serve.workers.sockets import address
 log = logging.getLogger("moegate.grpc")
 
 SERVICE: Final = "moegate.gateway.v1.Gateway"
+_READINESS_S: Final = 0.25  # how often the health service is brought up to date
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -229,6 +231,15 @@ class GrpcServer:
         status = health_pb2.HealthCheckResponse.SERVING if is_serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in ("", SERVICE):
             await self._health.set(name, status)
+
+    async def follow(self, is_ready: Callable[[], bool]) -> None:
+        """Tell `grpc.health.v1` what `/ready` says, whenever it changes, until this is cancelled."""
+        told = None
+        while True:
+            if told is not (said := is_ready()):
+                told = said
+                await self.set_serving(told)
+            await asyncio.sleep(_READINESS_S)
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new calls, let open ones finish for `grace_s` seconds, then cancel them."""
