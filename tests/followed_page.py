@@ -13,7 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("serve", "router", "docs", "tests/conftest.py", "tests/helpers.py", "tests/fakes", "tests/serve/conftest.py")
+COPIED = (
+    "serve",
+    "router",
+    "docs",
+    "tests/conftest.py",
+    "tests/helpers.py",
+    "tests/browser.py",
+    "tests/fakes",
+    "tests/serve/conftest.py",
+)
 LINKED = ("experts", "protos", "deploy", "loadtests", "pyproject.toml", "README.md", "CHANGELOG.md")
 
 _BLOCK = re.compile(r"^```(\w+)\n# ([\w./-]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

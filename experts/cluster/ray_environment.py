@@ -11,7 +11,7 @@ import secrets
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
@@ -56,11 +56,9 @@ def choose_ports(grpc: int = 0) -> Ports:
     """
     if grpc and not _is_free(grpc):
         raise OSError(f"port {grpc} is taken by another process")
-    with ExitStack() as held:
-        free, http, metrics, stats, fallback_http, fallback_grpc = (
-            held.enter_context(_bound(0)).getsockname()[1] for _ in range(6)
-        )
     ranges = _free_ranges(seed=os.getpid())
+    # Below the system's own: a port of those could be somebody's connection by the time Ray listens, seconds later.
+    free, http, metrics, stats, fallback_http, fallback_grpc = range(first := next(ranges), first + 6)
     return Ports(grpc or free, http, metrics, stats, fallback_http, fallback_grpc, next(ranges), next(ranges))
 
 

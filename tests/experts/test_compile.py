@@ -11,7 +11,8 @@ import pytest
 from experts.artifacts.store import ArtifactCorrupt, ArtifactStore, hash_content
 from experts.catalog.prices import Price, UsdPerMillion
 from experts.catalog.spec import ExpertSpec
-from experts.compilation.prepare import CannotCompile, main, prepare_expert
+from experts.compilation.prepare import CannotCompile, prepare_expert
+from experts.compile import main
 from tests.experts.tiny_model import lora, write_adapter, write_base, write_folder
 
 gguf = pytest.importorskip("gguf", reason="needs the [cpu] extra")

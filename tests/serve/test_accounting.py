@@ -30,7 +30,6 @@ async def test_the_ledger_is_the_log(
 ) -> None:
     caplog.set_level(logging.INFO, "moegate.request")
     experts["researcher"].words, experts["researcher"].gap_s = ["a "] * 200, 0.02
-    experts["advisor"].break_after = 2
     first = (await http.post(CHAT, json={"messages": MESSAGES})).headers["x-moegate-expert"]
     experts[first].lose = 2  # one more retry, then the next expert
 
@@ -38,6 +37,7 @@ async def test_the_ledger_is_the_log(
         return (await http.post(CHAT, json={"messages": MESSAGES, **fields})).status_code
 
     assert await ask() == 200
+    experts["advisor"].break_after = 2
     assert [await ask(model="generalist", stream=is_stream) for is_stream in (False, True)] == [200, 200]
     assert await ask(model="advisor") == 502
     assert await ask(model="nobody") == 404

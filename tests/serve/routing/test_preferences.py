@@ -19,6 +19,7 @@ from tests.fakes.expert_server import FakeExperts
 from tests.helpers import CHAT
 
 CODE = {"role": "user", "content": "Fix this Python function: def f(x) return x"}
+DOUBTFUL = "Can you look at my script and tell me if it is fine?"  # code most likely, and something else well may be
 
 
 def read(headers: dict[str, str], **fields: Any) -> CallerPreferences:
@@ -58,8 +59,8 @@ async def test_http_refuses_by_name(http: httpx2.AsyncClient) -> None:
         assert response.headers["x-moegate-error-code"] == "invalid_value"
 
 
-def request(**fields: Any) -> pb.GenerateRequest:
-    message = chat.Message(role=chat.ROLE_USER, content=CODE["content"])
+def request(content: str = CODE["content"], **fields: Any) -> pb.GenerateRequest:
+    message = chat.Message(role=chat.ROLE_USER, content=content)
     return pb.GenerateRequest(conversation=chat.Conversation(messages=[message]), **fields)
 
 
@@ -94,7 +95,8 @@ def dear_coder(catalog_file: Any) -> None:
 
 async def test_unequal_prices_the_knob_moves_the_choice(dear_coder: None, http: httpx2.AsyncClient) -> None:
     async def expert(**extra: Any) -> str:
-        response = await http.post(CHAT, json={"messages": [CODE], **extra.pop("body", {})}, **extra)
+        asked = {"role": "user", "content": DOUBTFUL}
+        response = await http.post(CHAT, json={"messages": [asked], **extra.pop("body", {})}, **extra)
         return str(response.headers["x-moegate-expert"])
 
     assert await expert() == "coder"
@@ -105,8 +107,8 @@ async def test_unequal_prices_the_knob_moves_the_choice(dear_coder: None, http: 
 
 @pytest.mark.parametrize("overrides", [{"router": {"quality_cost": 1.0}}])
 async def test_the_settings_hold_where_the_caller_says_nothing(dear_coder: None, stub: GatewayStub) -> None:
-    assert (await stub.Route(request())).expert == "generalist"
-    assert (await stub.Route(request(quality_cost=0.0))).expert == "coder"
+    assert (await stub.Route(request(DOUBTFUL))).expert == "generalist"
+    assert (await stub.Route(request(DOUBTFUL, quality_cost=0.0))).expert == "coder"
 
 
 @pytest.mark.parametrize("overrides", [{"router": {"abstain_below": 1.0}}])

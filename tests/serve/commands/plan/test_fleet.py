@@ -159,7 +159,11 @@ def test_the_command_prints_a_table_or_json_and_draws(tmp_path: Path, capsys: py
     told = capsys.readouterr().out
     assert "one big model" in told
     assert "engine e: made up" in told
-    assert {path.name for path in (tmp_path / "pictures").iterdir()} == {"experts.png", "one-big-model.png"}
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == {
+        "alternatives.png",
+        "experts.png",
+        "one-big-model.png",
+    }
     assert cli.main(["plan", str(tmp_path / "plan.yaml"), "--json"]) == 0
     experts, big = json.loads(capsys.readouterr().out)
     assert experts["requests"] == big["requests"]
