@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 
@@ -22,13 +23,15 @@ from experts.catalog.spec import CatalogError, adapter_folder, load_catalog
 from experts.commands.messages import INTERRUPTED, complain
 from experts.commands.outputs import NotOurs, claim, claim_all, json_with, nothing, write
 from experts.evaluation.suites.rows import RowError, read_rows, sample
+from experts.training.budget import Budget, TooSmall
 from experts.training.recipe import RECIPES, Hyperparameters, NoRecipe, Recipe
 from experts.training.recipes.sample import BadSample, Sample, read_seed
 from experts.training.run import Run
 from experts.training.run_folder import ADAPTER, ADAPTER_FILES, OtherRun, Stopped, claim_run
 from experts.training.training_cost import Ledger, Prices
 
-FAILURES = (CatalogError, NoRecipe, BaseUnavailable, RowError, BadSample, NotOurs, OtherRun, OSError)
+REHEARSAL: Final = 0.25
+FAILURES = (CatalogError, NoRecipe, BaseUnavailable, RowError, BadSample, TooSmall, NotOurs, OtherRun, OSError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,15 +79,24 @@ def _plan(options: argparse.Namespace) -> Run:
     if options.base:
         spec = spec.model_copy(update={"base": options.base})
     hyperparameters = _hyperparameters(recipe, options)
-    made = [*recipe.samples(options.data, hyperparameters.seed), *_read(options.rows)]
-    samples = [s for s in made if hyperparameters.method == "sft" or s.rejected]
-    samples = sample(samples, options.limit, hyperparameters.seed)
+    budget = None if options.tokens is None else Budget(options.tokens, options.rehearsal)
+    own = _fit(recipe.samples(options.data, hyperparameters.seed), hyperparameters)
+    rows = _fit(_read(options.rows), hyperparameters)
+    if budget is None:
+        own, rows = [*own, *rows], []
+    samples = sample(own, options.limit, hyperparameters.seed)
     start = adapter_folder(options.start) if options.start else None
     if start and not (start / "adapter_model.safetensors").is_file():
         raise BaseUnavailable(f"{start} holds no adapter to start from")
-    run = Run(spec, samples, hyperparameters, options.run or default_root() / "finetune" / spec.name, start)
+    folder = options.run or default_root() / "finetune" / spec.name
+    run = Run(spec, samples, hyperparameters, folder, start, rows, budget)
     claim_run(run.folder, run.digest, fresh=options.fresh)
     return run
+
+
+def _fit(samples: Sequence[Sample], hyperparameters: Hyperparameters) -> list[Sample]:
+    """Those that the method can learn from: ORPO needs pairs."""
+    return [one for one in samples if hyperparameters.method == "sft" or one.rejected]
 
 
 def _read(paths: Sequence[Path]) -> list[Sample]:
@@ -130,7 +142,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     rows = "rows in the form of the recipes' seeds to learn from as well, such as a curated set's"
     parser.add_argument("--rows", nargs="+", type=Path, default=[], metavar="FILE", help=rows)
     parser.add_argument("--base", help="train on it instead of the entry's base")
-    parser.add_argument("--limit", type=int, metavar="N", help="of N samples alone, drawn with the seed")
+    parser.add_argument(
+        "--limit",
+        type=int,
+        metavar="N",
+        help="of N samples alone, drawn with the seed (with --tokens: N of the recipe's)",
+    )
+    bound = "compute N tokens at most, in all epochs: --rows first, the recipe's samples for the share of --rehearsal"
+    parser.add_argument("--tokens", type=int, metavar="N", help=bound)
+    parser.add_argument("--rehearsal", type=float, default=REHEARSAL, metavar="SHARE", help="default: %(default)s")
     parser.add_argument("--method", choices=["sft", "orpo"], help="default: the recipe's")
     parser.add_argument("--device", choices=["cpu", "neuron"], default="cpu")
     parser.add_argument("--epochs", type=float)
@@ -148,7 +168,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--price-source", default="not given", help="where that price comes from")
     parser.add_argument("--instances", type=int, default=1)
     options = parser.parse_args(arguments)
-    for name in ("limit", "epochs", "batch_size", "learning_rate", "rank", "instances"):
+    if not 0 <= options.rehearsal < 1:
+        parser.error("--rehearsal must be 0 or more and below 1")
+    for name in ("limit", "tokens", "epochs", "batch_size", "learning_rate", "rank", "instances"):
         value = getattr(options, name)
         if value is not None and not 0 < value < math.inf:
             parser.error(f"--{name.replace('_', '-')} must be above 0")

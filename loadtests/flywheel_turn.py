@@ -5,105 +5,85 @@ know. `moegate up` serves it with its canary; made-up tenants ask, and correct w
 `moegate flywheel run` does the whole turn while tenants go on asking: it trains on some of the people, judges by
 others, lets the candidate answer unseen, gives it its shares and promotes it. At the end a candidate is put on trial
 that is worse, and it is told how many of its answers went out before the gateway stopped it. One JSON line last: the
-verdict with its interval, what people got before and after, and how many requests failed.
+verdict with its interval, what people got before and after, and how many requests failed. `--run FOLDER` keeps
+everything there, and a call that was stopped is gone on with by the same command.
 """
 
 import argparse
 import asyncio
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-import httpx2
 import yaml
 
 from experts.catalog.spec import default_path
+from experts.commands.outputs import NotOurs, claim, json_with, write
+from experts.evaluation.suites.scores import share
 from experts.flywheel.registry import Registry
 from loadtests.company import Report, reports, share_right
 from loadtests.process_tree import ProcessTree
+from loadtests.tenants import EXPERT, Tenants
 
-EXPERT: Final = "generalist"
 CANDIDATE: Final = "generalist-next"
+STAND: Final = "stand.json"
 _START_S: Final = 900.0
 
 
-class Tenants:
-    """People who ask, one after the other in each of a few lines, and never stop.
+class Waits(Exception):
+    """The turn is not over; the message says why."""
+
+
+class Stand:
+    """What is done of a run, on a disk after each part, so that the same command goes on there.
 
     Attributes:
-        outcomes: how many requests ended with which status; 0 = no answer.
-        by: how many answers each expert has given.
+        asked: places of reports that are corrected.
+        found: figures by name.
+        minutes: of each call so far.
     """
 
-    def __init__(self, url: str) -> None:
-        self._http = httpx2.AsyncClient(base_url=url, timeout=300)
-        self.outcomes: Counter[int] = Counter()
-        self.by: Counter[str] = Counter()
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / STAND
+        self._began = time.monotonic()
+        known = json.loads(self._path.read_text("utf-8")) if self._path.exists() else {}
+        self.asked: set[int] = set(known.get("asked", ()))
+        self.found: dict[str, Any] = known.get("found", {"requests": {"by_status": {}, "by_expert": {}}})
+        self.minutes: list[float] = known.get("minutes", [])
+        self._keep()
 
-    async def ask(self, report: Report, *, model: str = EXPERT) -> tuple[str, str]:
-        """Ask; the answer's id and words, empty where there is none."""
-        body = {
-            "model": model,
-            "user": report.user,
-            "max_tokens": 48,
-            "messages": [{"role": "user", "content": report.words}],
-        }
-        try:
-            answer = await self._http.post("/v1/chat/completions", json=body)
-        except httpx2.HTTPError:
-            self.outcomes[0] += 1
-            return "", ""
-        self.outcomes[answer.status_code] += 1
-        if answer.status_code != 200:
-            return "", ""
-        content = answer.json()
-        self.by[content["model"]] += 1
-        return content["id"], content["choices"][0]["message"]["content"] or ""
+    def has(self, name: str) -> bool:
+        """Whether a part is done."""
+        return name in self.found
 
-    async def correct(self, report: Report) -> str:
-        """Ask, and say what it should have been."""
-        name, words = await self.ask(report, model="auto")
-        if name:
-            rating = 1 if words.split() == report.correction.split() else -1
-            said = {"response_id": name, "rating": rating, "correction": report.correction}
-            (await self._http.post("/v1/feedback", json=said)).raise_for_status()
-        return words
+    def put(self, name: str, figure: Any) -> None:  # noqa: ANN401  # whatever a part finds
+        """Keep what a part has found."""
+        self.found[name] = figure
+        self._keep()
 
-    async def all(self, made: list[Report], lines: int, *, correct: bool = False) -> list[str]:
-        """Ask everything, a few at once; the answers in order."""
-        answers, waiting = [""] * len(made), iter(enumerate(made))
+    def note(self, place: int) -> None:
+        """A report is corrected."""
+        self.asked.add(place)
+        self._keep()
 
-        async def line() -> None:
-            for at, report in waiting:
-                answers[at] = await self.correct(report) if correct else (await self.ask(report))[1]
+    def leave(self, tenants: Tenants) -> None:
+        """Add up what this call has asked, and how long it took."""
+        for name, counts in (("by_status", tenants.outcomes), ("by_expert", tenants.by)):
+            total = self.found["requests"][name]
+            for what, number in counts.items():
+                total[str(what)] = total.get(str(what), 0) + number
+        self.minutes.append((time.monotonic() - self._began) / 60)
+        self._keep()
 
-        await asyncio.gather(*(line() for _ in range(lines)))
-        return answers
-
-    async def go_on(self, lines: int, seed: int) -> None:
-        """Ask until cancelled, as the router decides whom: the model is not named."""
-        numbers = count(seed)
-
-        async def line() -> None:
-            while True:
-                number = next(numbers)
-                [report] = reports(1, 1, number)
-                await self.ask(report, model="auto")
-
-        await asyncio.gather(*(line() for _ in range(lines)))
-
-    async def close(self) -> None:
-        """Hang up."""
-        await self._http.aclose()
+    def _keep(self) -> None:
+        content = {"asked": sorted(self.asked), "found": self.found, "minutes": self.minutes}
+        write(self._path, json.dumps(content))
 
 
 def write_settings(folder: Path, arguments: argparse.Namespace) -> Path:
@@ -136,9 +116,10 @@ def write_settings(folder: Path, arguments: argparse.Namespace) -> Path:
     (folder / "gateway.yaml").write_text(yaml.safe_dump(settings))
     policy = {
         "canary": True,
-        "promote": "better",
+        "promote": arguments.accept,
         "goal": "traffic.same",
         "curate": {"train": arguments.train // 2, "held_out": 50, "people": 8},
+        "tokens": arguments.tokens,
         "options": arguments.options,
         "evaluate": "--max-tokens 48",
     }
@@ -163,29 +144,41 @@ def serving(settings: Path, folder: Path) -> Iterator[str]:
 
 
 async def turn(folder: Path, settings: Path, url: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Do everything; return the figures."""
-    tenants = Tenants(url)
-    found: dict[str, Any] = {}
+    """Do everything that is not done; return the figures.
+
+    Raises:
+        Waits: the turn waits for evidence, or has failed; the same command goes on.
+    """
+    tenants, stand = Tenants(url), Stand(folder)
+    unseen = reports(12, arguments.unseen // 12, seed=2, elsewhere=True)
     try:
-        began = time.monotonic()
         asked = reports(arguments.users, -(-arguments.train // arguments.users), seed=1)
-        await tenants.all(asked, arguments.lines, correct=True)
-        unseen = reports(12, arguments.unseen // 12, seed=2, elsewhere=True)
-        found["before"] = share_right(await tenants.all(unseen, arguments.lines), unseen)
-        going = asyncio.create_task(tenants.go_on(arguments.lines, seed=1000))
-        found["turn"] = await run_the_wheel(folder, settings, arguments)
-        going.cancel()
-        await asyncio.gather(going, return_exceptions=True)
+        await tenants.correct_all(asked, arguments.lines, stand.asked, stand.note)
+        if not stand.has("before"):
+            stand.put("before", _right(await tenants.all(unseen, arguments.lines), unseen))
         registry = Registry(folder / "flywheel" / "registry", EXPERT)
-        found["history"] = [(change.event, change.share) for change in registry.history()]
-        await asyncio.sleep(arguments.settle_s)
-        found["after"] = share_right(await tenants.all(unseen, arguments.lines), unseen)
-        found["sabotaged"] = await sabotage(folder, registry, tenants, arguments)
-        found["minutes"] = round((time.monotonic() - began) / 60, 1)
+        if not stand.has("turn"):
+            going = asyncio.create_task(tenants.go_on(arguments.lines, seed=1000 * (1 + len(stand.minutes))))
+            try:
+                stand.put("turn", await run_the_wheel(folder, settings, arguments))
+            finally:
+                going.cancel()
+                await asyncio.gather(going, return_exceptions=True)
+            await asyncio.sleep(arguments.settle_s)
+        if not stand.has("after"):
+            stand.put("after", _right(await tenants.all(unseen, arguments.lines), unseen))
+        if stand.found["turn"]["promoted"] and not stand.has("sabotaged"):
+            stand.put("sabotaged", await sabotage(folder, registry, tenants, arguments))
+        history = [(change.event, change.share) for change in registry.history()]
     finally:
+        stand.leave(tenants)
         await tenants.close()
-    found["requests"] = {"by_status": dict(tenants.outcomes), "by_expert": dict(tenants.by)}
-    return found
+    return {**stand.found, "history": history, "minutes": [round(one, 1) for one in stand.minutes]}
+
+
+def _right(answers: Sequence[str], made: Sequence[Report]) -> dict[str, object]:
+    """The share of answers in the company's form, to the letter, with n and Wilson's interval."""
+    return share(round(share_right(answers, made) * len(made)), len(made)).as_dict()
 
 
 async def run_the_wheel(folder: Path, settings: Path, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -194,10 +187,17 @@ async def run_the_wheel(folder: Path, settings: Path, arguments: argparse.Namesp
         *(sys.executable, "-m", "serve.cli", "flywheel", "run", EXPERT, "--config", str(settings), "--json"),
         *("--policy", str(folder / "policy.yaml"), "--python", arguments.python, "--patience", arguments.patience),
     ]
-    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
-    out, _ = await process.communicate()
-    print(out.decode(), flush=True)
-    stand: dict[str, Any] = json.loads(out.splitlines()[-1])["experts"][0]
+    tree = ProcessTree(command, log=folder / "run.log")
+    try:
+        await asyncio.to_thread(tree.wait)
+    finally:
+        tree.stop()
+    told = [line for line in tree.log.read_text("utf-8", "replace").splitlines() if line.startswith('{"experts"')]
+    if not told:
+        raise Waits(f"moegate flywheel run failed: {tree.log}")
+    stand: dict[str, Any] = json.loads(told[-1])["experts"][0]
+    if stand["waits"]:
+        raise Waits(stand["waits"])
     manifest = folder / "flywheel" / "registry" / EXPERT / "candidates" / f"{stand['candidate']}.json"
     if manifest.is_file():
         stand["judgement"] = json.loads(manifest.read_text("utf-8"))["judgement"]
@@ -207,7 +207,7 @@ async def run_the_wheel(folder: Path, settings: Path, arguments: argparse.Namesp
 async def sabotage(folder: Path, registry: Registry, tenants: Tenants, arguments: argparse.Namespace) -> dict[str, Any]:
     """Put a candidate on trial whose answers tenants dislike, and count what it gives before it is stopped."""
     spoilt = folder / "spoilt"
-    shutil.copytree(registry.link.resolve(), spoilt)
+    shutil.copytree(registry.link.resolve(), spoilt, dirs_exist_ok=True)
     (spoilt / "spoilt").write_text("the adapter that shipped once more: it does not know the form")
     shipped = next(change.digest for change in registry.history() if change.event == "adopted")
     for path in (folder / "flywheel" / "registry" / EXPERT / "artifacts" / str(shipped)).iterdir():
@@ -234,25 +234,49 @@ def main() -> int:
     """Turn the wheel; 1 when a request failed, or the candidate was not promoted, or the spoilt one was not stopped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", default=sys.executable, help="an interpreter that has moegate[train]")
+    parser.add_argument("--run", type=Path, metavar="FOLDER", help="keep everything here; the same command goes on")
+    parser.add_argument("--tokens", type=int, default=60_000, help="computed in training, in all epochs")
     parser.add_argument("--users", type=int, default=24)
     parser.add_argument("--train", type=int, default=312, help="reports that are asked and corrected")
     parser.add_argument("--unseen", type=int, default=120, help="reports of people whom it never meets")
+    parser.add_argument("--accept", default="better", help="the least that has to be found: a policy's `promote`")
     parser.add_argument("--lines", type=int, default=2, help="requests at once")
     parser.add_argument("--answers", type=int, default=15, help="of the candidate, at each share")
     parser.add_argument(
-        "--options", default="--epochs 1 --batch-size 4 --learning-rate 2e-3", help="for experts.finetune"
+        "--options", default="--epochs 2 --batch-size 4 --learning-rate 2e-3", help="for experts.finetune"
     )
     parser.add_argument("--patience", default="60m")
     parser.add_argument("--settle-s", type=float, default=60.0, help="for replicas to take weights up")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="moegate-turn-") as name:
-        folder = Path(name)
-        settings = write_settings(folder, arguments)
-        with serving(settings, folder) as url:
-            found = asyncio.run(turn(folder, settings, url, arguments))
+    try:
+        with _place(arguments.run) as folder:
+            settings = write_settings(folder, arguments)
+            with serving(settings, folder) as url:
+                found = asyncio.run(turn(folder, settings, url, arguments))
+    except (NotOurs, Waits) as error:
+        print(error, file=sys.stderr)
+        return 1
     print(json.dumps(found))
-    failed = sum(number for status, number in found["requests"]["by_status"].items() if status != 200)
-    return int(bool(failed) or not found["turn"]["promoted"] or not found["sabotaged"]["was_stopped"])
+    failed = sum(number for status, number in found["requests"]["by_status"].items() if status != "200")
+    return int(bool(failed) or not found["turn"]["promoted"] or not found.get("sabotaged", {}).get("was_stopped"))
+
+
+@contextmanager
+def _place(run: Path | None) -> Iterator[Path]:
+    """The run's folder: a temporary one, or the one that was named, new or of an earlier call.
+
+    Raises:
+        NotOurs: it holds something else.
+    """
+    if run is None:
+        with tempfile.TemporaryDirectory(prefix="moegate-turn-") as name:
+            yield Path(name)
+        return
+    claim(run / STAND, json_with("asked", "found", "minutes"))
+    if run.is_dir() and any(run.iterdir()) and not (run / STAND).is_file():
+        raise NotOurs(f"{run}: holds files and no turn, so nothing in it is touched; give --run another")
+    Stand(run)  # from here on the folder is ours
+    yield run.resolve()
 
 
 if __name__ == "__main__":

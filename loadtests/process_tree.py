@@ -84,6 +84,10 @@ class ProcessTree:
         """Files and sockets open now."""
         return sum(self._each(lambda process: process.num_fds()))
 
+    def wait(self) -> None:
+        """Wait until it has ended by itself, or been stopped."""
+        self._process.wait()
+
     def stop(self) -> None:
         """End all of it; kill what does not end by itself."""
         forget(self.stop)

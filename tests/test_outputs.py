@@ -97,6 +97,7 @@ CASES: dict[tuple[str, str], tuple[list[str], tuple[str, ...]]] = {
     ("serve.cli plan", "pictures"): (["plan.yaml"], ("experts.png",)),
     ("loadtests.bench", "out"): ([], ("bench.json", "bench.png", "experts.yaml")),
     ("loadtests.engine_curve", "out"): ([], _FILE),
+    ("loadtests.flywheel_turn", "run"): ([], ("stand.json", "thesis.tex")),
     ("loadtests.strict_schemas", "out"): (["--pairs", "1"], _FILE),
 }
 PRECIOUS = {

@@ -39,7 +39,7 @@ REASONS = {
     "loadtests/bench_report.py": "claimed by loadtests.bench",
     "loadtests/contestants.py": "a temporary folder",
     "loadtests/process_tree.py": "a temporary folder",
-    "loadtests/flywheel_turn.py": "a temporary folder",
+    "loadtests/flywheel_turn.py": "a temporary folder, or a claimed one",
     "loadtests/interactions.py": "a temporary folder",
     "loadtests/metering.py": "/dev/null",
     "loadtests/poison.py": "a temporary folder",

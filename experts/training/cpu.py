@@ -12,6 +12,7 @@ from transformers import AutoTokenizer
 from experts.artifacts.store import ArtifactStore, default_root
 from experts.artifacts.transformers_base import unpacked_base
 from experts.training.adapter_file import save_adapter
+from experts.training.budget import choose, tokens_of
 from experts.training.encode import Encoder
 from experts.training.progress import ShowProgress
 from experts.training.run_folder import ADAPTER, LOSSES, Stopped, last_checkpoint
@@ -31,19 +32,18 @@ def train(run: Run, prices: Prices, console: Console) -> Ledger:
     Raises:
         BaseUnavailable: the base cannot be had.
         Stopped: a signal asked for it; a checkpoint is kept.
+        TooSmall: the run's budget has room for no sample.
     """
     began = time.monotonic()
     torch.use_deterministic_algorithms(mode=True)
     base = unpacked_base(run.spec.base, ArtifactStore(default_root())).path
     encoder = Encoder(AutoTokenizer.from_pretrained(base), run.spec, run.hyperparameters.longest)
-    encoded = encoder.encode_all(run.samples)
+    encoded, left_out = choose(run, encoder)
     samples = encoded if run.hyperparameters.method == "orpo" else share(encoded, run.hyperparameters.longest)
-    tokens = sum(_tokens(sample.prompt, sample.answer, sample.rejected) for sample in encoded)
+    tokens = sum(map(tokens_of, encoded))
     computed = tokens if run.hyperparameters.method == "orpo" else sum(row.length for row in samples)
-    left_out = len(run.samples) - len(encoded)
     console.print(
-        f"{len(encoded)} samples of {tokens:,} tokens, in {len(samples)} rows {computed:,} an epoch; "
-        f"{left_out} too long and left out"
+        f"{len(encoded)} samples of {tokens:,} tokens, in {len(samples)} rows {computed:,} an epoch; {left_out}"
     )
     model, checkpoint = load_model(base, run.hyperparameters, run.start), last_checkpoint(run.folder)
     loaded = time.monotonic()
@@ -66,8 +66,3 @@ def train(run: Run, prices: Prices, console: Console) -> Ledger:
 
 def _how_to_go_on(run: Run, step: int, steps: int) -> str:
     return f"stopped at step {step} of {steps}; its checkpoint is in {run.folder}. Give the same command to go on."
-
-
-def _tokens(prompt: tuple[int, ...], answer: tuple[int, ...], rejected: tuple[int, ...]) -> int:
-    """Count what is computed for a sample: the prompt once for each of its answers."""
-    return len(prompt) + len(answer) + (len(prompt) + len(rejected) if rejected else 0)

@@ -19,6 +19,7 @@ from rich.console import Console
 from experts.artifacts.bases import BaseUnavailable
 from experts.artifacts.store import ArtifactStore, default_root
 from experts.artifacts.transformers_base import unpacked_base
+from experts.training.budget import choose
 from experts.training.encode import Encoded, Encoder
 from experts.training.training_cost import Ledger, Prices
 
@@ -47,6 +48,7 @@ def train(run: Run, prices: Prices, console: Console) -> Ledger:
     Raises:
         BaseUnavailable: the base cannot be had, or the method is not one that Neuron has.
         ImportError: the Neuron SDK or optimum-neuron's training extra is not installed.
+        TooSmall: the run's budget has room for no sample.
     """
     if run.hyperparameters.method != "sft":
         raise BaseUnavailable("optimum-neuron 0.4.5 trains with sft only: give --method sft")
@@ -58,7 +60,7 @@ def train(run: Run, prices: Prices, console: Console) -> Ledger:
     began = time.monotonic()
     base = unpacked_base(run.spec.base, ArtifactStore(default_root())).path
     tokenizer = AutoTokenizer.from_pretrained(base)
-    samples = Encoder(tokenizer, run.spec, run.hyperparameters.longest).encode_all(run.samples)
+    samples, _ = choose(run, Encoder(tokenizer, run.spec, run.hyperparameters.longest))
     trainer = _trainer(run, base, tokenizer, samples, Shards.from_environment())
     checkpoint = get_last_checkpoint(str(run.folder))
     loaded = time.monotonic()

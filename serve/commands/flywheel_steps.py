@@ -109,9 +109,14 @@ def _tune(means: Means, policy: Policy, bench: Bench, turns: Turns, turn: Turn) 
     """Train a candidate; a run that was stopped goes on from its last checkpoint."""
     curated = _set(means, bench, turn)
     if not is_tuned(_adapter(means, bench, curated)):
-        options, from_base = policy.options, policy.from_base
         command = command_of(
-            means.settings, bench.expert, curated, python=means.trainer, options=options, from_base=from_base
+            means.settings,
+            bench.expert,
+            curated,
+            python=means.trainer,
+            options=policy.options,
+            from_base=policy.from_base,
+            tokens=policy.tokens,
         )
         catalog = means.settings.experts.catalog
         _carry_out(bench, [*command, *(() if catalog is None else ("--catalog", str(catalog)))])

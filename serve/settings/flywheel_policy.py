@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from experts.catalog.yaml_file import YamlError, read_yaml
+from experts.flywheel.tune import TOKENS
 from serve.settings.base import Sane
 from serve.settings.tree import SettingsError
 
@@ -46,6 +47,7 @@ class Policy(Sane):
     margin: float = Field(0.03, ge=0, le=1)  # what a measure may lose
     bars: tuple[Bar, ...] = ()  # beside the held-out slice of traffic, whose name is traffic
     curate: Curating = Curating()
+    tokens: int | None = Field(TOKENS, ge=1)  # computed in training, the set's rows first; null = all that there are
     options: str = ""  # for experts.finetune
     from_base: bool = False  # train from the base, not from what serves
     evaluate: str = ""  # options for experts.evaluate, such as --batch 4

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from experts.artifacts.store import Artifact
 from experts.training import cpu
+from experts.training.budget import Budget, TooSmall
 from experts.training.recipe import Hyperparameters
 from experts.training.recipes.sample import Sample, ask
 from experts.training.run import Run
@@ -59,5 +60,20 @@ def test_what_is_too_long_is_left_out_and_said(run: Run) -> None:
     samples = [*SAMPLES, Sample(ask("Say " + "c" * 200), "c")]
     run = replace(run, samples=samples, hyperparameters=replace(run.hyperparameters, longest=100, epochs=1))
     ledger = cpu.train(run, PRICES, Console(file=out, width=200))
-    assert out.getvalue().startswith("2 samples, 54 tokens an epoch; 1 too long and left out\n")
+    assert out.getvalue().startswith("2 samples of 54 tokens, in 2 rows 54 an epoch; 1 too long and left out\n")
     assert ledger.tokens == 54
+
+
+def test_a_bounded_run_takes_the_given_rows_first(run: Run) -> None:
+    out = io.StringIO()
+    rows = [Sample(ask("Say c"), "c" * 4), Sample(ask("Say d"), "d" * 4)]
+    one = length("Say c") + 5
+    run = replace(run, rows=rows, budget=Budget(2 * 2 * one, 0.5))
+    ledger = cpu.train(run, PRICES, Console(file=out, width=200))
+    assert "1 of 2 rows, 1 of 2 samples of the recipe" in out.getvalue()
+    assert 0 < ledger.tokens <= 4 * one
+
+
+def test_a_bound_that_nothing_fits_into_is_told(run: Run) -> None:
+    with pytest.raises(TooSmall, match="no sample fits; give --tokens more"):
+        cpu.train(replace(run, budget=Budget(3, 0.25)), PRICES, Console(file=io.StringIO()))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from experts.training.budget import Budget
 from experts.training.recipe import Hyperparameters
 from experts.training.recipes.sample import Sample, ask
 from experts.training.run import Run
@@ -45,6 +46,18 @@ def test_every_hyperparameter_decides(field: str) -> None:
     value = getattr(RUN.hyperparameters, field)
     other = "orpo" if field == "method" else value + 1
     assert replace(RUN, hyperparameters=replace(RUN.hyperparameters, **{field: other})).digest != RUN.digest
+
+
+def test_a_bound_decides_and_so_do_rows_within_it() -> None:
+    bound = replace(RUN, budget=Budget(100, 0.25))
+    others = [
+        RUN,
+        replace(bound, budget=Budget(101, 0.25)),
+        replace(bound, budget=Budget(100, 0.5)),
+        replace(bound, samples=SAMPLES[:1], rows=SAMPLES[1:]),
+        replace(bound, rows=SAMPLES[:1]),
+    ]
+    assert len({bound.digest, *(other.digest for other in others)}) == 6
 
 
 def test_the_edge_between_an_answer_and_its_rejected_twin_matters() -> None:

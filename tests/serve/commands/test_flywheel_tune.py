@@ -12,6 +12,7 @@ from experts.flywheel.curation import Wants, curate
 from experts.flywheel.frozen import FrozenSet, freeze
 from experts.flywheel.near_duplicates import Unseen
 from experts.flywheel.registry import Registry
+from experts.flywheel.tune import TOKENS
 from serve import cli
 from tests.experts.flywheel.made import kept
 
@@ -39,6 +40,7 @@ def test_the_command_that_it_starts(place: Path, tmp_path: Path, capsys: pytest.
     assert command[1:4] == ["-m", "experts.finetune", "coder"]
     assert command[command.index("--rows") + 1] == str(made.folder / "train.jsonl")
     assert command[-2:] == ["--limit", "9"]
+    assert command[command.index("--tokens") + 1] == str(TOKENS)
     assert "--from" not in command, "the catalogue's entry has no adapter"
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "weights").write_text("w")
@@ -54,6 +56,17 @@ def test_an_expert_that_learns_from_pairs_gets_pairs(place: Path, capsys: pytest
     made = curated(place, "advisor")
     assert cli.main(["flywheel", "tune", "advisor", "--dry-run"]) == 0
     assert str(made.folder / "pairs.jsonl") in said(capsys)
+
+
+def test_what_is_computed_may_be_bounded_otherwise(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    curated(place, "coder")
+    cli.main(["flywheel", "tune", "coder", "--dry-run", "--tokens", "900"])
+    assert "--tokens 900" in " ".join(said(capsys))
+    cli.main(["flywheel", "tune", "coder", "--dry-run", "--tokens", "all"])
+    assert "--tokens" not in said(capsys)
+    with pytest.raises(SystemExit):
+        cli.main(["flywheel", "tune", "coder", "--tokens", "0"])
+    assert "neither a number of tokens above 0 nor `all`" in capsys.readouterr().err
 
 
 def test_its_end_is_the_commands_end(place: Path, tmp_path: Path) -> None:
