@@ -73,10 +73,13 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 async def _result(arguments: argparse.Namespace, rules: RuleSet, stage: Stage) -> dict[str, Any]:
-    if arguments.data is not None:
-        return await _measured(arguments.data, rules, stage)
-    await examined(arguments.text, rules, stage)  # the first look pays for caches
-    return await examined(arguments.text, rules, stage)
+    try:
+        if arguments.data is not None:
+            return await _measured(arguments.data, rules, stage)
+        await examined(arguments.text, rules, stage)  # the first look pays for caches
+        return await examined(arguments.text, rules, stage)
+    finally:
+        await rules.close()
 
 
 def _rules(arguments: argparse.Namespace) -> RuleSet:

@@ -128,10 +128,10 @@ class RuleSet:
             self._called[key] = CalledRules(found, self.failed) if found else None
         return self._called[key]
 
-    def close(self) -> None:
-        """Give back what rules hold open."""
+    async def close(self) -> None:
+        """Give back what rules hold open; a call that is under way goes on to its end."""
         for service in self._services:
-            service.close()
+            await service.close()
 
     def failed(self, rule: Rule, error: Exception) -> None:
         """Tell of a rule that could not be carried out.

@@ -1,5 +1,6 @@
 """The rules in force. `serve.live` takes up a changed file; where it is wrong, the last good rules stay."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,7 @@ class GuardRules:
         """
         self.path = path
         self._metrics = metrics
+        self._closing: set[asyncio.Task[None]] = set()
         self.current = self.read()
         self._show()
 
@@ -36,14 +38,16 @@ class GuardRules:
         return load_rules(self.path, on_failure=self._failed)
 
     def take_up(self, rules: RuleSet) -> None:
-        """Go by these rules from the next request on."""
-        self.current.close()
+        """Go by these rules from the next request on. Call it on the loop."""
+        closing = asyncio.create_task(self.current.close())
+        self._closing.add(closing)  # the loop itself keeps no task alive
+        closing.add_done_callback(self._closing.discard)
         self.current = rules
         self._show()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Give back what the rules hold open."""
-        self.current.close()
+        await asyncio.gather(self.current.close(), *self._closing)
 
     def _show(self) -> None:
         rules = self.current.rules

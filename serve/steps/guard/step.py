@@ -93,7 +93,7 @@ class GuardStep(Step):
         try:
             await asyncio.Event().wait()
         finally:
-            self._rules.close()
+            await self._rules.close()
 
     def _prompts_of(self, request: ChatRequest, expert: str) -> tuple[str, ...]:
         told = [] if isinstance(request.input, str) else _system_prompts(request.input.messages)

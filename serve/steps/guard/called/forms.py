@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from serve.steps.guard.called.json_client import CallFailed
-
 FormName = Literal["llama_guard", "nemo", "presidio", "json"]
+
+
+class CallFailed(Exception):
+    """The service could not be asked, or gave no answer of use; the message holds none of the text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,7 @@ from typing import Final
 from protos import chat_pb2 as chat
 from serve.dispatch.circuit_breaker import Circuit
 from serve.settings.tree import CircuitSettings
-from serve.steps.guard.called.forms import FORMS, Verdict, read
-from serve.steps.guard.called.json_client import CallFailed, JsonClient
+from serve.steps.guard.called.forms import FORMS, CallFailed, Verdict, read
 from serve.steps.guard.hit import Hit
 from serve.steps.guard.request_texts import Place, places_of
 from serve.steps.guard.rules import FindService, GuardFileError, Rule, Stage
@@ -29,21 +28,29 @@ class Service:
         """Make the client; nothing is opened yet.
 
         Raises:
-            GuardFileError: the environment has no such variable as `key_env` names.
+            GuardFileError: the environment has no such variable as `key_env` names, the address cannot be read, or
+                aiohttp is not installed.
         """
+        try:
+            from serve.steps.guard.called.json_client import JsonClient  # noqa: PLC0415  # an extra: others need none
+        except ImportError:
+            raise GuardFileError(f"rule {rule.name} asks a service: pip install 'moegate[guard]'") from None
         self.rule = rule
         self._find = find
         key = os.environ.get(find.key_env) if find.key_env else ""
         if key is None:
             raise GuardFileError(f"rule {rule.name}: the environment has no {find.key_env}")
-        self._client = JsonClient(find.url, (("authorization", f"Bearer {key}"),) if key else ())
+        try:
+            self._client = JsonClient(find.url, (("authorization", f"Bearer {key}"),) if key else ())
+        except ValueError as error:
+            raise GuardFileError(f"rule {rule.name}: its url cannot be read: {error}") from None
         self._clock = clock
         settings = CircuitSettings(failures=find.circuit_failures, open_s=find.circuit_open_s)
         self.circuit = Circuit(settings, clock=clock, on_change=lambda state: None)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close what is open; a call that is under way goes on to its end."""
-        self._client.close()
+        await self._client.close()
 
     async def judge(self, text: str, *, is_user: bool) -> Verdict:
         """Have a text judged.

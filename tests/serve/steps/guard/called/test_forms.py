@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from serve.steps.guard.called.forms import FORMS, FormName, Verdict, read
-from serve.steps.guard.called.json_client import CallFailed
+from serve.steps.guard.called.forms import FORMS, CallFailed, FormName, Verdict, read
 
 FINE = {"status": "success"}
 PERSON = {"entity_type": "PERSON", "start": 0, "end": 3, "score": 0.8}

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from protos import chat_pb2, gateway_pb2
 from protos.gateway_pb2_grpc import GatewayStub
 from serve.app import App
 from serve.settings.tree import Settings
-from serve.steps.guard.called.json_client import CallFailed
+from serve.steps.guard.called.forms import CallFailed
 from serve.steps.guard.called.rules import CircuitOpen, Service
 from serve.steps.guard.rules import GuardFile, GuardFileError
 from tests.fakes.expert_server import FakeExperts
@@ -135,6 +136,7 @@ async def test_a_deadline_and_a_circuit() -> None:
         with pytest.raises(CircuitOpen):
             await one.judge("a", is_user=True)
         assert len(slow.asked) == 2
+        await one.close()
 
 
 async def test_a_circuit_closes_again() -> None:
@@ -148,7 +150,7 @@ async def test_a_circuit_closes_again() -> None:
         judge.status, now[0] = 200, 6.0
         assert (await one.judge("bad", is_user=True)).why == "badness"
         assert (await one.judge("fine", is_user=True)).why is None
-        one.close()
+        await one.close()
 
 
 async def test_a_client_that_leaves_says_nothing_about_the_service() -> None:
@@ -160,12 +162,21 @@ async def test_a_client_that_leaves_says_nothing_about_the_service() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert one.circuit.enter()
+        await one.close()
 
 
 def test_a_key_out_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GUARD_KEY", raising=False)
     with pytest.raises(GuardFileError, match="GUARD_KEY"):
         service("http://127.0.0.1:1", key_env="GUARD_KEY")
+
+
+def test_an_address_that_cannot_be_read_and_a_client_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(GuardFileError, match="rule judge: its url cannot be read"):
+        service("http://[::")
+    monkeypatch.setitem(sys.modules, "serve.steps.guard.called.json_client", None)
+    with pytest.raises(GuardFileError, match=r"pip install 'moegate\[guard\]'"):
+        service("http://127.0.0.1:1")
 
 
 async def test_only_users_turns_and_documents_are_sent(http: httpx2.AsyncClient, judge: JudgeServer) -> None:
