@@ -110,18 +110,19 @@ class Answer:
 
     async def _through_steps(self) -> AsyncIterator[pb.GenerateChunk]:
         request, record = self._request, self._record
-        async for chunk in self._steps.present(self._read(), request, record):
-            yield chunk
+        async for chunk in self._steps.present(self._read(all_of_them=True), request, record, self._source.wake):
+            if chunk.text or chunk.tool_calls or chunk.logprobs:
+                yield chunk
         self.end = replace(self.end, completion=self._steps.conclude(self.end.completion, request, record))
 
-    async def _read(self) -> AsyncIterator[pb.GenerateChunk]:
-        """The expert's own messages."""
+    async def _read(self, *, all_of_them: bool = False) -> AsyncIterator[pb.GenerateChunk]:
+        """The expert's own messages; those in the middle that say nothing are for the steps alone."""
         is_last = False
         while not is_last:
             chunk = await self._source.read()
             self._record.tokens(chunk)
             is_last = chunk.HasField("completion")
-            if chunk.text or chunk.tool_calls or chunk.logprobs:
+            if chunk.text or chunk.tool_calls or chunk.logprobs or (all_of_them and not is_last):
                 yield chunk
         cost_usd = self._record.completed(chunk.completion)
         self.end = End(chunk.completion, cost_usd, self._record.ttft_s)

@@ -60,7 +60,7 @@ class ExpertCall:
         self._call = call
         self._patience_s = patience_s
         self._clock = clock
-        self._has_begun = False
+        self._has_begun = self._is_woken = False
         self._prompt_tokens = self._completion_tokens = 0
         self.is_taken_on = self.is_told = False
         self.begun_at = 0.0
@@ -100,7 +100,7 @@ class ExpertCall:
         return chunk
 
     async def read(self) -> pb.GenerateChunk:
-        """The next message. The last one carries `completion`; do not read after it.
+        """The next message, empty after `wake`. The last one carries `completion`; do not read after it.
 
         Raises:
             MoegateError: the expert refused, broke, fell silent, or the deadline passed.
@@ -114,9 +114,17 @@ class ExpertCall:
         self.patience.heard()
         if chunk is not None:
             return chunk
+        if self._is_woken:
+            self._is_woken = False
+            return pb.GenerateChunk()
         if self._has_begun:
             raise ExpertFailed("the expert ended the stream before the answer was complete")
         raise ExpertUnavailable("the expert ended the stream without an answer")
+
+    def wake(self) -> None:
+        """Have the read that waits, or the next one that would, return an empty message."""
+        self._is_woken = True
+        self._call.wake()
 
     def close(self) -> None:
         """End the call, and with it the expert's work; a call that has ended stays as it is."""

@@ -60,7 +60,7 @@ class ExpertStream:
         return self._call.begun_at
 
     async def read(self) -> pb.GenerateChunk:
-        """The expert's next message. The last one carries `completion`; do not read after it.
+        """The expert's next message, empty after `wake`. The last one carries `completion`; do not read after it.
 
         Raises:
             ExpertFailed: the expert broke or fell silent.
@@ -74,6 +74,10 @@ class ExpertStream:
         except ExpertFailed:
             self._on_failure()
             raise
+
+    def wake(self) -> None:
+        """Have the read that waits, or the next one that would, return an empty message."""
+        self._call.wake()
 
     def close(self) -> None:
         """End it here and at the expert; a second call does nothing."""

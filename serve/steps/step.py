@@ -29,12 +29,17 @@ class Source(Protocol):
         """Whether a message can be read without waiting."""
 
     async def read(self) -> pb.GenerateChunk:
-        """The next message. The last one carries `completion`; do not read after it.
+        """The next message, empty after `wake`. The last one carries `completion`; do not read after it.
 
         Raises:
             MoegateError: the answer broke off.
         """
 
+    def wake(self) -> None:
+        """Have the read that waits, or the next one that would, return an empty message."""
+
+
+Wake = Callable[[], None]
 
 Onward = Callable[[ChatRequest], AbstractAsyncContextManager[Source]]
 """Has a request answered by what lies behind a step: the steps inside it, and in the end the router and the experts."""
@@ -68,14 +73,16 @@ class Step:
         return onward(request)
 
     def present(
-        self, chunks: AsyncIterator[pb.GenerateChunk], request: ChatRequest, record: RequestRecord
+        self, chunks: AsyncIterator[pb.GenerateChunk], request: ChatRequest, record: RequestRecord, wake: Wake
     ) -> AsyncIterator[pb.GenerateChunk]:
         """Return the answer's messages as the step outside this one, and in the end the client, should see them.
 
         Args:
-            chunks: the messages that carry text or tool calls, as they come from the step inside this one.
+            chunks: the messages as they come from the step inside this one; one without text or tool calls may be
+                left out, and goes no further than the steps.
             request: as this gateway prepared it.
             record: the request's record.
+            wake: has `chunks` yield an empty message now, if it has to wait, for a step that holds something back.
         """
         return chunks
 
@@ -135,11 +142,11 @@ class Steps:
         return onward(request)
 
     def present(
-        self, chunks: AsyncIterator[pb.GenerateChunk], request: ChatRequest, record: RequestRecord
+        self, chunks: AsyncIterator[pb.GenerateChunk], request: ChatRequest, record: RequestRecord, wake: Wake
     ) -> AsyncIterator[pb.GenerateChunk]:
         """Pass the answer through every step, innermost first."""
         for step in reversed(self._steps):
-            chunks = step.present(chunks, request, record)
+            chunks = step.present(chunks, request, record, wake)
         return chunks
 
     def conclude(self, completion: pb.Completion, request: ChatRequest, record: RequestRecord) -> pb.Completion:

@@ -74,6 +74,9 @@ class FakeStream:
         assert item is not None
         return item
 
+    def wake(self) -> None:
+        """Nothing waits for long here."""
+
 
 def played_answer(
     decision: RouteDecision,

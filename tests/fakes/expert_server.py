@@ -41,6 +41,7 @@ class Script:
         gate: no first token comes until it is set; as it is by default.
         beat_s: how often it says meanwhile that it is at work; None = it is silent.
         gap_s: seconds between tokens.
+        pauses: tokens that it keeps to itself until their event is set, by place.
         queue_s: what it says, at the end, that the request waited for a slot.
         refuse: status (and details) in place of any token.
         break_after: after so many tokens the stream fails with INTERNAL, details like Ray's.
@@ -61,6 +62,7 @@ class Script:
     gate: asyncio.Event = field(default_factory=lambda: _set(asyncio.Event()))
     beat_s: float | None = None
     gap_s: float = 0.0
+    pauses: dict[int, asyncio.Event] = field(default_factory=dict)
     queue_s: float = 0.0
     refuse: tuple[grpc.StatusCode, str] | None = None
     break_after: int | None = None
@@ -150,6 +152,7 @@ class FakeExperts(ExpertServicer):
         for i, word in enumerate(words):
             if script.break_after == i:
                 await context.abort(grpc.StatusCode.INTERNAL, "Traceback (most recent call last): 10.0.0.1 pid=7")
+            await script.pauses.get(i, _PAST).wait()
             chunk = reader.push(word)
             chunk.token_count = 1
             chunk.logprobs.extend(likelihood(word, i, request.sampling))
@@ -202,3 +205,6 @@ def _handed_back(tokens: int) -> pb.GenerateChunk:
 def _set(event: asyncio.Event) -> asyncio.Event:
     event.set()
     return event
+
+
+_PAST = _set(asyncio.Event())

@@ -61,7 +61,7 @@ class Call(Generic[Message]):
         self._consumed = self._advanced = 0  # bytes to credit; bytes of `_partial` that have been credited already
         self._sizes: deque[int] = deque()
         self._end: CallError | None = None
-        self._has_ended = False
+        self._has_ended = self._is_woken = False
         self.unsent = b""
         self.window = window
         self._deadline = self._loop.call_later(timeout_s, self._overdue)
@@ -72,7 +72,7 @@ class Call(Generic[Message]):
         return bool(self._ready)
 
     async def read(self) -> Message | None:
-        """The next message; None if the call has ended without an error.
+        """The next message; None if the call has ended without an error, or was woken before one came.
 
         Raises:
             CallError: it has ended otherwise.
@@ -82,6 +82,9 @@ class Call(Generic[Message]):
                 if self._end is not None:
                     raise self._end
                 return None
+            if self._is_woken:
+                self._is_woken = False
+                return None
             self._waiter = self._loop.create_future()
             await self._waiter
         self._consumed += self._sizes.popleft()
@@ -89,6 +92,11 @@ class Call(Generic[Message]):
             self._connection.credit(self._stream, self._consumed)
             self._consumed = 0
         return self._ready.popleft()
+
+    def wake(self) -> None:
+        """Have the read that waits, or the next one that would, return None."""
+        self._is_woken = True
+        self._wake()
 
     def cancel(self) -> None:
         """End the call; one that has ended stays as it is."""

@@ -64,6 +64,9 @@ class Recalled:
         """The next message."""
         return self._left.popleft()
 
+    def wake(self) -> None:
+        """Nothing waits here."""
+
 
 class Recording:
     """Passes an answer on and keeps its messages, up to a size."""
@@ -82,10 +85,15 @@ class Recording:
     async def read(self) -> pb.GenerateChunk:
         """The next message."""
         chunk = await self._source.read()
-        self._left -= chunk.ByteSize()
-        if self._left >= 0:
+        size = chunk.ByteSize()
+        self._left -= size
+        if self._left >= 0 and size:
             self._chunks.append(chunk)
         return chunk
+
+    def wake(self) -> None:
+        """Have the read that waits, or the next one that would, return an empty message."""
+        self._source.wake()
 
     @property
     def kept(self) -> KeptAnswer | None:

@@ -4,6 +4,9 @@ A client cannot use half of a call's JSON, and a rule that read it in its writte
 arguments wait for their end, and each string in them is looked at as what it says.
 """
 
+import time
+from collections.abc import Callable
+
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from serve.steps.guard.arguments import GuardedArguments
@@ -23,20 +26,46 @@ class GuardedAnswer:
         shifts: see `GuardedText.shifts`.
     """
 
-    def __init__(self, inspector: Inspector | None, rules: RuleSet, masks: Masks, tally: Tally) -> None:
+    def __init__(
+        self,
+        inspector: Inspector | None,
+        rules: RuleSet,
+        masks: Masks,
+        tally: Tally,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`inspector` is None where nothing is looked for, and names alone are to be put back."""
         self.tally = tally
         self._masks = masks
+        self._clock = clock
         self._text = (
-            GuardedText(inspector, rules.rules, masks, self._found, hold_chars=rules.hold_chars) if inspector else None
+            GuardedText(
+                inspector,
+                rules.rules,
+                masks,
+                self._found,
+                hold_chars=rules.hold_chars,
+                on_bound=tally.bound,
+                clock=clock,
+            )
+            if inspector
+            else None
         )
         self.shifts = self._text.shifts if self._text else []
+        self._named_since = 0.0
         self._named = ""  # may be the beginning of a name that is to be put back
         self._read = 0  # characters in which names have been looked for
         self._restored_shifts: list[tuple[int, int]] = []
         self._arguments = GuardedArguments(inspector, rules.rules, masks, self._found, restores=True)
         self._calls: dict[int, chat.ToolCallDelta] = {}
         self._tokens = 0
+
+    @property
+    def held_since(self) -> float | None:
+        """When the first character of the text that is held back came; None where none is. Calls are no text."""
+        since = self._text.held_since if self._text is not None else None
+        return self._named_since if self._named else since
 
     def passed(self, chunk: pb.GenerateChunk) -> pb.GenerateChunk | None:
         """Return what of a message may go on; None where all of it waits.
@@ -56,6 +85,22 @@ class GuardedAnswer:
         if self._tokens:
             chunk.token_count += self._tokens
             self._tokens = 0
+        return chunk
+
+    def released(self, chunk: pb.GenerateChunk | None) -> pb.GenerateChunk | None:
+        """Text has been held back for long enough; return `chunk` with all of it, None where there is nothing.
+
+        Raises:
+            ContentBlocked, BrokenRule: as `passed` does.
+        """
+        text = self._text.release() if self._text is not None else ""
+        if self._masks.can_restore:
+            text = self._restored(text, is_last=True)
+        if not text:
+            return chunk
+        chunk = pb.GenerateChunk() if chunk is None else chunk
+        chunk.text += text
+        chunk.token_count, self._tokens = chunk.token_count + self._tokens, 0
         return chunk
 
     def rest(self) -> pb.GenerateChunk | None:
@@ -101,6 +146,8 @@ class GuardedAnswer:
     def _restored(self, text: str, *, is_last: bool = False) -> str:
         text = self._named + text
         place = len(text) if is_last else self._masks.open_from(text)
+        if place < len(text) and not self._named:
+            self._named_since = self._clock()
         self._named = text[place:]
         begun, self._read = self._read, self._read + place
         return self._masks.restore(text[:place], lambda at, by: self._restored_shifts.append((begun + at, by)))

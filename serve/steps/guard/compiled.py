@@ -79,7 +79,7 @@ class RuleSet:
             GuardFileError: a pattern is wrong, or a rule needs a package that is not installed.
         """
         self.rules = file.rules
-        self.hold_chars = file.hold_chars
+        self.hold_chars, self.hold_s = file.hold_chars, file.hold_ms / 1000
         self._on_failure = on_failure
         self._made = {rule.name: _made(rule) for rule in file.rules if rule.find.kind in _MAKERS}
         self._weighers = _weighers(file.rules)

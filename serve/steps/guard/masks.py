@@ -23,10 +23,10 @@ class Masks:
         """Whether something that was masked goes back into the answer."""
         return bool(self._restorable)
 
-    def mask(self, text: str, hits: Iterable[Hit]) -> str:
-        """Return the text with a name in the place of each hit; the hits are in order and do not overlap."""
+    def mask(self, text: str, hits: Iterable[Hit], *, start: int = 0) -> str:
+        """Return the text from `start` with a name in the place of each hit, which are in order and do not overlap."""
         pieces: list[str] = []
-        end = 0
+        end = start
         for hit in hits:
             pieces += (text[end : hit.start], self.name(hit, text[hit.start : hit.end]))
             end = hit.end

@@ -198,6 +198,7 @@ class GuardFile(_Part):
     hold_chars: int = Field(
         512, ge=64, le=65_536, strict=True
     )  # of an answer, held back at most while a finding may be incomplete
+    hold_ms: float = Field(5_000.0, ge=10, le=600_000)  # likewise, of its age
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:

@@ -15,12 +15,13 @@ from serve.errors import UnsupportedParameter
 from serve.request import ChatRequest
 from serve.steps.guard.answer import GuardedAnswer
 from serve.steps.guard.compiled import BrokenRule
+from serve.steps.guard.hold import Hold
 from serve.steps.guard.in_force import GuardRules
 from serve.steps.guard.looks import Kept, Looks
 from serve.steps.guard.masks import Masks
 from serve.steps.guard.rules import Stage
 from serve.steps.guard.tally import Tally, blocked
-from serve.steps.step import Step
+from serve.steps.step import Step, Wake
 from serve.telemetry.metrics.guard import GuardMetrics
 from serve.telemetry.record import RequestRecord
 
@@ -61,7 +62,7 @@ class GuardStep(Step):
             record.note(NAME, kept.tally.facts)
 
     def present(
-        self, chunks: AsyncIterator[pb.GenerateChunk], request: ChatRequest, record: RequestRecord
+        self, chunks: AsyncIterator[pb.GenerateChunk], request: ChatRequest, record: RequestRecord, wake: Wake
     ) -> AsyncIterator[pb.GenerateChunk]:
         """Look at the answer, hold back what may become a finding, and put back what may be restored."""
         kept: Kept = record.of_step[self]
@@ -73,8 +74,9 @@ class GuardStep(Step):
         )
         if inspector is None and not kept.masks.can_restore:
             return chunks
-        kept.answer = GuardedAnswer(inspector, kept.rules, kept.masks, kept.tally)
-        return _guarded(chunks, kept.answer, record)
+        hold = Hold(kept.rules.hold_s, wake)
+        kept.answer = GuardedAnswer(inspector, kept.rules, kept.masks, kept.tally, clock=hold.clock)
+        return _guarded(chunks, kept.answer, hold, record)
 
     def conclude(self, completion: pb.Completion, request: ChatRequest, record: RequestRecord) -> pb.Completion:
         """Move the citations to where they are in the text that has gone out."""
@@ -101,17 +103,22 @@ class GuardStep(Step):
 
 
 async def _guarded(
-    chunks: AsyncIterator[pb.GenerateChunk], answer: GuardedAnswer, record: RequestRecord
+    chunks: AsyncIterator[pb.GenerateChunk], answer: GuardedAnswer, hold: Hold, record: RequestRecord
 ) -> AsyncIterator[pb.GenerateChunk]:
     try:
         async for chunk in chunks:
-            if (passed := answer.passed(chunk)) is not None:
+            passed = answer.passed(chunk)
+            if hold.is_over(answer.held_since):
+                passed = answer.released(passed)
+            hold.watch(answer.held_since)
+            if passed is not None:
                 yield passed
         if (rest := answer.rest()) is not None:
             yield rest
     except BrokenRule as broken:
         raise blocked(broken.rule, Stage.OUTPUT) from None
     finally:
+        hold.stop()
         record.note(NAME, answer.tally.facts)
 
 

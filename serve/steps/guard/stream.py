@@ -1,12 +1,17 @@
 """A text that comes in pieces: what is safe goes on, what may still become a finding waits.
 
 However a text is cut, the same is found in it, and the same text comes out. A piece waits for no longer than the next
-one, or the end: the last word alone is held back where nothing has begun.
+one, or the end: the last word alone is held back where nothing has begun. What waits is bounded in characters
+(`hold_chars`), and, by whoever calls `release`, in time. Where a bound lets out the beginning of something, the rest of
+it is still looked at together with that beginning: a rule that blocks, blocks, and the rest of what was masked is gone.
 """
 
 import re
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from serve.steps.guard.compiled import Inspector, disjoint
 from serve.steps.guard.detectors.words import word_start
@@ -14,11 +19,27 @@ from serve.steps.guard.finding import CONTEXT, Finding
 from serve.steps.guard.hit import Hit
 from serve.steps.guard.masks import Masks
 from serve.steps.guard.plain_text import Places, plain
-from serve.steps.guard.rules import Rule
+from serve.steps.guard.rules import Action, Rule
 
 OnHits = Callable[[list[Hit]], None]
+Bound = Literal["chars", "ms"]
 
 _BLANK: Final = re.compile(r"\s")
+_LONGEST: Final = 9_216  # characters of something begun that are kept once they have gone on; a private key has 8,192
+_SLACK: Final = 8  # a text without blanks goes on by this part of what may be held, not letter by letter
+
+
+@dataclass(slots=True)
+class _Begun:
+    """Something that a bound let out before it was complete.
+
+    Attributes:
+        start: where it begins, in the plain text that has gone on and is kept.
+        told: what was found in it as it stood: rule, and where it begins in the whole plain text.
+    """
+
+    start: int
+    told: set[tuple[str, int]]
 
 
 class GuardedText:
@@ -30,18 +51,39 @@ class GuardedText:
     """
 
     def __init__(
-        self, inspector: Inspector, rules: tuple[Rule, ...], masks: Masks, on_hits: OnHits, *, hold_chars: int
+        self,
+        inspector: Inspector,
+        rules: tuple[Rule, ...],
+        masks: Masks,
+        on_hits: OnHits,
+        *,
+        hold_chars: int,
+        on_bound: Callable[[Bound], None] = lambda bound: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`on_hits` is told of what is found, each finding once, and raises where it has to block."""
+        """`on_hits` is told of what is found, each finding once, and raises where it has to block.
+
+        `on_bound` hears each time that a bound lets out what was not complete.
+        """
         self.shifts: list[tuple[int, int]] = []
         self._inspector = inspector
+        self._hint = inspector.hint
         self._rules = rules
         self._masks = masks
         self._on_hits = on_hits
         self._hold_chars = hold_chars
+        self._on_bound = on_bound
+        self._clock = clock
         self._before = ""  # plain text that has gone on: what detectors look back at
+        self._begun: _Begun | None = None
         self._held = ""
-        self._gone = 0
+        self._gone = self._plain_gone = 0
+        self._came: deque[tuple[int, float]] = deque()  # pieces that are held: where each ends, and when it came
+
+    @property
+    def held_since(self) -> float | None:
+        """When the first character that is held back came, by the clock; None where none is."""
+        return self._came[0][1] if self._came else None
 
     def feed(self, piece: str) -> str:
         """Take a piece; returns what may go on.
@@ -49,15 +91,26 @@ class GuardedText:
         Raises:
             ContentBlocked: out of `on_hits`.
         """
-        self._held += piece
-        if len(self._held) <= self._hold_chars:
-            if _BLANK.search(piece) is None:
-                return ""
-            hint = self._inspector.hint
-            if hint is not None and hint.search(plain(self._held)) is None:
-                cut = word_start(self._held, len(self._held))
-                return self._go_on(self._held[:cut], cut)
-        return self._settle(is_last=False)
+        self._held = held = self._held + piece
+        length = len(held)
+        self._came.append((self._gone + length, self._clock()))
+        if length > self._hold_chars:
+            return self._settle(self._hold_chars - self._hold_chars // _SLACK)
+        if _BLANK.search(piece) is None:
+            return ""
+        hint = self._hint
+        if hint is not None and self._begun is None and hint.search(plain(held)) is None:
+            cut = word_start(held, length)
+            return self._go_on(held[:cut], cut)
+        return self._settle(self._hold_chars)
+
+    def release(self) -> str:
+        """It has waited for long enough: all that is held goes on, under the rules as it stands.
+
+        Raises:
+            ContentBlocked: likewise.
+        """
+        return self._settle(0, "ms") if self._held else ""
 
     def flush(self) -> str:
         """The text has ended; returns the rest of it.
@@ -65,37 +118,79 @@ class GuardedText:
         Raises:
             ContentBlocked: likewise.
         """
-        return self._settle(is_last=True) if self._held else ""
+        return self._settle(0, is_last=True) if self._held else ""
 
-    def _settle(self, *, is_last: bool) -> str:
+    def _settle(self, most: int, bound: Bound = "chars", *, is_last: bool = False) -> str:
+        """Let go what is safe, and in any case all but `most` characters."""
         held, before = self._held, len(self._before)
         text = self._before + plain(held)
         places = Places(held)
-        open_from = len(text) if is_last else max(before, self._inspector.open_from(text), len(text) - self._hold_chars)
-        found = [pair for pair in self._inspector.findings(text) if pair[1].start >= before]
+        open_from = len(text) if is_last else self._inspector.open_from(text)
+        least = before if is_last else len(text) - most
+        begun_at = before if self._begun is None else self._begun.start
+        cut = max(before, open_from, least)
+        found = [pair for pair in self._inspector.findings(text) if begun_at <= pair[1].start and pair[1].end > before]
         if found:
-            spans = [finding for _, finding in found]
-            open_from = _around(spans, open_from, least=before if is_last else len(text) - self._hold_chars)
-        hits = [
-            Hit(rule, one.entity, *places.original(one.start - before, one.end - before))
-            for rule, one in found
-            if one.end <= open_from
-        ]
-        cut = _cut(places, open_from - before, len(text) - before, len(held))
+            cut = max(before, _around([finding for _, finding in found], cut, least=least))
+        done = [pair for pair in found if pair[1].end <= cut]
+        out_to = _cut(places, cut - before, len(text) - before, len(held))
+        out = self._out(done, before, places, out_to)
+        begun = None
+        if open_from < cut and not is_last and (cut > before or self._begun is not None):
+            self._on_bound(bound)
+            told = {(rule.name, self._place(one, before)) for rule, one in done}
+            begun = _Begun(max(begun_at, open_from), told | (self._begun.told if self._begun else set()))
+        return self._go_on(out, out_to, begun)
+
+    def _out(self, found: Sequence[tuple[Rule, Finding]], before: int, places: Places, out_to: int) -> str:
+        """Tell of what was found, and return what is held up to `out_to`, masked."""
+        hits: list[Hit] = []
+        further: list[Hit] = []  # what goes on after a part of it has been told of
+        for rule, one in found:
+            start = max(one.start, before) - before
+            hit = Hit(rule, one.entity, *places.original(start, one.end - before))
+            is_told = self._begun is not None and (rule.name, self._place(one, before)) in self._begun.told
+            (further if is_told else hits).append(hit)
         if hits:
             self._on_hits(hits)
-        masked = disjoint(hits, self._rules)
+        masked = disjoint([*hits, *further], self._rules)
+        skip = 0
+        if masked and masked[0].start == 0 and any(hit.rule.action is Action.MASK for hit in further):
+            skip = masked.pop(0).end  # its name has gone out
+            self.shifts.append((self._gone + skip, -skip))
         for hit in masked:
-            self.shifts.append(
-                (self._gone + hit.end, len(self._masks.name(hit, held[hit.start : hit.end])) - (hit.end - hit.start))
-            )
-        return self._go_on(self._masks.mask(held[:cut], masked), cut)
+            name = self._masks.name(hit, self._held[hit.start : hit.end])
+            self.shifts.append((self._gone + hit.end, len(name) - (hit.end - hit.start)))
+        return self._masks.mask(self._held[:out_to], masked, start=skip)
 
-    def _go_on(self, text: str, cut: int) -> str:
-        self._before = (self._before + plain(self._held[:cut]))[-CONTEXT:]
-        self._held = self._held[cut:]
-        self._gone += cut
+    def _place(self, found: Finding, before: int) -> int:
+        return self._plain_gone - before + found.start
+
+    def _go_on(self, text: str, cut: int, begun: _Begun | None = None) -> str:
+        self._begun = begun
+        if not cut:
+            return text
+        held = self._held
+        gone = plain(held[:cut])
+        if begun is None:
+            self._before = (self._before + gone)[-CONTEXT:]
+        else:
+            self._keep(self._before + gone, begun)
+        self._held = held[cut:]
+        self._plain_gone += len(gone)
+        self._gone = end = self._gone + cut
+        came = self._came
+        while came and came[0][0] <= end:
+            came.popleft()
         return text
+
+    def _keep(self, before: str, begun: _Begun) -> None:
+        """Keep of what has gone on what was only begun, as long as it may still be completed."""
+        kept_from = max(0, begun.start - CONTEXT)
+        if len(before) - kept_from > _LONGEST + CONTEXT:
+            kept_from, self._begun = len(before) - CONTEXT, None
+        begun.start -= kept_from
+        self._before = before[kept_from:]
 
 
 def _around(spans: Sequence[Finding], cut: int, least: int) -> int:

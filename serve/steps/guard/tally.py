@@ -30,6 +30,10 @@ class Tally:
             if hit.rule.action is Action.BLOCK:
                 raise blocked(hit.rule, stage, param)
 
+    def bound(self, which: str) -> None:
+        """Count that an answer's text had been held back for as long as it may."""
+        self._metrics.bounds.labels(which).inc()
+
     @property
     def facts(self) -> str:
         """Rules, actions and counts, such as `emails=mask:2`; never a text."""

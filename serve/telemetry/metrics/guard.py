@@ -23,6 +23,13 @@ class GuardMetrics:
             "rule",
             "fail",
         )
+        self.bounds = add.counter(
+            "guard_bounds",
+            "Times that text of an answer went on before a rule had done with it: it was held back for long enough",
+            "bound",
+        )
+        for bound in ("chars", "ms"):
+            self.bounds.labels(bound)
         self.seconds = add.histogram("guard_seconds", "Time to look at a request before it is routed", buckets.GATEWAY)
 
     def expect(self, rules: Iterable[tuple[str, str, str, str]]) -> None:

@@ -14,7 +14,7 @@ from serve.app import App
 from serve.errors import InvalidRequest
 from serve.request import ChatRequest
 from serve.settings.tree import Settings
-from serve.steps.step import NO_STEPS, Step, Steps
+from serve.steps.step import NO_STEPS, Step, Steps, Wake
 from serve.telemetry.record import RequestRecord
 from tests.fakes.expert_server import FakeExperts
 from tests.helpers import CHAT, chat_request, chunk, route_decision, routed_record
@@ -46,11 +46,15 @@ class Shout(Step):
         return replace(request, input=talk)
 
     async def present(
-        self, chunks: AsyncIterator[pb.GenerateChunk], request: ChatRequest, record: RequestRecord
+        self, chunks: AsyncIterator[pb.GenerateChunk], request: ChatRequest, record: RequestRecord, wake: Wake
     ) -> AsyncIterator[pb.GenerateChunk]:
         async for one in chunks:
             one.text = one.text.upper() + self._mark
             yield one
+
+
+def awake() -> None:
+    """Nobody waits here."""
 
 
 async def stream(*texts: str) -> AsyncIterator[pb.GenerateChunk]:
@@ -62,14 +66,14 @@ async def test_an_empty_list_hands_on_what_it_was_given() -> None:
     record = routed_record(route_decision("coder"))
     request, chunks = chat_request(), stream("a")
     assert await NO_STEPS.prepare(request, record) is request
-    assert NO_STEPS.present(chunks, request, record) is chunks
+    assert NO_STEPS.present(chunks, request, record, awake) is chunks
 
 
 async def test_a_step_that_does_nothing_hands_on_what_it_was_given() -> None:
     record = routed_record(route_decision("coder"))
     request, chunks = chat_request(), stream("a")
     assert await Step().prepare(request, record) is request
-    assert Step().present(chunks, request, record) is chunks
+    assert Step().present(chunks, request, record, awake) is chunks
 
 
 async def test_the_outermost_prepares_first_and_presents_last() -> None:
@@ -78,7 +82,7 @@ async def test_the_outermost_prepares_first_and_presents_last() -> None:
     request = await steps.prepare(chat_request("hi"), record)
     assert isinstance(request.input, chat.Conversation)
     assert request.input.messages[-1].content == "hi<>"
-    assert [one.text async for one in steps.present(stream("a", "b"), request, record)] == ["A><", "B><"]
+    assert [one.text async for one in steps.present(stream("a", "b"), request, record, awake)] == ["A><", "B><"]
 
 
 @pytest_asyncio.fixture

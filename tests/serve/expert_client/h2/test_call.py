@@ -58,6 +58,26 @@ def test_messages_come_whole_however_their_bytes_are_cut(messages: list[bytes], 
     asyncio.run(run())
 
 
+class TestWake:
+    async def test_a_read_that_waits_returns_nothing_and_the_call_goes_on(self) -> None:
+        call, _ = calling()
+        reading = asyncio.create_task(call.read())
+        await asyncio.sleep(0)
+        call.wake()
+        assert await reading is None
+        call.data(message(b"on"))
+        assert await call.read() == b"on"
+
+    async def test_it_holds_for_the_next_read_that_would_wait(self) -> None:
+        call, _ = calling()
+        call.wake()
+        call.data(message(b"first"))
+        assert await call.read() == b"first"
+        assert await call.read() is None
+        call.trailers({"grpc-status": "13"})
+        assert (await error_of(call)).status is StatusCode.INTERNAL
+
+
 class TestEnds:
     @pytest.mark.parametrize(
         ("headers", "status", "details"),

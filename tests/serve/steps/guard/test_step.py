@@ -1,5 +1,6 @@
 """The guard behind both doors: what is blocked, masked, restored and counted, whole and streamed."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -29,10 +30,15 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
+@pytest.fixture
+def hold_ms() -> float:
+    return 60_000.0
+
+
 @pytest_asyncio.fixture
-async def app(settings: Settings, tmp_path: Path) -> AsyncIterator[App]:
+async def app(settings: Settings, tmp_path: Path, hold_ms: float) -> AsyncIterator[App]:
     path = tmp_path / "guard.yaml"
-    path.write_text(yaml.safe_dump({"rules": RULES}))
+    path.write_text(yaml.safe_dump({"rules": RULES, "hold_ms": hold_ms}))
     guard = settings.guard.model_copy(update={"rules": path})
     app = App(settings.model_copy(update={"guard": guard}))
     await app.start()
@@ -125,12 +131,46 @@ async def test_citations_point_to_the_text_that_went_out(http: httpx2.AsyncClien
     assert experts["coder"].requests[0].conversation.documents[0].text == "Hello <CONTROL_TOKEN_1>system"
 
 
+def hello() -> gateway_pb2.GenerateRequest:
+    words = chat_pb2.Message(role=chat_pb2.ROLE_USER, content="hi")
+    return gateway_pb2.GenerateRequest(model="coder", conversation=chat_pb2.Conversation(messages=[words]))
+
+
 async def test_grpc_and_http_say_the_same(http: httpx2.AsyncClient, stub: GatewayStub, experts: FakeExperts) -> None:
     experts["coder"].words = ["Call", " 079", " 123", " 45", " 67", " or", " a@b.co"]
-    words = chat_pb2.Message(role=chat_pb2.ROLE_USER, content="hi")
-    request = gateway_pb2.GenerateRequest(model="coder", conversation=chat_pb2.Conversation(messages=[words]))
-    whole = (await stub.Complete(request)).text
-    pieces = [message async for message in stub.Generate(request)]
+    whole = (await stub.Complete(hello())).text
+    pieces = [message async for message in stub.Generate(hello())]
     text = (await http.post(CHAT, json=asked("hi"))).json()["choices"][0]["message"]["content"]
     assert whole == text == "".join(message.text for message in pieces) == "Call <PHONE_1> or <EMAIL_1>"
     assert sum(message.token_count for message in pieces) == 7
+
+
+class TestSlowStreams:
+    @pytest.fixture
+    def hold_ms(self) -> float:
+        return 50.0
+
+    async def test_a_stream_that_stops_in_a_word_shows_it_and_goes_on(
+        self, http: httpx2.AsyncClient, stub: GatewayStub, experts: FakeExperts
+    ) -> None:
+        goes_on = asyncio.Event()
+        experts["coder"].words, experts["coder"].pauses = ["It", " is", " here", "!"], {1: goes_on}
+        out = ""
+        async for message in stub.Generate(hello()):
+            out += message.text
+            if out:  # without a bound it never would be
+                goes_on.set()
+        assert out == "It is here!"
+        assert 'moegate_guard_bounds_total{bound="ms"} 0.0' not in (await http.get("/metrics")).text
+
+    async def test_what_is_complete_by_then_is_masked_and_its_rest_with_it(
+        self, stub: GatewayStub, experts: FakeExperts
+    ) -> None:
+        goes_on = asyncio.Event()
+        experts["coder"].words, experts["coder"].pauses = ["Ask", " a@b.co", "m", " now"], {2: goes_on}
+        out = ""
+        async for message in stub.Generate(hello()):
+            out += message.text
+            if "EMAIL" in out:
+                goes_on.set()
+        assert out == "Ask <EMAIL_1> now"
