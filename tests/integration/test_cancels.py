@@ -16,8 +16,8 @@ from tests.integration.running import Moegate
 pytestmark = pytest.mark.ray
 
 STREAMS = 48
-TOKENS = 4000  # 8 s at 2 ms: a stream that runs on is still there when we look
-FREE_WITHIN_S = 2.0
+TOKENS = 40_000  # 80 s at 2 ms: a stream that runs on is still there when we look, also on a busy machine
+FREE_WITHIN_S = 20.0  # far less than that
 
 
 async def cancel_over_http(moegate: Moegate, expert: str, after: int) -> None:
@@ -75,9 +75,10 @@ async def test_no_sequence_runs_on(moegate: Moegate, expert: str, cancel: object
         await asyncio.gather(*(cancel(moegate, expert, point) for point in batch))
     for _ in range(int(FREE_WITHIN_S / 0.05)):
         after = await describe(moegate, expert)
-        if not after.load.running:
+        now_counted = await cancelled_count(moegate, expert) - counted
+        if not after.load.running and now_counted == STREAMS:
             break
         await asyncio.sleep(0.05)
     assert after.sequences_total - before.sequences_total == STREAMS
     assert (after.load.running, after.load.waiting) == (0, 0)
-    assert await cancelled_count(moegate, expert) - counted == STREAMS
+    assert now_counted == STREAMS

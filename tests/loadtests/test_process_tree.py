@@ -25,7 +25,8 @@ print(tree.await_line("child", 60), flush=True)
 {wait}
 """
 WAITS = {
-    "sleeping": "time.sleep(600)",
+    # Python looks for signals between two calls: one that comes just before a sleep waits until its end.
+    "sleeping": "while True: time.sleep(0.05)",
     "in a loop": "import asyncio, uvloop\nasyncio.run(asyncio.sleep(600), loop_factory=uvloop.new_event_loop)",
 }
 

@@ -74,7 +74,7 @@ async def app(settings: Settings) -> AsyncIterator[App]:
 
 @pytest_asyncio.fixture
 async def http(app: App) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=f"http://{app.http_address}", timeout=10) as client:
+    async with httpx2.AsyncClient(base_url=f"http://{app.http_address}", timeout=60) as client:
         yield client
 
 

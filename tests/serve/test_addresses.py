@@ -37,10 +37,10 @@ def test_brackets_are_no_part_of_a_host(given: str, host: str) -> None:
 
 
 async def answers(http_address: str, grpc_address: str) -> bool:
-    async with httpx2.AsyncClient(timeout=10) as client:
+    async with httpx2.AsyncClient(timeout=60) as client:
         is_alive = (await client.get(f"http://{http_address}/health")).status_code == 200
     async with grpc.aio.insecure_channel(grpc_address) as channel:
-        experts = await GatewayStub(channel).ListExperts(pb.ListExpertsRequest(), timeout=10)
+        experts = await GatewayStub(channel).ListExperts(pb.ListExpertsRequest(), timeout=60)
     return is_alive and bool(experts.experts)
 
 

@@ -245,7 +245,7 @@ class TestWholeProcess:
 
         stop = when_both(both_have_begun)
         async with (
-            httpx2.AsyncClient(base_url=gateway.http, timeout=10) as http,
+            httpx2.AsyncClient(base_url=gateway.http, timeout=60) as http,
             grpc.aio.insecure_channel(gateway.grpc) as channel,
         ):
             long = asyncio.gather(streamed(http, stop), broken_call(GatewayStub(channel), stop))
@@ -265,7 +265,7 @@ class TestWholeProcess:
     async def test_full_disk_for_logs(self, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "stderr.log").symlink_to("/dev/full")  # every write fails with ENOSPC
         gateway = await asyncio.to_thread(Gateway, tmp_path, config)
-        async with httpx2.AsyncClient(base_url=gateway.http, timeout=10) as http:
+        async with httpx2.AsyncClient(base_url=gateway.http, timeout=60) as http:
             assert {(await http.post(CHAT, json=PINNED)).status_code for _ in range(20)} == {200}
             page = (await http.get("/metrics")).text
         lost = re.search(r"^moegate_log_lines_lost_total (\S+)$", page, re.M)

@@ -89,7 +89,7 @@ class Reflection:
         async def requests() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
             yield reflection_pb2.ServerReflectionRequest(**request)
 
-        return await anext(aiter(self._call(requests(), timeout=10)))
+        return await anext(aiter(self._call(requests(), timeout=60)))
 
     async def files(self, symbol: str) -> list[str]:
         answer = await self.ask(file_containing_symbol=symbol)

@@ -119,7 +119,7 @@ async def test_protos(app: App) -> None:
 
     async def outcomes(message: pb.GenerateRequest) -> set[grpc.StatusCode]:
         seen = set()
-        for call in (stub.Complete(message, timeout=10), stub.Route(message, timeout=10)):
+        for call in (stub.Complete(message, timeout=60), stub.Route(message, timeout=10)):
             try:
                 await call
             except grpc.aio.AioRpcError as error:
@@ -140,5 +140,5 @@ async def test_bytes_that_are_no_message(app: App, raw: bytes) -> None:
     async with grpc.aio.insecure_channel(app.grpc_address) as channel:
         call = channel.unary_unary("/moegate.gateway.v1.Gateway/Complete")
         with pytest.raises(grpc.aio.AioRpcError):
-            await call(raw, timeout=10)
+            await call(raw, timeout=60)
     assert await is_well(app)

@@ -46,7 +46,7 @@ async def gateways(shared: Settings) -> AsyncIterator[list[App]]:
 
 
 async def ask(app: App) -> httpx2.Response:
-    async with httpx2.AsyncClient(base_url=f"http://{app.http_address}", timeout=10) as http:
+    async with httpx2.AsyncClient(base_url=f"http://{app.http_address}", timeout=60) as http:
         return await http.post(CHAT, json=BODY, headers=bearer(KEY))
 
 

@@ -95,7 +95,7 @@ class TestTls:
         for who, may_come_in in ((pair, True), ((None, None), not is_mutual)):
             credentials = grpc.ssl_channel_credentials(authority, *who)
             async with grpc.aio.secure_channel(app.grpc_address, credentials) as channel:
-                call = GatewayStub(channel).Complete(PROTO, timeout=5)
+                call = GatewayStub(channel).Complete(PROTO, timeout=60)
                 if may_come_in:
                     assert (await call).text
                 else:

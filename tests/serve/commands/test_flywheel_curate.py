@@ -17,7 +17,7 @@ from serve.settings.tree import FeedbackSettings, Settings
 
 async def traffic(app: App, count: int) -> None:
     """Users ask and rate: one in four answers is disliked."""
-    async with httpx2.AsyncClient(base_url=f"http://{app.http_address}", timeout=10) as http:
+    async with httpx2.AsyncClient(base_url=f"http://{app.http_address}", timeout=60) as http:
         for number in range(count):
             words = " ".join(f"w{number}x{place}" for place in range(6))
             body = {"model": "coder", "user": f"u{number % 6}", "messages": [{"role": "user", "content": words}]}

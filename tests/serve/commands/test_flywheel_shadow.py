@@ -72,7 +72,7 @@ def digest(tmp_path: Path) -> str:
 
 async def ask(app: App, count: int, first: int = 0) -> set[int]:
     """Ask the coder so many questions, each in a conversation of its own."""
-    async with httpx2.AsyncClient(base_url=f"http://{app.http_address}", timeout=10) as http:
+    async with httpx2.AsyncClient(base_url=f"http://{app.http_address}", timeout=60) as http:
         answers = [
             await http.post(
                 "/v1/chat/completions",

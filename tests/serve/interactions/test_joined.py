@@ -47,7 +47,7 @@ def shared(settings: Settings, tmp_path: Path) -> Settings:
 
 def client(app: App, who: str) -> httpx2.AsyncClient:
     headers = {"authorization": f"Bearer {KEYS[who]}"}
-    return httpx2.AsyncClient(base_url=f"http://{app.http_address}", timeout=10, headers=headers)
+    return httpx2.AsyncClient(base_url=f"http://{app.http_address}", timeout=60, headers=headers)
 
 
 async def answered_and_rated(one: App, other: App) -> list[str]:

@@ -158,7 +158,7 @@ async def test_only_who_has_agreed_is_kept(
     access = settings.access.model_copy(update={"keys": tuple(map(KeySettings.model_validate, KEYS))})
     app = App(settings.model_copy(update={"interactions": interactions, "access": access}))
     await app.start()
-    async with httpx2.AsyncClient(base_url=f"http://{app.http_address}", timeout=10) as http:
+    async with httpx2.AsyncClient(base_url=f"http://{app.http_address}", timeout=60) as http:
         answer = await http.post("/v1/chat/completions", json=ASK, headers={"authorization": f"Bearer {SECRET}"})
     await app.stop()
     assert answer.status_code == 200

@@ -110,7 +110,7 @@ async def test_no_more_than_a_few_at_once_and_all_end_with_the_gateway(
     app = App(settings)
     await app.start()
     experts["advisor"].gate.clear()
-    async with httpx2.AsyncClient(base_url=f"http://{app.http_address}", timeout=10) as http:
+    async with httpx2.AsyncClient(base_url=f"http://{app.http_address}", timeout=60) as http:
         for number in range(40):
             await http.post(URL, json=ask(number))
         await until(lambda: experts["advisor"].live == 2)

@@ -17,7 +17,7 @@ ACCESS = {"keys": [entry(KEY, "alpha", usd=0.00002), entry(OTHER, "beta", usd=1)
 async def served(settings: Settings, key: str = KEY, *, siblings_folder: Path | None = None) -> int:
     app = App(settings, siblings_folder=siblings_folder)
     await app.start()
-    async with httpx2.AsyncClient(base_url=f"http://{app.http_address}", timeout=10) as http:
+    async with httpx2.AsyncClient(base_url=f"http://{app.http_address}", timeout=60) as http:
         status = (await http.post(CHAT, json=BODY, headers=bearer(key))).status_code
     await app.stop()
     return status

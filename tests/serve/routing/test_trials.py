@@ -51,7 +51,7 @@ def over(folder: Path) -> list[dict[str, Any]]:
 async def ask_until_over(app: App, sample: Callable[..., float], kind: str) -> tuple[int, set[int]]:
     """Ask until the trial is over; returns how many requests that took, and their statuses."""
     statuses = set()
-    async with httpx2.AsyncClient(base_url=f"http://{app.http_address}", timeout=10) as http:
+    async with httpx2.AsyncClient(base_url=f"http://{app.http_address}", timeout=60) as http:
         for number in range(2000):
             answer = await ask(http, number)
             statuses.add(answer.status_code)
@@ -71,7 +71,7 @@ async def test_a_canary_that_fails_is_stopped_and_nobody_notices(
     seen = len(experts["advisor"].requests)
     assert asked <= 200
     assert "a canary's trial is over: it is worse" in {record.getMessage() for record in caplog.records}
-    async with httpx2.AsyncClient(base_url=f"http://{app.http_address}", timeout=10) as http:
+    async with httpx2.AsyncClient(base_url=f"http://{app.http_address}", timeout=60) as http:
         models = {(await ask(http, 5000 + number)).json()["model"] for number in range(40)}
     assert models == {"coder"}
     assert len(experts["advisor"].requests) == seen

@@ -42,7 +42,7 @@ async def gateway(config: Path, tmp_path: Path) -> AsyncIterator[Gateway]:
 
 async def ask(gateway: Gateway) -> httpx2.Response:
     """Over a connection of its own, so that the kernel chooses a worker anew."""
-    async with httpx2.AsyncClient(base_url=gateway.http, timeout=10) as client:
+    async with httpx2.AsyncClient(base_url=gateway.http, timeout=60) as client:
         return await client.post("/v1/chat/completions", json=BODY)
 
 
