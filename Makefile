@@ -39,9 +39,10 @@ bench-peers: $(VENV)/.serving $(VENV)/.testing .bench/peers/.ready  ## the same,
 	$(BIN)/python -m loadtests.bench --peers .bench/peers
 
 EXAMPLES ?= 60
-fuzz: $(VENV)/.serving $(VENV)/.testing  ## machine-made requests to every door, EXAMPLES of each kind, and 10,000 machine-made rules of the guard: no 500, no hang
+fuzz: $(VENV)/.serving $(VENV)/.testing  ## machine-made requests to every door, EXAMPLES of each kind, 10,000 machine-made rules of the guard, and 500 new examples of every property
 	MOEGATE_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -s -n0 tests/serve/test_schema_fuzz.py
 	MOEGATE_FUZZ_GUARD=10000 $(BIN)/python -m pytest -s -n0 tests/serve/steps/guard/test_fuzz.py
+	MOEGATE_PROPERTIES=500 $(BIN)/python -m pytest -n $(TESTS) -m "hypothesis and not ray"
 
 soak: $(VENV)/.serving $(VENV)/.testing  ## twenty minutes of mixed load, errors and outages, then of poison; is anything left?
 	$(BIN)/python -m loadtests.soak --minutes 20

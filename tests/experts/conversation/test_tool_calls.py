@@ -272,7 +272,9 @@ def test_any_text_any_cut(scraps: list[str], size: int, is_constrained: bool, is
 
 @given(
     st.lists(
-        st.dictionaries(st.text(max_size=8), st.recursive(st.none() | st.booleans() | st.text(max_size=8), st.lists)),
+        st.dictionaries(
+            st.text(max_size=8), st.recursive(st.none() | st.booleans() | st.text(max_size=8), st.lists, max_leaves=6)
+        ),
         min_size=1,
         max_size=3,
     ),

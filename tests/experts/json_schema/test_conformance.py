@@ -67,7 +67,11 @@ def test_nothing_follows_not() -> None:
     assert not any(conforms(value, {"not": {}}) for value in (None, 0, "", [], {}))
 
 
-@given(st.floats(-1e15, 1e15) | st.integers(-(10**15), 10**15), st.sampled_from([1, 3, 0.5, 2.5]))
+# Not so near to nought that dividing gives nought: others take that for a whole number.
+@given(
+    st.floats(-1e15, 1e15).filter(lambda value: value == 0 or abs(value) > 1e-300) | st.integers(-(10**15), 10**15),
+    st.sampled_from([1, 3, 0.5, 2.5]),
+)
 def test_multiples_are_what_other_validators_say(value: float, step: float) -> None:
     assert is_multiple(value, step) == Draft202012Validator({"multipleOf": step}).is_valid(value)
 

@@ -93,7 +93,7 @@ def test_quiet_sentences_add_nothing_however_many() -> None:
     assert np.array_equal(one.shift, among.shift) and one.keep == among.keep
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.text(max_size=6_000))
 def test_any_text_gives_a_bounded_effect(text: str) -> None:
     found = sentences(text)

@@ -60,7 +60,7 @@ def test_a_timeout_that_is_none(value: str) -> None:
     assert refused.value.param == "x-request-timeout-ms"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(name=st.text(max_size=140))
 def test_only_what_may_go_into_a_log_names_a_request(name: str) -> None:
     request = build({"x-request-id": name})

@@ -93,7 +93,7 @@ class TestEncodings:
         with pytest.raises(PayloadTooLarge):
             gunzip(gzip.compress(bytes(600)) * 3, 1024)
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=50, deadline=None)
     @given(content=st.binary(max_size=2000), bound=st.integers(0, 2000))
     def test_the_bound_is_exact(self, content: bytes, bound: int) -> None:
         packed = gzip.compress(content)
@@ -103,7 +103,7 @@ class TestEncodings:
             with pytest.raises(PayloadTooLarge):
                 gunzip(packed, bound)
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=50, deadline=None)
     @given(packed=st.binary(min_size=1, max_size=60))
     def test_any_bytes(self, packed: bytes) -> None:
         with pytest.raises((MalformedBody, PayloadTooLarge)):

@@ -103,7 +103,7 @@ def test_the_end_is_the_connections() -> None:
     assert unchunked.is_closing()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(pieces=st.lists(st.binary(max_size=30), max_size=5), ends=st.booleans())
 def test_what_chunks_hold(pieces: list[bytes], ends: bool) -> None:
     wire = Wire()

@@ -182,7 +182,7 @@ async def test_an_event_is_one_line_however_lines_are_split(
     assert "".join(texts) == "".join(experts["coder"].words)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(text=st.text(st.one_of(st.sampled_from("\x85\u2028\u2029…\u2027\u202a"), st.characters(codec="utf-8"))))
 def test_one_line_says_the_same(text: str) -> None:
     raw = one_line(orjson.dumps(text))

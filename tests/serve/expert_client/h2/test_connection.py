@@ -354,7 +354,7 @@ async def test_a_peer_that_breaks_the_protocol_is_left(frames: bytes) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 255), st.integers(0, 5), st.binary(max_size=40))))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_no_frame_raises(frames: list[tuple[int, int, int, bytes]]) -> None:
     """Whatever comes, a call ends or waits; nothing is raised into the event loop, where nobody would see it."""
 
