@@ -17,27 +17,17 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from experts.flywheel.history import (
-    ADOPTED,
-    CANARY,
-    ENDED,
-    PROMOTED,
-    ROLLED_BACK,
-    SERVING,
-    SHADOW,
-    Change,
-    next_up,
-    on_trial,
-    read_history,
-    serving,
-)
+from experts.flywheel.changes import Changes, RegistryError
+from experts.flywheel.history import Change, next_up, read_history, serving
+
+__all__ = ["HISTORY", "Registry", "RegistryError", "digest_of", "now"]
 
 HISTORY: Final = "history.jsonl"
 _CURRENT: Final = "current"
@@ -45,12 +35,8 @@ _NEXT: Final = "next"
 _BLOCK: Final = 2**20
 
 
-class RegistryError(Exception):
-    """It cannot be done; the message says why."""
-
-
-class Registry:
-    """One expert's."""
+class Registry(Changes):
+    """One expert's, in a folder."""
 
     def __init__(self, folder: Path, expert: str) -> None:
         """Open it, or what will be it: nothing is made before something is added."""
@@ -58,16 +44,6 @@ class Registry:
         if (self._folder / HISTORY).exists():
             with self._alone():
                 self._mend()
-
-    @property
-    def current(self) -> str | None:
-        """The digest of what serves; None = what the catalogue shipped with."""
-        return serving(self.history())
-
-    @property
-    def trial(self) -> Change | None:
-        """The line that put a candidate where it is on trial now; None where nobody is."""
-        return on_trial(self.history())
 
     @property
     def link(self) -> Path:
@@ -101,83 +77,12 @@ class Registry:
             place = self._folder / "artifacts" / digest
             if not place.exists():
                 self._copy(artifact, place)
-            made = {"digest": digest, "parent": self.current, "at": _now(), **facts}
+            made = {"digest": digest, "parent": self.current, "at": now(), **facts}
             _write(self._folder / "candidates" / f"{digest}.json", json.dumps(made, indent=1).encode())
         return digest
 
-    def promote(self, digest: str, *, by: str, why: str) -> Change:
-        """Let a candidate serve.
-
-        Raises:
-            RegistryError: there is no such candidate, or it serves already.
-        """
-        with self._alone():
-            if digest not in self.candidates():
-                raise RegistryError(
-                    f"there is no candidate {digest}; there are {', '.join(self.candidates()) or 'none'}"
-                )
-            if digest == self.current:
-                raise RegistryError(f"{digest} serves already")
-            return self._change(PROMOTED, digest, by, why)
-
-    def adopt(self, artifact: Path, *, by: str) -> Change | None:
-        """Take what the catalogue ships with in, so that both links name something; None where something serves.
-
-        Raises:
-            RegistryError: it is no folder, or an empty one.
-        """
-        if any(change.event in SERVING for change in self.history()):
-            return None
-        digest = self.add(artifact, {"adopted": True})
-        with self._alone():
-            return self._change(ADOPTED, digest, by, "what the catalogue ships with")
-
-    def try_out(self, digest: str, share: float, *, is_shadow: bool, by: str, why: str) -> Change:
-        """Put a candidate on trial, or give it another share.
-
-        Raises:
-            RegistryError: there is no such candidate, or it serves already.
-        """
-        with self._alone():
-            if digest not in self.candidates():
-                raise RegistryError(f"there is no candidate {digest}")
-            if digest == self.current:
-                raise RegistryError(f"{digest} serves already")
-            return self._change(SHADOW if is_shadow else CANARY, digest, by, why, share)
-
-    def end_trial(self, *, by: str, why: str) -> Change:
-        """End the trial that goes on.
-
-        Raises:
-            RegistryError: nobody is on trial.
-        """
-        with self._alone():
-            trial = self.trial
-            if trial is None:
-                raise RegistryError("nobody is on trial")
-            return self._change(ENDED, trial.digest, by, why)
-
-    def roll_back(self, *, by: str, why: str) -> Change:
-        """Let what served before the last promotion serve again.
-
-        Raises:
-            RegistryError: nothing was promoted, or that is undone already.
-        """
-        with self._alone():
-            before: list[str | None] = [None]
-            for change in self.history():
-                if change.event == ADOPTED:
-                    before = [change.digest]
-                elif change.event == PROMOTED:
-                    before.append(change.digest)
-                elif change.event == ROLLED_BACK and len(before) > 1:
-                    before.pop()
-            if len(before) < 2:
-                raise RegistryError("nothing is promoted that could be undone")
-            return self._change(ROLLED_BACK, before[-2], by, why)
-
     def _change(self, event: str, digest: str | None, by: str, why: str, share: float = 0.0) -> Change:
-        change = Change(event, digest, _now(), by, why, share)
+        change = Change(event, digest, now(), by, why, share)
         self._cut_what_is_not_whole()
         file = os.open(self._folder / HISTORY, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
@@ -225,6 +130,39 @@ class Registry:
             shutil.rmtree(draft, ignore_errors=True)
             raise
 
+    def mirror(
+        self,
+        history: Sequence[Change],
+        manifests: Mapping[str, Mapping[str, Any]],
+        fetch: Callable[[str, Path], None],
+    ) -> None:
+        """Be what another place holds: what serves there or is on trial is brought here before the history says so.
+
+        Raises:
+            RegistryError: what `fetch(digest, folder)` brought has another digest.
+        """
+        with self._alone():
+            for digest in {serving(history), next_up(history)} - {None}:
+                place = self._folder / "artifacts" / str(digest)
+                if not place.exists():
+                    self._fetch(str(digest), place, fetch)
+            for digest, manifest in manifests.items():
+                _write(self._folder / "candidates" / f"{digest}.json", json.dumps(manifest, indent=1).encode())
+            if list(history) != self.history():
+                _write(self._folder / HISTORY, b"".join(change.line for change in history))
+            self._mend()
+
+    def _fetch(self, digest: str, place: Path, fetch: Callable[[str, Path], None]) -> None:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=place.parent))
+        try:
+            fetch(digest, draft / digest)
+            if digest_of(draft / digest) != digest:
+                raise RegistryError(f"{digest}: what was brought is something else")
+            os.rename(draft / digest, place)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """One change at a time; a lock that a dead process held is free."""
@@ -267,5 +205,6 @@ def _write(path: Path, content: bytes) -> None:
     os.replace(name, path)
 
 
-def _now() -> str:
+def now() -> str:
+    """The time, as lines and manifests have it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -13,10 +13,9 @@ from experts.catalog.spec import load_catalog
 from experts.flywheel.curation import Curated, Wants, curate
 from experts.flywheel.frozen import freeze, latest
 from experts.flywheel.near_duplicates import Unseen
-from experts.flywheel.registry import Registry
 from experts.flywheel.turn import Turns
-from serve.commands.flywheel_data import interactions, opened_ratings
-from serve.settings.tree import SettingsError, load_settings
+from serve.commands.flywheel_data import interactions, opened_ratings, registry_of
+from serve.settings.tree import Settings, SettingsError, load_settings
 
 
 def add_curate(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +86,7 @@ def _status(arguments: argparse.Namespace) -> None:
             "liked": liked[name],
             "people": len(people.get(name, ())),
             "curated": _curated(settings.flywheel.place, name),
-            **_stands(settings.flywheel.place, name),
+            **_stands(settings, name),
         }
         for name in load_catalog(settings.experts.catalog).names
     ]
@@ -104,9 +103,10 @@ def _curated(place: Path, expert: str) -> str | None:
     return None if found is None else str(found.manifest["digest"])
 
 
-def _stands(place: Path, expert: str) -> dict[str, str | None]:
+def _stands(settings: Settings, expert: str) -> dict[str, str | None]:
     """What serves, who is on trial and how far, and where the latest turn is."""
-    registry, turn = Registry(place / "registry", expert), Turns(place / "turns", expert).latest()
+    place = settings.flywheel.place
+    registry, turn = registry_of(settings, expert), Turns(place / "turns", expert).latest()
     trial = registry.trial
     return {
         "serves": registry.current,

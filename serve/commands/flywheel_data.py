@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from experts.flywheel.changes import Changes, RegistryError
 from experts.flywheel.interaction import Interaction, Opinion
 from serve.feedback.rating import RatingsFailed, RatingStore
 from serve.feedback.store import open_ratings
 from serve.interactions import segments
 from serve.interactions.joined import by_response
 from serve.interactions.stores import StoreFailed, open_segments
+from serve.live.remote.registries import EXPERTS, open_registry
 from serve.settings.tree import Settings, SettingsError
 
 
@@ -29,6 +31,18 @@ def opened_ratings(settings: Settings) -> Iterator[RatingStore]:
         raise SettingsError(f"the interactions cannot be read or written: {error}") from None
     except RatingsFailed as error:
         raise SettingsError(f"the ratings cannot be read or written: {error}") from None
+
+
+def registry_of(settings: Settings, name: str, kind: str = EXPERTS) -> Changes:
+    """A registry, wherever the settings say that it is kept.
+
+    Raises:
+        SettingsError: it cannot be reached.
+    """
+    try:
+        return open_registry(settings.flywheel, name, kind)
+    except RegistryError as error:
+        raise SettingsError(f"the registry of {name}: {error}") from None
 
 
 def interactions(settings: Settings, ratings: RatingStore) -> Iterator[Interaction]:

@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from experts.catalog.spec import load_catalog
+from experts.flywheel.changes import Changes, RegistryError
 from experts.flywheel.history import Change
-from experts.flywheel.registry import Registry, RegistryError
 from experts.flywheel.verdict import Judgement, Rules, Verdict, judge
+from serve.commands.flywheel_data import registry_of
 from serve.settings.tree import Settings, SettingsError, load_settings
 
 MAY_SERVE: Final = (Verdict.BETTER, Verdict.NOT_WORSE, Verdict.NO_HEADROOM)
@@ -106,14 +107,14 @@ def _rollback(arguments: argparse.Namespace) -> None:
     _changed(arguments, registry, change)
 
 
-def _changed(arguments: argparse.Namespace, registry: Registry, change: Change) -> None:
+def _changed(arguments: argparse.Namespace, registry: Changes, change: Change) -> None:
     now = f"{change.digest} serves" if change.digest else "what the catalogue shipped with serves"
     print(f"{arguments.expert}: {change.event}: {now}, as {registry.link} says")
     print("the experts take it up when they are next started or rolled out")
     _tell(arguments, {"expert": arguments.expert, "event": change.event, "serves": change.digest, "at": change.at})
 
 
-def _registry(settings: Settings, expert: str) -> Registry:
+def _registry(settings: Settings, expert: str) -> Changes:
     """The registry of an expert of the catalogue.
 
     Raises:
@@ -122,7 +123,7 @@ def _registry(settings: Settings, expert: str) -> Registry:
     names = load_catalog(settings.experts.catalog).names
     if expert not in names:
         raise SettingsError(f"there is no expert {expert!r}; there are {', '.join(names)}")
-    return Registry(settings.flywheel.place / "registry", expert)
+    return registry_of(settings, expert)
 
 
 def pairs_of(bar: str, incumbent: Path, candidate: Path) -> dict[str, tuple[list[float], list[float]]]:
@@ -185,14 +186,14 @@ def ask(question: str, *, is_sure: bool) -> None:
         raise SettingsError("nothing is changed")
 
 
-def _added(registry: Registry, folder: Path, made: dict[str, Any]) -> str:
+def _added(registry: Changes, folder: Path, made: dict[str, Any]) -> str:
     try:
         return registry.add(folder, made)
     except RegistryError as error:
         raise SettingsError(f"--candidate: {error}") from None
 
 
-def _names(registry: Registry) -> str:
+def _names(registry: Changes) -> str:
     return ", ".join(registry.candidates()) or "none"
 
 

@@ -23,8 +23,8 @@ import orjson
 
 import router.training
 from experts.catalog.spec import load_catalog
+from experts.flywheel.changes import Changes
 from experts.flywheel.frozen import latest
-from experts.flywheel.registry import Registry
 from experts.flywheel.verdict import Judgement, Rules, Verdict, judge
 from router.errors import RouterError
 from router.evaluation.offpolicy import Estimate, estimate, read_log
@@ -32,11 +32,12 @@ from router.model.artifact import DEFAULT_PATH
 from router.policy.objective import ExpertState
 from router.router import Router
 from router.training.dataset import Row, read_rows
-from serve.commands.flywheel_data import opened_ratings
+from serve.commands.flywheel_data import opened_ratings, registry_of
 from serve.commands.flywheel_registry import MAY_SERVE, ask, explain
 from serve.interactions import segments
 from serve.interactions.joined import rated_rows
 from serve.interactions.stores import open_segments
+from serve.live.remote.registries import ROUTER
 from serve.settings.tree import Settings, SettingsError, load_settings
 
 NAME: Final = "router"
@@ -84,9 +85,9 @@ def add_router(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_router)
 
 
-def router_registry(settings: Settings) -> Registry:
+def router_registry(settings: Settings) -> Changes:
     """The registry of the router's artefacts; no expert's, whatever its name."""
-    return Registry(settings.flywheel.place / "router", NAME)
+    return registry_of(settings, NAME, ROUTER)
 
 
 def _router(arguments: argparse.Namespace) -> None:
@@ -141,7 +142,7 @@ def _hits(router: Router, gold: Sequence[Row]) -> list[float]:
     return [float(router.route(row.query, states).expert in row.labels) for row in gold]
 
 
-def _adopt(registry: Registry, serving: Path) -> None:
+def _adopt(registry: Changes, serving: Path) -> None:
     """Take the artefact that decides now into the registry, if nothing does out of it yet."""
     if registry.current is not None:
         return

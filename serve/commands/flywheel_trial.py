@@ -6,11 +6,10 @@ from datetime import datetime
 from experts.catalog.spec import Catalog, ExpertSpec, load_catalog
 from experts.flywheel.history import Change
 from experts.flywheel.progress import read_breach, read_progress
-from experts.flywheel.registry import Registry
 from experts.flywheel.stages import Seen, Step, next_step
 from experts.flywheel.unseen import Compared, compare, paired
 from experts.flywheel.verdict import Rules
-from serve.commands.flywheel_data import interactions, opened_ratings
+from serve.commands.flywheel_data import interactions, opened_ratings, registry_of
 from serve.interactions import segments
 from serve.interactions.stores import open_segments
 from serve.routing.canary import canaries
@@ -37,7 +36,7 @@ class Bench:
         self.catalog: Catalog = load_catalog(settings.experts.catalog)
         if expert not in self.catalog.names:
             raise SettingsError(f"there is no expert {expert!r}; there are {', '.join(self.catalog.names)}")
-        self.registry = Registry(settings.flywheel.place / "registry", expert)
+        self.registry = registry_of(settings, expert)
 
     @property
     def canary(self) -> ExpertSpec:

@@ -7,8 +7,8 @@ import sys
 
 from experts.catalog.spec import load_catalog
 from experts.flywheel.frozen import FrozenSet, latest
-from experts.flywheel.registry import Registry
 from experts.flywheel.tune import TOKENS, CannotTune, tune_command
+from serve.commands.flywheel_data import registry_of
 from serve.settings.tree import Settings, SettingsError, load_settings
 
 
@@ -61,7 +61,7 @@ def command_of(
     place = settings.flywheel.place
     spec = load_catalog(settings.experts.catalog).get(expert)
     start = None if spec is None or from_base else spec.adapter
-    serving = Registry(place / "registry", expert)
+    serving = registry_of(settings, expert)
     if serving.current is not None and not from_base:
         start = str(serving.link.resolve())
     try:

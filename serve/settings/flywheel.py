@@ -25,6 +25,9 @@ class FlywheelSettings(Sane):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     folder: Path | None = None  # None = flywheel in the user's state folder
+    # Of what serves and who is on trial, for several machines: a URL that fsspec knows, such as s3://bucket/registry,
+    # whose store writes on condition; None = in the folder. What is there is mirrored into the folder.
+    registry: str | None = Field(None, pattern=r"^[a-z0-9+]+://.+")
     stages: tuple[StageSettings, ...] = Field(
         tuple(StageSettings(share=stage.share, answers=stage.answers) for stage in STAGES), min_length=1
     )

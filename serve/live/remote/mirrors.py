@@ -15,13 +15,14 @@ from experts.catalog.spec import CatalogError, load_catalog
 from router.errors import ArtifactError
 from router.model.artifact import load
 from serve.live.remote.mirror import Mirror, Refused
+from serve.live.remote.registries import RegistryMirror
 from serve.settings.remote import RemoteSettings
 from serve.settings.tree import Settings, SettingsError
 
 _FOLDER_CHARS: Final = 16
 
 
-def bring(settings: Settings) -> tuple[Settings, Sequence[Mirror]]:
+def bring(settings: Settings) -> tuple[Settings, Sequence[Mirror | RegistryMirror]]:
     """Fetch what comes from elsewhere; return the settings with the copies' paths, and what keeps them fresh.
 
     Raises:
@@ -39,7 +40,13 @@ def bring(settings: Settings) -> tuple[Settings, Sequence[Mirror]]:
         _begin(mirrors[-1], settings.router.artifact, "router.artifact")
         router = settings.router.model_copy(update={"artifact": mirrors[-1].copy})
         settings = settings.model_copy(update={"router": router})
-    return settings, tuple(mirrors)
+    found: list[Mirror | RegistryMirror] = [*mirrors]
+    if settings.flywheel.registry is not None:
+        catalog = load_catalog(settings.experts.catalog, load_prices(settings.cost.prices))
+        names = [spec.name for spec in catalog.experts if spec.canary_of is None]
+        found.append(RegistryMirror(settings.flywheel, names))
+        found[-1].begin()
+    return settings, tuple(found)
 
 
 def _mirror(name: str, text: str, settings: RemoteSettings, check: Callable[[Path], None]) -> Mirror:

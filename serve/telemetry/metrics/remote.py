@@ -4,7 +4,7 @@ from serve.telemetry.metrics.registrar import Across, Registrar
 
 
 class RemoteMetrics:
-    """`serve.live.remote.mirror` writes them. `file` is `router` or `catalog`; nothing where neither is remote."""
+    """`serve.live.remote` writes them. `file` is `router`, `catalog` or `registry`; nothing where none is remote."""
 
     def __init__(self, add: Registrar) -> None:
         self.fetches = add.counter(
