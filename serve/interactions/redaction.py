@@ -13,7 +13,8 @@ from typing import Final, Literal
 import orjson
 
 from serve.settings.interactions import Entity
-from serve.steps.guard.compiled import RuleSet, disjoint
+from serve.steps.guard.compiled import RuleSet
+from serve.steps.guard.inspector import disjoint
 from serve.steps.guard.masks import Masks
 from serve.steps.guard.plain_text import plain
 from serve.steps.guard.rules import Action, Find, FindCredentials, FindPersonalData, GuardFile, Rule, Stage

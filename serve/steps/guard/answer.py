@@ -10,8 +10,9 @@ from collections.abc import Callable
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
 from serve.steps.guard.arguments import GuardedArguments
-from serve.steps.guard.compiled import Inspector, RuleSet
+from serve.steps.guard.compiled import RuleSet
 from serve.steps.guard.hit import Hit
+from serve.steps.guard.inspector import Inspector
 from serve.steps.guard.masks import Masks
 from serve.steps.guard.rules import Stage
 from serve.steps.guard.stream import GuardedText

@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from serve.steps.guard.compiled import Inspector, disjoint
 from serve.steps.guard.hit import Hit
+from serve.steps.guard.inspector import Inspector, disjoint
 from serve.steps.guard.masks import Masks
 from serve.steps.guard.rules import Rule
 

@@ -1,27 +1,26 @@
 """Rules, ready to look at texts."""
 
 import logging
-import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final
 
 from router.model.suspicion import shipped
 from serve.steps.guard.called.rules import CalledRules, Service
+from serve.steps.guard.detectors.allowed import Allowed
 from serve.steps.guard.detectors.control_tokens import ControlTokens
 from serve.steps.guard.detectors.credentials import Credentials
 from serve.steps.guard.detectors.personal import PersonalData
 from serve.steps.guard.detectors.phrases import BadPattern, Phrases
 from serve.steps.guard.detectors.prompt_leak import PromptLeak
-from serve.steps.guard.finding import Detector, Finding
-from serve.steps.guard.hit import Hit
+from serve.steps.guard.finding import Detector
+from serve.steps.guard.inspector import Allowance, CompiledRule, Inspector
 from serve.steps.guard.learned.reading import Verdicts
 from serve.steps.guard.learned.rules import LearnedRules, Weigher, weigher_of
-from serve.steps.guard.plain_text import Places, plain
+from serve.steps.guard.limits import FindLimits
 from serve.steps.guard.rules import (
-    Action,
-    FindPhrases,
+    FindAllowed,
     FindPromptLeak,
     FindService,
     GuardFile,
@@ -42,14 +41,6 @@ class BrokenRule(Exception):
     def __init__(self, rule: Rule) -> None:
         super().__init__(rule.name)
         self.rule = rule
-
-
-@dataclass(frozen=True, slots=True)
-class CompiledRule:
-    """A rule and what carries it out."""
-
-    rule: Rule
-    detector: Detector
 
 
 @lru_cache(_PROMPTS)
@@ -82,6 +73,7 @@ class RuleSet:
         self.hold_chars, self.hold_s = file.hold_chars, file.hold_ms / 1000
         self._on_failure = on_failure
         self._made = {rule.name: _made(rule) for rule in file.rules if rule.find.kind in _MAKERS}
+        self._allowances = [_allowance(rule, rule.find) for rule in file.rules if isinstance(rule.find, FindAllowed)]
         self._weighers = _weighers(file.rules)
         self._verdicts = Verdicts()
         services = ((rule, rule.find) for rule in file.rules)
@@ -107,7 +99,17 @@ class RuleSet:
         if not rules:
             return None
         compiled = [CompiledRule(rule, self._detector(rule, prompts)) for rule in rules]
-        return Inspector(compiled, self.failed)
+        if not self._allowances:
+            return Inspector(compiled, self.failed)
+        return Inspector(compiled, self.failed, [one for one in self._allowances if _applies(one.rule, *place)])
+
+    def limits(self, key: str = "") -> list[tuple[Rule, FindLimits]]:
+        """Return the rules that limit what a request holds, for a caller."""
+        return [
+            (rule, rule.find)
+            for rule in self.rules
+            if isinstance(rule.find, FindLimits) and (not rule.keys or key in rule.keys)
+        ]
 
     def learned(self, key: str = "") -> LearnedRules | None:
         """Return the rules that weigh whole texts; None where none applies to the caller."""
@@ -156,84 +158,6 @@ class RuleSet:
         return self._made[rule.name]
 
 
-class Inspector:
-    """The rules of one stage, for one caller and expert."""
-
-    def __init__(self, rules: Sequence[CompiledRule], on_failure: Callable[[Rule, Exception], None]) -> None:
-        """`on_failure` hears of a rule that could not be carried out, and raises where it fails closed."""
-        self._rules = rules
-        self._failed = on_failure
-        self.hint = _joined([one.detector.hint for one in rules])
-
-    def hits(self, text: str) -> list[Hit]:
-        """Return what the rules find in a whole text, in its order.
-
-        Two rules' findings may overlap: `disjoint` picks those that are masked.
-
-        Raises:
-            BrokenRule: a rule that fails closed could not be carried out.
-        """
-        found = self.findings(plain(text))
-        if not found:
-            return []
-        places = Places(text)
-        return [Hit(rule, one.entity, *places.original(one.start, one.end)) for rule, one in found]
-
-    def findings(self, text: str) -> list[tuple[Rule, Finding]]:
-        """Return the same of a plain text, with spans of it.
-
-        Raises:
-            BrokenRule: likewise.
-        """
-        found = []
-        for one in self._rules:
-            try:
-                spans = one.detector.find(text)
-            except Exception as error:
-                self._failed(one.rule, error)
-            else:
-                found += [(one.rule, span) for span in _first_ones(spans)]
-        return sorted(found, key=lambda pair: pair[1].start) if len(found) > 1 else found
-
-    def open_from(self, text: str) -> int:
-        """Return from where on a plain text may be the beginning of something that a rule finds.
-
-        Raises:
-            BrokenRule: likewise.
-        """
-        open_from = len(text)
-        for one in self._rules:
-            try:
-                open_from = min(open_from, one.detector.open_from(text))
-            except Exception as error:
-                self._failed(one.rule, error)
-        return open_from
-
-
-def disjoint(hits: Iterable[Hit], rules: Sequence[Rule]) -> list[Hit]:
-    """Return what is masked, in the text's order: hits that overlap become one, named as the earliest rule says."""
-    order = {rule.name: place for place, rule in enumerate(rules)}
-    joined: list[Hit] = []
-    for hit in sorted(hits, key=lambda hit: (hit.start, -hit.end)):
-        if hit.rule.action is not Action.MASK:
-            continue
-        if joined and hit.start < joined[-1].end:
-            last = joined.pop()
-            first = min(last, hit, key=lambda one: order[one.rule.name])
-            hit = Hit(first.rule, first.entity, last.start, max(last.end, hit.end))  # noqa: PLW2901
-        joined.append(hit)
-    return joined
-
-
-def _first_ones(spans: list[Finding]) -> list[Finding]:
-    """Those of one rule's that do not begin inside an earlier one."""
-    kept: list[Finding] = []
-    for span in sorted(spans, key=lambda span: (span.start, -span.end)) if len(spans) > 1 else spans:
-        if not kept or span.start >= kept[-1].end:
-            kept.append(span)
-    return kept
-
-
 def _applies(rule: Rule, stage: Stage, key: str, expert: str) -> bool:
     return stage in rule.at and (not rule.keys or key in rule.keys) and (not rule.experts or expert in rule.experts)
 
@@ -246,21 +170,21 @@ def _weighers(rules: Sequence[Rule]) -> dict[str, Weigher]:
 
 
 def _made(rule: Rule) -> Detector:
-    try:
+    with _usable(rule):
         return _MAKERS[rule.find.kind](rule.find)
+
+
+def _allowance(rule: Rule, find: FindAllowed) -> Allowance:
+    with _usable(rule):
+        return Allowance(rule, Allowed(find.words, find.patterns, find.domains), frozenset(find.rules))
+
+
+@contextmanager
+def _usable(rule: Rule) -> Iterator[None]:
+    """Say what is wrong with a rule's patterns."""
+    try:
+        yield
     except BadPattern as error:
         raise GuardFileError(f"rule {rule.name}: a pattern cannot be used: {error}") from None
     except ImportError:
-        assert isinstance(rule.find, FindPhrases)
         raise GuardFileError(f"rule {rule.name} needs RE2: pip install 'moegate[guard]'") from None
-
-
-@lru_cache
-def _either(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(patterns))
-
-
-def _joined(hints: Sequence[re.Pattern[str] | None]) -> re.Pattern[str] | None:
-    """One hint for all; None where one of them always looks."""
-    patterns = tuple(hint.pattern for hint in hints if hint is not None)
-    return _either(patterns) if len(patterns) == len(hints) else None

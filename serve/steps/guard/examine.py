@@ -3,8 +3,10 @@
 import time
 from typing import Any
 
-from serve.steps.guard.compiled import BrokenRule, RuleSet, disjoint
+from serve.steps.guard import limits
+from serve.steps.guard.compiled import BrokenRule, RuleSet
 from serve.steps.guard.hit import Hit
+from serve.steps.guard.inspector import disjoint
 from serve.steps.guard.masks import Masks
 from serve.steps.guard.rules import Stage
 
@@ -23,11 +25,17 @@ async def hits_of(text: str, rules: RuleSet, stage: Stage, system: str = "") -> 
     """
     inspector, learned = rules.at(stage), rules.learned()
     called = rules.called()
+    limiting = rules.limits() if stage is Stage.INPUT else []
     looks = any(one is not None and one.looks_at(stage) for one in (learned, called))
-    if inspector is None and not looks:
+    if inspector is None and not limiting and not looks:
         raise NoRule(f"no rule looks at {stage.value}")
     try:
-        hits = [] if inspector is None else inspector.hits(text)
+        hits = [
+            Hit(rule, limits.ENTITY, 0, len(text), much.why)
+            for rule, find in limiting
+            for much in limits.over(find, text)
+        ]
+        hits += [] if inspector is None else inspector.hits(text)
         if learned is not None:
             hits += [found.hit for found in learned.found_in(text, stage, learned.reader(), system)]
         if called is not None:

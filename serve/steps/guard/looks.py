@@ -4,15 +4,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from serve.request import ChatRequest
+from serve.steps.guard import limits
 from serve.steps.guard.answer import GuardedAnswer
 from serve.steps.guard.arguments import GuardedArguments
 from serve.steps.guard.called.rules import CalledRules
-from serve.steps.guard.compiled import Inspector, RuleSet, disjoint
+from serve.steps.guard.compiled import RuleSet
 from serve.steps.guard.hit import Hit
+from serve.steps.guard.inspector import Inspector, disjoint
 from serve.steps.guard.learned.rules import LearnedRules
+from serve.steps.guard.limits import FindLimits
 from serve.steps.guard.masks import Masks
 from serve.steps.guard.request_texts import Place, places_of, with_texts
-from serve.steps.guard.rules import Stage
+from serve.steps.guard.rules import Rule, Stage
 from serve.steps.guard.tally import Tally
 
 
@@ -28,8 +31,9 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """Who looks at a request: rules that find places in its texts, those that weigh texts, those that ask a service."""
+    """Who looks at a request: rules that limit it, find places in its texts, weigh them, ask a service about them."""
 
+    limits: list[tuple[Rule, FindLimits]]
     inspectors: dict[Stage, Inspector | None]
     learned: LearnedRules | None
     called: CalledRules | None
@@ -38,8 +42,8 @@ class Looks:
     def of(cls, rules: RuleSet, key: str) -> "Looks | None":
         """Choose them for a caller; None where nobody looks."""
         inspectors = {stage: rules.at(stage, key=key) for stage in (Stage.INPUT, Stage.DOCUMENTS)}
-        looks = cls(inspectors, rules.learned(key), rules.called(key))
-        return looks if looks.learned or looks.called or any(inspectors.values()) else None
+        looks = cls(rules.limits(key), inspectors, rules.learned(key), rules.called(key))
+        return looks if looks.limits or looks.learned or looks.called or any(inspectors.values()) else None
 
     async def over(self, request: ChatRequest, kept: Kept) -> ChatRequest:
         """Look at a request; returns it masked, with what was read of it for the router.
@@ -48,6 +52,9 @@ class Looks:
             ContentBlocked: a rule blocks it.
             BrokenRule: a rule that fails closed could not be carried out.
         """
+        for rule, find in self.limits:
+            for much in limits.over(find, request.input):
+                kept.tally.take([Hit(rule, limits.ENTITY, 0, 0, much.why)], Stage.INPUT, param=much.param)
         found, texts = self._places(request, kept)
         if self.learned is not None:
             reader = self.learned.reader()

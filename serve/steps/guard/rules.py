@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from experts.catalog.yaml_file import YamlError, read_yaml
 from router.model.suspicion import RATES
 from serve.settings.tree import SettingsError
+from serve.steps.guard.limits import FindLimits
 
 EntityName = Literal["email", "phone", "card", "iban", "national_id", "ip"]
 
@@ -68,6 +69,22 @@ class FindPhrases(_Part):
     def _lists_something(self) -> Self:
         if not self.words and not self.patterns:
             raise ValueError("list words or patterns")
+        return self
+
+
+class FindAllowed(_Part):
+    """What is no finding of other rules, although it looks like one; patterns need the extra `[guard]`."""
+
+    kind: Literal["allowed"]
+    words: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = Field((), max_length=10_000)
+    patterns: tuple[Annotated[str, Field(min_length=1, max_length=1024)], ...] = Field((), max_length=100)
+    domains: tuple[Annotated[str, Field(min_length=1, max_length=253)], ...] = Field((), max_length=1_000)
+    rules: tuple[str, ...] = ()  # whose findings; empty = those of all that find places in a text
+
+    @model_validator(mode="after")
+    def _lists_something(self) -> Self:
+        if not self.words and not self.patterns and not self.domains:
+            raise ValueError("list words, patterns or domains")
         return self
 
 
@@ -137,6 +154,8 @@ Find = Annotated[
     | FindCredentials
     | FindControlTokens
     | FindPhrases
+    | FindAllowed
+    | FindLimits
     | FindPromptLeak
     | FindJailbreak
     | FindInjection
@@ -169,6 +188,10 @@ class Rule(_Part):
             raise ValueError("only what a rule masks in the input can be restored")
         if isinstance(self.find, FindPromptLeak) and set(self.at) != {Stage.OUTPUT}:
             raise ValueError("a prompt leaks in the output")
+        if isinstance(self.find, FindAllowed) and self.action is not Action.MONITOR:
+            raise ValueError("what is allowed is neither blocked nor masked: let this rule monitor")
+        if isinstance(self.find, FindLimits) and (set(self.at) != {Stage.INPUT} or self.action is Action.MASK):
+            raise ValueError("limits are of the input, documents included, and block or monitor")
         if isinstance(self.find, Learned):
             _check_learned(self.find, self)
         if isinstance(self.find, FindService):
@@ -205,6 +228,9 @@ class GuardFile(_Part):
         names = [rule.name for rule in self.rules]
         if len(set(names)) < len(names):
             raise ValueError("a rule's name is there twice")
+        for rule in self.rules:
+            if isinstance(rule.find, FindAllowed) and (unknown := set(rule.find.rules) - set(names)):
+                raise ValueError(f"the rule '{rule.name}' allows what no rule finds: {', '.join(sorted(unknown))}")
         return self
 
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from serve.steps.guard.compiled import Inspector, disjoint
 from serve.steps.guard.detectors.words import word_start
 from serve.steps.guard.finding import CONTEXT, Finding
 from serve.steps.guard.hit import Hit
+from serve.steps.guard.inspector import Inspector, disjoint
 from serve.steps.guard.masks import Masks
 from serve.steps.guard.plain_text import Places, plain
 from serve.steps.guard.rules import Action, Rule

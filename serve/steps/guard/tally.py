@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from serve.errors import ContentBlocked
 from serve.steps.guard.hit import Hit
+from serve.steps.guard.limits import FindLimits
 from serve.steps.guard.rules import Action, Rule, Stage
 from serve.telemetry.metrics.guard import GuardMetrics
 
@@ -28,7 +29,7 @@ class Tally:
             self._found[f"{hit.rule.name}={action}"] += 1
         for hit in hits:
             if hit.rule.action is Action.BLOCK:
-                raise blocked(hit.rule, stage, param)
+                raise blocked(hit.rule, stage, param, hit.why if isinstance(hit.rule.find, FindLimits) else "")
 
     def bound(self, which: str) -> None:
         """Count that an answer's text had been held back for as long as it may."""
@@ -40,7 +41,8 @@ class Tally:
         return ",".join(f"{fact}:{count}" for fact, count in sorted(self._found.items()))
 
 
-def blocked(rule: Rule, stage: Stage, param: str | None = None) -> ContentBlocked:
-    """Make the error that names the rule, and never a text."""
+def blocked(rule: Rule, stage: Stage, param: str | None = None, why: str = "") -> ContentBlocked:
+    """Make the error that names the rule, and never a text; `why` is a limit that the request is over."""
     what = "answer" if stage is Stage.OUTPUT else "request"
-    return ContentBlocked(f"the {what} is blocked by the rule '{rule.name}'", param=param)
+    reason = f": {param}: {why}" if why else ""
+    return ContentBlocked(f"the {what} is blocked by the rule '{rule.name}'{reason}", param=param)

@@ -20,6 +20,7 @@ class BadPattern(ValueError):
 
 class _Pattern(Protocol):
     def finditer(self, text: str) -> Iterable[Any]: ...
+    def fullmatch(self, text: str) -> object: ...
 
 
 class Phrases:
@@ -40,9 +41,9 @@ class Phrases:
         self._allowed = {plain(text).lower() for text in allow}
         self._blanks = max((word.count(" ") for word in words), default=0)
         self._longest = longest if patterns else 0
-        self._patterns = [_compiled(pattern) for pattern in patterns]
+        self._patterns = [compiled(pattern) for pattern in patterns]
         if words:
-            self._patterns.append(_compiled("|".join(map(_word, sorted(words, key=len, reverse=True)))))
+            self._patterns.append(compiled("|".join(map(_word, sorted(words, key=len, reverse=True)))))
 
     def find(self, text: str) -> list[Finding]:
         """Return where the text holds one."""
@@ -61,7 +62,13 @@ class Phrases:
         return max(0, min(start, len(text) - self._longest))
 
 
-def _compiled(pattern: str) -> _Pattern:
+def compiled(pattern: str) -> _Pattern:
+    """Compile a pattern that ignores case.
+
+    Raises:
+        BadPattern: RE2 does not take it, or it matches nothing at all.
+        ImportError: RE2 is not installed.
+    """
     import re2  # noqa: PLC0415  # an extra: only who lists phrases needs it
 
     options = re2.Options()

@@ -11,15 +11,22 @@ from typing import Any
 
 import pytest
 
-from serve.steps.guard.compiled import BrokenRule, RuleSet, disjoint
+from serve.steps.guard.compiled import BrokenRule, RuleSet
+from serve.steps.guard.inspector import disjoint
 from serve.steps.guard.learned.disguise import unveiled
+from serve.steps.guard.limits import over
 from serve.steps.guard.masks import Masks
 from serve.steps.guard.rules import GuardFile, GuardFileError, Stage
 from tests.serve.steps.guard.rule_sets import PROMPT, all_kinds, streamed
 
 ROUNDS = int(os.environ.get("MOEGATE_FUZZ_GUARD", "300"))
 MARK = "zq7mark"  # in every text, and never in a log
-KINDS = ("personal_data", "credentials", "control_tokens", "phrases", "prompt_leak", "jailbreak", "injection")
+KINDS = (
+    "personal_data", "credentials", "control_tokens", "phrases", "prompt_leak", "allowed", "limits", "jailbreak",
+    "injection",
+)  # fmt: skip
+STAGES = {"prompt_leak": ["output"], "jailbreak": ["input"], "injection": ["input", "documents"], "limits": ["input"]}
+ACTIONS = {"allowed": ["monitor"]} | {kind: ["monitor", "block"] for kind in ("limits", "jailbreak", "injection")}
 PATTERNS = (
     "(a+)+b", "(x+x+)+y", "(a|aa)+$", "([a-z]+)*[0-9]", "(.*a){8}", "[^ ]{1,60}@", "\\d{3,}", "(?i)secret", "é+",
     "^.*(a.*)*z", "(?:(?:a?){5}){5}a{5}", ".{0,50}END", "\\pL{4,8}", "(ab|a|b)*c",
@@ -37,13 +44,15 @@ def drawn_rule(rng: random.Random, at: int) -> dict[str, Any]:
     if kind == "phrases":
         words = [word for word in rng.sample(ATOMS[:-1], 2) if len(word) > 1 and word.strip()]
         find |= {"words": [*words, "blau"], "patterns": rng.sample(PATTERNS, 2), "longest": rng.randint(1, 90)}
-    learned = kind in ("jailbreak", "injection")
-    at_stages = {"prompt_leak": ["output"], "jailbreak": ["input"], "injection": ["input", "documents"]}
+    elif kind == "allowed":
+        find |= {"words": rng.sample(ATOMS[:-1], 2), "patterns": rng.sample(PATTERNS, 2), "domains": ["b.co"]}
+    elif kind == "limits":
+        find |= {"message_chars": rng.randint(1, 900), "schema_depth": rng.randint(1, 9)}
     return {
         "name": f"rule{at}",
         "find": find,
-        "at": at_stages.get(kind) or rng.sample(["input", "documents", "output"], rng.randint(1, 3)),
-        "action": rng.choice(["monitor", "block"] if learned else ["monitor", "block", "mask"]),
+        "at": STAGES.get(kind) or rng.sample(["input", "documents", "output"], rng.randint(1, 3)),
+        "action": rng.choice(ACTIONS.get(kind, ["monitor", "block", "mask"])),
         "fail": rng.choice(["open", "closed"]),
     }
 
@@ -55,6 +64,8 @@ def drawn_rules(rng: random.Random) -> RuleSet:
 
 def look(rules: RuleSet, text: str, rng: random.Random) -> None:
     """Every way in which a text may pass the rules."""
+    for _, find in rules.limits():
+        assert all(MARK not in one.why for one in over(find, text))
     for stage in Stage:
         inspector = rules.at(stage, prompts=(PROMPT,))
         if inspector is not None:

@@ -21,8 +21,9 @@ from protos.gateway_pb2_grpc import GatewayStub
 from serve.app import App
 from serve.settings.tree import Settings
 from serve.steps.guard.arguments import GuardedArguments
-from serve.steps.guard.compiled import RuleSet, disjoint
+from serve.steps.guard.compiled import RuleSet
 from serve.steps.guard.hit import Hit
+from serve.steps.guard.inspector import disjoint
 from serve.steps.guard.looks import Kept, Looks
 from serve.steps.guard.masks import Masks
 from serve.steps.guard.rules import GuardFile, Stage

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.steps.guard.compiled import disjoint
 from serve.steps.guard.hit import Hit
+from serve.steps.guard.inspector import disjoint
 from serve.steps.guard.masks import Masks
 from serve.steps.guard.rules import Stage
 from serve.steps.guard.stream import GuardedText
