@@ -1,6 +1,6 @@
 """A whole gateway process, in this one: real doors on free ports, scripted experts behind them."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,26 @@ import pytest_asyncio
 import yaml
 
 from protos.gateway_pb2_grpc import GatewayStub
+from router.model import artifact
 from serve.app import App
 from serve.settings.tree import Settings, load_settings
 from tests.browser import BROWSER
 from tests.fakes.expert_server import FakeExperts
 
 NAMES = ("researcher", "coder", "advisor", "tool-caller", "generalist")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_shipped_router() -> Iterator[None]:
+    """Read the router that ships once for all gateways: half of a gateway's start, and nothing changes it."""
+    shipped = artifact.load()
+
+    def load(path: Path) -> artifact.Artifact:
+        return shipped if path == artifact.DEFAULT_PATH else artifact.load(path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("router.router.load", load)
+        yield
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """The OpenAPI 3.1 document of the HTTP door, built from the same models that check its bodies."""
 
-from typing import Any, Final, Literal
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -72,23 +74,21 @@ def openai_document(doors: Doors, *, has_encoder: bool = False, has_collections:
     """Build the document of a gateway with these doors; with an encoder it offers embeddings, and perhaps a search."""
     offered: tuple[type[BaseModel], ...] = (EmbeddingsBody,) if has_encoder else ()
     offered += (VectorStoreSearchBody,) if has_collections else ()
-    models: list[type[BaseModel]] = [*{form.body for form in doors.values()}, FeedbackBody, GuardBody, *offered]
-    named: list[tuple[type[BaseModel], Literal["validation"]]] = [(model, "validation") for model in models]
-    refs, schemas = models_json_schema(sorted(named, key=lambda pair: pair[0].__name__), ref_template=_REF)
+    refs, schemas = _schemas(frozenset((*(form.body for form in doors.values()), FeedbackBody, GuardBody, *offered)))
     errors = {form.errors.name: form.errors.schema for form in doors.values()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "moegate", "version": __version__},
         "paths": {
-            **{path: {"post": _generate(form, refs[form.body, "validation"])} for path, form in doors.items()},
+            **{path: {"post": _generate(form, refs[form.body])} for path, form in doors.items()},
             "/v1/responses/{id}": {
                 "get": _stored("A response that is kept"),
                 "delete": _stored("It is deleted"),
             },
-            **({EMBEDDINGS_PATH: {"post": _embeddings(refs[EmbeddingsBody, "validation"])}} if has_encoder else {}),
-            **(_vector_stores(refs[VectorStoreSearchBody, "validation"]) if has_collections else {}),
-            "/v1/feedback": {"post": _feedback(refs[FeedbackBody, "validation"])},
-            GUARD_PATH: {"post": _guard(refs[GuardBody, "validation"])},
+            **({EMBEDDINGS_PATH: {"post": _embeddings(refs[EmbeddingsBody])}} if has_encoder else {}),
+            **(_vector_stores(refs[VectorStoreSearchBody]) if has_collections else {}),
+            "/v1/feedback": {"post": _feedback(refs[FeedbackBody])},
+            GUARD_PATH: {"post": _guard(refs[GuardBody])},
             "/v1/models": {"get": _get("auto, and the experts of the catalogue")},
             "/v1/models/{name}": {"get": _get("One model", missing="No such model") | {"parameters": [_path("name")]}},
             "/": {"get": _text("The console, a page for people", "text/html")},
@@ -101,6 +101,14 @@ def openai_document(doors: Doors, *, has_encoder: bool = False, has_collections:
         },
         "components": {"schemas": schemas["$defs"] | errors},
     }
+
+
+@cache
+def _schemas(models: frozenset[type[BaseModel]]) -> tuple[Mapping[type[BaseModel], dict[str, Any]], dict[str, Any]]:
+    """Return what refers to each body, and the schemas of all: most of a document's time, and always the same."""
+    ordered = sorted(models, key=lambda model: model.__name__)
+    refs, schemas = models_json_schema([(model, "validation") for model in ordered], ref_template=_REF)
+    return {model: refs[model, "validation"] for model in ordered}, schemas
 
 
 def _generate(form: WireForm, body: dict[str, Any]) -> dict[str, Any]:
