@@ -2,12 +2,21 @@
 
 from typing import Final
 
-from deploy.observe.panels import Dashboard, Panel, Query, quantiles, rate
+from deploy.observe.panels import Dashboard, Panel, Query, p95, quantiles, rate
 
 _ENCODER: Final = 'call="embed"'
+_RANK: Final = 'call="rank"'
+_EMPTY: Final = 'outcome="empty"'
+_DONE: Final = 'outcome=~"found|empty"'
 _CITED: Final = 'cites="yes"'
 _WHOLE: Final = 'stage="all"'
 _STAGES: Final = 'stage!="all"'
+
+
+def _or_zero(*queries: Query) -> tuple[Query, ...]:
+    """Queries that are zero where nobody has asked for passages yet."""
+    return tuple(Query(f"{query.expr} or vector(0)", query.legend) for query in queries)
+
 
 RETRIEVAL: Final = Dashboard(
     "moegate-retrieval",
@@ -19,6 +28,18 @@ RETRIEVAL: Final = Dashboard(
             "Requests a second that wanted passages: found, nothing found, the search failed, the request was refused",
             "cps",
             (Query(f"{rate('moegate_retrieval_requests_total', 'outcome')} or vector(0)", "{{outcome}}"),),
+        ),
+        Panel(
+            "Nothing found",
+            "Searches that brought no passage, of those that were carried out: an empty collection, or the wrong one",
+            "percentunit",
+            (
+                Query(
+                    f"{rate('moegate_retrieval_requests_total', where=_EMPTY)} / "
+                    f"{rate('moegate_retrieval_requests_total', where=_DONE)} or vector(0)",
+                    "nothing found",
+                ),
+            ),
         ),
         Panel(
             "Share cited",
@@ -36,10 +57,7 @@ RETRIEVAL: Final = Dashboard(
             "Time of a search",
             "By our clock, from question to passages; the answer waits for it",
             "s",
-            tuple(
-                Query(f"{query.expr} or vector(0)", query.legend)
-                for query in quantiles("moegate_retrieval_seconds", where=_WHOLE)
-            ),
+            _or_zero(*quantiles("moegate_retrieval_seconds", where=_WHOLE)),
         ),
         Panel(
             "Where it goes",
@@ -52,6 +70,12 @@ RETRIEVAL: Final = Dashboard(
                     "{{stage}}",
                 ),
             ),
+        ),
+        Panel(
+            "Slow stages",
+            "The 95th percentile by stage: by the replica's clock; `all` is the whole search by ours",
+            "s",
+            _or_zero(p95("moegate_retrieval_seconds", "stage")),
         ),
         Panel(
             "Commands in passages",
@@ -68,6 +92,18 @@ RETRIEVAL: Final = Dashboard(
                     f"{rate('moegate_encoder_requests_total', 'outcome', where=_ENCODER)} or vector(0)", "{{outcome}}"
                 ),
             ),
+        ),
+        Panel(
+            "Given documents ranked",
+            "Requests a second whose own documents the encoder ranks, by how it ended; words rank alone where it fails",
+            "cps",
+            (Query(f"{rate('moegate_encoder_requests_total', 'outcome', where=_RANK)} or vector(0)", "{{outcome}}"),),
+        ),
+        Panel(
+            "Time of ranking them",
+            "From the request to the nearness of each of its documents; the answer waits for it",
+            "s",
+            _or_zero(*quantiles("moegate_encoder_seconds", where=_RANK)),
         ),
     ),
 )
