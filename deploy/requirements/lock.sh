@@ -16,4 +16,4 @@ lock() { # TARGET, then what is wanted
 }
 lock build deploy/requirements/build.in
 lock gateway pyproject.toml --extra otel --extra redis --extra guard --extra remote
-lock expert-cpu pyproject.toml --extra cpu --extra encoder --extra upstream --extra remote
+lock expert-cpu pyproject.toml --extra cpu --extra encoder --extra upstream --extra remote --extra retrieval --extra qdrant

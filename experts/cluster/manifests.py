@@ -1,8 +1,9 @@
 """Kubernetes manifests from the catalogue: `python -m experts.cluster.manifests` writes them, `--check` compares.
 
-For each overlay of deploy/k8s it makes RayService's `serveConfigV2` (one application an expert) and the catalogue that
-the gateway mounts, from the catalogue that ships or from yours (`experts.cluster.site_settings`); for all of them the
-dashboards' list and the alerts (`experts.cluster.observed`), and the Helm chart's templates (`experts.cluster.chart`).
+For each overlay of deploy/k8s it makes RayService's `serveConfigV2` (one application an expert, and the encoder's where
+there is one) and the catalogue that the gateway mounts, from the catalogue that ships or from yours
+(`experts.cluster.site_settings`); for all of them the dashboards' list and the alerts (`experts.cluster.observed`), and
+the Helm chart's templates (`experts.cluster.chart`).
 A canary is one more expert, made here from the one that it may replace. Then `kubectl apply -k` applies them;
 deploy/k8s/rollout.sh does both.
 """
@@ -20,17 +21,21 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from experts.catalog.encoders import ENCODER_APPLICATION
 from experts.catalog.spec import Catalog, CatalogError, ExpertSpec, load_catalog
 from experts.cluster.chart import ChartWrong, chart_templates
 from experts.cluster.deployment_options import DEPLOYMENT, SERVICER, deployment_options
+from experts.cluster.encoder_application import ENCODER_DEPLOYMENT, ENCODER_SERVICER, encoder_options
 from experts.cluster.observed import dashboards, prometheus_rule
-from experts.cluster.site_settings import SiteWrong, check_reach, read_site
+from experts.cluster.site_settings import Encoder, SiteWrong, check_gateway, check_reach, read_site
 from experts.commands.messages import complain
 from experts.commands.outputs import NotOurs, claim, text_with, write
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 OVERLAYS: Mapping[str, str] = {"cpu": "experts.yaml", "neuron": "experts.neuron.yaml"}
 RAY_SERVICE = "moegate-experts"
+CPU_NODES = "cpu_image"
+"""A resource of Ray's, which workers of the CPU image offer where others are of another."""
 HEADER = "# Made by `python -m experts.cluster.manifests`; do not edit.\n"
 _CANARY = re.compile(r"(?P<expert>[a-z][a-z0-9-]*)=(?P<artifact>.+)@(?P<share>0?\.\d+)")
 
@@ -101,6 +106,7 @@ def render(
     site = read_site(deploy / "k8s" / "site.yaml")
     if strangers := set(site.catalogs) - set(OVERLAYS):
         raise SiteWrong(f"site.yaml: catalogs: {', '.join(strangers)}: no overlay; there are {', '.join(OVERLAYS)}")
+    check_gateway(deploy / "k8s" / "base" / "settings.yaml", site)
     rule = prometheus_rule(deploy / "prometheus" / "rules", site.docs)
     files = {
         deploy / "grafana" / "kustomization.yaml": HEADER + _dump(dashboards(deploy / "grafana")),
@@ -114,7 +120,7 @@ def render(
         if canary is not None:
             catalog = add_canary(catalog, canary)
         folder = deploy / "k8s" / "overlays" / overlay / "generated"
-        files[folder / "serve-config.yaml"] = HEADER + _dump(ray_service_patch(catalog))
+        files[folder / "serve-config.yaml"] = HEADER + _dump(ray_service_patch(catalog, _placed(site.encoder, overlay)))
         files[folder / "experts.yaml"] = HEADER + _dump(_plain(catalog))
     return files
 
@@ -161,24 +167,29 @@ def add_canary(catalog: Catalog, text: str) -> Catalog:
         raise CatalogError(f"--canary {text!r}: {told}") from None
 
 
-def ray_service_patch(catalog: Catalog) -> dict[str, Any]:
+def ray_service_patch(catalog: Catalog, encoder: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Make the patch that fills in RayService's `serveConfigV2`."""
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayService",
         "metadata": {"name": RAY_SERVICE},
-        "spec": {"serveConfigV2": _dump(serve_config(catalog))},
+        "spec": {"serveConfigV2": _dump(serve_config(catalog, encoder))},
     }
 
 
-def serve_config(catalog: Catalog) -> dict[str, Any]:
-    """Make Ray Serve's configuration: HTTP for health checks, gRPC for the gateway, one application an expert."""
+def serve_config(catalog: Catalog, encoder: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Make Ray Serve's configuration: HTTP for health checks, gRPC for the gateway, one application an expert.
+
+    `encoder` is its application, where there is one.
+    """
+    more = [] if encoder is None else [encoder]
+    servicers = [SERVICER] + [ENCODER_SERVICER] * len(more)
     return {
         "proxy_location": "EveryNode",
         "http_options": {"host": "0.0.0.0", "port": 8000},
-        "grpc_options": {"port": 9000, "grpc_servicer_functions": [SERVICER], "enable_reflection": False},
+        "grpc_options": {"port": 9000, "grpc_servicer_functions": servicers, "enable_reflection": False},
         "logging_config": {"log_level": "WARNING", "enable_access_log": False},
-        "applications": [_application(spec) for spec in catalog.experts],
+        "applications": [*(_application(spec) for spec in catalog.experts), *more],
     }
 
 
@@ -189,6 +200,22 @@ def _application(spec: ExpertSpec) -> dict[str, Any]:
         "import_path": "experts.cluster.import_path:build",
         "args": {"spec": _plain(spec)},
         "deployments": [{"name": DEPLOYMENT, **deployment_options(spec)}],
+    }
+
+
+def _placed(encoder: Encoder | None, overlay: str) -> dict[str, Any] | None:
+    """Make the encoder's application; beside Neuron it runs where `CPU_NODES` is offered: that image has OpenVINO."""
+    if encoder is None:
+        return None
+    options = encoder_options() | {"num_replicas": encoder.replicas}
+    if overlay == "neuron":
+        options["ray_actor_options"] |= {"resources": {CPU_NODES: 0.001}}
+    return {
+        "name": ENCODER_APPLICATION,
+        "route_prefix": f"/{ENCODER_APPLICATION}",
+        "import_path": "experts.cluster.import_path:build_encoder",
+        "args": {"base": encoder.base, "collections": encoder.collections},
+        "deployments": [{"name": ENCODER_DEPLOYMENT, **options}],
     }
 
 

@@ -13,15 +13,33 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from experts.catalog.encoders import DEFAULT_ENCODER
 from experts.catalog.remote import is_remote
 from experts.catalog.spec import Catalog, CatalogError, ExpertSpec, adapter_folder
+from experts.retrieval.stores import QDRANT
 
-_KNOWN = {"docs", "catalogs"}
+_KNOWN = {"docs", "catalogs", "encoder"}
+_OF_ENCODER = {"base", "collections", "replicas"}
 _SHIPPED = "moegate:"
 
 
 class SiteWrong(Exception):
     """deploy/k8s/site.yaml cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """The encoder's application in a cluster.
+
+    Attributes:
+        base: its model: a wheel, `hf:OWNER/NAME`, an address under a pin, or a folder that the image or a volume has.
+        collections: the store that it searches; None: embeddings alone.
+        replicas: how many; each holds the model, and the rows of the collections that it searches.
+    """
+
+    base: str = DEFAULT_ENCODER
+    collections: str | None = None
+    replicas: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +49,12 @@ class Site:
     Attributes:
         docs: where the documents can be read.
         catalogs: of an overlay, in place of the one that ships.
+        encoder: beside the experts; None: there is none.
     """
 
     docs: str
     catalogs: Mapping[str, Path]
+    encoder: Encoder | None = None
 
 
 def read_site(path: Path) -> Site:
@@ -55,7 +75,54 @@ def read_site(path: Path) -> Site:
     catalogs = content.get("catalogs") or {}
     if not isinstance(catalogs, dict) or not all(isinstance(one, str) for one in (*catalogs, *catalogs.values())):
         raise SiteWrong(f"{path}: catalogs: needs an overlay and a file, such as {{cpu: ../../my-experts.yaml}}")
-    return Site(docs.rstrip("/"), {overlay: (path.parent / file).resolve() for overlay, file in catalogs.items()})
+    found = {overlay: (path.parent / file).resolve() for overlay, file in catalogs.items()}
+    return Site(docs.rstrip("/"), found, _encoder(path, content["encoder"]) if "encoder" in content else None)
+
+
+def _encoder(path: Path, content: object) -> Encoder:
+    """Read the encoder's part.
+
+    Raises:
+        SiteWrong: it is of another form, or names what no pod has.
+    """
+    told = content if isinstance(content, dict) else {"?": content}
+    if unknown := sorted(map(str, set(told) - _OF_ENCODER)):
+        known = ", ".join(sorted(_OF_ENCODER))
+        raise SiteWrong(f"{path}: encoder: {', '.join(unknown)}: not known; it may say {known}")
+    encoder = Encoder(**told)
+    if not isinstance(encoder.base, str) or (_is_path(encoder.base) and not Path(encoder.base).is_absolute()):
+        raise SiteWrong(f"{path}: encoder: base: needs pypi:NAME==VERSION, hf:OWNER/NAME, or an address under a pin")
+    if not (encoder.collections is None or _is_store_of_pods(encoder.collections)):
+        known = "s3://BUCKET/PATH, qdrant:http://HOST:6333 or /A/VOLUME"
+        raise SiteWrong(f"{path}: encoder: collections: pods need {known}")
+    if not isinstance(encoder.replicas, int) or isinstance(encoder.replicas, bool) or encoder.replicas < 1:
+        raise SiteWrong(f"{path}: encoder: replicas: needs a number from 1")
+    return encoder
+
+
+def _is_store_of_pods(address: object) -> bool:
+    if not isinstance(address, str):
+        return False
+    if address.startswith(QDRANT):
+        return urlsplit(address.removeprefix(QDRANT)).scheme in {"http", "https"}
+    return is_remote(address) or Path(address).is_absolute()
+
+
+def check_gateway(path: Path, site: Site) -> None:
+    """See that the gateways' settings ask for no encoder that the cluster does not start.
+
+    Raises:
+        SiteWrong: they do, or cannot be read.
+    """
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+        wanted = [name for name in ("encoder", "retrieval") if (content.get(name) or {}).get("enabled")]
+    except (OSError, yaml.YAMLError, AttributeError) as error:
+        raise SiteWrong(f"{path}: cannot be read: {type(error).__name__}") from None
+    if wanted and site.encoder is None:
+        raise SiteWrong(f"{path}: {wanted[0]}: enabled, and site.yaml has no `encoder`: the cluster would start none")
+    if "retrieval" in wanted and site.encoder is not None and site.encoder.collections is None:
+        raise SiteWrong(f"{path}: retrieval: enabled, and site.yaml names no `collections` of the encoder")
 
 
 def check_reach(catalog: Catalog) -> None:

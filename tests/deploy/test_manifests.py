@@ -1,5 +1,6 @@
 """The manifests: current, rendered, valid, and fit to run: no moving tag, no root, no missing limit."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -13,10 +14,15 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from experts.catalog.encoders import DEFAULT_ENCODER, ENCODER_APPLICATION
 from experts.catalog.secret import VARIABLE
 from experts.catalog.spec import CatalogError, ExpertSpec, load_catalog
-from experts.cluster.manifests import OVERLAYS, add_canary, check_no_copies, main, serve_config
+from experts.cluster.deployment_options import SERVICER
+from experts.cluster.encoder_application import ENCODER_SERVICER
+from experts.cluster.manifests import OVERLAYS, add_canary, check_no_copies, main, render, serve_config
+from experts.cluster.site_settings import SiteWrong
 from experts.engines.factory import check_engine
+from experts.retrieval.qdrant_store import API_KEY
 from experts.training import trainium_job
 from serve.settings.tree import load_settings
 from serve.telemetry.metrics import Metrics
@@ -127,6 +133,58 @@ def test_ray_serve_takes_the_configuration(overlay: str) -> None:
     deployed = schema.ServeDeploySchema.model_validate(serve_config(catalog))
     assert [application.name for application in deployed.applications] == list(catalog.names)
     assert len({application.route_prefix for application in deployed.applications}) == len(catalog.names)
+
+
+@pytest.fixture
+def with_encoder(tmp_path: Path) -> Path:
+    """A copy of deploy/ whose site has an encoder that searches collections in a bucket."""
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    site = tmp_path / "deploy" / "k8s" / "site.yaml"
+    site.write_text(f"{site.read_text()}encoder: {{collections: s3://bucket/collections, replicas: 2}}\n")
+    return tmp_path / "deploy"
+
+
+@pytest.mark.slow
+def test_the_encoder_is_one_more_application(overlay: str, with_encoder: Path) -> None:
+    schema = pytest.importorskip("ray.serve.schema")
+    files = render(with_encoder, [overlay])
+    folder = with_encoder / "k8s" / "overlays" / overlay / "generated"
+    told = yaml.safe_load(yaml.safe_load(files[folder / "serve-config.yaml"])["spec"]["serveConfigV2"])
+    deployed = schema.ServeDeploySchema.model_validate(told)
+    assert set(told["grpc_options"]["grpc_servicer_functions"]) == {SERVICER, ENCODER_SERVICER}
+    [encoder] = [one for one in deployed.applications if one.name == ENCODER_APPLICATION]
+    assert encoder.args == {"base": DEFAULT_ENCODER, "collections": "s3://bucket/collections"}
+    [deployment] = encoder.deployments
+    application = importlib.import_module(encoder.import_path.partition(":")[0]).build_encoder(encoder.args)
+    assert (deployment.name, deployment.num_replicas) == (application._bound_deployment.name, 2)
+    nodes = deployment.ray_actor_options.resources or {}
+    assert set(nodes) == ({"cpu_image"} if overlay == "neuron" else set())
+    without = serve_config(load_catalog(ROOT / "deploy" / OVERLAYS[overlay]))
+    assert told["applications"][:-1] == without["applications"]
+    assert without["grpc_options"]["grpc_servicer_functions"] == [SERVICER]
+
+
+def test_gateways_that_ask_for_an_encoder_need_one_in_the_cluster(with_encoder: Path) -> None:
+    settings = with_encoder / "k8s" / "base" / "settings.yaml"
+    settings.write_text(f"{settings.read_text()}encoder: {{enabled: true}}\nretrieval: {{enabled: true}}\n")
+    render(with_encoder, ["cpu"])
+    shutil.copy(K8S / "site.yaml", with_encoder / "k8s" / "site.yaml")
+    with pytest.raises(SiteWrong, match="encoder: enabled, and site"):
+        render(with_encoder, ["cpu"])
+
+
+def test_experts_may_speak_to_qdrant_and_are_given_its_key(documents: list[dict[str, Any]]) -> None:
+    policy = of_kind(documents, "NetworkPolicy", "experts")["spec"]
+    [rule] = [one for one in policy["egress"] if "ports" in one]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 6333}]
+    for name, pod in pods(documents):
+        if name != "gateway":
+            env = {one["name"]: one for one in pod["containers"][0]["env"]}
+            assert env[API_KEY]["valueFrom"]["secretKeyRef"] == {
+                "name": "moegate-qdrant",
+                "key": "key",
+                "optional": True,
+            }
 
 
 def test_each_application_gets_its_whole_entry(overlay: str, documents: list[dict[str, Any]]) -> None:

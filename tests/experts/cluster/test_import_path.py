@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from experts.cluster.import_path import build, build_engine_here
+from experts.cluster.import_path import build, build_encoder, build_engine_here
+from experts.encoders.encoder import Role
 from experts.engines.echo import EchoEngine
 from experts.engines.factory import UnsupportedEngine
+from tests.experts.encoders.tiny_encoder import WIDTH, write_encoder
 from tests.experts.entries import expert_spec
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own, while it is imported
@@ -42,3 +45,21 @@ async def test_a_replica_builds_its_own_engine() -> None:
     engine = build_engine_here(expert_spec(max_batch_size=3))
     assert isinstance(engine, EchoEngine)
     assert engine.capabilities.max_batch_size == 3
+
+
+def test_the_encoder_becomes_an_application_whose_replicas_find_their_model_themselves() -> None:
+    ray_serve = pytest.importorskip("ray.serve")
+    application = build_encoder({"base": "hf:owner/small", "collections": "s3://bucket/collections"})
+    assert isinstance(application, ray_serve.Application)
+    deployment = application._bound_deployment  # Ray has no public way to look at it
+    name, load, searcher = deployment.init_args
+    assert (deployment.name, name) == ("encoder", "small")
+    assert (load.args, searcher.args) == (("hf:owner/small",), ("s3://bucket/collections",))
+    assert build_encoder({"base": "hf:owner/small"})._bound_deployment.init_args[2] is None
+
+
+def test_a_replica_of_the_encoder_loads_the_model_that_its_machine_has(tmp_path: Path) -> None:
+    model = write_encoder(tmp_path / "tiny-encoder")
+    name, load, _ = build_encoder({"base": str(model)})._bound_deployment.init_args
+    assert name == "tiny-encoder"
+    assert load().encode(["red"], Role.QUERY).pooled.shape == (1, WIDTH)

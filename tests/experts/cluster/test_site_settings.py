@@ -1,5 +1,6 @@
 """What is yours in the manifests: the documents' address, and a catalogue that pods can serve."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import yaml
 from experts.artifacts.publish import main as publish
 from experts.artifacts.store import ArtifactStore, default_root
 from experts.artifacts.weights import local_adapter
+from experts.catalog.encoders import DEFAULT_ENCODER
 from experts.catalog.spec import Catalog, CatalogError, ExpertSpec, adapter_folder, load_catalog
 from experts.cluster import manifests
-from experts.cluster.site_settings import SiteWrong, check_reach, read_site
+from experts.cluster.site_settings import Encoder, Site, SiteWrong, check_gateway, check_reach, read_site
 from tests.fakes.s3 import BUCKET, s3_bucket
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -125,3 +127,61 @@ def test_a_canary_that_is_no_entry_is_told() -> None:
     canary = manifests.add_canary(catalog_of(), f"translator=s3://b/x@sha256:{'a' * 64}@0.1").get("translator-canary")
     assert canary is not None
     assert canary.adapter == f"s3://b/x@sha256:{'a' * 64}"
+
+
+ENCODER = f"{DOCS}encoder: "
+
+
+def test_there_is_no_encoder_where_none_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text(DOCS)
+    assert read_site(tmp_path / "site.yaml").encoder is None
+    assert read_site(ROOT / "deploy" / "k8s" / "site.yaml").encoder is None
+
+
+@pytest.mark.parametrize("store", ["s3://bucket/collections", "qdrant:http://qdrant.qdrant:6333", "/collections"])
+def test_an_encoder_says_where_its_collections_are(store: str, tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text(f"{ENCODER}{{collections: '{store}', replicas: 2}}\n")
+    assert read_site(tmp_path / "site.yaml").encoder == Encoder(DEFAULT_ENCODER, store, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("yes", "not known"),
+        ("{store: x}", "store: not known; it may say base, collections, replicas"),
+        ("{base: models/mine}", "base: needs pypi:"),
+        ("{base: 1}", "base: needs pypi:"),
+        ("{collections: collections}", "collections: pods need s3://"),
+        ("{collections: 'qdrant:folder'}", "collections: pods need s3://"),
+        ("{collections: 1}", "collections: pods need s3://"),
+        ("{replicas: 0}", "replicas: needs a number from 1"),
+        ("{replicas: true}", "replicas: needs a number from 1"),
+    ],
+)
+def test_an_encoder_that_no_pod_could_run_is_refused(text: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text(f"{ENCODER}{text}\n")
+    with pytest.raises(SiteWrong, match=rf"site\.yaml: encoder: .*{re.escape(told)}"):
+        read_site(tmp_path / "site.yaml")
+
+
+@pytest.mark.parametrize(
+    ("gateway", "encoder", "told"),
+    [
+        ("encoder: {enabled: true}", None, "encoder: enabled, and site.yaml has no `encoder`"),
+        ("retrieval: {enabled: true}", None, "retrieval: enabled, and site.yaml has no `encoder`"),
+        ("retrieval: {enabled: true}", Encoder(), "site.yaml names no `collections`"),
+        ("[", None, "cannot be read"),
+        ("encoder: true", None, "cannot be read"),
+    ],
+)
+def test_gateways_that_ask_for_more_than_the_cluster_starts_are_refused(
+    gateway: str, encoder: Encoder | None, told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "settings.yaml").write_text(gateway)
+    with pytest.raises(SiteWrong, match=re.escape(told)):
+        check_gateway(tmp_path / "settings.yaml", Site("https://example.org", {}, encoder))
+
+
+def test_gateways_may_ask_for_what_there_is(tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text("encoder: {enabled: true}\nretrieval: {enabled: true}\n")
+    check_gateway(tmp_path / "settings.yaml", Site("https://example.org", {}, Encoder(collections="s3://b/c")))
