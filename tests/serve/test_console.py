@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx2
 import pytest
 
 from deploy.observe.traffic import drive
+from protos import encoder_pb2
 from serve.app import App
 from tests.browser import needs_browser, until
 from tests.fakes.expert_server import FakeExperts
@@ -306,3 +308,107 @@ async def test_the_guard_says_which_rule_and_why(browser: Any, app: App) -> None
     await until(page, "document.getElementById('guard-verdict').textContent.startsWith('pass, in ')")
     assert not await page.is_visible("#guard-hits")
     assert complaints == []
+
+
+SEARCHING: dict[str, Any] = {"encoder": {"enabled": True}, "retrieval": {"enabled": True}}
+PASSAGES = [
+    encoder_pb2.Passage(file="docs/cats.md", title="Cats", place="lines 3-9", text="Cats sleep 15 hours a day."),
+    encoder_pb2.Passage(file="docs/dogs.md", title="Dogs", place="page 2", text="Dogs sleep 12 hours.<b>"),
+]
+
+
+@needs_browser
+@pytest.mark.slow
+@pytest.mark.parametrize("overrides", [SEARCHING])
+async def test_a_collection_s_passages_stand_beside_the_answer_and_citations_lead_to_them(
+    browser: Any, app: App, experts: FakeExperts
+) -> None:
+    experts.encoder.collections = [encoder_pb2.Collection(name="pets", files=2, passages=2, encoder="e")]
+    experts.encoder.passages = list(PASSAGES)
+    said(experts, "A dog sleeps 12 hours", " [3]", ", a cat 15", " [2]", ".")
+    page, complaints = await open_page(browser, app, viewport={"width": 1180, "height": 900}, color_scheme="light")
+    await until(page, f"{EVERYBODY} && !document.getElementById('collections').hidden")
+    options = await page.locator("#collection option").all_text_contents()
+    assert options == ["what the expert knows", "pets (2 passages)"]
+    await page.select_option("#collection", "pets")
+    await page.select_option("#model", "researcher")
+    await page.click("#more summary")
+    await page.fill("#documents", "Fish do not sleep.")
+    await page.click("#more summary")
+    await page.fill("#prompt", "How long do a dog and a cat sleep?")
+    await page.click("#send")
+    await until(page, DONE)
+    assert experts.encoder.searches[-1].question == "How long do a dog and a cat sleep?"
+    assert await page.locator(".passages li").evaluate_all("all => all.map(one => one.id)") == [
+        "passage-1-2",
+        "passage-1-3",
+    ]
+    told = await page.locator(".passages li").first.text_content()
+    assert told == "[2] docs/cats.md, lines 3-9CatsCats sleep 15 hours a day."
+    assert "Dogs sleep 12 hours.<b>" in await page.locator(".passages li").nth(1).text_content()
+    links = page.locator(".said a")
+    assert await links.evaluate_all("all => all.map(one => one.getAttribute('href'))") == [
+        "#passage-1-3",
+        "#passage-1-2",
+    ]
+    assert await page.text_content(".said p") == "A dog sleeps 12 hours [3], a cat 15 [2]."
+    await links.first.click()
+    assert await page.evaluate("document.querySelector('.passages li:target').id") == "passage-1-3"
+    boxes = [await page.locator(f".reply > {one}").bounding_box() for one in (".said", ".passages")]
+    assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]
+    assert await checked(page) == []
+    await page.click(".rate[data-rating='1']")
+    await until(page, "document.querySelector('.reply .row span').textContent === 'noted, thank you'")
+    if IMAGES:
+        await page.screenshot(path=f"{IMAGES}/console-passages.png", full_page=True)
+    assert complaints == []
+
+
+@needs_browser
+@pytest.mark.slow
+@pytest.mark.parametrize("overrides", [SEARCHING])
+async def test_a_search_that_finds_nothing_or_fails_is_told_and_calls_come_through(
+    browser: Any, app: App, experts: FakeExperts
+) -> None:
+    experts.encoder.collections = [encoder_pb2.Collection(name="pets", files=2, passages=2, encoder="e")]
+    page, complaints = await open_page(browser, app)
+    await until(page, f"{EVERYBODY} && !document.getElementById('collections').hidden")
+    await page.select_option("#collection", "pets")
+    await page.click("text=Example for tool-caller")
+    await page.select_option("#model", "tool-caller")
+    said(experts, '<tool_call>{"name": "get_weather", ', '"arguments": {"city": "Bern"}}</tool_call>')
+    await page.click("#send")
+    await until(page, DONE)
+    assert "Nothing was found" in await page.text_content(".passages")
+    assert 'get_weather({"city": "Bern"})' in await page.text_content(".said")
+    experts.encoder.refuse = (grpc.StatusCode.UNAVAILABLE, "store_failed: away")
+    said(experts, "Sunny.")
+    await page.fill("textarea[id^=result-]", "18 degrees")
+    await page.click("text=Send the results")
+    await until(page, "document.querySelectorAll('.turn').length === 2 && " + DONE)
+    assert "The search failed" in await page.locator(".passages").nth(1).text_content()
+    heard = experts["tool-caller"].requests[-1].conversation.messages
+    assert [message.content for message in heard][-1] == "18 degrees"
+    assert heard[-2].tool_calls[0].id == heard[-1].tool_call_id
+    assert complaints == []
+
+
+@needs_browser
+@pytest.mark.slow
+@pytest.mark.parametrize("overrides", [SEARCHING])
+async def test_a_search_as_code_is_the_search(browser: Any, app: App, experts: FakeExperts) -> None:
+    experts.encoder.collections = [encoder_pb2.Collection(name="pets", files=2, passages=2, encoder="e")]
+    experts.encoder.passages = list(PASSAGES)
+    page, _ = await open_page(browser, app)
+    await until(page, f"{EVERYBODY} && !document.getElementById('collections').hidden")
+    await page.select_option("#collection", "pets")
+    await page.click("text=Example for researcher")
+    await page.select_option("#model", "coder")
+    await page.click("#code summary")
+    await page.click("#as-python")
+    script = await page.text_content("#snippet")
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    assert output.decode() == "Hello there!\n"
+    assert len(experts["coder"].requests[-1].conversation.documents) == 4
+    assert list(experts.encoder.searches[-1].collections) == ["pets"]

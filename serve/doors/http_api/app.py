@@ -79,7 +79,7 @@ class HttpApp:
         self._document = orjson.dumps(
             openai_document(forms, has_encoder=embedder is not None, has_collections=stores is not None)
         )
-        self._console_page = console_page()
+        self._console_page = console_page(has_collections=stores is not None)
         self.is_draining = False
         self._direct: dict[str, ASGIApp] = {
             path: GenerateEndpoint(gateway, settings, form) for path, form in forms.items()

@@ -14,9 +14,11 @@ from starlette.responses import Response
 _PAGE = Path(__file__).with_name("index.html")
 
 
-def console_page() -> Response:
-    """Read the page and build its one answer."""
+def console_page(*, has_collections: bool = False) -> Response:
+    """Read the page and build its one answer; where there are collections, the page is told to ask for them."""
     page = _PAGE.read_bytes()
+    if has_collections:
+        page = page.replace(b"<body>", b"<body data-collections>", 1)
     scripts, styles = _hashes(page, b"script"), _hashes(page, b"style")
     policy = (
         "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "

@@ -88,7 +88,7 @@ class Searched:
 
     def _results(self) -> list[dict[str, Any]]:
         found = self.documents[self.search.own :]
-        return [{**_file(document.url), "text": document.text, "attributes": {}} for document in found]
+        return [{**_file(one.url), "text": one.text, "attributes": _attributes(one)} for one in found]
 
     def annotation(self, annotation: chat.Annotation) -> dict[str, Any] | None:
         """The annotation of a citation of what was found; None where it cites another document."""
@@ -104,6 +104,12 @@ def search_item(
     """A file search, as the output tells it."""
     told = {"queries": list(queries), "results": None if results is None else list(results)}
     return {"id": item, "type": "file_search_call", "status": status, **told}
+
+
+def _attributes(document: chat.Document) -> dict[str, str]:
+    """A passage's title and its place in its file, as a search of a vector store tells them."""
+    place = _PLACE.search(document.url)
+    return {"title": document.title, "place": place[0].removeprefix("#").replace("-", " ", 1) if place else ""}
 
 
 def _file(url: str) -> dict[str, str]:

@@ -43,6 +43,8 @@ async def test_openai_s_client_reads_files_cited(app: App, experts: FakeExperts)
         ("docs/c#1.md", "Cats sleep 15 hours."),
         ("docs/dogs.md", "Dogs sleep 12 hours."),
     ]
+    places = [{"title": "Cats", "place": "lines 3-9"}, {"title": "docs/dogs.md", "place": ""}]
+    assert [row.attributes for row in call.results or ()] == places
     [citation] = message.content[0].annotations
     assert (citation.type, citation.filename, citation.index) == ("file_citation", "docs/c#1.md", 23)
     assert answer.output_text[: citation.index].endswith("[1]")
