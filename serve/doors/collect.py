@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from protos import chat_pb2 as chat
-from serve.gateway import Answer
+from serve.steps.answer import Answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What both doors report about the routing of a request: HTTP headers, or gRPC's initial metadata."""
 
-from serve.gateway import Answer
+from serve.steps.answer import Answer
 
 
 def routing_facts(answer: Answer) -> tuple[tuple[str, str], ...]:

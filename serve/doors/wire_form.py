@@ -15,8 +15,8 @@ from serve.doors.collect import CollectedAnswer
 from serve.doors.field_names import SAME_NAMES, FieldNames
 from serve.doors.request_builder import Headers, Parts
 from serve.errors import MoegateError
-from serve.gateway import Answer, End
 from serve.request import Caller, ChatRequest, Door
+from serve.steps.answer import Answer, End
 
 
 class ErrorForm(Protocol):

@@ -23,9 +23,9 @@ from serve.dispatch.wasted_work import Follower
 from serve.errors import ExpertUnavailable, MoegateError
 from serve.expert_client.channel import ExpertCall
 from serve.expert_client.h2.call import CallError
-from serve.gateway import Answer
 from serve.limits.quota import Allowance
 from serve.request import ChatRequest
+from serve.steps.answer import Answer
 from tests.helpers import chat_request, routed_record
 
 

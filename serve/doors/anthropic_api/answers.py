@@ -14,8 +14,8 @@ from serve.doors.anthropic_api.errors import ANTHROPIC_ERRORS
 from serve.doors.collect import CollectedAnswer
 from serve.doors.sse import named_event, one_line
 from serve.errors import ContentBlocked, MoegateError
-from serve.gateway import Answer, End
 from serve.request import ChatRequest
+from serve.steps.answer import Answer, End
 
 STOP_REASONS: Final = {
     chat.FINISH_REASON_STOP: "end_turn",

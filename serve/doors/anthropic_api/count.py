@@ -13,7 +13,7 @@ from protos import expert_pb2 as pb
 from serve.doors.anthropic_api.errors import ANTHROPIC_ERRORS
 from serve.doors.collect import CollectedAnswer
 from serve.errors import MoegateError
-from serve.gateway import End
+from serve.steps.answer import End
 
 ONE_TOKEN: Final = chat.Sampling(max_tokens=1)
 

@@ -14,8 +14,8 @@ from serve.doors.own_fields import to_retrieval, toolsets_in
 from serve.doors.request_builder import Headers, Parts
 from serve.doors.wire_form import Asked, WireForm
 from serve.errors import InvalidRequest
-from serve.gateway import Answer
 from serve.request import Caller, ChatRequest
+from serve.steps.answer import Answer
 
 VERSION_HEADER: Final = "anthropic-version"
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")

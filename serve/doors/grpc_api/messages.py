@@ -7,8 +7,9 @@ from protos import gateway_pb2 as pb
 from router.decision import Reason, RouteDecision
 from serve.doors.own_fields import MOST_COLLECTIONS
 from serve.errors import InvalidRequest
-from serve.gateway import Answer, Gateway
+from serve.gateway import Gateway
 from serve.request import NamedToolset, Retrieval
+from serve.steps.answer import Answer
 
 REASONS: Final = {
     Reason.CLASSIFIED: pb.REASON_CLASSIFIED,

@@ -34,9 +34,10 @@ from serve.doors.routing_facts import routing_facts
 from serve.embeddings.embedder import Embedder
 from serve.errors import InternalError, InvalidRequest, MoegateError, NotFound
 from serve.feedback.store import Feedback, FeedbackBook
-from serve.gateway import Answer, Gateway
+from serve.gateway import Gateway
 from serve.request import ChatRequest
 from serve.settings.tree import Settings
+from serve.steps.answer import Answer
 from serve.telemetry.logs import log_fault
 from serve.workers.sockets import address
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from serve.doors.http_api.asgi import Header
 from serve.doors.routing_facts import routing_facts
-from serve.gateway import Answer
+from serve.steps.answer import Answer
 
 _COST: Final = b"x-moegate-cost-usd"
 

@@ -12,8 +12,9 @@ from serve.doors.http_api.answer_headers import cost_header, routing_headers
 from serve.doors.http_api.asgi import EVENT_STREAM, JSON, Header, Reply
 from serve.doors.wire_form import Choices, ChoicesPresenter
 from serve.errors import MoegateError
-from serve.gateway import Answer, End, Gateway
+from serve.gateway import Gateway
 from serve.request import ChatRequest
+from serve.steps.answer import Answer, End
 
 
 async def answer_choices(gateway: Gateway, requests: Sequence[ChatRequest], choices: Choices, reply: Reply) -> None:

@@ -26,9 +26,10 @@ from serve.doors.http_api.heartbeat import Heartbeat
 from serve.doors.request_builder import Limits, RequestBuilder
 from serve.doors.wire_form import Asked, Presenter, WireForm
 from serve.errors import InternalError, MoegateError
-from serve.gateway import Answer, Gateway
+from serve.gateway import Gateway
 from serve.request import Caller, ChatRequest
 from serve.settings.tree import Settings
+from serve.steps.answer import Answer
 from serve.telemetry.logs import log_fault
 from serve.validation.forms import FORM_NAMES
 

@@ -8,7 +8,7 @@ from serve.doors.collect import CollectedAnswer
 from serve.doors.openai_api.answers import DONE, Envelope, Frames, usage
 from serve.doors.openai_api.errors import OPENAI_ERRORS
 from serve.errors import MoegateError
-from serve.gateway import End
+from serve.steps.answer import End
 
 
 class OpenAIChoices:

@@ -15,8 +15,8 @@ from serve.doors.openai_api.errors import OPENAI_ERRORS
 from serve.doors.request_builder import Headers, Parts
 from serve.doors.wire_form import Asked, Choices, WireForm
 from serve.errors import ContentBlocked, InvalidRequest, MoegateError
-from serve.gateway import Answer, End
 from serve.request import Caller, ChatRequest
+from serve.steps.answer import Answer, End
 
 
 class CompletionsPresenter:

@@ -27,7 +27,7 @@ from serve.doors.openai_api.responses.output import (
 )
 from serve.doors.sse import named_event, one_line
 from serve.errors import MoegateError
-from serve.gateway import End
+from serve.steps.answer import End
 
 Keep = Callable[[ResponseObject, Status, Sequence[dict[str, Any]], End], Awaitable[dict[str, Any]]]
 """Makes the last version of a response out of its output and end, and keeps it where it is to be kept.

@@ -19,8 +19,8 @@ from serve.doors.own_fields import to_documents, to_retrieval, toolsets_in
 from serve.doors.request_builder import Headers, Parts
 from serve.doors.wire_form import Asked, WireForm
 from serve.errors import InvalidRequest, StorageUnavailable, UnknownResponse, UnsupportedParameter
-from serve.gateway import Answer, End
 from serve.request import Caller, ChatRequest
+from serve.steps.answer import Answer, End
 from serve.steps.retrieval.question import standalone_question
 
 _WORDS: Final = {

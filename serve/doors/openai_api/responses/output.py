@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from protos import chat_pb2 as chat
 from serve.doors.openai_api.responses.request import ResponsesBody
-from serve.gateway import End
+from serve.steps.answer import End
 
 ID_PREFIX: Final = "resp_"
 

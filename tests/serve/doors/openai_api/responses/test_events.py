@@ -16,7 +16,7 @@ from serve.doors.openai_api.responses.events import RESPONSES_ERRORS, ResponsePr
 from serve.doors.openai_api.responses.output import ResponseObject, Status
 from serve.doors.openai_api.responses.request import ResponsesBody
 from serve.errors import ExpertFailed
-from serve.gateway import End
+from serve.steps.answer import End
 from tests.fakes.core import played_answer
 from tests.helpers import chunk, last_chunk, route_decision
 
