@@ -8,11 +8,10 @@ that the words do not fill.
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -20,7 +19,7 @@ from typing import Any, Final
 from experts.evaluation.suites.ast_rules import wire_name
 from experts.evaluation.suites.rows import Row, read_rows
 from experts.training.make_tool_calls import bfcl_rows, sgd_rows
-from experts.training.write_sample import write_sample
+from experts.training.write_sample import Sources, run
 
 _KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
@@ -96,26 +95,12 @@ def _read(kind: str, text: str) -> int | str:
     return int(text) if kind == "AGE" else text
 
 
-SOURCES: Final[Mapping[str, Callable[[Path, random.Random], Iterator[Row]]]] = MappingProxyType(
-    {"presidio": presidio_rows, "sgd": sgd_forms, "bfcl": bfcl_forms}
-)
+SOURCES: Final[Sources] = MappingProxyType({"presidio": presidio_rows, "sgd": sgd_forms, "bfcl": bfcl_forms})
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the rows; return the exit status."""
-    options = _parse(arguments)
-    rows = SOURCES[options.source](options.data, random.Random(f"forms {options.seed}"))
-    return write_sample(rows, options.out, source=options.source, limit=options.limit, seed=options.seed)
-
-
-def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m experts.training.make_forms", description=main.__doc__)
-    parser.add_argument("--source", choices=sorted(SOURCES), required=True)
-    parser.add_argument("--data", type=Path, required=True, help="the folder that the recipes read")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--limit", type=int, help="at most so many rows")
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args(arguments)
+    return run("experts.training.make_forms", SOURCES, arguments, what="forms")
 
 
 if __name__ == "__main__":

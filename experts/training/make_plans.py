@@ -8,11 +8,10 @@ finds films, or the one before it where none does. What else its arguments are n
 
 from __future__ import annotations
 
-import argparse
 import random
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -20,7 +19,7 @@ from typing import Any, Final
 from experts.evaluation.suites.rows import Row, read_rows
 from experts.training.recipes.sample import Json
 from experts.training.recipes.tasks import near_tools, tool_name
-from experts.training.write_sample import write_sample
+from experts.training.write_sample import Sources, run
 
 _TOOLS: Final = 8  # beside a request of RestBench, those that it needs among them
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
@@ -96,26 +95,12 @@ def _referring(arguments: Json, number: int) -> dict[str, Any]:
     }
 
 
-SOURCES: Final[Mapping[str, Callable[[Path, random.Random], Iterator[Row]]]] = MappingProxyType(
-    {"restbench": restbench_rows, "seal": seal_rows}
-)
+SOURCES: Final[Sources] = MappingProxyType({"restbench": restbench_rows, "seal": seal_rows})
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the rows; return the exit status."""
-    options = _parse(arguments)
-    rows = SOURCES[options.source](options.data, random.Random(f"rows {options.seed}"))
-    return write_sample(rows, options.out, source=options.source, limit=options.limit, seed=options.seed)
-
-
-def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m experts.training.make_plans", description=main.__doc__)
-    parser.add_argument("--source", choices=sorted(SOURCES), required=True)
-    parser.add_argument("--data", type=Path, required=True, help="the folder that the recipes read")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--limit", type=int, help="at most so many rows")
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args(arguments)
+    return run("experts.training.make_plans", SOURCES, arguments)
 
 
 if __name__ == "__main__":

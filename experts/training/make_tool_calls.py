@@ -8,10 +8,9 @@ SGD's turns with values that nobody said are left out.
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -19,7 +18,7 @@ from typing import Any, Final
 from experts.evaluation.suites.rows import Row, read_rows
 from experts.training.recipes.tasks import near_tools
 from experts.training.recipes.tool_sources import is_learnt_irrelevance, sgd_tasks
-from experts.training.write_sample import write_sample
+from experts.training.write_sample import Sources, run
 
 _TOOLS: Final = 3  # beside a request that needs none
 
@@ -69,26 +68,12 @@ def _plugin(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"function": {"name": row["name"], "description": row["description"], "parameters": schema}}
 
 
-SOURCES: Final[Mapping[str, Callable[[Path, random.Random], Iterator[Row]]]] = MappingProxyType(
-    {"sgd": sgd_rows, "metatool": metatool_rows, "bfcl": bfcl_rows}
-)
+SOURCES: Final[Sources] = MappingProxyType({"sgd": sgd_rows, "metatool": metatool_rows, "bfcl": bfcl_rows})
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the rows; return the exit status."""
-    options = _parse(arguments)
-    rows = SOURCES[options.source](options.data / "tool-caller", random.Random(f"rows {options.seed}"))
-    return write_sample(rows, options.out, source=options.source, limit=options.limit, seed=options.seed)
-
-
-def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m experts.training.make_tool_calls", description=main.__doc__)
-    parser.add_argument("--source", choices=sorted(SOURCES), required=True)
-    parser.add_argument("--data", type=Path, required=True, help="the folder that the recipes read")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--limit", type=int, help="at most so many rows")
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args(arguments)
+    return run("experts.training.make_tool_calls", SOURCES, arguments, folder="tool-caller")
 
 
 if __name__ == "__main__":
