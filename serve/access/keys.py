@@ -14,7 +14,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from experts.catalog.yaml_file import YamlError, explain, read_yaml
-from serve.errors import Unauthorized
+from serve.errors import OperatorOnly, Unauthorized
 from serve.request import ANYONE, UNLIMITED, Caller, Limit
 from serve.settings.tree import AccessSettings, KeySettings, SettingsError
 
@@ -77,6 +77,19 @@ class KeyRing:
         if found is None:
             raise Unauthorized("the API key is not valid")
         return found
+
+    def check_operator(self, caller: Caller, what: str) -> None:
+        """See that a caller is an operator; where nobody needs a key, everybody is.
+
+        Args:
+            caller: as `identify` has told.
+            what: what is for operators alone, with its verb, such as `usage is shown to`.
+
+        Raises:
+            OperatorOnly: the caller's key is not an operator's.
+        """
+        if not (caller.is_operator or self.is_open):
+            raise OperatorOnly(f"{what} keys with 'operator: true' alone")
 
 
 def load_keys(settings: AccessSettings) -> tuple[KeySettings, ...]:

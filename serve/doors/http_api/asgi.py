@@ -3,7 +3,9 @@
 ASGI: https://asgi.readthedocs.io/en/latest/specs/www.html
 """
 
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
@@ -12,7 +14,10 @@ from serve.admission.interruption import Interruption
 from serve.doors.http_api.content_coding import decoder, too_large
 from serve.doors.openai_api.errors import OPENAI_ERRORS
 from serve.doors.wire_form import ErrorForm
-from serve.errors import MoegateError, UnsupportedMediaType
+from serve.errors import InternalError, MoegateError, UnsupportedMediaType
+from serve.telemetry.logs import log_fault
+
+log = logging.getLogger("moegate.http")
 
 Header = tuple[bytes, bytes]
 
@@ -136,6 +141,23 @@ class Reply:
             await self.write(self._last_event(error), is_last=True)
         else:
             await self.whole(error.http_status, error_headers(error), self._errors.body(error))
+
+
+@asynccontextmanager
+async def answering(reply: Reply, request_id: str | None = None) -> AsyncIterator[None]:
+    """Answer whatever goes wrong in the body of the `with`: an error of the tree as such, a fault of ours as one.
+
+    A client that is gone gets no answer. `GenerateEndpoint` does the same by itself: its path is the hot one.
+    """
+    try:
+        yield
+    except ClientGone:
+        return
+    except MoegateError as error:
+        await reply.fail(error)
+    except Exception as error:  # the door's edge: a fault of ours must still be an answer
+        log_fault(log, error, request_id)
+        await reply.fail(InternalError("internal error"))
 
 
 def error_headers(error: MoegateError) -> list[Header]:

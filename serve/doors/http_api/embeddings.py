@@ -1,21 +1,16 @@
 """The HTTP door's `POST /v1/embeddings`, in OpenAI's form."""
 
-import logging
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-from serve.doors.http_api.asgi import JSON, ClientDisconnect, ClientGone, HeaderLookup, Reply, read_json_body
+from serve.doors.http_api.asgi import JSON, ClientDisconnect, HeaderLookup, Reply, answering, read_json_body
 from serve.doors.json_body import parse
 from serve.doors.openai_api.embeddings import EmbeddingsBody, embeddings_body
 from serve.doors.request_builder import Limits, RequestBuilder
 from serve.embeddings.embedder import Embedder, EmbeddingRequest
-from serve.errors import InternalError, MoegateError
 from serve.request import read_priority
 from serve.settings.tree import Settings
-from serve.telemetry.logs import log_fault
-
-log = logging.getLogger("moegate.http")
 
 PATH: Final = "/v1/embeddings"
 
@@ -32,7 +27,7 @@ class EmbeddingsEndpoint:
         """Serve one request."""
         arrival = self._builder.arrive(HeaderLookup(scope), id_prefix="emb-")
         reply = Reply(send, [(b"x-request-id", arrival.request_id.encode())])
-        try:
+        async with answering(reply, arrival.request_id):
             body = parse(EmbeddingsBody, await read_json_body(scope, receive, self._max_bytes))
             request = EmbeddingRequest(
                 request_id=arrival.request_id,
@@ -50,10 +45,3 @@ class EmbeddingsEndpoint:
                 answer = await self._embedder.embed(request)
             headers = [(name.encode(), value.encode()) for name, value in answer.limit_headers]
             await reply.whole(200, [JSON, *headers], embeddings_body(answer, body.encoding_format))
-        except ClientGone:
-            return
-        except MoegateError as error:
-            await reply.fail(error)
-        except Exception as error:  # the door's edge: a fault of ours must still be an answer
-            log_fault(log, error, arrival.request_id)
-            await reply.fail(InternalError("internal error"))

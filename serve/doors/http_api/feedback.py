@@ -1,20 +1,15 @@
 """The HTTP door's `POST /v1/feedback`: a rating of an answer."""
 
-import logging
 from typing import Final
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Receive, Scope, Send
 
-from serve.doors.http_api.asgi import JSON, ClientGone, Reply, read_json_body
+from serve.doors.http_api.asgi import JSON, Reply, answering, read_json_body
 from serve.doors.json_body import parse
-from serve.errors import InternalError, MoegateError
 from serve.feedback.store import LONGEST_COMMENT, LONGEST_CORRECTION, Feedback, FeedbackBook
 from serve.settings.tree import Settings
-from serve.telemetry.logs import log_fault
-
-log = logging.getLogger("moegate.http")
 
 _MAX_BYTES: Final = 64 * 1024
 
@@ -45,15 +40,8 @@ class FeedbackEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         reply = Reply(send)
-        try:
+        async with answering(reply):
             body = parse(FeedbackBody, await read_json_body(scope, receive, self._max_bytes))
             opinion = Feedback(**body.model_dump())
             is_known = await self._book.take(opinion, scope["state"]["caller"])
             await reply.whole(200, [JSON], orjson.dumps({"object": "feedback", "known": is_known}))
-        except ClientGone:
-            return
-        except MoegateError as error:
-            await reply.fail(error)
-        except Exception as error:  # the door's edge: a fault of ours must still be an answer
-            log_fault(log, error)
-            await reply.fail(InternalError("internal error"))

@@ -1,6 +1,5 @@
 """`POST /v1/guard`: what the guard's rules make of a text. For operators' keys alone: it tells how to get past them."""
 
-import logging
 from typing import Final, Literal
 
 import orjson
@@ -8,16 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Receive, Scope, Send
 
 from serve.access.keys import KeyRing
-from serve.doors.http_api.asgi import JSON, ClientGone, Reply, read_json_body
+from serve.doors.http_api.asgi import JSON, Reply, answering, read_json_body
 from serve.doors.json_body import parse
-from serve.errors import InternalError, InvalidRequest, MoegateError, OperatorOnly
+from serve.errors import InvalidRequest
 from serve.settings.tree import Settings
 from serve.steps.guard.examine import NoRule, examined
 from serve.steps.guard.in_force import GuardRules
 from serve.steps.guard.rules import Stage
-from serve.telemetry.logs import log_fault
-
-log = logging.getLogger("moegate.http")
 
 PATH: Final = "/v1/guard"
 
@@ -43,18 +39,10 @@ class GuardEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         reply = Reply(send)
-        try:
-            if not (scope["state"]["caller"].is_operator or self._keys.is_open):
-                raise OperatorOnly("the guard answers keys with 'operator: true' alone")
+        async with answering(reply):
+            self._keys.check_operator(scope["state"]["caller"], "the guard answers")
             body = parse(GuardBody, await read_json_body(scope, receive, self._max_bytes))
             await reply.whole(200, [JSON], await self._answer(body))
-        except ClientGone:
-            return
-        except MoegateError as error:
-            await reply.fail(error)
-        except Exception as error:  # the door's edge: a fault of ours must still be an answer
-            log_fault(log, error)
-            await reply.fail(InternalError("internal error"))
 
     async def _answer(self, body: GuardBody) -> bytes:
         if self._guard is None:

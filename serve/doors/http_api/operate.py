@@ -16,10 +16,8 @@ from starlette.responses import Response
 
 from serve.access.keys import KeyRing
 from serve.doors.http_api.usage import key_rows
-from serve.errors import OperatorOnly
 from serve.gateway import Gateway
 from serve.limits.quota import Quotas
-from serve.request import Caller
 from serve.telemetry.metrics import NO_EXPERT
 from serve.telemetry.metrics.page import Page
 from serve.telemetry.recent_requests import Ended, RecentRequests
@@ -62,9 +60,7 @@ class OperateEndpoint:
         Raises:
             OperatorOnly: the caller's key is not an operator's.
         """
-        caller: Caller = request.state.caller
-        if not (caller.is_operator or self._keys.is_open):
-            raise OperatorOnly("operations are shown to keys with 'operator: true' alone")
+        self._keys.check_operator(request.state.caller, "operations are shown to")
         page = await self._page()
         sums, now = Sums(page), time.time()
         keys = await key_rows(page, self._keys, self._allowances)

@@ -13,10 +13,9 @@ from starlette.responses import Response
 
 from serve.access.keys import KeyRing
 from serve.costs.tariffs import PICO
-from serve.errors import OperatorOnly
 from serve.limits.bucket import LimitStatus
 from serve.limits.quota import Quotas
-from serve.request import Caller, Limit
+from serve.request import Limit
 from serve.telemetry.metrics.page import Page
 
 _FIGURES: Final = {
@@ -41,9 +40,7 @@ class UsageEndpoint:
         Raises:
             OperatorOnly: the caller's key is not an operator's.
         """
-        caller: Caller = request.state.caller
-        if not (caller.is_operator or self._keys.is_open):
-            raise OperatorOnly("usage is shown to keys with 'operator: true' alone")
+        self._keys.check_operator(request.state.caller, "usage is shown to")
         rows = await key_rows(await self._page(), self._keys, self._allowances)
         return Response(orjson.dumps({"object": "list", "data": rows}), media_type="application/json")
 

@@ -6,7 +6,7 @@ import timeit
 import pytest
 
 from serve.access.keys import KeyRing
-from serve.errors import Unauthorized
+from serve.errors import OperatorOnly, Unauthorized
 from serve.request import ANYONE
 from serve.settings.tree import KeySettings
 
@@ -24,6 +24,16 @@ def test_each_key_is_its_owners() -> None:
     for i in (0, 1, 500, 999):
         caller = keys.identify(f"Bearer mg-{i}")
         assert (caller.name, caller.limit.rpm) == (f"n{i}", i + 1)
+
+
+def test_only_an_operator_passes_where_there_are_keys_and_everybody_where_there_are_none() -> None:
+    keys = KeyRing(
+        [KeySettings(name="o", sha256=digest("o"), operator=True), KeySettings(name="u", sha256=digest("u"))]
+    )
+    keys.check_operator(keys.identify("Bearer o"), "usage is shown to")
+    with pytest.raises(OperatorOnly, match="usage is shown to keys with 'operator: true' alone"):
+        keys.check_operator(keys.identify("Bearer u"), "usage is shown to")
+    KeyRing(()).check_operator(ANYONE, "usage is shown to")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A body read within its bounds, headers looked up, and a reply that knows whether it has begun."""
 
+import asyncio
 import gzip
 from typing import Any
 
@@ -13,6 +14,7 @@ from serve.doors.http_api.asgi import (
     ClientGone,
     HeaderLookup,
     Reply,
+    answering,
     error_headers,
     header,
     read_json_body,
@@ -27,6 +29,7 @@ from serve.errors import (
     PayloadTooLarge,
     UnsupportedMediaType,
 )
+from serve.telemetry.logs import JsonLines
 from tests.serve.doors.http_api.asgi_client import Answer, Client, scope_of
 
 GZIP = (b"content-encoding", b"gzip")
@@ -137,6 +140,28 @@ class TestReply:
         assert nothing == b""
         assert orjson.loads(last.removeprefix(b"data: "))["error"]["code"] == "expert_failed"
         assert answer.messages[-1]["more_body"] is False
+
+    async def test_whatever_goes_wrong_while_answering_is_answered_and_a_fault_tells_nothing_of_itself(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for error, code in ((InvalidRequest("wrong"), "invalid_value"), (ValueError("a prompt"), "internal_error")):
+            reply, answer = self.make()
+            async with answering(reply, "r-7"):
+                raise error
+            assert answer.json["error"]["code"] == code
+            assert b"a prompt" not in answer.body
+        [fault] = caplog.records
+        assert fault.__dict__["request_id"] == "r-7"
+        assert "a prompt" not in JsonLines().format(fault)
+
+    async def test_a_client_that_is_gone_gets_no_answer_and_a_cancel_goes_on(self) -> None:
+        reply, answer = self.make()
+        async with answering(reply):
+            raise ClientGone
+        with pytest.raises(asyncio.CancelledError):
+            async with answering(reply):
+                raise asyncio.CancelledError
+        assert not answer.messages
 
 
 @pytest.mark.parametrize(("retry_after_s", "said"), [(0.01, b"1"), (1.4, b"1"), (29.6, b"30"), (None, None)])
