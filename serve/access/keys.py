@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from experts.catalog.yaml_file import YamlError, explain, read_yaml
 from serve.errors import OperatorOnly, Unauthorized
 from serve.request import ANYONE, UNLIMITED, Caller, Limit
-from serve.settings.tree import AccessSettings, KeySettings, SettingsError
+from serve.settings.access import AccessSettings, KeySettings
+from serve.settings.tree import SettingsError
 
 _PREFIX: Final = "mg-"
 _SCHEME: Final = "bearer "

@@ -14,7 +14,8 @@ from pathlib import Path
 import yaml
 
 from serve.access.keys import load_keys
-from serve.settings.tree import AccessSettings, KeySettings, SettingsError
+from serve.settings.access import AccessSettings, KeySettings
+from serve.settings.tree import SettingsError
 
 
 def entry_text(key: KeySettings, indent: int = 0) -> str:

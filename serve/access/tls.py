@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 import grpc
 
-from serve.settings.tree import SettingsError, TlsSettings
+from serve.settings.doors import TlsSettings
+from serve.settings.tree import SettingsError
 
 
 def uvicorn_arguments(settings: TlsSettings) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from rich.table import Table
 
 from serve.access import keys_file
 from serve.access.keys import load_keys, new_key
-from serve.settings.tree import KeySettings, SettingsError, load_settings
+from serve.settings.access import KeySettings
+from serve.settings.tree import SettingsError, load_settings
 
 API_KEY: Final = "MOEGATE_API_KEY"
 _TIMEOUT_S: Final = 10.0

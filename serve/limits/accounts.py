@@ -6,7 +6,8 @@ from pathlib import Path
 
 from serve.limits.file_store import AccountFileError, SharedStore
 from serve.limits.stores import LimitStore, LocalStore
-from serve.settings.tree import AccessSettings, KeySettings, SettingsError
+from serve.settings.access import AccessSettings, KeySettings
+from serve.settings.tree import SettingsError
 
 log = logging.getLogger("moegate.limits")
 

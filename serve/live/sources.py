@@ -13,7 +13,9 @@ from serve.access.tls import ShowsCertificate, check_pair
 from serve.costs.ledger import Ledger, price_book
 from serve.gateway import Gateway
 from serve.live.watch import Source
-from serve.settings.tree import AccessSettings, KeySettings, Settings, SettingsError, TlsSettings
+from serve.settings.access import AccessSettings, KeySettings
+from serve.settings.doors import TlsSettings
+from serve.settings.tree import Settings, SettingsError
 from serve.steps.guard.compiled import RuleSet
 from serve.steps.guard.in_force import GuardRules
 from serve.steps.toolsets.in_force import Toolsets

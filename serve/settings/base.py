@@ -2,7 +2,7 @@
 
 from typing import Any, Final, get_args
 
-from pydantic import BaseModel, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 _LONGEST_S: Final = 7 * 86400.0
 _MOST: Final = 2**40  # of anything that is counted; beyond it somebody's finger slipped
@@ -28,3 +28,9 @@ class Sane(BaseModel):
             if not -_MOST <= value <= most:
                 raise ValueError(f"at most {most:.0f}")
         return value
+
+
+class Section(Sane):
+    """A part of the tree: frozen, and without names or numbers that mean nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

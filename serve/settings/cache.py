@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from serve.settings.base import Sane
+from serve.settings.base import Section
 
 
-class CacheSettings(Sane):
+class CacheSettings(Section):
     """Whether the same request gets the same answer again, without an expert, and for how long."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     enabled: bool = False
     path: Path | None = None  # SQLite; None = cache.sqlite3 in the user's state folder

@@ -1,16 +1,14 @@
 """Settings of the encoder, which turns texts into vectors beside the experts."""
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from experts.catalog.encoders import DEFAULT_ENCODER
 from experts.catalog.spec import Base
-from serve.settings.base import Sane
+from serve.settings.base import Section
 
 
-class EncoderSettings(Sane):
+class EncoderSettings(Section):
     """Whether there is one, which, and how long it is waited for."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     enabled: bool = False  # `moegate up` starts one, and the doors offer embeddings
     base: Base = DEFAULT_ENCODER  # its model: a wheel, hf:OWNER/NAME, or a folder

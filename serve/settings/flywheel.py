@@ -3,26 +3,22 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from experts.flywheel.stages import STAGES, Stage
-from serve.settings.base import Sane
+from serve.settings.base import Section
 from serve.settings.state_folder import state_folder
 
 
-class StageSettings(Sane):
+class StageSettings(Section):
     """One stage of a canary."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     share: float = Field(gt=0, le=0.5)  # of the expert's conversations
     answers: int = Field(ge=1)  # that have to be seen at it
 
 
-class FlywheelSettings(Sane):
+class FlywheelSettings(Section):
     """Where curated sets and the registry of what serves are kept, and the stages of a trial."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     folder: Path | None = None  # None = flywheel in the user's state folder
     # Of what serves and who is on trial, for several machines: a URL that fsspec knows, such as s3://bucket/registry,

@@ -3,20 +3,18 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from experts.catalog.yaml_file import YamlError, read_yaml
 from experts.flywheel.tune import TOKENS
-from serve.settings.base import Sane
+from serve.settings.base import Section
 from serve.settings.tree import SettingsError
 
 Least = Literal["better", "not worse", "no headroom"]
 
 
-class Bar(Sane):
+class Bar(Section):
     """Rows that both answer: a suite of `experts.evaluate` and its data."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
     suite: str
@@ -24,10 +22,8 @@ class Bar(Sane):
     limit: int | None = Field(None, ge=1)  # of its rows
 
 
-class Curating(Sane):
+class Curating(Section):
     """What a set to learn from must have."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     train: int = Field(200, ge=1)  # rows
     held_out: int = Field(100, ge=1)  # rows
@@ -36,10 +32,8 @@ class Curating(Sane):
     never: tuple[Path, ...] = ()  # files of rows that are never learned from; the bars' are not anyway
 
 
-class Policy(Sane):
+class Policy(Section):
     """One expert's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     canary: bool = False  # a candidate that has answered unseen well gets traffic without asking
     promote: Least | None = None  # what must have been found for it to serve without asking; None = ask
@@ -60,10 +54,8 @@ class Policy(Sane):
         return self
 
 
-class Policies(Sane):
+class Policies(Section):
     """By expert; `default` holds for those that are not named."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     default: Policy = Policy()
     experts: dict[str, Policy] = Field(default_factory=dict)

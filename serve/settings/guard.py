@@ -2,14 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import ConfigDict
-
-from serve.settings.base import Sane
+from serve.settings.base import Section
 
 
-class GuardSettings(Sane):
+class GuardSettings(Section):
     """Rules that look at what goes in and what comes out (`serve.steps.guard`)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rules: Path | None = None  # None = no guard; deploy/guard.yaml is an example

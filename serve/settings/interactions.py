@@ -2,17 +2,15 @@
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from serve.settings.base import Sane
+from serve.settings.base import Section
 
 Entity = Literal["email", "phone", "card", "iban", "national_id", "ip", "credentials"]
 
 
-class InteractionsSettings(Sane):
+class InteractionsSettings(Section):
     """Whose requests and answers are kept, and where; nobody's by default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     keys: tuple[str, ...] = ()  # names of API keys that have agreed; "*" = every caller; none = nothing is kept
     experts: tuple[str, ...] = ()  # whose answers; none = every expert's

@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from experts.catalog.remote import RemoteError, parse_address
-from serve.settings.base import Sane
+from serve.settings.base import Section
 
 
-class RemoteSettings(Sane):
+class RemoteSettings(Section):
     """Where the router's artefact and the catalogue come from, if not from this machine."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     router: str | None = None  # address of the learned router's artefact, such as s3://BUCKET/router.npz
     catalog: str | None = None  # address of the catalogue

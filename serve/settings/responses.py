@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from serve.settings.base import Sane
+from serve.settings.base import Section
 
 
-class ResponsesSettings(Sane):
+class ResponsesSettings(Section):
     """What is kept of `/v1/responses`, prompts and answers, so that `previous_response_id` can go on from it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     store: bool = True  # false = nothing is kept: `previous_response_id` and `store: true` are refused
     path: Path | None = None  # None = responses.sqlite3 in the user's state folder

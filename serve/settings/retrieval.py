@@ -2,15 +2,13 @@
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from serve.settings.base import Sane
+from serve.settings.base import Section
 
 
-class RetrievalSettings(Sane):
+class RetrievalSettings(Section):
     """Whether requests may name collections, where these are, and what happens when they cannot be searched."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     enabled: bool = False  # needs the encoder
     store: str | None = None  # a folder or s3://...; None = collections in the user's data folder

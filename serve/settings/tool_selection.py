@@ -1,15 +1,13 @@
 """Settings of the selection of tools."""
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from experts.conversation.request_limits import MAX_OFFERED_TOOLS, MAX_TOOLS
-from serve.settings.base import Sane
+from serve.settings.base import Section
 
 
-class ToolSelectionSettings(Sane):
+class ToolSelectionSettings(Section):
     """Whether, and how, the few tools that a request may need are chosen among the many that it offers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     enabled: bool = False
     recall: float = Field(0.99, ge=0.5, le=0.99)  # how often all that a request needs are to be among the kept

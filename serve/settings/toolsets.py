@@ -2,14 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import ConfigDict
-
-from serve.settings.base import Sane
+from serve.settings.base import Section
 
 
-class ToolsetsSettings(Sane):
+class ToolsetsSettings(Section):
     """Sets of tools that the gateway keeps for its callers (`serve.steps.toolsets`)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     file: Path | None = None  # None = no sets; deploy/toolsets.yaml is an example

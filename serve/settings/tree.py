@@ -9,23 +9,22 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Any, Final, Literal
 
 from pydantic import (
-    BeforeValidator,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     ValidationError,
     field_validator,
-    model_validator,
 )
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as BadVariable
 
 from experts.catalog.yaml_file import Document, YamlError
-from serve.settings.base import Sane
+from serve.settings.access import AccessSettings
+from serve.settings.base import Sane, Section
 from serve.settings.cache import CacheSettings
+from serve.settings.doors import GrpcSettings, HttpSettings, TlsSettings
 from serve.settings.encoder import EncoderSettings
 from serve.settings.file import Mistake, one_line_each, read_file, tell, unknown_variables, unreadable_variables
 from serve.settings.flywheel import FlywheelSettings
@@ -52,71 +51,7 @@ class SettingsError(Exception):
         self.mistakes = tuple(mistakes)
 
 
-class _Section(Sane):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def _without_brackets(host: object) -> object:
-    """`[::1]`, as URLs write an IPv6 address, is `::1`."""
-    return host[1:-1] if isinstance(host, str) and host.startswith("[") and host.endswith("]") else host
-
-
-Host = Annotated[str, BeforeValidator(_without_brackets)]
-"""A name or an address to listen on."""
-
-Origin = Annotated[str, Field(pattern=r"^(\*|null|file://|[a-z][a-z0-9+.-]*://[^/\s]+)$")]
-"""Scheme, host and port of a web page, as a browser sends them; or any."""
-
-
-class CorsSettings(_Section):
-    """Which web pages may call the HTTP door from a browser."""
-
-    allow_origins: tuple[Origin, ...] = ()  # such as https://app.example.org; "*" = any page; none = CORS is off
-    max_age_s: int = Field(600, ge=0)  # how long a browser may remember the answer
-
-
-class HttpSettings(_Section):
-    """The HTTP door."""
-
-    host: Host = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)  # 0 = any free port
-    max_body_bytes: int = Field(4 * 2**20, ge=1024)
-    max_header_bytes: int = Field(32 * 2**10, ge=1024)
-    max_connections: int = Field(4096, ge=1)
-    read_timeout_s: float = Field(30.0, gt=0)  # from a request's first byte (or the connection) to its last
-    keep_alive_s: int = Field(75, ge=1)
-    heartbeat_s: float | None = Field(None, gt=0)  # a comment so often until a stream's first token; None = none
-    cors: CorsSettings = Field(default_factory=CorsSettings)
-
-
-class GrpcSettings(_Section):
-    """The gRPC door."""
-
-    host: Host = "127.0.0.1"
-    port: int = Field(8001, ge=0, le=65535)
-    max_message_bytes: int = Field(4 * 2**20, ge=1024)
-    max_metadata_bytes: int = Field(32 * 2**10, ge=1024)
-    max_streams: int = Field(4096, ge=1)  # open calls of one connection
-    min_ping_interval_s: float = Field(5.0, ge=0)  # clients may send keepalive pings so often, with or without calls
-
-
-class TlsSettings(_Section):
-    """TLS for both doors; PEM files."""
-
-    certificate: Path | None = None  # None = plain text
-    key: Path | None = None
-    client_ca: Path | None = None  # clients must show a certificate that it signed
-
-    @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("certificate and key go together")
-        if self.client_ca is not None and self.certificate is None:
-            raise ValueError("client_ca needs a certificate")
-        return self
-
-
-class ExpertsSettings(_Section):
+class ExpertsSettings(Section):
     """Where the experts are and how they are watched."""
 
     catalog: Path | None = None  # None = the catalogue that ships
@@ -138,33 +73,7 @@ class ExpertsSettings(_Section):
         return target
 
 
-class KeySettings(_Section):
-    """One API key; `moegate key add NAME` makes one."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")  # the tenant in logs
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")  # of the key, in hexadecimal
-    rpm: int | None = Field(None, ge=1)  # requests a minute
-    tpm: int | None = Field(None, ge=1)  # tokens a minute, of prompts and answers together
-    usd: float | None = Field(None, ge=0)  # USD a day or month, at the catalogue's prices
-    usd_per: Literal["day", "month"] = "day"  # UTC days; a month is 30 of them
-    operator: bool = False  # may see what every key has used
-    collections: tuple[str, ...] = ()  # that it may search; "*" = every one
-    toolsets: tuple[str, ...] = ()  # sets of tools that it may name; "*" = every one
-
-
-class AccessSettings(_Section):
-    """Who may come in."""
-
-    keys: tuple[KeySettings, ...] = ()  # none, and no file = everybody
-    keys_file: Path | None = None  # YAML with `keys`, as above
-    allow_open: bool = False  # without keys, listen beyond this machine all the same
-    # Where limits are counted, for several gateways; None = in this one.
-    redis_url: str | None = Field(None, pattern="^(redis|rediss|unix)://.")
-    accounts: Path | None = None  # file that keeps them over a restart where there is no Redis; None = nothing does
-    redis_timeout_s: float = Field(0.05, gt=0)  # after which the gateway counts for itself
-
-
-class CircuitSettings(_Section):
+class CircuitSettings(Section):
     """When an expert is left alone, and for how long."""
 
     failures: int = Field(5, ge=1)  # in a row
@@ -172,7 +81,7 @@ class CircuitSettings(_Section):
     max_open_s: float = Field(60.0, gt=0)
 
 
-class DispatchSettings(_Section):
+class DispatchSettings(Section):
     """What is done when an expert fails or is slow."""
 
     retries: int = Field(1, ge=0, le=5)  # further attempts at the same expert, before the next one is asked
@@ -185,7 +94,7 @@ class DispatchSettings(_Section):
     circuit: CircuitSettings = Field(default_factory=CircuitSettings)
 
 
-class AdmissionSettings(_Section):
+class AdmissionSettings(Section):
     """How many requests may be inside at once, and how many may wait."""
 
     max_in_flight: int = Field(1024, ge=1)
@@ -193,7 +102,7 @@ class AdmissionSettings(_Section):
     queue_timeout_s: float = Field(10.0, gt=0)
 
 
-class RouterSettings(_Section):
+class RouterSettings(Section):
     """Which router decides."""
 
     kind: str = "learned"  # a name in `serve.routing.kinds.KINDS`: learned, keywords, examples or random
@@ -206,7 +115,7 @@ class RouterSettings(_Section):
     reload_interval_s: float = Field(5.0, gt=0)  # how often the artefact's file is looked at
 
 
-class CostSettings(_Section):
+class CostSettings(Section):
     """What money is counted by."""
 
     prices: Path | None = None  # None = the price list that ships
@@ -217,7 +126,7 @@ class CostSettings(_Section):
     baseline_expert: str | None = None  # "saved" is against all on this expert; None = the catalogue's default
 
 
-class FeedbackSettings(_Section):
+class FeedbackSettings(Section):
     """Where feedback is kept."""
 
     path: Path | None = None  # None = feedback.sqlite3 in the user's state folder; workers share it
@@ -226,7 +135,7 @@ class FeedbackSettings(_Section):
     target: str | None = Field(None, pattern=r"^[a-z0-9]+://.")
 
 
-class TracingSettings(_Section):
+class TracingSettings(Section):
     """OpenTelemetry traces; needs the extra `moegate[otel]`."""
 
     enabled: bool = False
@@ -236,7 +145,7 @@ class TracingSettings(_Section):
     content: bool = False  # prompts and answers in spans: only where they may be stored
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """JSON lines on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"

@@ -14,7 +14,7 @@ from serve import __version__
 from serve.access.keys import load_keys, make_ring
 from serve.cli import main
 from serve.commands import up
-from serve.settings.tree import AccessSettings
+from serve.settings.access import AccessSettings
 
 
 @pytest.fixture

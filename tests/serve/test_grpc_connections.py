@@ -14,7 +14,7 @@ from protos import chat_pb2 as chat
 from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayStub
 from serve.app import App
-from serve.settings.tree import GrpcSettings
+from serve.settings.doors import GrpcSettings
 from tests.fakes.expert_server import FakeExperts
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)

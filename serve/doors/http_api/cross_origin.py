@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Scope
 from serve.access.exposure import is_loopback
 from serve.doors.http_api.asgi import HeaderLookup
 from serve.errors import ForeignOrigin
-from serve.settings.tree import CorsSettings, HttpSettings
+from serve.settings.doors import CorsSettings, HttpSettings
 
 _METHODS: Final = ("DELETE", "GET", "POST")
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})

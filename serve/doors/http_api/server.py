@@ -33,7 +33,8 @@ from serve.errors import (
     MethodNotAllowed,
     MoegateError,
 )
-from serve.settings.tree import HttpSettings, Settings
+from serve.settings.doors import HttpSettings
+from serve.settings.tree import Settings
 from serve.workers.sockets import address, listen
 
 _LINGER_S: Final = 1.0  # how long a refused client has to read the answer

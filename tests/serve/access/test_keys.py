@@ -8,7 +8,7 @@ import pytest
 from serve.access.keys import KeyRing
 from serve.errors import OperatorOnly, Unauthorized
 from serve.request import ANYONE
-from serve.settings.tree import KeySettings
+from serve.settings.access import KeySettings
 
 
 def digest(key: str) -> str:

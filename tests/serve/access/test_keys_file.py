@@ -7,7 +7,8 @@ import pytest
 
 from serve.access import keys_file
 from serve.access.keys import new_key
-from serve.settings.tree import KeySettings, SettingsError
+from serve.settings.access import KeySettings
+from serve.settings.tree import SettingsError
 
 COMMENTED = """# who may come in
 keys:

@@ -17,7 +17,8 @@ import pytest_asyncio
 from protos.gateway_pb2_grpc import GatewayStub
 from serve.access.tls import GrpcCertificate, check_pair, uvicorn_arguments
 from serve.app import App
-from serve.settings.tree import Settings, TlsSettings
+from serve.settings.doors import TlsSettings
+from serve.settings.tree import Settings
 from tests.helpers import CHAT, until
 from tests.serve.test_access import BODY, PROTO
 

@@ -14,8 +14,9 @@ from router.evaluation import offpolicy
 from router.model.artifact import DEFAULT_PATH
 from serve import cli
 from serve.app import App
+from serve.settings.access import AccessSettings, KeySettings
 from serve.settings.interactions import InteractionsSettings
-from serve.settings.tree import AccessSettings, FeedbackSettings, KeySettings, Settings
+from serve.settings.tree import FeedbackSettings, Settings
 
 KEYS = {name: "mg-" + name * 9 for name in ("alice", "bob", "boss")}
 RATE = "/v1/feedback"

@@ -18,8 +18,9 @@ from protos.gateway_pb2_grpc import GatewayStub
 from serve.app import App
 from serve.interactions import segments
 from serve.interactions.stores import FolderStore
+from serve.settings.access import KeySettings
 from serve.settings.interactions import InteractionsSettings
-from serve.settings.tree import KeySettings, Settings
+from serve.settings.tree import Settings
 from tests.fakes.expert_server import FakeExperts
 from tests.helpers import until
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from serve.settings.base import Sane
+from serve.settings.base import Sane, Section
 
 WEEK_S = 7 * 86400
 
@@ -56,3 +56,19 @@ def test_no_number_beyond_reason_passes(value: float) -> None:
 @pytest.mark.parametrize("values", [{"name": "true"}, {"shares": {"a": 1.0}}, {"most": "7"}])
 def test_what_is_no_bare_number_is_left_to_its_own_type(values: dict[str, Any]) -> None:
     Part.model_validate(values)
+
+
+class Door(Section):
+    port: int = 1
+    share: float = 0.5
+
+
+@pytest.mark.parametrize("values", [{"prot": 1}, {"share": float("nan")}, {"share": float("-inf")}])
+def test_a_section_refuses_unknown_names_and_numbers_that_are_none(values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Door.model_validate(values)
+
+
+def test_a_section_is_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Door().port = 2

@@ -8,7 +8,8 @@ import pytest
 
 from serve.doors.http_api.cross_origin import OriginGuard
 from serve.errors import ForeignOrigin
-from serve.settings.tree import CorsSettings, HttpSettings, SettingsError, load_settings
+from serve.settings.doors import CorsSettings, HttpSettings
+from serve.settings.tree import SettingsError, load_settings
 from tests.fakes.expert_server import FakeExperts
 from tests.helpers import CHAT
 
