@@ -9,7 +9,7 @@ from serve.errors import ExpertFailed
 from serve.limits.quota import Allowance
 from serve.request import ChatRequest
 from serve.steps.answer import Answer
-from serve.steps.step import Step, Steps
+from serve.steps.step import Step, Steps, Wake
 from serve.telemetry.record import RequestRecord
 from tests.fakes.core import FakeStream, played_answer
 from tests.helpers import chat_request, chunk, last_chunk, route_decision, routed_record
@@ -21,7 +21,7 @@ class Count(Step):
     seen = 0
 
     async def present(
-        self, chunks: AsyncIterator[pb.GenerateChunk], request: ChatRequest, record: RequestRecord
+        self, chunks: AsyncIterator[pb.GenerateChunk], request: ChatRequest, record: RequestRecord, wake: Wake
     ) -> AsyncIterator[pb.GenerateChunk]:
         async for one in chunks:
             self.seen += 1
@@ -51,8 +51,9 @@ async def test_an_answer_that_breaks_off_has_no_end() -> None:
 
 async def test_steps_see_the_messages_and_the_completion() -> None:
     decision = route_decision("coder")
-    stream, record = FakeStream(decision, [chunk("a"), chunk("b"), last_chunk(9)]), routed_record(decision)
+    stream = FakeStream(decision, [chunk("a"), pb.GenerateChunk(), chunk("b"), last_chunk(9)])
+    record = routed_record(decision)
     record.answered(decision, 0.0)
     answer = Answer(chat_request(), stream, record, Allowance(), Steps([Count()]))
-    assert [one.text async for one in answer.chunks()] == ["a", "b"]
-    assert answer.end.completion.usage.completion_tokens == 2
+    assert [one.text async for one in answer.chunks()] == ["a", "b"]  # the empty one is for steps alone
+    assert answer.end.completion.usage.completion_tokens == 3
