@@ -14,7 +14,8 @@ from functools import lru_cache
 from typing import Final
 
 from experts.conversation.prompts import callable_tools
-from experts.conversation.tool_calls import CLOSE, OPEN, ToolOffer
+from experts.conversation.tool_calls import CLOSE, OPEN
+from experts.conversation.tool_offer import ToolOffer
 from experts.engine import (
     Capabilities,
     Constraint,

@@ -13,69 +13,22 @@ its last brace it may turn out to be none, and what has been sent cannot be take
 from __future__ import annotations
 
 import json
-import math
 import re
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from enum import Enum, auto
 
 from experts.conversation.json_repair import JsonScanner
 from experts.conversation.tool_call import Outcome, read_call
-from experts.json_schema.reduction import Schema
-from experts.json_schema.references import MAX_STEPS, references, with_references
+from experts.conversation.tool_offer import ToolOffer
+from experts.json_schema.references import references
 from protos.chat_pb2 import Dependencies, ToolCallDelta
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 Piece = str | ToolCallDelta
 
 _HEAD = re.compile(r'\{(?:"id": (\d+), )?"name": "([^"\\]*)", "arguments": (?=\{)')
-
-
-@dataclass(frozen=True, slots=True)
-class ToolOffer:
-    """What may be called.
-
-    Attributes:
-        schemas: each tool's parameters, reduced, by its name.
-        at_most_one: calls after the first are dropped.
-        is_constrained: the engine keeps calls to the form and to the schemas.
-        is_plan: calls are numbered steps, whose arguments may refer to earlier ones.
-    """
-
-    schemas: Mapping[str, Schema]
-    at_most_one: bool = False
-    is_constrained: bool = False
-    is_plan: bool = False
-
-    @property
-    def most(self) -> float:
-        """How many calls may be made."""
-        return 1 if self.at_most_one else MAX_STEPS if self.is_plan else math.inf
-
-    def at(self, number: int) -> Mapping[str, Schema]:
-        """Return what the arguments of the call of this number must follow, by tool."""
-        if not self.is_plan:
-            return self.schemas
-        return _AtStep(self.schemas, min(number, MAX_STEPS))
-
-
-class _AtStep(Mapping[str, Schema]):
-    """Schemas as a step of a plan has to follow them, each made when it is asked for."""
-
-    def __init__(self, schemas: Mapping[str, Schema], step: int) -> None:
-        self._schemas = schemas
-        self._step = step
-
-    def __getitem__(self, name: str) -> Schema:
-        return with_references(self._schemas[name], self._step)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._schemas)
-
-    def __len__(self) -> int:
-        return len(self._schemas)
 
 
 class _State(Enum):

@@ -16,16 +16,14 @@ https://github.com/mlc-ai/xgrammar/blob/main/docs/defining_structures/ebnf_gramm
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from experts.json_schema.conformance import Schema
-from experts.json_schema.integer_ranges import MAX_DIGITS, integer_patterns, whole_bounds
+from experts.json_schema.grammar_terminals import all_but, integer, literal, number
+from experts.json_schema.integer_ranges import MAX_DIGITS
 from experts.json_schema.keywords import serialised
 from experts.json_schema.merge import ANYTHING, NOTHING, extra_of
-from experts.json_schema.multiples import multiple_patterns
-from experts.json_schema.number_ranges import number_patterns
 from experts.json_schema.pattern import parse_pattern
 from experts.json_schema.pattern_grammar import pattern_grammar
 from experts.json_schema.string_formats import FORMATS
@@ -36,8 +34,6 @@ MAX_CHARS = 40_000
 """Of a grammar: the engine compiles it inside a step, for which every sequence of the batch waits. Measured: 25,000
 characters take less than a token, a megabyte takes minutes."""
 _MAX_KEY_CHARS = 1_000  # of an object's names: beyond it a name may be written twice, and the check finds it
-_BOUNDS: Final = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
-_MAX_LISTED = 500  # whole numbers between two bounds that are listed one by one
 
 _BASE: Final = rf"""
 sp ::= " "?
@@ -73,7 +69,7 @@ def grammar_of_calls(form: Schema, calls: Sequence[tuple[str, Schema, str]], *, 
     """
 
     def root(rule: Callable[[Schema], str]) -> str:
-        options = (f"{_literal(before)} {rule(schema)} {_literal(behind)}" for before, schema, behind in calls)
+        options = (f"{literal(before)} {rule(schema)} {literal(behind)}" for before, schema, behind in calls)
         call = f"({' | '.join(options)})"
         return f"{rule(form)} | {call}" if at_most_one else f'{rule(form)} | {call} ("\\n" {call})*'
 
@@ -98,7 +94,7 @@ def grammar_of_plan(
     def root(rule: Callable[[Schema], str]) -> str:
         plan = ""
         for step in reversed(steps):
-            options = (f"{_literal(before)} {rule(schema)} {_literal(behind)}" for before, schema, behind in step)
+            options = (f"{literal(before)} {rule(schema)} {literal(behind)}" for before, schema, behind in step)
             plan = f"({' | '.join(options)})" + (f' ("\\n" {plan})?' if plan else "")
         others = [rule(form)] if form is not None else []
         others += [f'([^<] | "<"+ [^<{trigger[1]}])* "<"*'] if may_say_words else []
@@ -150,7 +146,7 @@ class _Writer:
         if schema == ANYTHING:
             return "value"
         if "enum" in schema:
-            return " | ".join(_literal(serialised(value)) for value in schema["enum"])
+            return " | ".join(literal(serialised(value)) for value in schema["enum"])
         if self._is_lean and schema.get("type") in ("string", "integer", "number"):
             return str(schema["type"])
         parts = schema.get("anyOf") or schema.get("oneOf")
@@ -160,8 +156,8 @@ class _Writer:
             "object": self._object,
             "array": self._array,
             "string": self._string,
-            "integer": _integer,
-            "number": _number,
+            "integer": integer,
+            "number": number,
             "boolean": lambda _: '"true" | "false"',
             "null": lambda _: '"null"',
         }
@@ -234,7 +230,7 @@ class _Writer:
         later = "" if pair is None else f'("," sp {pair})*'
         first, later = first or '""', later or '""'
         for name in reversed(named):
-            written = self._rule(f"{_literal(serialised(name) + ':')} sp {self.rule(named[name])}")
+            written = self._rule(f"{literal(serialised(name) + ':')} sp {self.rule(named[name])}")
             skip_first, skip_later = ("", "") if name in required else (f" | {first}", f" | {later}")
             first, later = (
                 self._rule(f"{written} {later}{skip_first}"),
@@ -258,54 +254,7 @@ class _Writer:
         for name in names:
             branches.setdefault(name[:1], []).append(name[1:])
         end = [] if branches.pop("", None) else ['""']
-        others = [f"{_but(branches)} char*", '"\\\\" escape char*']
+        others = [f"{all_but(branches)} char*", '"\\\\" escape char*']
         return self._rule(
-            " | ".join([*others, *(f"{_literal(at)} {self._other_than(rest)}" for at, rest in branches.items()), *end])
+            " | ".join([*others, *(f"{literal(at)} {self._other_than(rest)}" for at, rest in branches.items()), *end])
         )
-
-
-def _but(characters: Mapping[str, Any]) -> str:
-    """Write the class of a string's plain characters without these."""
-    excluded = sorted({ord(character) for character in characters} | {0x22, 0x5C})
-    ranges, start = [], 0x20
-    for code in [*excluded, 0x110000]:
-        if start < code:
-            ranges.append((start, code - 1))
-        start = code + 1
-    return "[" + "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in ranges) + "]"
-
-
-def _integer(schema: Schema) -> str:
-    low, high = whole_bounds(schema)
-    step = schema.get("multipleOf", 1)
-    if low is None and high is None and step == 1:
-        return "integer"
-    if (
-        low is not None
-        and high is not None
-        and isinstance(step, int)
-        and high - low <= _MAX_LISTED * step > _MAX_LISTED
-    ):
-        return " | ".join(_literal(str(value)) for value in range(-(-low // step) * step, high + 1, step))
-    stepped = multiple_patterns(schema) if step != 1 else None
-    patterns = stepped or integer_patterns(low, high)
-    return " | ".join(patterns) or "integer"
-
-
-def _number(schema: Schema) -> str:
-    patterns = multiple_patterns(schema) if "multipleOf" in schema else None
-    if not patterns and not _BOUNDS & schema.keys():
-        return "number"
-    return " | ".join(patterns or number_patterns(schema)) or "number"
-
-
-def _literal(text: str) -> str:
-    """Write a text as terminals. A character beyond ASCII is one of its own: XGrammar would read on behind it."""
-    pieces = [piece for piece in re.split("([^ -~])", text) if piece]
-    return " ".join(f'"{_spelt(piece)}"' for piece in pieces) or '""'
-
-
-def _spelt(piece: str) -> str:
-    if " " <= piece[0] <= "~":
-        return piece.replace("\\", "\\\\").replace('"', '\\"')
-    return f"\\U{ord(piece):08x}"

@@ -8,102 +8,39 @@ grammar. Back-references, flags and Unicode properties are refused by name. A la
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final
+
+from experts.json_schema.pattern_tree import (
+    BLANK,
+    DIGIT,
+    MAX_CODE,
+    WORD,
+    Chars,
+    Edge,
+    Look,
+    Node,
+    Options,
+    Ranges,
+    Repeat,
+    Sequence,
+    joined_ranges,
+    ranges_of,
+    without,
+)
 
 MAX_CHARS: Final = 1_000
 MAX_REPEATS: Final = 1_000  # of one part
 _MAX_WEIGHT: Final = 5_000  # parts of the tree, each as often as its quantifiers ask for
 _MAX_LEVELS: Final = 30
-_MAX_CODE: Final = 0x10FFFF
-
-Ranges = tuple[tuple[int, int], ...]
 
 
 class PatternError(ValueError):
     """An expression is wrong, too large, or says what is not supported; the message says which."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chars:
-    """One character out of these ranges of code points, in order and apart."""
-
-    ranges: Ranges
-
-
-@dataclass(frozen=True, slots=True)
-class Sequence:
-    """One part behind another."""
-
-    parts: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Any one of several."""
-
-    options: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Repeat:
-    """A part, `low` to `high` times; None is no bound."""
-
-    part: Node
-    low: int
-    high: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """A part that must, or must not, match ahead of here or before here."""
-
-    part: Node
-    is_ahead: bool
-    is_wanted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """A place between characters."""
-
-    kind: Literal["start", "end", "word", "inside"]
-
-
-Node = Chars | Sequence | Options | Repeat | Look | Edge
-
-
-def _without(ranges: Ranges) -> Ranges:
-    left, start = [], 0
-    for low, high in ranges:
-        if start < low:
-            left.append((start, low - 1))
-        start = high + 1
-    return (*left, (start, _MAX_CODE)) if start <= _MAX_CODE else tuple(left)
-
-
-def _joined(ranges: list[tuple[int, int]]) -> Ranges:
-    joined: list[tuple[int, int]] = []
-    for low, high in sorted(ranges):
-        if joined and low <= joined[-1][1] + 1:
-            joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
-        else:
-            joined.append((low, high))
-    return tuple(joined)
-
-
-def _ranges(*texts: str) -> Ranges:
-    return _joined([(ord(text[0]), ord(text[-1])) for text in texts])
-
-
-DIGIT: Final = _ranges("09")
-WORD: Final = _ranges("09", "AZ", "az", "_")
-BLANK: Final = _ranges(
-    "\t\r", " ", "\u00a0", "\u1680", "\u2000\u200a", "\u2028\u2029", "\u202f", "\u205f", "\u3000", "\ufeff"
-)
-_LINE_ENDS: Final = _ranges("\n", "\r", "\u2028\u2029")
-_MARKS: Final[dict[str, Node]] = {"^": Edge("start"), "$": Edge("end"), ".": Chars(_without(_LINE_ENDS))}
+_LINE_ENDS: Final = ranges_of("\n", "\r", "\u2028\u2029")
+_MARKS: Final[dict[str, Node]] = {"^": Edge("start"), "$": Edge("end"), ".": Chars(without(_LINE_ENDS))}
 _CLASSES: Final = {"d": DIGIT, "w": WORD, "s": BLANK}
 _CONTROLS: Final = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13, "0": 0}
 _GROUPS: Final[dict[str, tuple[bool, bool]]] = {
@@ -251,7 +188,7 @@ class _Parser:
         """Read what follows a backslash, in a class or outside."""
         if mark.lower() in _CLASSES:
             ranges = _CLASSES[mark.lower()]
-            return ranges if mark.islower() else _without(ranges)
+            return ranges if mark.islower() else without(ranges)
         if mark in "pPk" or mark in "123456789":
             kind = "Unicode properties are" if mark in "pP" else "back-references are"
             raise PatternError(f"{kind} not supported in a pattern")
@@ -280,7 +217,7 @@ class _Parser:
             code = int(digits, 16) if digits.isalnum() else -1
         except ValueError:
             code = -1
-        if not 0 <= code <= _MAX_CODE:
+        if not 0 <= code <= MAX_CODE:
             raise PatternError("a character's code is hexadecimal digits")
         return code
 
@@ -297,8 +234,8 @@ class _Parser:
                 found.append((low[0][0], high[0][1]))
             else:
                 found += low
-        ranges = _joined(found)
-        return _without(ranges) if is_without else ranges
+        ranges = joined_ranges(found)
+        return without(ranges) if is_without else ranges
 
     def _member(self) -> Ranges:
         mark = self._next()

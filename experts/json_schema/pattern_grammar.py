@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from experts.json_schema.pattern import Chars, Edge, Look, Node, Options, Ranges, Repeat, Sequence
+from experts.json_schema.pattern_tree import Chars, Edge, Look, Node, Options, Ranges, Repeat, Sequence
 
 Repeated = Callable[[str, int, int | None], str]
 """Writes a part so many times, or more often than asked where that would be too many rules."""

@@ -11,7 +11,8 @@ from functools import reduce
 from operator import or_
 from typing import Final
 
-from experts.json_schema.pattern import WORD, Chars, Edge, Look, Node, Options, Ranges, Repeat, Sequence, parse_pattern
+from experts.json_schema.pattern import parse_pattern
+from experts.json_schema.pattern_tree import WORD, Chars, Edge, Look, Node, Options, Ranges, Repeat, Sequence
 
 _MAX_STEPS: Final = 20_000
 _MAX_CHARS: Final = 20_000

@@ -19,7 +19,8 @@ from typing import Any, Final
 
 import yaml
 
-from experts.training.recipes.made_values import Value, draw, draw_alike
+from experts.training.recipes.made_values import draw, draw_alike
+from experts.training.recipes.said_value import Value
 from experts.training.recipes.tasks import Task
 
 _FILE: Final = Path(__file__).parent / "seeds" / "functions.yaml"

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from experts.training.recipes.made_requests import Offer, make_request
-from experts.training.recipes.made_values import Value, draw, draw_alike
+from experts.training.recipes.made_values import draw, draw_alike
 from experts.training.recipes.plan_functions import FOUND, Story, alone, asked, known, made
+from experts.training.recipes.said_value import Value
 from experts.training.recipes.sample import Json
 
 _STEP: Final = "\0"  # stands for the `$` of a reference until the plan is complete

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experts.conversation.tool_call import Outcome
-from experts.conversation.tool_calls import CLOSE, OPEN, Piece, ToolCallReader, ToolOffer, new_call_id
+from experts.conversation.tool_calls import CLOSE, OPEN, Piece, ToolCallReader, new_call_id
+from experts.conversation.tool_offer import ToolOffer
 from experts.json_schema.reduction import reduce_schema
 
 CITY = reduce_schema(

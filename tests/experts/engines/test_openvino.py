@@ -14,7 +14,8 @@ from experts.artifacts.bases import BaseUnavailable, resolve_base
 from experts.artifacts.store import ArtifactStore, default_root
 from experts.catalog.spec import load_catalog
 from experts.conversation.tool_call import Outcome
-from experts.conversation.tool_calls import ToolCallReader, ToolOffer
+from experts.conversation.tool_calls import ToolCallReader
+from experts.conversation.tool_offer import ToolOffer
 from experts.engine import (
     Completion,
     Constraint,

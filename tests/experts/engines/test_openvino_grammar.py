@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experts.conversation.tool_call import Outcome
-from experts.conversation.tool_calls import ToolCallReader, ToolOffer
+from experts.conversation.tool_calls import ToolCallReader
+from experts.conversation.tool_offer import ToolOffer
 from experts.engine import JsonAnswer, ToolAnswer
 from experts.engines.openvino_grammar import structured_output
 from tests.experts.ebnf import accepts
