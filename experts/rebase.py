@@ -29,7 +29,7 @@ from experts.commands.outputs import IsOurs, NotOurs, claim_all, json_with, text
 from experts.compilation.gguf_from_folder import CannotConvert, is_model_folder, read_config
 from experts.evaluation.options import ResultError, read_option
 from experts.evaluation.rebase_report import NEW, OLD, TITLE, as_json, as_markdown
-from experts.evaluation.suites.known import SUITES
+from experts.evaluation.suites.known import SUITES, named_rows
 from experts.evaluation.suites.rows import RowError
 from experts.neuron.instances import InstancesError, load_instances
 from experts.training.rebase_plan import make_plan, show_plan
@@ -249,13 +249,7 @@ def _experts(options: argparse.Namespace, catalog: Catalog) -> list[ExpertSpec]:
 
 
 def _rows(text: str) -> Rows:
-    expert, _, rest = text.partition("=")
-    suite, _, file = rest.partition(":")
-    if not expert or not file or suite not in SUITES:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: say EXPERT=SUITE:FILE, with a suite of {', '.join(sorted(SUITES))}"
-        )
-    return Rows(expert, suite, Path(file))
+    return Rows(*named_rows(text, "EXPERT", SUITES))
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

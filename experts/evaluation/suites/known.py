@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import argparse
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -53,3 +55,21 @@ ONE_TASK: Final[Mapping[str, Callable[[], Suite]]] = MappingProxyType(
 SUITES: Final[Mapping[str, Callable[[], Suite]]] = MappingProxyType(
     {**ONE_TASK, "mixed": lambda: MixedSuite({name: make() for name, make in ONE_TASK.items()}, RIGHT)}
 )
+
+
+def named_rows(text: str, of: str, suites: Collection[str]) -> tuple[str, str, Path]:
+    """Read an option `NAME=SUITE:FILE`: rows of a suite, and whose they are.
+
+    Args:
+        text: what was given.
+        of: what NAME is, for who is told of a mistake.
+        suites: those that may be named.
+
+    Raises:
+        argparse.ArgumentTypeError: it has not this form, or there is no such suite.
+    """
+    name, _, rest = text.partition("=")
+    suite, _, file = rest.partition(":")
+    if not name or not file or suite not in suites:
+        raise argparse.ArgumentTypeError(f"{text!r}: say {of}=SUITE:FILE, with a suite of {', '.join(sorted(suites))}")
+    return name, suite, Path(file)

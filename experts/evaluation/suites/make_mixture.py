@@ -18,7 +18,7 @@ from pathlib import Path
 
 from experts.commands.messages import complain
 from experts.commands.outputs import NotOurs, claim, nothing, write
-from experts.evaluation.suites.known import ONE_TASK
+from experts.evaluation.suites.known import ONE_TASK, named_rows
 from experts.evaluation.suites.rows import Row, RowError, read_rows, sample
 
 
@@ -67,13 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _part(text: str) -> Part:
-    kind, _, rest = text.partition("=")
-    suite, _, file = rest.partition(":")
-    if not kind or not file or suite not in ONE_TASK:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: say KIND=SUITE:FILE, with a suite of {', '.join(sorted(ONE_TASK))}"
-        )
-    return Part(kind, suite, Path(file))
+    return Part(*named_rows(text, "KIND", ONE_TASK))
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

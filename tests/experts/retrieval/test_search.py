@@ -59,7 +59,7 @@ def test_several_collections_are_searched_as_one(tmp_path: Path) -> None:
         ("two", "Dogs bark."),
         ("one", "Cats purr."),
     ]
-    assert min(found.words_s, found.meaning_s, found.rank_s) >= 0
+    assert min(found.words_s, found.meaning_s, found.rank_s) > 0
     with pytest.raises(CollectionMissing):
         Searcher(store, "hash").search(["one", "none"], "?", QUERY, 5)
     with pytest.raises(CollectionBroken, match="'one' was made by another encoder, tiny"):

@@ -41,7 +41,8 @@ async def test_it_tells_of_experts_errors_money_and_the_latest_requests(
     assert failed["outcome"] == "expert_unavailable"
     assert told["gateway"]["version"]
     assert told["gateway"]["configuration"]["catalog"]
-    assert told["gateway"]["uptime_s"] >= 0
+    about = told["gateway"]
+    assert told["at"] - about["started_at"] == pytest.approx(about["uptime_s"], abs=1)  # both are whole seconds
 
 
 async def test_it_is_small_however_much_has_happened(http: httpx2.AsyncClient) -> None:
