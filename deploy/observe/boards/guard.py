@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from deploy.observe.panels import Dashboard, Panel, Query, quantiles, rate
+from deploy.observe.panels import Dashboard, Panel, Query, p95, quantiles, rate
 
 _BLOCKED: Final = 'outcome="content_blocked"'
 
@@ -41,6 +41,30 @@ GUARD: Final = Dashboard(
             ),
         ),
         Panel(
+            "Share blocked, by rule",
+            "Requests and answers that each rule has blocked, of all requests that ended",
+            "percentunit",
+            (
+                Query(
+                    f"({rate('moegate_guard_blocked_total', 'rule')} or vector(0)) / "
+                    f"scalar({rate('moegate_requests_total')})",
+                    "{{rule}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Passed unseen",
+            "Texts in the last day that a rule should have seen and could not, and that its `fail: open` let pass",
+            "short",
+            (
+                Query(
+                    'sum by (rule) (increase(moegate_guard_failures_total{fail="open"}[24h])) or vector(0)',
+                    "{{rule}}",
+                ),
+            ),
+            kind="stat",
+        ),
+        Panel(
             "Rules that fail",
             "Times a second that a rule could not be carried out: open let the text pass, closed blocked it",
             "cps",
@@ -51,6 +75,18 @@ GUARD: Final = Dashboard(
             "Before it is routed",
             "s",
             quantiles("moegate_guard_seconds"),
+        ),
+        Panel(
+            "Time to ask a service",
+            "About one text, by rule; calls without a verdict included",
+            "s",
+            (p95("moegate_guard_call_seconds", "rule"),),
+        ),
+        Panel(
+            "Held back for long enough",
+            "Times a second that text of an answer went on before a rule had done with it",
+            "cps",
+            (Query(f"{rate('moegate_guard_bounds_total', 'bound')} or vector(0)", "{{bound}}"),),
         ),
         Panel(
             "Files of rules",

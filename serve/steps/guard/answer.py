@@ -5,7 +5,7 @@ arguments wait for their end, and each string in them is looked at as what it sa
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
@@ -118,9 +118,7 @@ class GuardedAnswer:
 
     def moved(self, place: int) -> int:
         """Where a character of the expert's text is in the text that has gone out."""
-        for shifts in (self.shifts, self._restored_shifts):
-            place += sum(by for at, by in shifts if at <= place)
-        return place
+        return moved(moved(place, self.shifts), self._restored_shifts)
 
     def _keep(self, chunk: pb.GenerateChunk) -> None:
         """Collect the pieces of calls; a call goes on, whole, once the next one begins."""
@@ -155,3 +153,8 @@ class GuardedAnswer:
 
     def _found(self, hits: list[Hit]) -> None:
         self.tally.take(hits, Stage.OUTPUT)
+
+
+def moved(place: int, shifts: Sequence[tuple[int, int]]) -> int:
+    """Where a character of a text is after these shifts."""
+    return place + sum(by for at, by in shifts if at <= place)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from router.model.suspicion import shipped
-from serve.steps.guard.called.rules import CalledRules, Service
+from serve.steps.guard.called.rules import CalledRules, OnCall, Service
 from serve.steps.guard.detectors.allowed import Allowed
 from serve.steps.guard.detectors.control_tokens import ControlTokens
 from serve.steps.guard.detectors.credentials import Credentials
@@ -63,8 +63,14 @@ _SPANS: Final = frozenset({*_MAKERS, "prompt_leak"})
 class RuleSet:
     """All rules of a file."""
 
-    def __init__(self, file: GuardFile, *, on_failure: Callable[[Rule], None] | None = None) -> None:
-        """`on_failure` hears of each time that a rule could not be carried out.
+    def __init__(
+        self,
+        file: GuardFile,
+        *,
+        on_failure: Callable[[Rule], None] | None = None,
+        on_call: OnCall = lambda rule, took_s: None,
+    ) -> None:
+        """`on_failure` hears of each time that a rule could not be carried out, `on_call` of each call of a service.
 
         Raises:
             GuardFileError: a pattern is wrong, or a rule needs a package that is not installed.
@@ -77,7 +83,9 @@ class RuleSet:
         self._weighers = _weighers(file.rules)
         self._verdicts = Verdicts()
         services = ((rule, rule.find) for rule in file.rules)
-        self._services = [Service(rule, find) for rule, find in services if isinstance(find, FindService)]
+        self._services = [
+            Service(rule, find, on_call=on_call) for rule, find in services if isinstance(find, FindService)
+        ]
         self._called: dict[str, CalledRules | None] = {}
         self._learned: dict[str, LearnedRules | None] = {}
         self._selected: dict[tuple[Stage, str, str], tuple[Rule, ...]] = {}
@@ -129,6 +137,11 @@ class RuleSet:
             found = [one for one in self._services if not one.rule.keys or key in one.rule.keys]
             self._called[key] = CalledRules(found, self.failed) if found else None
         return self._called[key]
+
+    def asked_about_answers(self, key: str, expert: str) -> CalledRules | None:
+        """Return the rules that ask another service about an expert's answers; None where none does."""
+        found = [one for one in self._services if _applies(one.rule, Stage.OUTPUT, key, expert)]
+        return CalledRules(found, self.failed) if found else None
 
     async def close(self) -> None:
         """Give back what rules hold open; a call that is under way goes on to its end."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from serve.steps.guard.called.rules import OnCall
 from serve.steps.guard.compiled import RuleSet
 from serve.steps.guard.rules import Rule, read_rules
 from serve.telemetry.metrics.guard import GuardMetrics
@@ -35,7 +36,7 @@ class GuardRules:
         Raises:
             GuardFileError: it cannot be used.
         """
-        return load_rules(self.path, on_failure=self._failed)
+        return load_rules(self.path, on_failure=self._failed, on_call=self._called)
 
     def take_up(self, rules: RuleSet) -> None:
         """Go by these rules from the next request on. Call it on the loop."""
@@ -58,11 +59,16 @@ class GuardRules:
     def _failed(self, rule: Rule) -> None:
         self._metrics.failures.labels(rule.name, rule.fail).inc()
 
+    def _called(self, rule: Rule, took_s: float) -> None:
+        self._metrics.call_seconds.labels(rule.name).observe(took_s)
 
-def load_rules(path: Path, *, on_failure: Callable[[Rule], None] | None = None) -> RuleSet:
+
+def load_rules(
+    path: Path, *, on_failure: Callable[[Rule], None] | None = None, on_call: OnCall = lambda rule, took_s: None
+) -> RuleSet:
     """Read a file of rules and make them ready.
 
     Raises:
         GuardFileError: it cannot be read, a rule is wrong, or needs a package that is not installed.
     """
-    return RuleSet(read_rules(path), on_failure=on_failure)
+    return RuleSet(read_rules(path), on_failure=on_failure, on_call=on_call)

@@ -5,8 +5,9 @@ from functools import partial
 
 from serve.request import ChatRequest
 from serve.steps.guard import limits
-from serve.steps.guard.answer import GuardedAnswer
+from serve.steps.guard.answer import GuardedAnswer, moved
 from serve.steps.guard.arguments import GuardedArguments
+from serve.steps.guard.called.answer import JudgedAnswer
 from serve.steps.guard.called.rules import CalledRules
 from serve.steps.guard.compiled import RuleSet
 from serve.steps.guard.hit import Hit
@@ -21,12 +22,18 @@ from serve.steps.guard.tally import Tally
 
 @dataclass(slots=True)
 class Kept:
-    """What the step keeps of one request; `answer` once there is one to look at."""
+    """What the step keeps of one request; `answer` once there is one to look at, `judged` if services look at it."""
 
     rules: RuleSet
     masks: Masks
     tally: Tally
     answer: GuardedAnswer | None = None
+    judged: JudgedAnswer | None = None
+
+    def moved(self, place: int) -> int:
+        """Where a character of the expert's text is in the text that has gone out."""
+        place = place if self.answer is None else self.answer.moved(place)
+        return place if self.judged is None else moved(place, self.judged.shifts)
 
 
 @dataclass(frozen=True, slots=True)

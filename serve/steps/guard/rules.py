@@ -137,6 +137,7 @@ class FindService(_Part):
     options: dict[str, str | int | float | bool | list[str] | dict[str, str]] = {}  # further fields of its request
     key_env: str = ""  # the environment's variable with its API key
     deadline_ms: float = Field(500.0, gt=0, le=60_000)
+    window_chars: int = Field(512, ge=128, le=16_384, strict=True)  # of an answer, that it hears at a time
     circuit_failures: int = Field(5, ge=1, strict=True)  # in a row, after which it is left alone
     circuit_open_s: float = Field(5.0, gt=0)
 
@@ -208,8 +209,6 @@ def _check_learned(find: Learned, rule: Rule) -> None:
 
 
 def _check_service(find: FindService, rule: Rule) -> None:
-    if Stage.OUTPUT in rule.at:
-        raise ValueError("a service is asked about what comes in: an answer would have to wait for its end")
     if rule.action is Action.MASK and find.form != "presidio":
         raise ValueError("only presidio tells what to mask; let this rule block or monitor")
 

@@ -14,6 +14,7 @@ from protos import expert_pb2 as pb
 from serve.errors import UnsupportedParameter
 from serve.request import ChatRequest
 from serve.steps.guard.answer import GuardedAnswer
+from serve.steps.guard.called.answer import JudgedAnswer, Services
 from serve.steps.guard.compiled import BrokenRule
 from serve.steps.guard.hold import Hold
 from serve.steps.guard.in_force import GuardRules
@@ -72,22 +73,27 @@ class GuardStep(Step):
             expert=record.expert,
             prompts=self._prompts_of(request, record.expert),
         )
-        if inspector is None and not kept.masks.can_restore:
+        called = kept.rules.asked_about_answers(request.caller.name, record.expert)
+        if inspector is None and called is None and not kept.masks.can_restore:
             return chunks
         hold = Hold(kept.rules.hold_s, wake)
         kept.answer = GuardedAnswer(inspector, kept.rules, kept.masks, kept.tally, clock=hold.clock)
-        return _guarded(chunks, kept.answer, hold, record)
+        if called is not None:
+            services = Services(called, kept.rules.rules, _newest_turn(request.input))
+            kept.judged = JudgedAnswer(services, kept.masks, kept.tally, clock=hold.clock)
+        return _guarded(chunks, kept.answer, kept.judged, hold, record)
 
     def conclude(self, completion: pb.Completion, request: ChatRequest, record: RequestRecord) -> pb.Completion:
         """Move the citations to where they are in the text that has gone out."""
-        answer = record.of_step[self].answer
+        kept: Kept = record.of_step[self]
+        answer = kept.answer
         if answer is None or not completion.annotations:
             return completion
         moved = pb.Completion()
         moved.CopyFrom(completion)
         for citation in moved.annotations:
-            citation.start_index = answer.moved(citation.start_index)
-            citation.end_index = answer.moved(citation.end_index)
+            citation.start_index = kept.moved(citation.start_index)
+            citation.end_index = kept.moved(citation.end_index)
         return moved
 
     async def run(self) -> None:
@@ -103,23 +109,48 @@ class GuardStep(Step):
 
 
 async def _guarded(
-    chunks: AsyncIterator[pb.GenerateChunk], answer: GuardedAnswer, hold: Hold, record: RequestRecord
+    chunks: AsyncIterator[pb.GenerateChunk],
+    answer: GuardedAnswer,
+    judged: JudgedAnswer | None,
+    hold: Hold,
+    record: RequestRecord,
 ) -> AsyncIterator[pb.GenerateChunk]:
     try:
         async for chunk in chunks:
+            since = answer.held_since
             passed = answer.passed(chunk)
             if hold.is_over(answer.held_since):
                 passed = answer.released(passed)
-            hold.watch(answer.held_since)
+            if judged is None:
+                hold.watch(answer.held_since)
+            else:
+                passed = await _judged(passed, judged, hold, since)
+                hold.watch(answer.held_since if judged.held_since is None else judged.held_since)
             if passed is not None:
                 yield passed
-        if (rest := answer.rest()) is not None:
+        rest = answer.rest()
+        if judged is not None:
+            rest = await judged.released(await judged.passed(rest))
+        if rest is not None:
             yield rest
     except BrokenRule as broken:
         raise blocked(broken.rule, Stage.OUTPUT) from None
     finally:
         hold.stop()
         record.note(NAME, answer.tally.facts)
+
+
+async def _judged(
+    chunk: pb.GenerateChunk | None, judged: JudgedAnswer, hold: Hold, since: float | None
+) -> pb.GenerateChunk | None:
+    passed = await judged.passed(chunk, since)
+    return await judged.released(passed) if hold.is_over(judged.held_since) else passed
+
+
+def _newest_turn(asked: chat.Conversation | str) -> str:
+    if isinstance(asked, str):
+        return asked
+    return next((one.content for one in reversed(asked.messages) if one.role == chat.ROLE_USER), "")
 
 
 def _system_prompts(messages: Iterable[chat.Message]) -> list[str]:

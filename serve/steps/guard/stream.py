@@ -131,7 +131,7 @@ class GuardedText:
         cut = max(before, open_from, least)
         found = [pair for pair in self._inspector.findings(text) if begun_at <= pair[1].start and pair[1].end > before]
         if found:
-            cut = max(before, _around([finding for _, finding in found], cut, least=least))
+            cut = max(before, around([finding for _, finding in found], cut, least=least))
         done = [pair for pair in found if pair[1].end <= cut]
         out_to = _cut(places, cut - before, len(text) - before, len(held))
         out = self._out(done, before, places, out_to)
@@ -193,7 +193,7 @@ class GuardedText:
         self._before = before[kept_from:]
 
 
-def _around(spans: Sequence[Finding], cut: int, least: int) -> int:
+def around(spans: Sequence[Finding | Hit], cut: int, least: int) -> int:
     """Move a cut that goes through spans to before them, or to behind them where that would be before `least`."""
     place = cut
     for span in sorted(spans, key=lambda span: -span.end):

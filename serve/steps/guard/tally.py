@@ -29,6 +29,7 @@ class Tally:
             self._found[f"{hit.rule.name}={action}"] += 1
         for hit in hits:
             if hit.rule.action is Action.BLOCK:
+                self._metrics.blocked.labels(hit.rule.name, stage.value).inc()
                 raise blocked(hit.rule, stage, param, hit.why if isinstance(hit.rule.find, FindLimits) else "")
 
     def bound(self, which: str) -> None:

@@ -17,6 +17,9 @@ class GuardMetrics:
             "stage",
             "action",
         )
+        self.blocked = add.counter(
+            "guard_blocked", "Requests and answers that a rule has blocked, once each", "rule", "stage"
+        )
         self.failures = add.counter(
             "guard_failures",
             "Times that a rule could not be carried out: `open` let the text pass, `closed` blocked it",
@@ -30,6 +33,9 @@ class GuardMetrics:
         )
         for bound in ("chars", "ms"):
             self.bounds.labels(bound)
+        self.call_seconds = add.histogram(
+            "guard_call_seconds", "Time to ask a rule's service about one text", buckets.TTFT, "rule"
+        )
         self.seconds = add.histogram("guard_seconds", "Time to look at a request before it is routed", buckets.GATEWAY)
 
     def expect(self, rules: Iterable[tuple[str, str, str, str]]) -> None:
@@ -37,3 +43,5 @@ class GuardMetrics:
         for name, stage, action, fail in rules:
             self.findings.labels(name, stage, action)
             self.failures.labels(name, fail)
+            if action == "block":
+                self.blocked.labels(name, stage)

@@ -12,6 +12,21 @@ class CallFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What a service is asked about.
+
+    Attributes:
+        text: the words.
+        speaker: whose they are; `other` are documents and tools' results.
+        question: what the assistant answers with them.
+    """
+
+    text: str
+    speaker: Literal["user", "other", "assistant"]
+    question: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a service has said of a text.
 
@@ -29,16 +44,19 @@ class Form:
     """One kind of service.
 
     Attributes:
-        body: makes the request out of the text, whether a user wrote it, and the rule's `model` and `options`.
+        body: makes the request out of what is asked about, and the rule's `model` and `options`.
         read: reads the answer.
     """
 
-    body: Callable[[str, bool, str, Mapping[str, Any]], object]
+    body: Callable[[Asked, str, Mapping[str, Any]], object]
     read: Callable[[Any], Verdict]
 
 
-def _messages(text: str, is_user: bool) -> list[dict[str, str]]:
-    return [{"role": "user" if is_user else "assistant", "content": text}]
+def _messages(asked: Asked) -> list[dict[str, str]]:
+    """A conversation as these models know it: it begins with a user; a document is what a user shows."""
+    if asked.speaker != "assistant":
+        return [{"role": "user", "content": asked.text}]
+    return [{"role": "user", "content": asked.question}, {"role": "assistant", "content": asked.text}]
 
 
 def _llama_guard(answer: Any) -> Verdict:  # noqa: ANN401  # JSON
@@ -79,22 +97,18 @@ def _json(answer: Any) -> Verdict:  # noqa: ANN401  # JSON
 
 FORMS: Final[Mapping[FormName, Form]] = {
     "llama_guard": Form(
-        lambda text, is_user, model, options: {
+        lambda asked, model, options: {
             "model": model,
-            "messages": _messages(text, is_user),
+            "messages": _messages(asked),
             "max_tokens": 32,
             "temperature": 0,
             **options,
         },
         _llama_guard,
     ),
-    "nemo": Form(
-        lambda text, is_user, model, options: {"model": model, "messages": _messages(text, is_user), **options}, _nemo
-    ),
-    "presidio": Form(lambda text, is_user, model, options: {"text": text, "language": "en", **options}, _presidio),
-    "json": Form(
-        lambda text, is_user, model, options: {"text": text, "role": "user" if is_user else "other", **options}, _json
-    ),
+    "nemo": Form(lambda asked, model, options: {"model": model, "messages": _messages(asked), **options}, _nemo),
+    "presidio": Form(lambda asked, model, options: {"text": asked.text, "language": "en", **options}, _presidio),
+    "json": Form(lambda asked, model, options: {"text": asked.text, "role": asked.speaker, **options}, _json),
 }
 
 

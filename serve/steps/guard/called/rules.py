@@ -3,18 +3,27 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Literal
 
 from protos import chat_pb2 as chat
 from serve.dispatch.circuit_breaker import Circuit
 from serve.settings.tree import CircuitSettings
-from serve.steps.guard.called.forms import FORMS, CallFailed, Verdict, read
+from serve.steps.guard.called.forms import FORMS, Asked, CallFailed, Verdict, read
 from serve.steps.guard.hit import Hit
 from serve.steps.guard.request_texts import Place, places_of
-from serve.steps.guard.rules import FindService, GuardFileError, Rule, Stage
+from serve.steps.guard.rules import Action, FindService, GuardFileError, Rule, Stage
 
+FLAGGED: Final = "FLAGGED"  # the entity of a verdict about a text as a whole
+_SPEAKERS: Final[Mapping[Stage, Literal["user", "other", "assistant"]]] = {
+    Stage.INPUT: "user",
+    Stage.DOCUMENTS: "other",
+    Stage.OUTPUT: "assistant",
+}
 _LATEST: Final = 8  # texts of a stage that a service is asked about: the newest ones
+
+
+OnCall = Callable[[Rule, float], None]
 
 
 class CircuitOpen(CallFailed):
@@ -24,8 +33,14 @@ class CircuitOpen(CallFailed):
 class Service:
     """What one rule asks."""
 
-    def __init__(self, rule: Rule, find: FindService, clock: Callable[[], float] = time.monotonic) -> None:
-        """Make the client; nothing is opened yet.
+    def __init__(
+        self,
+        rule: Rule,
+        find: FindService,
+        clock: Callable[[], float] = time.monotonic,
+        on_call: OnCall = lambda rule, took_s: None,
+    ) -> None:
+        """Make the client; nothing is opened yet. `on_call` hears of each call, and how many seconds it took.
 
         Raises:
             GuardFileError: the environment has no such variable as `key_env` names, the address cannot be read, or
@@ -36,6 +51,7 @@ class Service:
         except ImportError:
             raise GuardFileError(f"rule {rule.name} asks a service: pip install 'moegate[guard]'") from None
         self.rule = rule
+        self.window_chars = find.window_chars
         self._find = find
         key = os.environ.get(find.key_env) if find.key_env else ""
         if key is None:
@@ -44,7 +60,7 @@ class Service:
             self._client = JsonClient(find.url, (("authorization", f"Bearer {key}"),) if key else ())
         except ValueError as error:
             raise GuardFileError(f"rule {rule.name}: its url cannot be read: {error}") from None
-        self._clock = clock
+        self._clock, self._on_call = clock, on_call
         settings = CircuitSettings(failures=find.circuit_failures, open_s=find.circuit_open_s)
         self.circuit = Circuit(settings, clock=clock, on_change=lambda state: None)
 
@@ -52,7 +68,7 @@ class Service:
         """Close what is open; a call that is under way goes on to its end."""
         await self._client.close()
 
-    async def judge(self, text: str, *, is_user: bool) -> Verdict:
+    async def judge(self, asked: Asked) -> Verdict:
         """Have a text judged.
 
         Raises:
@@ -61,10 +77,10 @@ class Service:
         if not self.circuit.enter():
             raise CircuitOpen("the circuit is open")
         began_at = self._clock()
-        body = FORMS[self._find.form].body(text, is_user, self._find.model, self._find.options)
+        body = FORMS[self._find.form].body(asked, self._find.model, self._find.options)
         try:
             async with asyncio.timeout(self._find.deadline_ms / 1000):
-                verdict = read(self._find.form, await self._client.post(body), text)
+                verdict = read(self._find.form, await self._client.post(body), asked.text)
         except TimeoutError:
             self.circuit.failed(began_at=began_at)
             raise CallFailed("no answer within its deadline") from None
@@ -74,6 +90,8 @@ class Service:
         except BaseException:  # the client is gone
             self.circuit.abandoned()
             raise
+        finally:
+            self._on_call(self.rule, self._clock() - began_at)
         self.circuit.succeeded()
         return verdict
 
@@ -84,7 +102,7 @@ class Service:
         if verdict.spans:
             spans = sorted(verdict.spans, key=lambda span: span[1])
             return [Hit(self.rule, entity, start, end, verdict.why) for entity, start, end in spans]
-        return [Hit(self.rule, "FLAGGED", 0, len(text), verdict.why)]
+        return [Hit(self.rule, FLAGGED, 0, len(text), verdict.why)]
 
 
 class CalledRules:
@@ -103,15 +121,25 @@ class CalledRules:
         """Return what the services find in a request."""
         return await self._judged(_latest(asked))
 
-    async def found_in(self, text: str, stage: Stage) -> list[Hit]:
-        """Return what they find in one text."""
-        judged = await self._judged([Place("text", stage, text)])
+    @property
+    def window_chars(self) -> int:
+        """So much of an answer one of them is to hear at a time, the least of what their rules say."""
+        return min(service.window_chars for service in self._services)
+
+    @property
+    def may_mask(self) -> bool:
+        """Whether one of them masks what it finds."""
+        return any(service.rule.action is Action.MASK for service in self._services)
+
+    async def found_in(self, text: str, stage: Stage, question: str = "") -> list[Hit]:
+        """Return what they find in one text; an answer is judged beside its question."""
+        judged = await self._judged([Place("text", stage, text)], question)
         return [hit for _, hits in judged for hit in hits]
 
-    async def _judged(self, places: Sequence[Place]) -> list[tuple[Place, list[Hit]]]:
+    async def _judged(self, places: Sequence[Place], question: str = "") -> list[tuple[Place, list[Hit]]]:
         pairs = [(service, place) for service in self._services for place in places if place.stage in service.rule.at]
         said = await asyncio.gather(
-            *(service.judge(place.text, is_user=place.stage is Stage.INPUT) for service, place in pairs),
+            *(service.judge(Asked(place.text, _SPEAKERS[place.stage], question)) for service, place in pairs),
             return_exceptions=True,
         )
         found = []

@@ -103,6 +103,7 @@ async def test_an_answer_is_blocked_before_its_secret(http: httpx2.AsyncClient, 
     assert streamed.text.rstrip().endswith("data: [DONE]")
     metrics = (await http.get("/metrics")).text
     assert 'moegate_guard_findings_total{action="block",rule="secrets",stage="output"} 2.0' in metrics
+    assert 'moegate_guard_blocked_total{rule="secrets",stage="output"} 2.0' in metrics
     assert 'outcome="content_blocked"' in metrics
 
 

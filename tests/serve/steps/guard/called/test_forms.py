@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from serve.steps.guard.called.forms import FORMS, CallFailed, FormName, Verdict, read
+from serve.steps.guard.called.forms import FORMS, Asked, CallFailed, FormName, Verdict, read
 
 FINE = {"status": "success"}
 PERSON = {"entity_type": "PERSON", "start": 0, "end": 3, "score": 0.8}
@@ -52,10 +52,19 @@ def test_what_is_no_answer(form: FormName, answer: object) -> None:
 
 
 def test_requests() -> None:
-    asked: Any = FORMS["llama_guard"].body("hi", True, "guard-3", {"temperature": 1})
+    turn, document = Asked("hi", "user"), Asked("hi", "other")
+    asked: Any = FORMS["llama_guard"].body(turn, "guard-3", {"temperature": 1})
     assert asked["messages"] == [{"role": "user", "content": "hi"}]
     assert (asked["model"], asked["temperature"]) == ("guard-3", 1)
-    document: Any = FORMS["nemo"].body("hi", False, "m", {"guardrails": {"config_id": "c"}})
-    assert (document["messages"][0]["role"], document["guardrails"]) == ("assistant", {"config_id": "c"})
-    assert FORMS["presidio"].body("hi", True, "", {"language": "de"}) == {"text": "hi", "language": "de"}
-    assert FORMS["json"].body("hi", False, "", {}) == {"text": "hi", "role": "other"}
+    shown: Any = FORMS["nemo"].body(document, "m", {"guardrails": {"config_id": "c"}})
+    assert (shown["messages"], shown["guardrails"]) == (asked["messages"], {"config_id": "c"})
+    assert FORMS["presidio"].body(turn, "", {"language": "de"}) == {"text": "hi", "language": "de"}
+    assert FORMS["json"].body(document, "", {}) == {"text": "hi", "role": "other"}
+
+
+def test_an_answer_comes_with_its_question() -> None:
+    answer = Asked("yes", "assistant", "May I?")
+    for form in ("llama_guard", "nemo"):
+        asked: Any = FORMS[form].body(answer, "m", {})
+        assert asked["messages"] == [{"role": "user", "content": "May I?"}, {"role": "assistant", "content": "yes"}]
+    assert FORMS["json"].body(answer, "", {}) == {"text": "yes", "role": "assistant"}

@@ -17,7 +17,7 @@ from protos import chat_pb2, gateway_pb2
 from protos.gateway_pb2_grpc import GatewayStub
 from serve.app import App
 from serve.settings.tree import Settings
-from serve.steps.guard.called.forms import CallFailed
+from serve.steps.guard.called.forms import Asked, CallFailed
 from serve.steps.guard.called.rules import CircuitOpen, Service
 from serve.steps.guard.rules import GuardFile, GuardFileError
 from tests.fakes.expert_server import FakeExperts
@@ -132,9 +132,9 @@ async def test_a_deadline_and_a_circuit() -> None:
         one = service(slow.url, deadline_ms=50, circuit_failures=2, circuit_open_s=1000)
         for _ in range(2):
             with pytest.raises(CallFailed, match="deadline"):
-                await one.judge("a", is_user=True)
+                await one.judge(Asked("a", "user"))
         with pytest.raises(CircuitOpen):
-            await one.judge("a", is_user=True)
+            await one.judge(Asked("a", "user"))
         assert len(slow.asked) == 2
         await one.close()
 
@@ -146,17 +146,17 @@ async def test_a_circuit_closes_again() -> None:
         assert made.find.kind == "service"
         one = Service(made, made.find, lambda: now[0])
         with pytest.raises(CallFailed, match="500"):
-            await one.judge("a", is_user=True)
+            await one.judge(Asked("a", "user"))
         judge.status, now[0] = 200, 6.0
-        assert (await one.judge("bad", is_user=True)).why == "badness"
-        assert (await one.judge("fine", is_user=True)).why is None
+        assert (await one.judge(Asked("bad", "user"))).why == "badness"
+        assert (await one.judge(Asked("fine", "user"))).why is None
         await one.close()
 
 
 async def test_a_client_that_leaves_says_nothing_about_the_service() -> None:
     async with judge_server(flags, wait_s=30) as slow:
         one = service(slow.url, circuit_failures=1)
-        task = asyncio.create_task(one.judge("a", is_user=True))
+        task = asyncio.create_task(one.judge(Asked("a", "user")))
         await until(lambda: slow.asked)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
