@@ -1,7 +1,8 @@
 """Every way a request can fail, and what each door's client sees of it.
 
-The only module that knows a status code. A front door catches `MoegateError` once and renders it; nothing else
-translates. Messages reach the client: they never hold a prompt, an address or a traceback.
+One file, though it is long: the tree is read as one, and no other module knows a status code. A front door catches
+`MoegateError` once and renders it; nothing else translates. Messages reach the client: they never hold a prompt, an
+address or a traceback.
 
     MoegateError
     ├── InvalidRequest            the caller can mend it
@@ -15,6 +16,7 @@ translates. Messages reach the client: they never hold a prompt, an address or a
     │   └── HeadersTooLarge
     ├── Unauthorized              no API key, or a wrong one
     ├── ForeignOrigin             a web page that may not call
+    ├── OperatorOnly              for operators' keys alone
     ├── NotFound                  no such path
     │   ├── UnknownModel          no such expert
     │   ├── UnknownResponse       no such response is kept

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal
 
-from experts.json_schema.reduction import reduced_text
+from experts.json_schema.schema_text import reduced_text
 from protos import chat_pb2 as chat
 from router.features.featurize import Features
 from serve.costs.tariffs import PICO

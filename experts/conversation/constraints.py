@@ -26,7 +26,8 @@ from experts.engine import (
     ToolAnswer,
     UnsupportedFormat,
 )
-from experts.json_schema.reduction import Schema, SchemaError, parse_schema, reduce_schema, reduced_text
+from experts.json_schema.reduction import Schema, SchemaError, reduce_schema
+from experts.json_schema.schema_text import parse_schema, reduced_text
 from protos import chat_pb2
 
 _Format = chat_pb2.ResponseFormat

@@ -1,4 +1,4 @@
-"""The values of a schema's keywords, checked one by one: bounds, lengths, enumerations, names.
+"""The keywords of a schema that are known, and their values, checked one by one: bounds, lengths, enumerations, names.
 
 `experts.json_schema.reduction` walks a schema and asks here what each keyword says. Messages name the place in the
 client's own words and stay short.
@@ -9,11 +9,29 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 MAX_ENUM = 1_000
 MAX_NAME = 200  # characters of a property's name
 _MAX_VALUE_DEPTH = 16
+
+SILENT: Final = frozenset(
+    {"title", "description", "default", "examples", "example", "$schema", "$id", "$comment", "$defs", "definitions"}
+    | {"$anchor", "deprecated", "readOnly", "writeOnly", "strict", "contentMediaType", "contentEncoding"}
+)
+OBJECT: Final = frozenset({"properties", "required", "additionalProperties"})
+OF_TYPE: Final[dict[str, frozenset[str]]] = {
+    "object": OBJECT,
+    "array": frozenset({"items", "prefixItems", "additionalItems", "minItems", "maxItems", "uniqueItems"}),
+    "string": frozenset({"minLength", "maxLength", "format", "pattern"}),
+    "number": frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}),
+    "boolean": frozenset(),
+    "null": frozenset(),
+}
+ABOUT_TYPES: Final = frozenset[str]().union(*OF_TYPE.values())
+TYPES: Final = (*OF_TYPE, "integer")
+CHOICES: Final = ("allOf", "anyOf", "oneOf")
+KNOWN: Final = SILENT.union(ABOUT_TYPES, CHOICES, ("type", "$ref", "enum", "const"))
 
 Schema = dict[str, Any]
 

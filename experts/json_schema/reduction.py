@@ -15,12 +15,16 @@ one means. And a schema that refers to itself is laid out as many times inside i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from experts.json_schema.keywords import (
+    ABOUT_TYPES,
+    CHOICES,
+    KNOWN,
+    OBJECT,
+    OF_TYPE,
+    TYPES,
     SchemaError,
     is_name,
     read_bounds,
@@ -42,13 +46,12 @@ from experts.json_schema.pattern import PatternError, parse_pattern
 from experts.json_schema.pointer import resolve
 from experts.json_schema.string_formats import FORMATS
 
-__all__ = ["Mode", "Schema", "SchemaError", "parse_schema", "reduce_schema", "reduced_text"]
+__all__ = ["Mode", "Schema", "SchemaError", "reduce_schema"]
 
 Schema = dict[str, Any]
 Mode = Literal["strict", "loose", "forgiving"]
 """strict refuses what cannot be held; loose leaves it out; forgiving lets anything stand where a part is wrong."""
 
-MAX_BYTES = 65_536
 MAX_DEPTH = 16
 MAX_NODES = 2_000
 MAX_PROPERTIES = 1_000  # of one object
@@ -56,50 +59,8 @@ MAX_ENUM_CHARS = 20_000  # of all enumerations together
 MAX_ROUNDS = 5
 """Times that a part which refers to itself is laid out inside itself."""
 
-_SILENT: Final = frozenset(
-    {"title", "description", "default", "examples", "example", "$schema", "$id", "$comment", "$defs", "definitions"}
-    | {"$anchor", "deprecated", "readOnly", "writeOnly", "strict", "contentMediaType", "contentEncoding"}
-)
-_OBJECT: Final = frozenset({"properties", "required", "additionalProperties"})
-_OF_TYPE: Final[dict[str, frozenset[str]]] = {
-    "object": _OBJECT,
-    "array": frozenset({"items", "prefixItems", "additionalItems", "minItems", "maxItems", "uniqueItems"}),
-    "string": frozenset({"minLength", "maxLength", "format", "pattern"}),
-    "number": frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}),
-    "boolean": frozenset(),
-    "null": frozenset(),
-}
-_ABOUT_TYPES: Final = frozenset[str]().union(*_OF_TYPE.values())
-_TYPES: Final = (*_OF_TYPE, "integer")
-_CHOICES: Final = ("allOf", "anyOf", "oneOf")
-_KNOWN: Final = _SILENT.union(_ABOUT_TYPES, _CHOICES, ("type", "$ref", "enum", "const"))
-
 _Place = tuple[str, int, tuple[str, ...]]
 """Where a node stands: its path, its depth, and the references that led to it."""
-
-
-def parse_schema(text: str) -> object:
-    """Read a serialised schema.
-
-    Raises:
-        SchemaError: it is too long, nested too deeply, or not JSON.
-    """
-    if len(text.encode("utf-8", "replace")) > MAX_BYTES:
-        raise SchemaError(f"the schema is longer than {MAX_BYTES} bytes")
-    try:
-        return json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise SchemaError("the schema is not JSON") from None
-
-
-@lru_cache(maxsize=128)
-def reduced_text(text: str, mode: Mode) -> str:
-    """Read and reduce a serialised schema; return it serialised. Clients send the same few again and again.
-
-    Raises:
-        SchemaError: as `parse_schema` and `reduce_schema` raise it.
-    """
-    return json.dumps(reduce_schema(parse_schema(text), mode))
 
 
 def reduce_schema(schema: object, mode: Mode) -> Schema:
@@ -123,10 +84,6 @@ def reduce_schema(schema: object, mode: Mode) -> Schema:
     if reduced == NOTHING and mode != "forgiving":
         raise SchemaError("no value follows the schema")
     return ANYTHING if reduced == NOTHING else reduced
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(name)
 
 
 class TooLarge(SchemaError):
@@ -194,7 +151,7 @@ class _Reducer:
 
     def _leave_out(self, schema: Mapping[str, Any], at: str) -> None:
         """Name what is not known, if that matters."""
-        unknown = [keyword for keyword in schema if keyword not in _KNOWN]
+        unknown = [keyword for keyword in schema if keyword not in KNOWN]
         self._left_out += len(unknown)
         if unknown and self._mode == "strict":
             raise SchemaError(f"{short(at)}: the keyword {short(unknown[0])!r} is not supported here in strict mode")
@@ -208,7 +165,7 @@ class _Reducer:
         if "const" in schema:
             parts.append(self._values([schema["const"]], place[0]))
         return parts + [
-            self._choice(keyword, schema[keyword], place, below) for keyword in _CHOICES if keyword in schema
+            self._choice(keyword, schema[keyword], place, below) for keyword in CHOICES if keyword in schema
         ]
 
     def _follow(self, ref: object, place: _Place, below: Callable[[object, _Place], Schema]) -> Schema:
@@ -250,12 +207,12 @@ class _Reducer:
         """Reduce a node's type and that type's keywords; without a type they bind only values that are of it."""
         named = schema.get("type")
         if named is None:
-            if not _ABOUT_TYPES & schema.keys():
+            if not ABOUT_TYPES & schema.keys():
                 return ANYTHING
-            named = list(_OF_TYPE)
+            named = list(OF_TYPE)
         types = named if isinstance(named, list) else [named]
-        if not types or not all(_is_text(name) and name in _TYPES for name in types):
-            raise SchemaError(f"{short(place[0])}: a type is one of {', '.join(_TYPES)}")
+        if not types or not all(_is_text(name) and name in TYPES for name in types):
+            raise SchemaError(f"{short(place[0])}: a type is one of {', '.join(TYPES)}")
         return choice("anyOf", [checked(self._of_type(name, schema, place)) for name in dict.fromkeys(types)])
 
     def _of_type(self, name: str, schema: Mapping[str, Any], place: _Place) -> Schema:
@@ -333,7 +290,7 @@ def _means_object(schema: object) -> bool:
     if not isinstance(schema, dict) or {"type", "enum", "const"} & schema.keys():
         return False
     parts = schema.get("allOf")
-    return bool(_OBJECT & schema.keys()) or (isinstance(parts, list) and any(map(_means_object, parts)))
+    return bool(OBJECT & schema.keys()) or (isinstance(parts, list) and any(map(_means_object, parts)))
 
 
 def _is_anything(schema: object) -> bool:

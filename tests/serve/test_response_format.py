@@ -10,7 +10,7 @@ import grpc
 import httpx2
 import pytest
 
-from experts.json_schema.reduction import reduced_text
+from experts.json_schema.schema_text import reduced_text
 from protos import chat_pb2 as chat
 from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayStub
