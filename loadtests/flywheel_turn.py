@@ -4,15 +4,17 @@ A company (`loadtests.company`) wants its tenants answered in a form of its own,
 know. `moegate up` serves it with its canary; made-up tenants ask, and correct what they get. Then
 `moegate flywheel run` does the whole turn while tenants go on asking: it trains on some of the people, judges by
 others, lets the candidate answer unseen, gives it its shares and promotes it. At the end a candidate is put on trial
-that is worse, and it is told how many of its answers went out before the gateway stopped it. One JSON line last: the
-verdict with its interval, what people got before and after, and how many requests failed. `--run FOLDER` keeps
-everything there, and a call that was stopped is gone on with by the same command.
+that is worse, and it is told how many of its answers went out before the gateway stopped it; then the promotion is
+undone while tenants go on asking. One JSON line last: the verdict with its interval, what people got before and after,
+and how many requests failed. `--run FOLDER` keeps everything there, and a call that was stopped (Ctrl-C, SIGTERM) is
+gone on with by the same command.
 """
 
 import argparse
 import asyncio
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -24,6 +26,7 @@ from typing import Any, Final
 import yaml
 
 from experts.catalog.spec import default_path
+from experts.commands.messages import INTERRUPTED
 from experts.commands.outputs import NotOurs, claim, json_with, write
 from experts.evaluation.suites.scores import share
 from experts.flywheel.registry import Registry
@@ -158,17 +161,21 @@ async def turn(folder: Path, settings: Path, url: str, arguments: argparse.Names
             stand.put("before", _right(await tenants.all(unseen, arguments.lines), unseen))
         registry = Registry(folder / "flywheel" / "registry", EXPERT)
         if not stand.has("turn"):
-            going = asyncio.create_task(tenants.go_on(arguments.lines, seed=1000 * (1 + len(stand.minutes))))
-            try:
-                stand.put("turn", await run_the_wheel(folder, settings, arguments))
-            finally:
-                going.cancel()
-                await asyncio.gather(going, return_exceptions=True)
-            await asyncio.sleep(arguments.settle_s)
+            async with tenants.going_on(arguments.lines, seed=1000 * (1 + len(stand.minutes))):
+                found = await run_the_wheel(folder, settings, arguments)
+                await asyncio.sleep(arguments.settle_s)
+            stand.put("turn", found)
         if not stand.has("after"):
             stand.put("after", _right(await tenants.all(unseen, arguments.lines), unseen))
         if stand.found["turn"]["promoted"] and not stand.has("sabotaged"):
             stand.put("sabotaged", await sabotage(folder, registry, tenants, arguments))
+        if stand.found["turn"]["promoted"] and not stand.has("rolled_back"):
+            failed = tenants.failed
+            async with tenants.going_on(arguments.lines, seed=500_000):
+                registry.roll_back(by="loadtest", why="to see that nobody notices")
+                await asyncio.sleep(arguments.settle_s)
+            right = _right(await tenants.all(unseen, arguments.lines), unseen)
+            stand.put("rolled_back", {"failed": tenants.failed - failed, "right": right})
         history = [(change.event, change.share) for change in registry.history()]
     finally:
         stand.leave(tenants)
@@ -248,6 +255,7 @@ def main() -> int:
     parser.add_argument("--patience", default="60m")
     parser.add_argument("--settle-s", type=float, default=60.0, help="for replicas to take weights up")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # so that what was done is noted
     try:
         with _place(arguments.run) as folder:
             settings = write_settings(folder, arguments)
@@ -256,6 +264,9 @@ def main() -> int:
     except (NotOurs, Waits) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped; with --run the same command goes on", file=sys.stderr)
+        return INTERRUPTED
     print(json.dumps(found))
     failed = sum(number for status, number in found["requests"]["by_status"].items() if status != "200")
     return int(bool(failed) or not found["turn"]["promoted"] or not found.get("sabotaged", {}).get("was_stopped"))

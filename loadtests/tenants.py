@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import Final
 
@@ -78,6 +79,21 @@ class Tenants:
                 note(at)
 
         await asyncio.gather(*(line() for _ in range(lines)))
+
+    @property
+    def failed(self) -> int:
+        """How many requests had another end than an answer."""
+        return sum(number for status, number in self.outcomes.items() if status != 200)
+
+    @asynccontextmanager
+    async def going_on(self, lines: int, seed: int) -> AsyncIterator[None]:
+        """Ask for as long as something else lasts."""
+        going = asyncio.create_task(self.go_on(lines, seed))
+        try:
+            yield
+        finally:
+            going.cancel()
+            await asyncio.gather(going, return_exceptions=True)
 
     async def go_on(self, lines: int, seed: int) -> None:
         """Ask until cancelled, as the router decides whom: the model is not named."""

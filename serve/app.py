@@ -77,6 +77,7 @@ class App:
         self._catalog = load_catalog(settings.experts.catalog, prices)
         self._router = load_router(settings.router, self._catalog)
         self.metrics = parts.make_metrics(self._catalog, self._router.version)
+        self._router_trial = parts.open_router_trial(settings, self._catalog, self._router, self.metrics)
         self._ledger = open_ledger(self._catalog, prices, settings.cost, workers=settings.workers)
         self.metrics.money.show(self._ledger)
         self._channels = parts.open_channels(settings.experts)
@@ -126,12 +127,12 @@ class App:
             self._ledger,
             traffic=self._traffic,
             recent=(self._recent, self._recent_requests),
-            trials=self._trials,
+            trials=(self._trials, self._router_trial),
             interactions=self._interactions,
         )
         self.gateway = Gateway(
             catalog=catalog,
-            router=self._router,
+            router=self._router if self._router_trial is None else self._router_trial.router,
             allowances=self._allowances,
             admission=self._admission,
             drain=self._drain,
@@ -161,7 +162,7 @@ class App:
             self._recent,
             self.metrics.feedback,
             self._catalog.names,
-            on_rating=None if self._trials is None else self._trials.rated,
+            on_rating=parts.on_rating(self._trials, self._router_trial),
             redact=partial(parts.redacted, settings),
         )
         self._responses = ResponseStore(settings.responses)
@@ -192,6 +193,7 @@ class App:
                 sources.guard_source(self._guard),
                 sources.toolsets_source(self._toolsets),
                 sources.trials_source(self._trials, self.gateway),
+                sources.router_trial_source(self._router_trial),
             ),
             self.metrics.configuration,
         )

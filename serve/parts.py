@@ -4,12 +4,14 @@ What only some gateways need (the encoder, trials, kept interactions) is None wh
 """
 
 import logging
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from experts.catalog.encoders import encoder_name
 from experts.catalog.engine_limits import prompt_bucket
 from experts.catalog.spec import Catalog
-from router.decision import Coverage
+from router.decision import Coverage, RouteDecision
 from serve.admission.drain import Drain
 from serve.admission.permits import Admission
 from serve.costs.ledger import Ledger
@@ -23,6 +25,7 @@ from serve.limits.quota import Quotas
 from serve.limits.reservation import Reservations
 from serve.limits.stores import LimitStore
 from serve.routing.canary import canaries
+from serve.routing.kinds import ServingRouter, load_router
 from serve.settings.tree import ExpertsSettings, Settings, SettingsError
 from serve.steps.guard.in_force import GuardRules
 from serve.steps.toolsets.in_force import Toolsets
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from serve.interactions.build import Interactions
     from serve.interactions.observer import Taker
     from serve.interactions.shadow import Shadow
+    from serve.routing.router_trial import RouterTrial
     from serve.routing.trials import Trials
 
 log = logging.getLogger("moegate.app")
@@ -121,6 +125,34 @@ def open_trials(settings: Settings, catalog: Catalog, metrics: Metrics) -> "Tria
     return Trials(settings.flywheel.place, catalog, metrics.trials)
 
 
+def open_router_trial(
+    settings: Settings, catalog: Catalog, router: ServingRouter, metrics: Metrics
+) -> "RouterTrial | None":
+    """Make what tries a router's candidates out, where the registry says which router serves."""
+    wanted, folder = settings.router, settings.flywheel.place
+    if wanted.kind != "learned" or wanted.artifact is None:
+        return None
+    from serve.routing.router_trial import RouterTrial, is_tried_out  # noqa: PLC0415  # only who tries pays for it
+
+    def load(path: Path) -> ServingRouter:
+        return load_router(wanted.model_copy(update={"artifact": path}), catalog)
+
+    return RouterTrial(folder, router, load, metrics.trials) if is_tried_out(folder, wanted.artifact) else None
+
+
+def on_rating(*trials: "Trials | RouterTrial | None") -> "Callable[[str, RouteDecision, float], None] | None":
+    """Who is told of each rating of an answer that this process has given; None where nobody is."""
+    told = [trial.rated for trial in trials if trial is not None]
+    if not told:
+        return None
+
+    def tell(response_id: str, decision: RouteDecision, rating: float) -> None:
+        for rated in told:
+            rated(response_id, decision, rating)
+
+    return tell
+
+
 def open_guard(settings: Settings, metrics: Metrics) -> GuardRules | None:
     """Read the guard's rules, where there are some."""
     return GuardRules(settings.guard.rules, metrics.guard) if settings.guard.rules else None
@@ -176,7 +208,7 @@ def make_observers(
     *,
     traffic: Traffic,
     recent: tuple[Recent, RecentRequests],
-    trials: "Trials | None",
+    trials: "tuple[Trials | RouterTrial | None, ...]",
     interactions: "Interactions | None",
 ) -> tuple[Observer, ...]:
     """Make those who are told of every request, in this order."""
@@ -189,7 +221,7 @@ def make_observers(
         *recent,
         TraceObserver(),
         LogObserver(),
-        *(() if trials is None else (trials,)),
+        *(trial for trial in trials if trial is not None),
         *(() if interactions is None else (interactions.observer,)),
     )
 

@@ -54,6 +54,16 @@ def read_progress(folder: Path, stamp: str) -> Seen:
     return Seen(answers, wealth)
 
 
+def read_compared(folder: Path, stamp: str) -> Counter[str]:
+    """Add up how a router's candidate has decided beside the one that serves: `same`, `other` or `failed`."""
+    found: Counter[str] = Counter()
+    for path in folder.glob("*.json"):
+        for trial in _trials(path):
+            if trial.get("stamp") == stamp:
+                found.update({str(name): int(count) for name, count in trial.get("compared", {}).items()})
+    return found
+
+
 def read_breach(path: Path, stamp: str) -> str:
     """Say why a trial was ended, out of the file of ended trials; empty where it was not."""
     try:

@@ -16,6 +16,8 @@ from experts.flywheel.changes import Changes, RegistryError
 from experts.flywheel.history import Change
 from experts.flywheel.verdict import Judgement, Rules, Verdict, judge
 from serve.commands.flywheel_data import registry_of
+from serve.live.remote.registries import ROUTER
+from serve.routing.router_trial import NAME
 from serve.settings.tree import Settings, SettingsError, load_settings
 
 MAY_SERVE: Final = (Verdict.BETTER, Verdict.NOT_WORSE, Verdict.NO_HEADROOM)
@@ -110,17 +112,21 @@ def _rollback(arguments: argparse.Namespace) -> None:
 def _changed(arguments: argparse.Namespace, registry: Changes, change: Change) -> None:
     now = f"{change.digest} serves" if change.digest else "what the catalogue shipped with serves"
     print(f"{arguments.expert}: {change.event}: {now}, as {registry.link} says")
-    print("the experts take it up when they are next started or rolled out")
+    is_router = registry.link.parent.parent.name == ROUTER
+    soon = "gateways take it up while they serve" if is_router else "the experts take it up when they are next started"
+    print(f"{soon}{'' if is_router else ' or rolled out'}")
     _tell(arguments, {"expert": arguments.expert, "event": change.event, "serves": change.digest, "at": change.at})
 
 
 def _registry(settings: Settings, expert: str) -> Changes:
-    """The registry of an expert of the catalogue.
+    """The registry of an expert of the catalogue, or the router's.
 
     Raises:
         SettingsError: there is no such expert.
     """
     names = load_catalog(settings.experts.catalog).names
+    if expert == NAME and expert not in names:
+        return registry_of(settings, expert, ROUTER)
     if expert not in names:
         raise SettingsError(f"there is no expert {expert!r}; there are {', '.join(names)}")
     return registry_of(settings, expert)

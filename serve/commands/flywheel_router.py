@@ -34,6 +34,7 @@ from router.router import Router
 from router.training.dataset import Row, read_rows
 from serve.commands.flywheel_data import opened_ratings, registry_of
 from serve.commands.flywheel_registry import MAY_SERVE, ask, explain
+from serve.commands.flywheel_trial import RouterBench
 from serve.interactions import segments
 from serve.interactions.joined import rated_rows
 from serve.interactions.stores import open_segments
@@ -81,7 +82,8 @@ def add_router(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--least-effective", type=float, default=LEAST_EFFECTIVE, metavar="N", help="rows of traffic")
     parser.add_argument("--gold-alone", action="store_true", help="go on where traffic says too little")
     parser.add_argument("--python", default=sys.executable, help="an interpreter that has moegate[train]")
-    parser.add_argument("--yes", action="store_true", help="do not ask before it decides")
+    parser.add_argument("--at-once", action="store_true", help="promote it, neither unseen nor a canary before")
+    parser.add_argument("--yes", action="store_true", help="do not ask before it decides (--at-once)")
     parser.set_defaults(command=_router)
 
 
@@ -117,12 +119,27 @@ def _router(arguments: argparse.Namespace) -> None:
         print(f"router: {digest} does not decide: {refusal}")
     elif registry.current == digest:
         print(f"router: {digest} decides already")
+    elif not arguments.at_once:
+        facts["trial"] = _try_out(settings, digest, judgement.verdict.value)
     else:
         ask(f"router: let {digest} ({judgement.verdict.value}) decide?", is_sure=arguments.yes)
         registry.promote(digest, by=getpass.getuser(), why=judgement.verdict.value)
         facts["promoted"] = True
         print(f"router: {digest} decides; gateways whose router.artifact is {registry.link / FILE} take it up")
     _tell(arguments, facts | {"verdict": judgement.verdict.value})
+
+
+def _try_out(settings: Settings, digest: str, why: str) -> str:
+    """Let it decide beside the router that serves; returns where it stands.
+
+    Raises:
+        SettingsError: gateways would not know of it.
+    """
+    bench = RouterBench(settings)
+    change = bench.begin(digest, why=why)
+    print(f"router: {digest} is on trial: {change.event} {change.share:.0%}")
+    print("what it shows: moegate flywheel shadow router; then: moegate flywheel canary router, promote router …")
+    return change.event
 
 
 def judged(serving: Path, candidate: Path, gold: Sequence[Row]) -> Judgement:

@@ -10,9 +10,8 @@ import orjson
 from experts.catalog.spec import adapter_folder
 from experts.flywheel.registry import RegistryError
 from experts.flywheel.stages import Move, Step
-from experts.flywheel.unseen import Compared
 from serve.commands.flywheel_registry import ask
-from serve.commands.flywheel_trial import Bench
+from serve.commands.flywheel_trial import Bench, Trying, open_bench
 from serve.settings.tree import SettingsError, load_settings
 
 
@@ -51,14 +50,14 @@ def adopt(bench: Bench) -> Any:  # noqa: ANN401  # a change, or None
 
 def add_shadow(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `shadow`."""
-    parser.add_argument("expert", help="a name of the catalogue that has a canary's entry")
+    parser.add_argument("expert", help="a name of the catalogue that has a canary's entry, or `router`")
     parser.add_argument("--candidate", default="", metavar="DIGEST", help="let it answer unseen from now on")
     parser.add_argument("--off", action="store_true", help="end the trial")
     parser.set_defaults(command=_shadow)
 
 
 def _shadow(arguments: argparse.Namespace) -> None:
-    bench = Bench(load_settings(arguments.config), arguments.expert)
+    bench = open_bench(load_settings(arguments.config), arguments.expert)
     try:
         if arguments.off:
             bench.end(why="by hand")
@@ -71,27 +70,14 @@ def _shadow(arguments: argparse.Namespace) -> None:
         raise SettingsError(f"{bench.expert}: {error}") from None
     trial = bench.trial
     print(f"{bench.expert}: {trial.digest} is on trial: {trial.event} {trial.share:.0%}, since {trial.at}")
-    compared = bench.compared()
-    explain_unseen(compared)
+    shown = bench.tell_unseen()
     on_trial = {"candidate": trial.digest, "event": trial.event, "share": trial.share, "since": trial.at}
-    _tell(arguments, {"expert": bench.expert, "trial": on_trial, **compared.as_dict()})
-
-
-def explain_unseen(compared: Compared) -> None:
-    """Say what a comparison found."""
-    for one in compared.judgement.findings:
-        span = f"{one.candidate - one.incumbent:+.3f} ({one.low:+.3f} to {one.high:+.3f})"
-        print(f"  {one.name}: {one.candidate:.3f} beside {one.incumbent:.3f}, {span}, n {one.n}: {one.verdict.value}")
-    for name, means in compared.facts["took"].items():
-        print(f"  {name}: {means['unseen']:.4g} beside {means['given']:.4g}")
-    same = compared.facts["same_as_liked"]
-    if same["n"]:
-        print(f"  says what was liked: {same['share']:.0%} of {same['n']}")
+    _tell(arguments, {"expert": bench.expert, "trial": on_trial, **shown})
 
 
 def add_canary(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `canary`."""
-    parser.add_argument("expert", help="a name of the catalogue whose candidate is on trial")
+    parser.add_argument("expert", help="a name of the catalogue whose candidate is on trial, or `router`")
     parser.add_argument("--yes", action="store_true", help="do not ask before it gets its first share of the traffic")
     parser.add_argument("--watch", type=float, default=0.0, metavar="SECONDS", help="look again and again, so often")
     parser.add_argument("--off", action="store_true", help="end the trial")
@@ -99,7 +85,7 @@ def add_canary(parser: argparse.ArgumentParser) -> None:
 
 
 def _canary(arguments: argparse.Namespace) -> None:
-    bench = Bench(load_settings(arguments.config), arguments.expert)
+    bench = open_bench(load_settings(arguments.config), arguments.expert)
     try:
         if arguments.off:
             bench.end(why="by hand")
@@ -115,7 +101,7 @@ def _canary(arguments: argparse.Namespace) -> None:
     _tell(arguments, {"expert": bench.expert, "move": step.move.value, "share": step.share, "why": step.why})
 
 
-def move(bench: Bench, *, is_sure: bool) -> Step:
+def move(bench: Trying, *, is_sure: bool) -> Step:
     """Decide what comes next, say so, and do it.
 
     Raises:

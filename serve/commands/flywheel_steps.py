@@ -24,8 +24,8 @@ from experts.flywheel.verdict import Rules, Verdict, judge
 from serve.commands.flywheel_curate import rows_of
 from serve.commands.flywheel_data import interactions, opened_ratings
 from serve.commands.flywheel_registry import MAY_SERVE, explain, pairs_of
-from serve.commands.flywheel_shadow import adopt, explain_unseen, move
-from serve.commands.flywheel_trial import Bench
+from serve.commands.flywheel_shadow import adopt, move
+from serve.commands.flywheel_trial import Bench, explain_unseen
 from serve.commands.flywheel_tune import command_of
 from serve.settings.flywheel_policy import Bar, Policy
 from serve.settings.tree import Settings, SettingsError

@@ -21,6 +21,7 @@ from serve.steps.guard.in_force import GuardRules
 from serve.steps.toolsets.in_force import Toolsets
 
 if TYPE_CHECKING:
+    from serve.routing.router_trial import RouterTrial
     from serve.routing.trials import Trials
 
 
@@ -106,3 +107,10 @@ def trials_source(trials: "Trials | None", gateway: Gateway) -> Source:
         return Source("trials", (), frozenset, lambda _: ())
     trials.on_end = lambda: gateway.take(gateway.catalog)
     return Source("trials", trials.paths, trials.read, trials.take_up)
+
+
+def router_trial_source(trial: "RouterTrial | None") -> Source:
+    """Which router is on trial, at which share."""
+    if trial is None:
+        return Source("router trial", (), frozenset, lambda _: ())
+    return Source("router trial", trial.paths, trial.read, trial.take_up, begins=True)

@@ -33,12 +33,14 @@ class Source:
         paths: the files that it is read from.
         read: reads and checks them, in a thread; raises `SettingsError`, `CatalogError` or `PricesError`.
         take_up: puts what was read to use, on the loop; returns the names of what needs a restart.
+        begins: it is read when the watch begins, too: what the gateway began with knows nothing of it.
     """
 
     name: str
     paths: tuple[Path, ...]
     read: Callable[[], Any]
     take_up: Callable[[Any], Sequence[str]]
+    begins: bool = False
 
 
 class Watch:
@@ -57,6 +59,9 @@ class Watch:
 
     async def run(self) -> None:
         """Look again and again."""
+        for source in self._sources:
+            if source.begins:
+                await self._renew(source)
         while True:
             await asyncio.sleep(self._interval_s)
             await self.look()

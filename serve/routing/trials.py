@@ -8,54 +8,26 @@ registry has put another candidate on trial. The registry's history also says wh
 """
 
 import logging
-import os
-import secrets
-import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-import orjson
-
 from experts.catalog.renewal import LIVE
 from experts.catalog.spec import Catalog, ExpertSpec
-from experts.flywheel.history import CANARY, EVENTS, SHADOW, Change, last_stage, read_history
-from experts.flywheel.progress import clear_old, write_progress
+from experts.flywheel.history import CANARY, EVENTS, SHADOW, Change, last_stage
 from experts.flywheel.registry import HISTORY
-from experts.flywheel.trial import Trial
-from protos import chat_pb2 as chat
 from router.decision import RouteDecision
-from serve.errors import AnswerInvalid, DeadlineExceeded, ExpertFailed, ExpertStalled, ExpertUnavailable
 from serve.routing.canary import canaries, origin_of
+from serve.routing.watching import Arm, Watching, history_at
 from serve.telemetry.metrics.trials import TrialMetrics
-from serve.telemetry.observer import Observer
-from serve.telemetry.record import OK, RequestRecord
+from serve.telemetry.record import RequestRecord
 
 log = logging.getLogger("moegate.trials")
 
-_ITS_FAULT: Final = frozenset(
-    error.code for error in (ExpertFailed, ExpertStalled, ExpertUnavailable, DeadlineExceeded)
-)
 _KEEP: Final = frozenset(ExpertSpec.model_fields) - LIVE
-ENDED_TRIALS: Final = "ended-trials.jsonl"
-PROGRESS: Final = "trials"
-_TELL_S: Final = 1.0  # so often what was seen is written down
-
-
-@dataclass(frozen=True, slots=True)
-class _Arm:
-    """Which way a request was drawn; `stamp` names the candidate, `stage` is the share that it had then."""
-
-    canary: str
-    is_canary: bool
-    share: float
-    origin: bytes
-    stamp: str
-    stage: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +38,7 @@ class Known:
     histories: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)
 
 
-class Trials(Observer):
+class Trials(Watching):
     """One process's trials.
 
     Attributes:
@@ -76,15 +48,10 @@ class Trials(Observer):
 
     def __init__(self, folder: Path, catalog: Catalog, metrics: TrialMetrics) -> None:
         """`folder` is the flywheel's."""
-        self._ended = folder / ENDED_TRIALS
+        super().__init__(folder, metrics)
         self._histories = {name: folder / "registry" / name / HISTORY for name in canaries(catalog)}
         self.paths = (self._ended, *self._histories.values())
-        self._progress = folder / PROGRESS / f"{os.getpid()}-{secrets.token_hex(6)}.json"
-        self._metrics = metrics
         self._known = self.read()
-        self._trials: dict[str, Trial] = {}
-        self._answers: Counter[tuple[str, float]] = Counter()
-        self._teller: threading.Timer | None = None
         self._specs: dict[str, ExpertSpec] = {}
         self._stamps: dict[str, str] = {}
         self._canary_of: dict[str, str] = {}
@@ -104,12 +71,7 @@ class Trials(Observer):
 
     def read(self) -> Known:
         """Read what is on trial; a line that cannot be read is none, and a history that cannot be read says nothing."""
-        try:
-            lines = self._ended.read_bytes().splitlines()
-        except OSError:
-            lines = []
-        over = frozenset(stamp for line in lines if (stamp := _stamp_in(line)) is not None)
-        return Known(over, {name: _history(path) for name, path in self._histories.items()})
+        return Known(self._read_over(), {name: history_at(path) for name, path in self._histories.items()})
 
     def take_up(self, known: Known) -> tuple[str, ...]:
         """Go on with what is known now; what this process has ended stays over."""
@@ -155,44 +117,23 @@ class Trials(Observer):
 
     def fell_back(self, record: RequestRecord, expert: str, to: str) -> None:
         """An expert failed before its first token."""
-        arm: _Arm | None = record.of_step.get(self)
+        arm: Arm | None = record.of_step.get(self)
         if arm is not None and expert == (arm.canary if arm.is_canary else self._incumbent(arm.canary)):
-            del record.of_step[self]
-            self._count(arm)
-            self._trial(arm).failed(arm.origin, is_canary=arm.is_canary, share=arm.share)
-            self._look(arm)
-
-    def ended(self, record: RequestRecord) -> None:
-        """Weigh the answer."""
-        arm: _Arm | None = record.of_step.get(self)
-        if arm is None or record.is_recalled:
-            return
-        trial, is_canary, share = self._trial(arm), arm.is_canary, arm.share
-        if record.outcome == OK or record.outcome in _ITS_FAULT:
-            self._count(arm)
-        if record.outcome == OK:
-            cost = {"ttft_s": record.ttft_s, "usd": record.cost_usd}
-            trial.answered(arm.origin, is_canary=is_canary, share=share, **cost)
-        elif record.outcome in _ITS_FAULT:
-            trial.failed(arm.origin, is_canary=is_canary, share=share)
-        if record.outcome == AnswerInvalid.code or _breaks_its_form(record):
-            trial.bad("form", arm.origin, is_canary=is_canary, share=share)
-        self._look(arm)
+            self._fails(record, arm)
 
     def rated(self, response_id: str, decision: RouteDecision, rating: float) -> None:
         """Weigh a rating, of an answer that this process has given."""
         if rating < 0 and decision.chances is not None:
             arm = self._drawn(decision, response_id.encode())
             if arm is not None:
-                self._trial(arm).bad("rating", arm.origin, is_canary=arm.is_canary, share=arm.share)
-                self._look(arm)
+                self._dislike(arm)
 
-    def _arm(self, record: RequestRecord, decision: RouteDecision) -> _Arm | None:
+    def _arm(self, record: RequestRecord, decision: RouteDecision) -> Arm | None:
         expert = decision.expert
         known = expert in self._specs or expert in self._canary_of
         return self._drawn(decision, origin_of(record.prepared)) if known else None
 
-    def _drawn(self, decision: RouteDecision, origin: bytes) -> _Arm | None:
+    def _drawn(self, decision: RouteDecision, origin: bytes) -> Arm | None:
         expert, chances = decision.expert, decision.chances or {}
         canary = expert if expert in self._specs else self._canary_of.get(expert)
         if canary is None:
@@ -201,92 +142,19 @@ class Trials(Observer):
         if not (own and others):
             return None
         stamp, stage = self._stamps[canary], self._specs[canary].canary_share
-        return _Arm(canary, expert == canary, own / (own + others), origin, stamp, stage)
+        return Arm(canary, expert == canary, own / (own + others), origin, stamp, stage)
 
     def _incumbent(self, canary: str) -> str:
         spec = self._specs.get(canary)
         return "" if spec is None else spec.canary_of or ""
 
-    def _trial(self, arm: _Arm) -> Trial:
-        return self._trials.setdefault(arm.stamp, Trial())
+    def _is_over(self, stamp: str) -> bool:
+        return stamp in self._known.over
 
-    def _count(self, arm: _Arm) -> None:
-        """Count an answer of the canary at the share that it gets now."""
-        if arm.is_canary:
-            self._answers[arm.stamp, arm.stage] += 1
-        if self._teller is None:
-            self._teller = threading.Timer(_TELL_S, self._tell)
-            self._teller.daemon = True
-            self._teller.start()
-
-    def _tell(self) -> None:
-        """Write down what was seen, off the loop: `moegate flywheel canary` decides by it."""
-        self._teller = None
-        answers, trials = list(self._answers.items()), list(self._trials.items())
-        told = [
-            {
-                "stamp": stamp,
-                "answers": [(share, count) for (name, share), count in answers if name == stamp],
-                "wealth": trial.wealth,
-            }
-            for stamp, trial in trials
-        ]
-        try:
-            write_progress(self._progress, told)
-            clear_old(self._progress.parent)
-        except OSError as error:
-            log.warning("what a canary has shown cannot be written down", extra={"reason": error.strerror})
-
-    def _look(self, arm: _Arm) -> None:
-        canary, stamp = arm.canary, arm.stamp
-        breach = self._trials[stamp].breach
-        if breach is None or stamp in self._known.over:
-            return
-        facts = {"canary": canary, "answers": self._trials.pop(stamp).answers, **breach.as_dict()}
-        log.error("a canary's trial is over: it is worse", extra=facts)
-        self._metrics.ended.labels(canary, breach.kind).inc()
-        line = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "spec": stamp, **facts}
-        threading.Thread(target=_append, args=(self._ended, orjson.dumps(line) + b"\n"), daemon=True).start()
+    def _end(self, stamp: str) -> None:
         self.take_up(Known(frozenset({stamp}), self._known.histories))
-
-
-def _breaks_its_form(record: RequestRecord) -> bool:
-    completion = record.completion
-    if completion is None:
-        return False
-    calls = completion.tool_calls
-    return completion.form == chat.FORM_OUTCOME_INVALID or bool(calls.text or calls.invalid_arguments)
 
 
 def stamp_of(spec: ExpertSpec, digest: str = "") -> str:
     """Name a canary on trial: its entry, whatever of it may change while it serves, and the registry's candidate."""
     return sha256(f"{spec.model_dump_json(include=set(_KEEP))}{digest}".encode()).hexdigest()[:16]
-
-
-def _history(path: Path) -> tuple[Change, ...]:
-    try:
-        return tuple(read_history(path))
-    except (OSError, ValueError, TypeError):
-        log.warning("a history cannot be read: its expert's canary gets what the catalogue says")
-        return ()
-
-
-def _stamp_in(line: bytes) -> str | None:
-    try:
-        return str(orjson.loads(line)["spec"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return None
-
-
-def _append(path: Path, line: bytes) -> None:
-    """Tell the other gateways, on a thread: a disk that hangs ends no trial late here."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            os.write(file, line)
-            os.fsync(file)
-        finally:
-            os.close(file)
-    except OSError as error:
-        log.warning("other gateways do not hear of the trial's end", extra={"reason": error.strerror})

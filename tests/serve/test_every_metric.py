@@ -44,6 +44,7 @@ SHOWN_BY: Final = {
     "moegate_trial_share": "interactions/test_shadow.py",
     "moegate_flywheel_changes": "interactions/test_shadow.py",
     "moegate_shadows": "interactions/test_shadow.py",
+    "moegate_router_shadows": "routing/test_router_trial.py",
     "moegate_tool_calls": "test_tool_calls.py",
     "moegate_tool_selection_requests": "steps/tool_selection/test_step.py",
     "moegate_wakes": "test_cold.py",

@@ -4,7 +4,7 @@ from serve.telemetry.metrics.registrar import Across, Children, Registrar
 
 
 class TrialMetrics:
-    """`serve.routing.trials` and `serve.interactions.shadow` write them."""
+    """`serve.routing.trials`, `serve.routing.router_trial` and `serve.interactions.shadow` write them."""
 
     def __init__(self, add: Registrar) -> None:
         self.ended = Children(
@@ -42,5 +42,14 @@ class TrialMetrics:
                 "first",
                 "canary",
                 "outcome",
+            )
+        )
+        self.router_shadows = Children(
+            add.counter(
+                "router_shadows",
+                "Decisions that a router on trial made beside the one that serves, by whom either chose; `failed` "
+                "where it could not",
+                "expert",
+                "candidate",
             )
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from experts.flywheel.verdict import Verdict
 from router.evaluation.gap import Figure
 from router.evaluation.offpolicy import Estimate
-from router.model.artifact import DEFAULT_PATH
+from router.model.artifact import DEFAULT_PATH, load, save
 from router.router import Router
 from router.training.dataset import read_rows
 from serve import cli
@@ -100,6 +101,38 @@ def test_it_decides_only_where_both_judges_let_it(place: Path, capsys: pytest.Ca
     assert status == 0, "the same bytes decide already"
     assert not (place / "asked").exists(), "these rows have made one already"
     assert said["promoted"] is False
+
+
+def changed(place: Path) -> None:
+    """Have the trainer make a router of other bytes that decides as the one that ships."""
+    save(replace(load(DEFAULT_PATH), abstain_below=load(DEFAULT_PATH).abstain_below + 1e-6), place / "made.npz")
+    trainer = place / "python"
+    trainer.write_text(trainer.read_text().replace(str(DEFAULT_PATH), str(place / "made.npz")))
+
+
+def test_a_good_one_decides_beside_first_where_gateways_follow_the_registry(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curated(place, 60)
+    changed(place)
+    status, said = run(place, capsys, "--gold-alone")
+    assert status == 1
+    link = place / "flywheel" / "router" / "router" / "current" / FILE
+    assert f"router.artifact: gateways try a router out only where it is {link}" in said
+    monkeypatch.setenv("MOEGATE_ROUTER__ARTIFACT", str(link))
+    status, said = run(place, capsys, "--gold-alone")
+    assert (status, said["promoted"], said["trial"]) == (0, False, "shadow")
+    history = (place / "flywheel" / "router" / "router" / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["event"] for line in history] == ["adopted", "shadow"]
+
+
+def test_or_at_once(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    curated(place, 60)
+    changed(place)
+    status, said = run(place, capsys, "--gold-alone", "--at-once", "--yes")
+    assert (status, said["promoted"]) == (0, True)
+    link = place / "flywheel" / "router" / "router" / "current" / FILE
+    assert Router.load(link).version == Router.load(place / "made.npz").version
 
 
 def test_one_that_is_worse_on_gold_does_not_decide(tmp_path: Path) -> None:
