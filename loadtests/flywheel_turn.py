@@ -255,6 +255,7 @@ def main() -> int:
     parser.add_argument("--patience", default="60m")
     parser.add_argument("--settle-s", type=float, default=60.0, help="for replicas to take weights up")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in the background without
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # so that what was done is noted
     try:
         with _place(arguments.run) as folder:
