@@ -134,8 +134,8 @@ def _by_entity(path: Path, ways: Callable[[], Callable[[str], Sequence[Hit]]]) -
         )
         precision, recall = share(hit, max(1, hit + wrong)), share(hit, max(1, hit + missed))
         figures.setdefault("all", {})[entity] = {"precision": precision.as_dict(), "recall": recall.as_dict()}
-        span = [f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})" for one in (precision, recall)]
-        table.add_row("all", entity, str(hit + missed), *span, "")
+        figured = [f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})" for one in (precision, recall)]
+        table.add_row("all", entity, str(hit + missed), *figured, "")
     Console(stderr=True).print(table)
     return figures
 
