@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
-from experts.encoders.encoder import NoCollection, StoreFailed, Vectors
+from experts.encoders.encoder import Encoding, NoCollection, StoreFailed
 from experts.engines.failures import describe_failure
 from experts.retrieval.rank import Ranked
 from experts.retrieval.search import Searcher
@@ -31,7 +31,7 @@ class CollectionSearch:
         except StoreError as error:
             _log.warning("there are no collections yet: %s", describe_failure(error))
 
-    def __call__(self, request: encoder_pb2.SearchRequest, vector: Vectors) -> encoder_pb2.SearchResponse:
+    def __call__(self, request: encoder_pb2.SearchRequest, question: Encoding) -> encoder_pb2.SearchResponse:
         """Search; blocks.
 
         Raises:
@@ -39,7 +39,9 @@ class CollectionSearch:
             StoreFailed: the store cannot be used, or the collection is another encoder's.
         """
         try:
-            found = self._open().search(request.collections, request.question, vector, request.top_k)
+            found = self._open().search(
+                request.collections, request.question, question.pooled[0], request.top_k, question.tokens[0]
+            )
         except CollectionMissing:
             raise NoCollection("there is no such collection") from None
         except StoreError as error:

@@ -13,7 +13,7 @@ from typing import Protocol
 from experts.catalog.secret import Guard, secret_from_environment
 from experts.cluster.deployment import CallContext, errors_as_status, read_deadline
 from experts.encoders.batching import EncoderQueue, Options
-from experts.encoders.encoder import Encode, NoCollection, Role, Vectors
+from experts.encoders.encoder import Encode, Encoding, NoCollection, Role
 from experts.engine import DeadlineExceeded, InvalidRequest
 from protos import encoder_pb2
 
@@ -26,8 +26,8 @@ _ROLES = {encoder_pb2.ROLE_QUERY: Role.QUERY}
 class Search(Protocol):
     """Searches collections; both methods block."""
 
-    def __call__(self, request: encoder_pb2.SearchRequest, vector: Vectors) -> encoder_pb2.SearchResponse:
-        """Search, given the question and its vector.
+    def __call__(self, request: encoder_pb2.SearchRequest, question: Encoding) -> encoder_pb2.SearchResponse:
+        """Search, given the question and its vectors, a vector a token among them.
 
         Raises:
             NoCollection: there is none of that name.
@@ -115,12 +115,12 @@ class EncoderDeployment:
                 raise NoCollection("there is no store")
             now_s = time.monotonic()
             deadline_s = read_deadline(grpc_context.invocation_metadata(), now_s)
-            options = Options(Role.QUERY, truncate=True)
+            options = Options(Role.QUERY, with_tokens=True, truncate=True)
             served = await self._ready().encode([request.question], options, deadline_s)
             left_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
             try:
                 async with asyncio.timeout(left_s):
-                    found = await asyncio.to_thread(self._searcher, request, served.encoding.pooled[0])
+                    found = await asyncio.to_thread(self._searcher, request, served.encoding)
             except TimeoutError:
                 raise DeadlineExceeded("the deadline passed before the search was done") from None
             found.encode_s = served.queue_s + served.encode_s

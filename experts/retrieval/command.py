@@ -25,12 +25,13 @@ from experts.encoders.openvino import OpenVINOEncoder
 from experts.evaluation.gateway_client import GatewayClient, GatewayUnavailable
 from experts.evaluation.suites.rows import RowError
 from experts.retrieval.answers import WAYS, compare, read_questions
-from experts.retrieval.evaluate import evaluate
+from experts.retrieval.evaluate import COLLECTIONS, evaluate
 from experts.retrieval.index import Indexer, Report, remove
+from experts.retrieval.late import DIMENSIONS
 from experts.retrieval.pool import Pool, read_pool
 from experts.retrieval.read import UnreadableFile
 from experts.retrieval.search import Searcher
-from experts.retrieval.store import About, StoreError, check_name
+from experts.retrieval.store import About, CollectionMissing, Store, StoreError, check_name
 from experts.retrieval.stores import open_store
 
 FAILURES = (
@@ -54,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _index(options: argparse.Namespace) -> int:
     check_name(options.collection)
     encoder, store = _encoder(options), open_store(options.store)
-    about = About(options.encoder, encoder.artifact, encoder.dimensions, options.language)
+    about = About(
+        options.encoder, encoder.artifact, encoder.dimensions, options.language, _late(options, store, encoder)
+    )
     began = time.perf_counter()
     with progress_bar(Console(stderr=True)) as bar:
         task = bar.add_task("passages", total=None)
@@ -72,6 +75,16 @@ def _index(options: argparse.Namespace) -> int:
     seconds = time.perf_counter() - began
     _tell(options, asdict(report) | {"seconds": round(seconds, 2)}, _sentence(options.collection, report))
     return 1 if report.unreadable else 0
+
+
+def _late(options: argparse.Namespace, store: Store, encoder: Encode) -> int:
+    """Return the dimensions of token vectors: as asked for, and as a collection that is there has them."""
+    if options.late_interaction:
+        return min(DIMENSIONS, encoder.dimensions)
+    try:
+        return store.about(options.collection).late
+    except CollectionMissing:
+        return 0
 
 
 def _remove(options: argparse.Namespace) -> int:
@@ -102,8 +115,10 @@ def _search(options: argparse.Namespace) -> int:
     store = open_store(options.store)
     about = store.about(options.collection)
     encoder = _loaded(about.encoder)
-    vector = encoder.encode([options.query], Role.QUERY, truncate=True).pooled[0]
-    searched = Searcher(store, encoder.artifact).search([options.collection], options.query, vector, options.top_k)
+    question = encoder.encode([options.query], Role.QUERY, with_tokens=True, truncate=True)
+    searched = Searcher(store, encoder.artifact).search(
+        [options.collection], options.query, question.pooled[0], options.top_k, question.tokens[0]
+    )
     if options.json:
         print(json.dumps({"passages": [asdict(ranked) for ranked in searched.passages]}, ensure_ascii=False))
         return 0
@@ -126,15 +141,23 @@ def _evaluate(options: argparse.Namespace) -> int:
             pool,
             open_store(folder),
             encoder,
+            with_late=not options.no_late,
             with_maxsim=not options.no_maxsim,
             progress=lambda done, whole: bar.update(task, completed=done, total=whole),
         )
+        kept = {name: _size(Path(folder) / f"{name}.lance") for name in COLLECTIONS}
+    figures["bytes_per_passage"] = {name: round(size / figures["passages"]) for name, size in kept.items() if size}
     if not options.json:
         for name, found in {"hybrid": figures, **figures["baselines"]}.items():
             recall = ", ".join(f"@{cut} {value:.3f}" for cut, value in found["recall"].items())
             print(f"{name:8} recall {recall}, MRR {found['mrr']:.3f}")
     print(json.dumps(figures))
     return 0
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes of a folder's files."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _answers(options: argparse.Namespace) -> int:
@@ -190,6 +213,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     index.add_argument(
         "--language", default="English", help="whose word endings and stop words count; '' for none (default: English)"
     )
+    index.add_argument(
+        "--late-interaction", action="store_true", help="of a new collection: keep a vector a token, which ranks better"
+    )
     remove = _command(commands, "remove", _remove, "remove files from a collection")
     remove.add_argument("files", nargs="+", metavar="FILE", help="a file's name, as it was indexed")
     _command(commands, "drop", _drop, "remove a collection")
@@ -201,6 +227,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     judge.add_argument("--data", type=Path, required=True, help="rows of question, passages and gold, as JSON lines")
     judge.add_argument("--limit", type=_positive, help="only the first questions; every passage stays in the pool")
     judge.add_argument("--encoder", default=DEFAULT_ENCODER, help="that makes the vectors (default: %(default)s)")
+    judge.add_argument("--no-late", action="store_true", help="leave the search with token vectors out")
     judge.add_argument("--no-maxsim", action="store_true", help="leave late interaction out: it encodes the pool twice")
     ask = _command(commands, "answers", _answers, "measure what a gateway answers: alone, with gold, from a collection")
     ask.add_argument("--gateway", required=True, metavar="URL", help="a running one that searches")

@@ -12,19 +12,17 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
-from experts.encoders.encoder import Encode, Role
+from experts.encoders.encoder import Encode
 from experts.retrieval.cut import cut
+from experts.retrieval.encode import PassageEncoder
 from experts.retrieval.read import READERS, UnreadableFile, parts_of
 from experts.retrieval.spool import Spool
-from experts.retrieval.store import About, Change, Passage, Store, StoreError, Vector
-
-_SLICE: Final = 64  # passages that are encoded and kept together
+from experts.retrieval.store import About, Change, CollectionMissing, Passage, Store, StoreError, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,29 +123,21 @@ class Indexer:
         if not (work.files or gone):
             return report
         spool = Spool(self._folder, self._encoder.artifact)
-        vectors, reused = self._encode(work.passages, spool)
-        change = Change(self._about, work.files, work.passages, vectors, gone)
+        late = self._about.late
+        encoder = PassageEncoder(
+            self._encoder, spool, late=late, axes=self._axes() if late else None, progress=self._progress
+        )
+        made = encoder.encode(work.passages)
+        change = Change(self._about, work.files, work.passages, made.pooled, gone, made.tokens, made.axes)
         self._store.change(self._collection, change)
         spool.clear()
-        return Report(
-            report.added, report.changed, report.unchanged, report.removed, report.passages, reused, report.unreadable
-        )
+        return replace(report, reused=made.reused)
 
-    def _encode(self, passages: Sequence[Passage], spool: Spool) -> tuple[Vector, int]:
-        """Return the passages' vectors, and how many of them the spool had."""
-        made: list[Vector] = [np.empty((0, self._encoder.dimensions), np.float32)]
-        reused = 0
-        for start in range(0, len(passages), _SLICE):
-            texts = [passage.words for passage in passages[start : start + _SLICE]]
-            vectors = spool.get(texts)
-            if vectors is None:
-                vectors = self._encoder.encode(texts, Role.PASSAGE, truncate=True).pooled
-                spool.put(texts, vectors)
-            else:
-                reused += len(texts)
-            made.append(vectors)
-            self._progress(min(start + _SLICE, len(passages)), len(passages))
-        return np.concatenate(made), reused
+    def _axes(self) -> Vector | None:
+        try:
+            return self._store.axes(self._collection)
+        except CollectionMissing:
+            return None
 
 
 def remove(store: Store, collection: str, names: Sequence[str], folder: Path) -> int:

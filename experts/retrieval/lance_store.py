@@ -7,9 +7,10 @@ so a change that replaces, adds and removes is one, too.
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
@@ -18,10 +19,11 @@ from typing import Any, Final
 import lancedb
 import numpy as np
 import pyarrow as pa
-from lancedb.index import FTS
+from lancedb.index import FTS, BTree
 from lancedb.query import MatchQuery
 
 from experts.retrieval.held import COLUMNS, MADE, MOST_PASSAGES, HeldCollections, hits_of, vectors_of
+from experts.retrieval.late import Tokens
 from experts.retrieval.store import (
     NAME,
     About,
@@ -32,9 +34,11 @@ from experts.retrieval.store import (
     StoreError,
     Vector,
     check_name,
+    made_otherwise,
 )
 
 _ABOUT: Final = b"moegate.collection"
+_AXES: Final = b"moegate.axes"
 _FRESH: Final = timedelta(seconds=2)  # readers see a change after so long at the latest
 
 
@@ -93,8 +97,10 @@ class LanceStore:
             self._merge(collection, change, rows)
         except CollectionMissing:
             with _failures_told():
-                table = self._database.create_table(collection, _named_apart(rows))
+                table = self._database.create_table(collection, _named_apart(rows, change.axes))
                 table.create_index("words", config=_word_index(change.about.language))
+                if change.about.late:
+                    table.create_index("id", config=BTree())
 
     def by_words(self, collection: str, query: str, k: int) -> list[Hit]:
         """Find by BM25."""
@@ -116,6 +122,22 @@ class LanceStore:
             rows = search.select([*COLUMNS, "_distance"]).to_arrow()
         return hits_of(rows, vectors_of(rows), [1 - distance for distance in rows["_distance"].to_pylist()])
 
+    def axes(self, collection: str) -> Vector | None:
+        """Return the axes of a collection's token vectors."""
+        with self._table(collection) as table:
+            raw = (table.schema.metadata or {}).get(_AXES)
+            late = _read_about(table.schema).late
+        return np.frombuffer(base64.b64decode(raw), "<f2").astype(np.float32).reshape(-1, late) if raw else None
+
+    def tokens(self, collection: str, ids: Sequence[str]) -> dict[str, Tokens]:
+        """Return the token vectors of passages; the index of ids finds their rows."""
+        with self._table(collection) as table:
+            late = _read_about(table.schema).late
+            wanted = table.search().where(f"id IN ({', '.join(map(_quoted, ids))})").select(["id", "tokens"])
+            rows = wanted.limit(len(ids)).to_arrow()
+        packs = (np.frombuffer(raw, np.int8).reshape(-1, late) for raw in rows["tokens"].to_pylist())
+        return dict(zip(rows["id"].to_pylist(), packs, strict=True))
+
     def drop(self, collection: str) -> None:
         """Remove a collection."""
         with self._table(collection):
@@ -131,8 +153,7 @@ class LanceStore:
         with self._table(collection) as table:
             table.checkout_latest()
             if _read_about(table.schema) != change.about:
-                what = "was made by another encoder, or for another language"
-                raise CollectionBroken(f"the collection {collection!r} {what}; drop it, and index its files again")
+                raise made_otherwise(collection)
             merge = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
             if change.replaced:
                 going = ", ".join(_quoted(file) for file in sorted(change.replaced))
@@ -184,7 +205,8 @@ def _schema(about: About) -> pa.Schema:
     text = pa.string()
     columns = [(name, text) for name in ("id", "file", "hash", "title", "place", "words")]
     vector = pa.list_(pa.float32(), about.dimensions)
-    return pa.schema([*columns, ("vector", vector)], metadata={_ABOUT: json.dumps(asdict(about)).encode()})
+    more = [("tokens", pa.binary())] if about.late else []
+    return pa.schema([*columns, ("vector", vector), *more], metadata={_ABOUT: json.dumps(asdict(about)).encode()})
 
 
 def _read_about(schema: pa.Schema) -> About:
@@ -211,12 +233,17 @@ def _rows(change: Change) -> pa.Table:
         pa.array([passage.words for passage in passages], pa.string()),
         pa.FixedSizeListArray.from_arrays(flat, change.about.dimensions),
     ]
+    if change.about.late:
+        columns.append(pa.array([tokens.tobytes() for tokens in change.tokens], pa.binary()))
     return pa.Table.from_arrays(columns, schema=_schema(change.about))
 
 
-def _named_apart(rows: pa.Table) -> pa.Table:
-    """Tell a new table from one that had its name before, whose versions had the same numbers."""
-    return rows.replace_schema_metadata({**rows.schema.metadata, MADE: secrets.token_bytes(8).hex().encode()})
+def _named_apart(rows: pa.Table, axes: Vector | None) -> pa.Table:
+    """Tell a new table from one that had its name before, whose versions had the same numbers; and keep its axes."""
+    told = {MADE: secrets.token_bytes(8).hex().encode()}
+    if axes is not None:
+        told[_AXES] = base64.b64encode(axes.astype("<f2").tobytes())
+    return rows.replace_schema_metadata({**rows.schema.metadata, **told})
 
 
 def _match(query: str) -> Any:  # noqa: ANN401  # the library's types know nothing of its defaults

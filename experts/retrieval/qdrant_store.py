@@ -11,6 +11,7 @@ The word search is Qdrant's sparse vectors: BM25's term frequencies are computed
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import threading
@@ -24,6 +25,7 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
+from experts.retrieval.late import Tokens
 from experts.retrieval.sparse_words import Stem, counted, stem_of, weighted
 from experts.retrieval.store import (
     NAME,
@@ -36,6 +38,7 @@ from experts.retrieval.store import (
     StoreError,
     Vector,
     check_name,
+    made_otherwise,
 )
 
 CATALOGUE: Final = "moegate.collections"
@@ -110,12 +113,10 @@ class QdrantStore:
             stem = stem_of(change.about.language)
             for start in range(0, len(change.passages), _BATCH):
                 rows = range(start, min(start + _BATCH, len(change.passages)))
-                points = [
-                    _point(change.passages[row], change.vectors[row], change.files, generation + 1, stem)
-                    for row in rows
-                ]
+                points = [_point(change, row, generation + 1, stem) for row in rows]
                 self._client.upsert(name, points, wait=True)
-            self._commit(collection, change.about, generation + 1)
+            axes = self.axes(collection) if generation else change.axes
+            self._commit(collection, change.about, generation + 1, axes)
 
     def by_words(self, collection: str, query: str, k: int) -> list[Hit]:
         """Find by BM25."""
@@ -132,6 +133,24 @@ class QdrantStore:
         with self._alone():
             _, generation = self._row(collection)
             return self._found(collection, query.tolist(), "meaning", generation, k)
+
+    def axes(self, collection: str) -> Vector | None:
+        """Return the axes of a collection's token vectors."""
+        about, _ = self._row(collection)
+        with self._alone():
+            [row] = self._client.retrieve(CATALOGUE, [_id(collection)], with_payload=["axes"])
+        raw = (row.payload or {}).get("axes")
+        return np.frombuffer(base64.b64decode(raw), "<f2").astype(np.float32).reshape(-1, about.late) if raw else None
+
+    def tokens(self, collection: str, ids: Sequence[str]) -> dict[str, Tokens]:
+        """Return the token vectors of passages."""
+        with self._alone():
+            about, generation = self._row(collection)
+            wanted = models.FieldCondition(key="key", match=models.MatchAny(any=list(ids)))
+            alive = models.Filter(must=[wanted, *_listed(_alive(generation).must)])
+            rows = list(self._scroll(_PREFIX + collection, alive, ["key", "tokens"]))
+        packs = (np.frombuffer(base64.b64decode(row["tokens"]), np.int8).reshape(-1, about.late) for row in rows)
+        return dict(zip((str(row["key"]) for row in rows), packs, strict=True))
 
     def drop(self, collection: str) -> None:
         """Remove a collection."""
@@ -163,8 +182,7 @@ class QdrantStore:
             )
             return 0
         if there != about:
-            what = "was made by another encoder, or for another language"
-            raise CollectionBroken(f"the collection {collection!r} {what}; drop it, and index its files again")
+            raise made_otherwise(collection)
         undone = models.FieldCondition(key="born", range=models.Range(gt=generation))
         gone = models.FieldCondition(key="died", range=models.Range(lte=generation))
         for condition in (undone, gone):
@@ -173,8 +191,10 @@ class QdrantStore:
         self._client.set_payload(name, {"died": _FOREVER}, points=models.Filter(must=[marked]), wait=True)
         return generation
 
-    def _commit(self, collection: str, about: About, generation: int) -> None:
+    def _commit(self, collection: str, about: About, generation: int, axes: Vector | None) -> None:
         row = {"name": collection, "about": json.dumps(asdict(about)), "generation": generation}
+        if axes is not None:
+            row["axes"] = base64.b64encode(axes.astype("<f2").tobytes()).decode()
         self._client.upsert(CATALOGUE, [models.PointStruct(id=_id(collection), vector={}, payload=row)], wait=True)
 
     def _row(self, collection: str) -> tuple[About, int]:
@@ -187,7 +207,7 @@ class QdrantStore:
         rows: Sequence[Any] = ()
         if NAME.fullmatch(collection):
             with self._alone():
-                rows = self._client.retrieve(CATALOGUE, [_id(collection)], with_payload=True)
+                rows = self._client.retrieve(CATALOGUE, [_id(collection)], with_payload=["about", "generation"])
         if not rows:
             raise CollectionMissing(f"there is no collection {collection!r}")
         row = rows[0].payload or {}
@@ -255,14 +275,16 @@ def _id(*names: object) -> str:
     return str(uuid.uuid5(_SPACE, "\0".join(map(str, names))))
 
 
-def _point(passage: Passage, vector: Vector, files: Mapping[str, str], born: int, stem: Stem) -> models.PointStruct:
+def _point(change: Change, row: int, born: int, stem: Stem) -> models.PointStruct:
+    passage = change.passages[row]
     counts = counted(passage.words, stem)
     payload = dict(zip(_TEXTS, (passage.id, passage.file, passage.title, passage.place, passage.text), strict=True))
     words = models.SparseVector(indices=list(counts), values=weighted(counts))
+    late = {"tokens": base64.b64encode(change.tokens[row].tobytes()).decode()} if change.about.late else {}
     return models.PointStruct(
         id=_id(passage.id, born),
-        vector={"meaning": vector.tolist(), "words": words},
-        payload={**payload, "hash": files[passage.file], "born": born, "died": _FOREVER},
+        vector={"meaning": change.vectors[row].tolist(), "words": words},
+        payload={**payload, **late, "hash": change.files[passage.file], "born": born, "died": _FOREVER},
     )
 
 

@@ -1,4 +1,4 @@
-"""Vectors that have been made and not yet committed, in the user's cache: what a run that was killed need not redo."""
+"""What has been made of texts and not yet committed, in the user's cache: what a run that was killed need not redo."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from experts.commands.outputs import write
-from experts.retrieval.store import Vector
 
 
 class Spool:
-    """Keeps the vectors of texts under the hash of encoder and texts; a file appears whole or not at all."""
+    """Keeps arrays under the hash of encoder, texts and kind; a file appears whole or not at all."""
 
     def __init__(self, folder: Path, artifact: str) -> None:
         """`artifact` is the encoder's."""
@@ -22,21 +23,21 @@ class Spool:
         self._artifact = artifact
         self._used: set[Path] = set()
 
-    def get(self, texts: Sequence[str]) -> Vector | None:
-        """Return the vectors of texts, if they have been made."""
-        path = self._path(texts)
+    def get(self, texts: Sequence[str], kind: str = "") -> npt.NDArray[Any] | None:
+        """Return what has been made of texts: their vectors, or what else `kind` names."""
+        path = self._path(texts, kind)
         try:
-            vectors: Vector = np.load(path, allow_pickle=False)
+            vectors: npt.NDArray[Any] = np.load(path, allow_pickle=False)
         except (OSError, ValueError):
             return None
         self._used.add(path)
         return vectors
 
-    def put(self, texts: Sequence[str], vectors: Vector) -> None:
-        """Keep the vectors of texts."""
+    def put(self, texts: Sequence[str], vectors: npt.NDArray[Any], kind: str = "") -> None:
+        """Keep the vectors of texts, or what else `kind` names."""
         raw = io.BytesIO()
         np.save(raw, vectors, allow_pickle=False)
-        path = self._path(texts)
+        path = self._path(texts, kind)
         write(path, raw.getvalue())
         self._used.add(path)
 
@@ -46,8 +47,10 @@ class Spool:
             path.unlink(missing_ok=True)
         self._used.clear()
 
-    def _path(self, texts: Sequence[str]) -> Path:
+    def _path(self, texts: Sequence[str], kind: str) -> Path:
         digest = hashlib.sha256(self._artifact.encode())
+        if kind:
+            digest.update(f"\0{kind}\0".encode())
         for text in texts:
             digest.update(b"%d " % len(text.encode()) + text.encode())
         return self._folder / f"{digest.hexdigest()}.npy"

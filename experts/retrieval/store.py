@@ -15,6 +15,8 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from experts.retrieval.late import Tokens
+
 Vector = npt.NDArray[np.float32]
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """What a collection can be named."""
@@ -80,12 +82,14 @@ class About:
         artifact: the content hash of that encoder's weights.
         dimensions: of a vector.
         language: whose word endings and stop words the word index knows; empty: none.
+        late: dimensions of its token vectors, for late interaction; 0: it has none.
     """
 
     encoder: str
     artifact: str
     dimensions: int
     language: str = "English"
+    late: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,8 @@ class Change:
         passages: theirs, in any order.
         vectors: the passages' vectors, (passages, dimensions).
         gone: files whose passages go.
+        tokens: the token vectors of each passage; empty where the collection has none.
+        axes: that these were brought to, (the encoder's dimensions, `about.late`); a collection keeps its first ones.
     """
 
     about: About
@@ -105,6 +111,8 @@ class Change:
     passages: Sequence[Passage] = ()
     vectors: Vector = field(default_factory=lambda: np.empty((0, 0), np.float32))
     gone: frozenset[str] = frozenset()
+    tokens: Sequence[Tokens] = ()
+    axes: Vector | None = None
 
     @property
     def replaced(self) -> frozenset[str]:
@@ -139,7 +147,7 @@ class Store(Protocol):
         """Take a change up, whole or not at all; a collection that is not there is made.
 
         Raises:
-            CollectionBroken: the collection's vectors are of another encoder.
+            CollectionBroken: the collection's vectors are of another encoder, or it has no token vectors.
         """
 
     def by_words(self, collection: str, query: str, k: int) -> list[Hit]:
@@ -156,6 +164,20 @@ class Store(Protocol):
             CollectionMissing: there is none of that name.
         """
 
+    def axes(self, collection: str) -> Vector | None:
+        """Return the axes of a collection's token vectors, (the encoder's dimensions, theirs); None: it has none.
+
+        Raises:
+            CollectionMissing: there is none of that name.
+        """
+
+    def tokens(self, collection: str, ids: Sequence[str]) -> dict[str, Tokens]:
+        """Return the token vectors of passages of a collection that has such; one that is not there is left out.
+
+        Raises:
+            CollectionMissing: there is none of that name.
+        """
+
     def drop(self, collection: str) -> None:
         """Remove a collection.
 
@@ -165,6 +187,12 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of whatever is open."""
+
+
+def made_otherwise(collection: str) -> CollectionBroken:
+    """Make the error of a change that does not fit its collection."""
+    what = "was made by another encoder, for another language, or without token vectors"
+    return CollectionBroken(f"the collection {collection!r} {what}; drop it, and index its files again")
 
 
 def check_name(name: str) -> None:

@@ -19,6 +19,18 @@ def test_importing_it_does_not_import_ray() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_what_an_encoder_needs_is_not_imported_without_one() -> None:
+    """Nor by the experts' process, which is told to start none, nor by the gateway."""
+    import subprocess
+
+    code = (
+        "import sys, experts.app, serve.app; from experts.cluster.encoder_application import find_encoder;"
+        "assert find_encoder(None, 's3://bucket/collections') is None;"
+        "sys.exit(bool({'openvino', 'tokenizers', 'lancedb', 'pyarrow', 'qdrant_client'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_all_experts_or_the_named_ones() -> None:
     assert [spec.name for spec in choose_experts(None, [], None)] == list(load_catalog().names)
     assert [spec.name for spec in choose_experts(None, ["coder"], None)] == ["coder"]

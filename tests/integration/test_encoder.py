@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 
+import grpc
+import httpx2
 import openai
 import pytest
 
+from experts.catalog.encoders import ENCODER_APPLICATION
 from protos import gateway_pb2 as pb
 from protos.gateway_pb2_grpc import GatewayStub
 from tests.experts.encoders.tiny_encoder import WIDTH
+from tests.integration.running import Moegate
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -35,3 +41,31 @@ async def test_many_callers_at_once(sdk: openai.AsyncOpenAI) -> None:
     first = {colour: answer.data[0].embedding for colour, answer in zip(colours[:4], answers[:4], strict=True)}
     for colour, answer in zip(colours, answers, strict=True):
         assert answer.data[0].embedding == pytest.approx(first[colour], abs=0.02)
+
+
+async def test_killed_it_is_missed_by_name_on_both_doors_and_comes_back(
+    moegate: Moegate, http: httpx2.AsyncClient, stub: GatewayStub
+) -> None:
+    [before] = moegate.replica_pids(ENCODER_APPLICATION)
+    os.kill(before, signal.SIGKILL)
+    missed, codes = "", set[str]()
+    many = {"messages": [{"role": "user", "content": "hi"}], "documents": ["red", "green"] * 3, "max_tokens": 4}
+    assert (await http.post("/v1/chat/completions", json=many)).status_code == 200, "an answer needs no encoder"
+    for _ in range(600):
+        answer = await http.post("/v1/embeddings", json={"model": "auto", "input": "red"})
+        try:
+            await stub.Embed(pb.EmbedRequest(texts=["red"]))
+            missed = ""
+        except grpc.aio.AioRpcError as error:
+            missed = dict(error.trailing_metadata() or ())["x-moegate-error-code"]
+        codes |= {missed} if missed else set()
+        codes |= {answer.json()["error"]["code"]} if answer.status_code != 200 else set()
+        if (answer.status_code, missed) == (200, "") and moegate.replica_pids(ENCODER_APPLICATION) not in (
+            [],
+            [before],
+        ):
+            break
+        await asyncio.sleep(0.1)
+    else:
+        pytest.fail(f"it did not come back: {codes}")
+    assert codes <= {"encoder_unavailable", "encoder_failed", "deadline_exceeded"}

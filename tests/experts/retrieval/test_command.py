@@ -91,8 +91,12 @@ def test_evaluate_tells_each_method(documents: Path, capsys: pytest.CaptureFixtu
     Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     assert run("evaluate", "--data", "rows.jsonl") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[:-1]] == ["hybrid", "bm25", "dense", "maxsim"]
+    assert [line.split()[0] for line in lines[:-1]] == ["hybrid", "bm25", "dense", "late", "maxsim"]
     figures = json.loads(lines[-1])
+    assert set(figures["differences"]) == {"hybrid - bm25", "hybrid - dense", "late - hybrid"}
+    assert figures["differences"]["hybrid - bm25"]["10"]["value"] == 0
+    assert 0 < figures["bytes_per_passage"]["pool"] < figures["bytes_per_passage"]["late"]
+    assert figures["baselines"]["late"]["cpu_ms"]["p50"] > 0
     assert (figures["n"], figures["passages"]) == (2, 4)
     assert figures["recall"]["10"] == figures["baselines"]["bm25"]["recall"]["10"] == 1
     low, high = figures["recall_ci95"]["1"]
@@ -105,3 +109,15 @@ def test_rows_of_another_form_are_named(documents: Path, capsys: pytest.CaptureF
         Path("rows.jsonl").write_text(json.dumps(row))
         assert run("evaluate", "--data", "rows.jsonl") == 1
         assert "rows.jsonl: row 1 is not" in capsys.readouterr().err
+
+
+def test_late_interaction_is_asked_for_once(documents: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("index", "--collection", "c", "--late-interaction", "docs/traffic.txt") == 0
+    assert run("index", "--collection", "c", "docs") == 0, "and stays"
+    assert run("index", "--collection", "plain", "docs") == 0
+    capsys.readouterr()
+    assert run("search", "--collection", "c", "red light", "--json") == 0
+    assert {one["passage"]["file"] for one in told(capsys)["passages"]} == {"docs/traffic.txt", "docs/colours.md"}
+    (documents / "more.txt").write_text("More.")
+    assert run("index", "--collection", "plain", "--late-interaction", "docs") == 1
+    assert "'plain' was made by another encoder, for another language, or without token" in capsys.readouterr().err

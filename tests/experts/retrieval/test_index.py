@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 
 from experts.encoders.encoder import Encoding, Role
 from experts.retrieval.index import Indexer, Report, remove
+from experts.retrieval.late import packed
 from experts.retrieval.read import UnreadableFile
 from experts.retrieval.store import About, StoreError
 from experts.retrieval.stores import open_store
@@ -35,7 +37,9 @@ class Letters:
         self.texts += texts
         counts = np.array([[text.lower().count(chr(97 + place)) for place in range(26)] for text in texts], np.float32)
         pooled = (counts + 1e-3) / np.linalg.norm(counts + 1e-3, axis=1, keepdims=True)
-        return Encoding(pooled, tuple(len(text.split()) for text in texts))
+        words = [[ord(word[0]) % 26 for word in text.lower().split()] for text in texts]
+        tokens = tuple(np.eye(26, dtype=np.float32)[rows] for rows in words) if with_tokens else ()
+        return Encoding(pooled, tuple(len(text.split()) for text in texts), tokens)
 
 
 class Folder:
@@ -53,8 +57,8 @@ class Folder:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
 
-    def index(self, *paths: Path) -> Report:
-        indexer = Indexer(self.store, "c", ABOUT, self.encoder, self.root / "spool")
+    def index(self, *paths: Path, about: About = ABOUT) -> Report:
+        indexer = Indexer(self.store, "c", about, self.encoder, self.root / "spool")
         return indexer.index(paths or [self.documents])
 
     @property
@@ -125,6 +129,7 @@ def test_two_runs_do_not_mix(folder: Folder) -> None:
 
 KILLED = """
     import os, signal, sys
+    from dataclasses import replace
     from pathlib import Path
     from tests.experts.retrieval.test_index import ABOUT, Letters
     from experts.retrieval.index import Indexer
@@ -139,7 +144,7 @@ KILLED = """
         def encode(self, texts, role, **options):
             if len(self.texts) >= 64 and at == "encoding":
                 die()
-            return super().encode(texts, role)
+            return super().encode(texts, role, **options)
 
     store = open_store(str(root / "store"))
     if at == "committing":  # what the commit has to write is being written
@@ -150,14 +155,15 @@ KILLED = """
             threading.Timer(float(sys.argv[3]), die).start()
             return whole(builder, rows, *more, **others)
         lancedb.merge.LanceMergeInsertBuilder.execute = execute
-    Indexer(store, "c", ABOUT, Mortal(), root / "spool").index([root / "documents"])
+    about = replace(ABOUT, late=int(sys.argv[4]))
+    Indexer(store, "c", about, Mortal(), root / "spool").index([root / "documents"])
     die()
 """
 
 
-def killed(folder: Folder, at: str, after_s: float = 0.0) -> None:
+def killed(folder: Folder, at: str, after_s: float = 0.0, late: int = 0) -> None:
     """Index in another process, which is killed at a moment."""
-    arguments = [sys.executable, "-c", textwrap.dedent(KILLED), str(folder.root), at, str(after_s)]
+    arguments = [sys.executable, "-c", textwrap.dedent(KILLED), str(folder.root), at, str(after_s), str(late)]
     done = subprocess.run(arguments, check=False, capture_output=True, text=True, cwd=Path(__file__).parents[3])
     assert done.returncode == -signal.SIGKILL, done.stderr
 
@@ -194,3 +200,37 @@ def test_killed_while_committing_leaves_the_old_or_the_new(folder: Folder, after
     folder.store = store
     folder.index()
     assert (len(store.by_words("c", "newly", 500)), store.by_words("c", "old", 500)) == (200, [])
+
+
+LATE = replace(ABOUT, late=8)
+
+
+def test_token_vectors_follow_the_files_along_the_first_axes(folder: Folder) -> None:
+    folder.index(about=LATE)
+    axes = folder.store.axes("c")
+    assert axes is not None
+    assert axes.shape == (26, 8)
+    folder.write("birds.txt", "They sing songs.")
+    folder.index(about=LATE)
+    np.testing.assert_array_equal(folder.store.axes("c"), axes)
+    hits = folder.store.by_meaning("c", np.ones(26, np.float32), 10)
+    packs = folder.store.tokens("c", [hit.passage.id for hit in hits])
+    for hit in hits:
+        [tokens] = Letters().encode([hit.passage.words], Role.PASSAGE, with_tokens=True).tokens
+        np.testing.assert_array_equal(packs[hit.passage.id], packed(tokens, axes))
+    assert remove(folder.store, "c", [hits[0].passage.file], folder.root / "spool") == 1
+    assert folder.store.tokens("c", [hits[0].passage.id]) == {}
+
+
+def test_killed_while_encoding_token_vectors_it_goes_on_with_those_that_there_are(folder: Folder) -> None:
+    many(folder, "newly")
+    killed(folder, "encoding", late=8)  # the passages that tell the axes have been read, and no slice
+    killed(folder, "encoding", late=8)  # one slice
+    folder.store = open_store(str(folder.root / "store"))
+    assert folder.store.names() == ()
+    report = folder.index(about=LATE)
+    assert (report.passages, report.reused) == (202, 64)
+    assert len(folder.encoder.texts) == 202 - 64
+    hits = folder.store.by_meaning("c", np.ones(26, np.float32), 300)
+    assert len(folder.store.tokens("c", [hit.passage.id for hit in hits])) == 202
+    assert not list((folder.root / "spool").glob("*.npy"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from experts.retrieval.rank import fuse
+from experts.retrieval.rank import closer, fuse
 from experts.retrieval.search import Searcher
 from experts.retrieval.store import About, Change, CollectionBroken, CollectionMissing, Hit, Passage
 from experts.retrieval.stores import open_store
@@ -64,3 +66,38 @@ def test_several_collections_are_searched_as_one(tmp_path: Path) -> None:
         Searcher(store, "hash").search(["one", "none"], "?", QUERY, 5)
     with pytest.raises(CollectionBroken, match="'one' was made by another encoder, tiny"):
         Searcher(store, "other weights").search(["one"], "?", QUERY, 5)
+
+
+def test_tokens_decide_between_those_that_the_hybrid_cannot_tell_apart() -> None:
+    ranked = fuse(QUERY, [], [hit("a", 0.81, 0.81), hit("b", 0.8, 0.8), hit("c", 0.2, 0.2)], 3)
+    assert [one.passage.id for one in closer(ranked, [0.2, 0.9, 0.1])] == ["b", "a", "c"]
+    assert [one.passage.id for one in closer(ranked, [None, 0.5, 0.1])] == ["b", "a", "c"]
+    assert closer([], []) == []
+    same = closer(ranked, [None, None, None])
+    assert [one.passage.id for one in same] == ["a", "b", "c"]
+    assert [one.score for one in same] == sorted((one.score for one in same), reverse=True)
+
+
+def test_a_collection_with_token_vectors_is_ranked_by_them(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    texts = {"one": [[127, 0], [0, 127]], "two": [[127, 0], [127, 1]], "three": [[-127, -127]]}
+    for name, late in (("late", 2), ("plain", 0)):
+        passages = [Passage(f"{key}-0", f"{key}.md", "", "line 1", f"Cats {key}.") for key in texts]
+        vectors = np.array([[0.8, 0.6], [0.81, 0.586], [0.2, 0.98]], np.float32)
+        change = Change(About("tiny", "hash", 2, late=late), {f"{key}.md": "1" for key in texts}, passages, vectors)
+        tokens = [np.array(rows, np.int8) for rows in texts.values()]
+        store.change(name, replace(change, tokens=tokens, axes=np.eye(2, dtype=np.float32)) if late else change)
+    asked = np.array([[1, 0], [0, 1]], np.float32)
+    search = Searcher(store, "hash").search
+
+    def order(collections: list[str], tokens: np.ndarray[Any, Any] | None) -> list[tuple[str, str]]:
+        found = search(collections, "Who?", QUERY, 5, tokens).passages
+        return [(one.collection, one.passage.id) for one in found]
+
+    assert (
+        order(["plain"], asked) == order(["plain"], None) == [("plain", f"{key}-0") for key in ("two", "one", "three")]
+    )
+    assert order(["late"], None) == [("late", f"{key}-0") for key in ("two", "one", "three")]
+    assert order(["late"], asked) == [("late", f"{key}-0") for key in ("one", "two", "three")]
+    assert len(search(["late"], "Who?", QUERY, 1, asked).passages) == 1
+    assert len(order(["plain", "late"], asked)) == 3, "a text that both have counts once"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,3 +130,41 @@ def test_what_is_written_is_there_for_the_next_process(store: Store, address: st
         assert [hit.passage.file for hit in again.by_words("pets", "rails", 1)] == ["o'neil.md"]
     finally:
         again.close()
+
+
+LATE = About("tiny", "hash", 3, late=2)
+AXES = np.array([[1, 0], [0, 0.5], [0.25, 0]], np.float32)
+PACKS = {"cats.md": [[127, 1], [-5, 127]], "dogs.md": [[127, 0]], "o'neil.md": [[0, 127], [127, 3], [-127, 9]]}
+
+
+def late_change(*files: str, gone: frozenset[str] = frozenset(), axes: np.ndarray[Any, Any] = AXES) -> Change:
+    plain = change(*files, gone=gone)
+    tokens = [np.array(PACKS[file], np.int8) for file in files]
+    return Change(LATE, plain.files, plain.passages, plain.vectors, gone, tokens, axes)
+
+
+def test_a_collection_keeps_token_vectors_and_their_axes(store: Store, address: str) -> None:
+    store.change("pets", late_change("cats.md", "o'neil.md"))
+    store.change("pets", late_change("dogs.md", gone=frozenset({"cats.md"}), axes=2 * AXES))
+    store.close()
+    again = open_store(address)
+    try:
+        assert again.about("pets") == LATE
+        np.testing.assert_array_equal(again.axes("pets"), AXES, "the first ones stay")
+        found = again.tokens("pets", ["dogs.md-0", "o'neil.md-0", "cats.md-0", "none' OR 1=1"])
+        assert {key: tokens.tolist() for key, tokens in found.items()} == {
+            "dogs.md-0": PACKS["dogs.md"],
+            "o'neil.md-0": PACKS["o'neil.md"],
+        }
+        assert [hit.passage.file for hit in again.by_words("pets", "rails", 1)] == ["o'neil.md"]
+    finally:
+        again.close()
+
+
+def test_token_vectors_are_of_all_passages_or_of_none(store: Store) -> None:
+    store.change("pets", change("cats.md"))
+    assert store.axes("pets") is None
+    with pytest.raises(CollectionBroken, match="or without token vectors"):
+        store.change("pets", late_change("dogs.md"))
+    with pytest.raises(CollectionMissing):
+        store.axes("none")

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from experts.catalog.secret import VARIABLE
 from serve.commands.up import ExpertsFailed, UpOptions, up
+from serve.settings.encoder import EncoderSettings
 from serve.settings.tree import Settings
 from tests.fakes.expert_server import FakeExperts
 from tests.helpers import until
@@ -163,3 +164,30 @@ async def test_experts_that_cannot_be_prepared_are_not_started(playing: Playing,
         await up(settings, UpOptions(), playing.console)
     assert not playing.has("argv")
     assert list(playing.left.iterdir()) == []
+
+
+BASE = EncoderSettings().base
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ({}, ""),
+        ({"retrieval": {"top_k": 3}}, ""),
+        ({"encoder": {"enabled": True}}, f" --encoder {BASE}"),
+        (
+            {"encoder": {"enabled": True}, "retrieval": {"enabled": True, "store": "s3://b/c"}},
+            f" --encoder {BASE} --collections s3://b/c",
+        ),
+    ],
+)
+async def test_an_encoder_is_started_only_where_one_is_asked_for(
+    playing: Playing, settings: Settings, experts: FakeExperts, told: str
+) -> None:
+    playing.says(*ready(experts.target))
+    running = asyncio.create_task(up(settings, ECHO, playing.console))
+    await until(lambda: "moegate ready" in playing.output or running.done())
+    argv = (playing.folder / "argv").read_text()
+    assert argv == f"-m experts.app --catalog {settings.experts.catalog} --engine echo{told}"
+    os.kill(os.getpid(), signal.SIGTERM)
+    await running

@@ -159,14 +159,30 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("refusal", "status", "code"), FAILURES)
-async def test_open_answers_without_and_says_so(
-    http: httpx2.AsyncClient, experts: FakeExperts, sample: Callable[..., float], refusal: Any, status: int, code: str
+async def test_open_answers_without_and_says_so_on_both_doors(
+    http: httpx2.AsyncClient,
+    stub: GatewayStub,
+    experts: FakeExperts,
+    sample: Callable[..., float],
+    refusal: Any,
+    status: int,
+    code: str,
 ) -> None:
     experts.encoder.refuse = refusal
     answer = await http.post(CHAT, json=ASK)
     assert (answer.status_code, answer.headers["x-moegate-retrieval"]) == (200, f"failed={code}")
     assert sample("moegate_retrieval_requests_total", outcome="failed") == 1
     assert not shown(experts).documents
+    call = stub.Complete(over_grpc())
+    assert (await call).text
+    assert dict(await call.initial_metadata())["x-moegate-retrieval"] == f"failed={code}"
+
+
+def over_grpc() -> pb.GenerateRequest:
+    request = pb.GenerateRequest(model="researcher")
+    request.conversation.messages.add(role=chat.ROLE_USER, content="How long?")
+    request.retrieval.collections.append("pets")
+    return request
 
 
 class TestClosed:
@@ -182,12 +198,10 @@ class TestClosed:
         answer = await http.post(CHAT, json=ASK)
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
         assert "10.0.0.1" not in answer.text
-        request = pb.GenerateRequest(model="researcher")
-        request.conversation.messages.add(role=chat.ROLE_USER, content="How long?")
-        request.retrieval.collections.append("pets")
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await stub.Complete(request)
+            await stub.Complete(over_grpc())
         assert dict(raised.value.trailing_metadata() or ())["x-moegate-error-code"] == code
+        assert "10.0.0.1" not in (raised.value.details() or "")
         assert not experts["researcher"].requests
 
     async def test_a_slow_search_has_failed(self, http: httpx2.AsyncClient, experts: FakeExperts) -> None:
@@ -197,12 +211,16 @@ class TestClosed:
 
 
 async def test_a_collection_that_is_not_there_is_refused_in_any_case(
-    http: httpx2.AsyncClient, experts: FakeExperts, sample: Callable[..., float]
+    http: httpx2.AsyncClient, stub: GatewayStub, experts: FakeExperts, sample: Callable[..., float]
 ) -> None:
     experts.encoder.refuse = (grpc.StatusCode.NOT_FOUND, "no_collection: there is none")
     answer = await http.post(CHAT, json=ASK)
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "collection_not_found")
     assert sample("moegate_retrieval_requests_total", outcome="refused") == 1
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await stub.Complete(over_grpc())
+    assert raised.value.code() is grpc.StatusCode.NOT_FOUND
+    assert dict(raised.value.trailing_metadata() or ())["x-moegate-error-code"] == "collection_not_found"
 
 
 class TestTenants:
