@@ -29,7 +29,7 @@ from experts.retrieval.store import About, Change, Store, Vector
 COLLECTIONS: Final = ("pool", "late")
 """That the store gets: the second one has token vectors."""
 _SLICE: Final = 64  # passages that are encoded together
-_PAIRS: Final = (("hybrid", "bm25"), ("hybrid", "dense"), ("late", "hybrid"))
+_PAIRS: Final = (("hybrid", "bm25"), ("hybrid", "dense"), ("late", "bm25"), ("late", "dense"), ("late", "hybrid"))
 _CUTS: Final = (1, 5, 10)
 _SEED: Final = 7
 
