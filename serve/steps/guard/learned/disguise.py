@@ -25,6 +25,7 @@ _LEET_WORD: Final = re.compile(r"(?<!\w)[A-Za-z0134578@$!]{2,40}(?!\w)")
 _LONGEST_WORD: Final = 16
 _LETTERS: Final = str.maketrans("0134578@$!", "oieastbasi")
 _LEAST_LEET: Final = 3  # words of that kind
+_LEAST_HEX: Final = 6  # digits: of text in ASCII every byte has one, of Cyrillic in UTF-8 every second one
 
 
 def unveiled(text: str) -> Iterator[str]:
@@ -34,14 +35,14 @@ def unveiled(text: str) -> Iterator[str]:
         shown = plain(text)
         if _hides(text, shown):
             yield shown
-    has_digits = _DIGIT.search(text) is not None
+    digits = len(_DIGIT.findall(text))
     if _RUN.search(text):
         yield from _decoded(_BASE64, _base64, text)
-    if has_digits:
+    if digits >= _LEAST_HEX:
         yield from _decoded(_HEX, _hex, text)
     if _SPACED.search(text):
         yield _SPACED.sub(lambda match: re.sub(r"[ .*_-]", "", match[0]), text)
-    if has_digits and len(_some(_LEET, text, _LEAST_LEET)) == _LEAST_LEET and _speaks_leet(text):
+    if digits >= _LEAST_LEET and len(_some(_LEET, text, _LEAST_LEET)) == _LEAST_LEET and _speaks_leet(text):
         yield _LEET_WORD.sub(lambda match: match[0].translate(_LETTERS), text)
 
 
