@@ -30,6 +30,8 @@ SHOWN_BY: Final = {
     "moegate_padded_prompt_tokens": "test_static_shapes.py",
     "moegate_structured_answers": "test_response_format.py",
     "moegate_cache_requests": "steps/cache/test_step.py",
+    "moegate_guard_blocked": "steps/guard/test_step.py",
+    "moegate_guard_call_seconds": "steps/guard/called/test_answer.py",
     "moegate_guard_failures": "steps/guard/test_in_force.py",
     "moegate_guard_findings": "steps/guard/test_step.py",
     "moegate_interactions": "interactions/test_writer.py",
