@@ -97,9 +97,13 @@ $(VENV)/.testing: $(VENV)/.serving
 	.venv-train/bin/python -m pip --disable-pip-version-check install -e ".[train]" pytest pytest-asyncio hypothesis
 	@touch $@
 
-.venv-clients/.ready: tests/clients/requirements.txt tests/clients/package.json
+.venv-clients/.ready: tests/clients/requirements.txt tests/clients/package.json $(wildcard tests/clients/apart/*.txt)
 	$(PYTHON) -m venv .venv-clients
 	.venv-clients/bin/python -m pip --disable-pip-version-check install -r tests/clients/requirements.txt
+	for file in tests/clients/apart/*.txt; do \
+		apart=.venv-clients/apart/$$(basename $$file .txt); $(PYTHON) -m venv $$apart \
+		&& $$apart/bin/python -m pip --disable-pip-version-check install -r $$file || exit 1; \
+	done
 	if command -v npm; then npm install --prefix tests/clients --no-package-lock --no-audit --no-fund; fi
 	@touch $@
 

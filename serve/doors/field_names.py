@@ -12,7 +12,7 @@ from typing import Final
 
 from serve.errors import MoegateError
 
-_LISTED: Final = re.compile(r"(messages|documents)\[(\d+)\].*")
+_LISTED: Final = re.compile(r"(messages|documents|tools)\[(\d+)\]\.?(.*)")
 _INDEX: Final = re.compile(r"\[\d+\]$")
 
 
@@ -21,12 +21,15 @@ class FieldNames:
     """What one request calls its fields.
 
     Attributes:
-        places: for `messages` and `documents`, where in the request each entry came from, such as `input[3]`.
+        places: for `messages`, `documents` and `tools`, where in the request each entry came from, such as `input[3]`.
+            Of what is in a tool, the rest of the path is told, too: its form is the same, but for `words`.
         words: other names by the core's; an empty one leaves that part of a path out.
+        inside: of what is in a message, the parts that a client has in the place it came from, and their names there.
     """
 
     places: Mapping[str, Sequence[str]] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
+    inside: Mapping[str, str] = field(default_factory=dict)
 
     def told(self, error: MoegateError) -> MoegateError:
         """Return the error with its field named as the client wrote it."""
@@ -40,8 +43,12 @@ class FieldNames:
     def _name(self, param: str) -> str:
         listed = _LISTED.fullmatch(param)
         if listed is not None and int(listed[2]) < len(places := self.places.get(listed[1], ())):
-            return places[int(listed[2])]
-        return ".".join(filter(None, map(self._word, param.split("."))))
+            rest = self._words(listed[3]) if listed[1] == "tools" else self.inside.get(listed[3], "")
+            return ".".join(filter(None, (places[int(listed[2])], rest)))
+        return self._words(param)
+
+    def _words(self, path: str) -> str:
+        return ".".join(filter(None, map(self._word, path.split("."))))
 
     def _word(self, part: str) -> str:
         bare = _INDEX.sub("", part)

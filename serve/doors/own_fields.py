@@ -59,6 +59,14 @@ def toolsets_in(tools: Sequence[object] | None) -> tuple[NamedToolset, ...]:
     return tuple(NamedToolset(tool.name, f"tools[{place}].name") for place, tool in named)
 
 
+def tool_places(tools: Sequence[object], kept: Sequence[int]) -> dict[str, list[str]]:
+    """Say where the tools came from of which the core is told, for `FieldNames.places`; `kept` are their indices.
+
+    Nothing is to be said where all are told.
+    """
+    return {} if len(kept) == len(tools) else {"tools": [f"tools[{place}]" for place in kept]}
+
+
 class DocumentBody(Body):
     """What the answer should rest on; moegate numbers documents and the answer cites them as [n]."""
 

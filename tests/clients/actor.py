@@ -1,16 +1,24 @@
 """Experts that do what the request asks, so that any client's script finds an answer of the right form.
 
 With tools they call the first one that may be called, with arguments that follow its schema; given the tool's result
-they repeat it. Asked for JSON they write a value of the schema. Otherwise they repeat the user's words.
+they repeat it. Asked for JSON they write a value of the schema. Otherwise they repeat the user's words, unless there
+are more of them than their window has tokens.
 """
 
 import json
 import re
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, Final
 
+import grpc
+
+from experts.engine import ContextLengthExceeded, no_room
 from protos import chat_pb2 as chat
 from protos import expert_pb2 as pb
-from tests.fakes.expert_server import FakeExperts, Script
+from tests.fakes.expert_server import Context, FakeExperts, Script
+
+WINDOW: Final = 32_768
+"""Tokens, each a word, that an expert reads and writes at most."""
 
 
 class Actors(FakeExperts):
@@ -21,6 +29,14 @@ class Actors(FakeExperts):
         for script in self.scripts.values():
             script.structured_output = True
 
+    async def Generate(self, request: pb.GenerateRequest, context: Context) -> AsyncIterator[pb.GenerateChunk]:
+        asked = sum(message.content.count(" ") for message in request.conversation.messages)
+        if asked >= WINDOW:
+            refusal = f"{ContextLengthExceeded.slug}: {no_room(WINDOW, asked)}"
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, refusal)
+        async for chunk in super().Generate(request, context):
+            yield chunk
+
     def words(self, script: Script, request: pb.GenerateRequest) -> list[str]:
         """What is said to a request."""
         if not request.HasField("conversation"):
@@ -29,8 +45,10 @@ class Actors(FakeExperts):
         last = asked.messages[-1]
         if _is_to_call(asked):
             return [_call(asked)]
-        if request.reduced_schema or asked.response_format.type == chat.ResponseFormat.TYPE_JSON_OBJECT:
-            return [json.dumps(value_of(json.loads(request.reduced_schema or '{"type": "object"}')))]
+        if asked.response_format.type == chat.ResponseFormat.TYPE_JSON_OBJECT:
+            return [json.dumps(value_of(_schema_in_words(asked)))]
+        if request.reduced_schema:
+            return [json.dumps(value_of(json.loads(request.reduced_schema)))]
         said = f"The tool said: {last.content}." if last.role == chat.ROLE_TOOL else f"You said: {last.content}"
         return re.findall(r"\s*\S+", said)
 
@@ -49,6 +67,18 @@ def _call(asked: chat.Conversation) -> str:
     [tool] = [tool for tool in asked.tools if tool.name == name]
     arguments = value_of(json.loads(tool.parameters_json or '{"type": "object"}'))
     return f"<tool_call>{json.dumps({'name': name, 'arguments': arguments})}</tool_call>"
+
+
+def _schema_in_words(asked: chat.Conversation) -> Any:
+    """Find the schema that some clients write into a message where they ask for any JSON object."""
+    for message in asked.messages:
+        try:
+            found, _ = json.JSONDecoder().raw_decode(message.content, message.content.find("{"))
+        except ValueError:
+            continue
+        if "properties" in found:
+            return found
+    return {"type": "object"}
 
 
 def value_of(schema: Any, root: Any = None) -> Any:

@@ -1,9 +1,10 @@
 """Runs real clients against a gateway whose experts are actors, and writes the table of docs/clients.md.
 
 `python -m tests.clients.run` (`make test-clients`) starts the gateway on a free port, then every script beside this
-file: `with_*.py` in the environment of `tests/clients/requirements.txt`, `with_*.mjs` with Node where that is
-installed. A script is one client (`tests.clients.harness`). The exit status is 1 if anything failed; `--write` puts the
-outcome into docs/clients.md, `--only NAME` runs one script.
+file: `with_*.py` in the environment of `tests/clients/requirements.txt`, or in one of its own where
+`tests/clients/apart/NAME.txt` says what it needs; `with_*.mjs` with Node where that is installed. A script is one
+client (`tests.clients.harness`). The exit status is 1 if anything failed; `--write` puts the outcome into
+docs/clients.md, `--only NAME` runs one script.
 """
 
 import argparse
@@ -22,10 +23,12 @@ import yaml
 
 from serve.app import App
 from serve.settings.tree import load_settings
-from tests.clients.actor import Actors
+from tests.clients.actor import WINDOW, Actors
 from tests.clients.harness import COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
+APART = Path(__file__).parent / "apart"
+ENVIRONMENT = ROOT / ".venv-clients"
 PAGE = ROOT / "docs" / "clients.md"
 BEGIN, END = "<!-- the table: make test-clients -->\n", "<!-- end of the table -->\n"
 NAMES = ("researcher", "coder", "advisor", "tool-caller", "generalist")
@@ -33,7 +36,7 @@ _ENTRY: dict[str, Any] = {
     "description": "plays a part",
     "base": "some/where",
     "engine": "echo",
-    "context_window": 32_768,
+    "context_window": WINDOW,
     "licence": "Apache-2.0",
     "price": {"usd_per_million": {"prompt": 1.0, "completion": 2.0}},
 }
@@ -76,6 +79,9 @@ def scripts(only: str | None) -> list[Path]:
 def command(script: Path, python: Path) -> list[str] | None:
     """How a script is run; None where what it needs is not installed."""
     if script.suffix == ".py":
+        name = script.stem.removeprefix("with_")
+        if (APART / f"{name}.txt").exists():
+            python = ENVIRONMENT / "apart" / name / "bin" / "python"
         return [str(python), "-m", f"tests.clients.{script.stem}"]
     node = shutil.which("node")
     return None if node is None else [node, str(script)]
@@ -125,7 +131,7 @@ def written(page: str, new: str) -> str:
 async def main() -> int:
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--python", type=Path, default=ROOT / ".venv-clients" / "bin" / "python")
+    parser.add_argument("--python", type=Path, default=ENVIRONMENT / "bin" / "python")
     parser.add_argument("--only", help="one script: the name behind with_")
     parser.add_argument("--write", action="store_true", help="put the table into docs/clients.md")
     arguments = parser.parse_args()

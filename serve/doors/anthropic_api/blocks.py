@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Tag
+from pydantic import Discriminator, Tag, WithJsonSchema
 
 from serve.doors.json_body import TEXT_OR_LIST, Body, OtherType, by_type
 
@@ -135,13 +135,22 @@ class AssistantMessage(Body):
     ]
 
 
+class OtherMessage(Body):
+    """A turn of anybody else: refused by its role."""
+
+    role: Literal["user", "assistant"]
+
+
 def _role(value: object) -> str:
     role = value.get("role") if isinstance(value, dict) else getattr(value, "role", None)
-    return "Assistant" if role == "assistant" else "User"
+    return {"assistant": "Assistant", "user": "User"}.get(role, "Other") if isinstance(role, str) else "Other"
 
 
 Turn = Annotated[
-    Annotated[UserMessage, Tag("User")] | Annotated[AssistantMessage, Tag("Assistant")], Discriminator(_role)
+    Annotated[UserMessage, Tag("User")]
+    | Annotated[AssistantMessage, Tag("Assistant")]
+    | Annotated[OtherMessage, Tag("Other"), WithJsonSchema({"not": {}})],
+    Discriminator(_role),
 ]
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import orjson
 
+from experts.conversation.request_limits import MAX_DOCUMENTS
 from protos import chat_pb2 as chat
 from serve.doors.anthropic_api.blocks import (
     AssistantMessage,
@@ -21,7 +22,7 @@ from serve.doors.anthropic_api.blocks import (
 )
 from serve.doors.anthropic_api.bodies import PromptBody, ToolBody, ToolChoiceBody
 from serve.doors.field_names import FieldNames
-from serve.doors.own_fields import to_documents
+from serve.doors.own_fields import to_documents, tool_places
 from serve.errors import InvalidRequest
 
 _MODES: Final = {
@@ -46,6 +47,7 @@ class Translation:
         messages: the core's.
         documents: likewise.
         message_places: where in the body each message came from; likewise `document_places`.
+        tool_places: likewise, where tools are left out.
         cites: whether citations were asked for.
     """
 
@@ -53,12 +55,14 @@ class Translation:
     documents: list[chat.Document] = field(default_factory=list)
     message_places: list[str] = field(default_factory=list)
     document_places: list[str] = field(default_factory=list)
+    tool_places: dict[str, list[str]] = field(default_factory=dict)
     cites: bool = False
 
     @property
     def names(self) -> FieldNames:
         """What the client calls the fields."""
-        return FieldNames({"messages": self.message_places, "documents": self.document_places}, _WORDS)
+        places = {"messages": self.message_places, "documents": self.document_places, **self.tool_places}
+        return FieldNames(places, _WORDS, {"tool_call_id": "tool_use_id"})
 
     def add(self, message: chat.Message, place: str) -> None:
         """Append a message."""
@@ -66,7 +70,13 @@ class Translation:
         self.message_places.append(place)
 
     def add_document(self, document: chat.Document, place: str) -> None:
-        """Append a document."""
+        """Append a document.
+
+        Raises:
+            InvalidRequest: there are too many.
+        """
+        if len(self.documents) == MAX_DOCUMENTS:
+            raise InvalidRequest(f"'{place}': at most {MAX_DOCUMENTS} documents", param=place)
         self.documents.append(document)
         self.document_places.append(place)
 
@@ -75,7 +85,7 @@ def translate(body: PromptBody) -> tuple[chat.Conversation, Translation]:
     """Translate a body.
 
     Raises:
-        InvalidRequest: a tool choice names no tool.
+        InvalidRequest: a tool choice names no tool, or there are too many documents.
     """
     done = Translation()
     if system := text_of(body.system):
@@ -83,14 +93,16 @@ def translate(body: PromptBody) -> tuple[chat.Conversation, Translation]:
     for i, turn in enumerate(body.messages):
         if isinstance(turn, AssistantMessage):
             done.add(_assistant(turn), f"messages[{i}].content")
-        else:
+        elif isinstance(turn, UserMessage):
             _add_user(done, turn, f"messages[{i}].content")
     for i, document in enumerate(to_documents(body.documents)):
         done.add_document(document, f"documents[{i}]")
         done.cites = True
+    tools = {place: tool for place, tool in enumerate(body.tools or ()) if isinstance(tool, ToolBody)}
+    done.tool_places = tool_places(body.tools or (), list(tools))
     conversation = chat.Conversation(
         messages=done.messages,
-        tools=[_tool(tool) for tool in body.tools or () if isinstance(tool, ToolBody)],
+        tools=map(_tool, tools.values()),
         tool_choice=_tool_choice(body.tool_choice),
         documents=done.documents,
         parallel_tool_calls=_parallel(body.tool_choice),

@@ -85,6 +85,7 @@ def openai_document(doors: Doors, *, has_encoder: bool = False, has_collections:
                 "get": _stored("A response that is kept"),
                 "delete": _stored("It is deleted"),
             },
+            "/v1/responses/{id}/cancel": {"post": _cancel()},
             **({EMBEDDINGS_PATH: {"post": _embeddings(refs[EmbeddingsBody])}} if has_encoder else {}),
             **(_vector_stores(refs[VectorStoreSearchBody]) if has_collections else {}),
             "/v1/feedback": {"post": _feedback(refs[FeedbackBody])},
@@ -204,6 +205,14 @@ def _stored(summary: str) -> dict[str, Any]:
     operation = _get(summary, missing="The key has none of that id") | {"parameters": [_path("id")]}
     failures = {status: _failure(_STATUSES[status]) for status in ("401", "403", "500")}
     operation["responses"] |= failures | {"503": _failure("The store cannot be used; see Retry-After")}
+    return operation
+
+
+def _cancel() -> dict[str, Any]:
+    """An operation that always refuses: nothing is made in the background."""
+    operation = _stored("No response is made in the background")
+    del operation["responses"]["200"]
+    operation["responses"]["400"] = _failure("It has ended; one that is running is cancelled by closing its connection")
     return operation
 
 

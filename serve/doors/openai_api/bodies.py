@@ -20,12 +20,21 @@ from serve.doors.openai_api.parts import (
     ResponseFormat,
     Tool,
     ToolChoice,
+    kept_tools,
     to_message,
     to_response_format,
     to_tool_choice,
     to_tools,
 )
-from serve.doors.own_fields import Document, RetrievalBody, RoutingFields, to_documents, to_retrieval, toolsets_in
+from serve.doors.own_fields import (
+    Document,
+    RetrievalBody,
+    RoutingFields,
+    to_documents,
+    to_retrieval,
+    tool_places,
+    toolsets_in,
+)
 from serve.errors import UnsupportedParameter
 from serve.request import NamedToolset, Retrieval
 
@@ -74,8 +83,7 @@ class StreamOptions(Body):
 class _SamplingBody(RoutingFields):
     """What the chat and the completions endpoint share."""
 
-    names: ClassVar[FieldNames] = SAME_NAMES
-    """What its clients call the fields."""
+    _names: ClassVar[FieldNames] = SAME_NAMES
 
     model: str | None = Field("auto", description="auto (or moegate) lets the router decide; an expert's name pins it")
     stream: bool | None = None
@@ -113,6 +121,11 @@ class _SamplingBody(RoutingFields):
         )
 
     @property
+    def names(self) -> FieldNames:
+        """What the client calls the fields."""
+        return self._names
+
+    @property
     def include_usage(self) -> bool:
         """Whether a stream ends with a usage chunk."""
         return bool(self.stream_options and self.stream_options.include_usage)
@@ -140,6 +153,13 @@ class ChatCompletionBody(_SamplingBody):
     prediction: Annotated[object, NotOffered()] = None
     web_search_options: Annotated[object, NotOffered()] = None
     response_format: ResponseFormat | None = None
+
+    @property
+    def names(self) -> FieldNames:
+        """What the client calls the fields: tools keep their places where some are left out."""
+        kept = kept_tools(self.tools or (), self.tool_choice)
+        places = tool_places(self.tools or (), list(kept))
+        return FieldNames(places) if places else self._names
 
     def refuse_unsupported(self) -> None:
         """Nothing: each field that is not offered refuses itself."""
@@ -181,7 +201,7 @@ class ChatCompletionBody(_SamplingBody):
 class CompletionBody(_SamplingBody):
     """POST /v1/completions: raw text to continue, no chat template."""
 
-    names = FieldNames(words={"top_logprobs": "logprobs"})
+    _names = FieldNames(words={"top_logprobs": "logprobs"})
 
     prompt: Prompts
     retrieval: Annotated[object, NotOffered()] = None

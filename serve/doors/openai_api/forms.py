@@ -85,7 +85,7 @@ async def _read(
 
     count = len(inputs) * (body.n or 1)
     if count == 1:
-        return Asked(parts, present, kind.names)
+        return Asked(parts, present, body.names)
     if count > MAX_CHOICES:
         raise InvalidRequest(f"a request has at most {MAX_CHOICES} answers, 'n' to each prompt", param="n")
 
@@ -95,7 +95,7 @@ async def _read(
         return OpenAIChoices(envelope, [make(envelope, index=index) for index in range(count)])
 
     _, *further = (_nth(parts, text, n) for text in inputs for n in range(body.n or 1))
-    return Asked(parts, present, kind.names, Choices(further, present_all))
+    return Asked(parts, present, body.names, Choices(further, present_all))
 
 
 def _nth(parts: Parts, text: chat.Conversation | str, n: int) -> Parts:

@@ -4,16 +4,15 @@
 https://platform.openai.com/docs/api-reference/chat/create.
 """
 
-from collections.abc import Sequence, Set
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence, Set
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import orjson
-from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter, WithJsonSchema
 
 from experts.conversation.request_limits import MAX_TOOL_CALLS
 from protos import chat_pb2 as chat
-from serve.doors.json_body import Body
+from serve.doors.json_body import Body, OtherType, by_type
 from serve.doors.not_offered import NotOffered
 from serve.doors.own_fields import ToolsetBody
 from serve.errors import InvalidRequest
@@ -32,17 +31,40 @@ CHOICES = {
 }
 
 
+class TextPart(Body):
+    """Words."""
+
+    type: Literal["text"]
+    text: str
+
+    @property
+    def said(self) -> str:
+        """Its words."""
+        return self.text
+
+
+class RefusalPart(Body):
+    """Words of an assistant that refused."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+    @property
+    def said(self) -> str:
+        """Its words."""
+        return self.refusal
+
+
+_Part = Annotated[
+    Annotated[TextPart, Tag("Text")] | Annotated[RefusalPart, Tag("Refusal")] | OtherType,
+    by_type(text="Text", refusal="Refusal"),
+]
+_PARTS: Final[TypeAdapter[list[Any]]] = TypeAdapter(list[_Part])
+
+
 def _content_text(value: object) -> object:
-    """Flatten a list of parts of text, or of refusals; any other part is refused by name."""
-    return "\n".join(map(_part_text, value)) if isinstance(value, list) else value
-
-
-def _part_text(part: object) -> str:
-    kind = part.get("type") if isinstance(part, dict) else None
-    text = part.get(kind) if isinstance(part, dict) and kind in ("text", "refusal") else None
-    if not isinstance(text, str):
-        raise PydanticCustomError("unsupported_content", "only text parts are supported")
-    return text
+    """Flatten a list of parts of text, or of refusals; any other part is refused by its place."""
+    return "\n".join(part.said for part in _PARTS.validate_python(value)) if isinstance(value, list) else value
 
 
 _PARTS_SCHEMA = {
@@ -99,6 +121,9 @@ class FunctionBody(Body):
     strict: bool | None = None
 
 
+F = TypeVar("F", bound=FunctionBody)
+
+
 class ToolBody(Body):
     """A tool the model may call."""
 
@@ -152,8 +177,21 @@ def _as_choice(value: object) -> object:
     return {"type": kind, kind: inner}
 
 
+def _choice_kind(value: object) -> str:
+    kinds = {"function": "Named", "allowed_tools": "Allowed"}
+    if not isinstance(value, dict | Body):
+        return "Word"
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return kinds.get(kind, "Other") if isinstance(kind, str) else "Other"
+
+
 ToolChoice = Annotated[
-    Literal["none", "auto", "required"] | NamedToolChoice | AllowedToolsChoice, BeforeValidator(_as_choice)
+    Annotated[Literal["none", "auto", "required"], Tag("Word")]
+    | Annotated[NamedToolChoice, Tag("Named")]
+    | Annotated[AllowedToolsChoice, Tag("Allowed")]
+    | OtherType,
+    Discriminator(_choice_kind),
+    BeforeValidator(_as_choice),
 ]
 
 
@@ -225,18 +263,27 @@ def to_response_format(body: ResponseFormat | None) -> chat.ResponseFormat | Non
     )
 
 
-def to_tools(tools: Sequence[Tool], choice: ToolChoice | None) -> list[chat.Tool]:
-    """Translate the tools that may be called: all, or those that the tool choice allows.
+def kept_tools(tools: Sequence[Tool], choice: ToolChoice | None) -> dict[int, FunctionBody]:
+    """Find the functions that may be called, by their places: all, or those that the tool choice allows.
 
     Raises:
         InvalidRequest: it allows one that is not there.
     """
-    functions = [tool.function for tool in tools if isinstance(tool, ToolBody)]
+    functions = {place: tool.function for place, tool in enumerate(tools) if isinstance(tool, ToolBody)}
     if isinstance(choice, AllowedToolsChoice):
         refuse_toolsets(tools, "tool_choice")
         names = {tool.function.name for tool in choice.allowed_tools.tools}
         functions = only_allowed(functions, names, "tool_choice.allowed_tools.tools")
-    return [to_tool(function) for function in functions]
+    return functions
+
+
+def to_tools(tools: Sequence[Tool], choice: ToolChoice | None) -> list[chat.Tool]:
+    """Translate the tools that may be called.
+
+    Raises:
+        InvalidRequest: the tool choice allows one that is not there.
+    """
+    return [to_tool(function) for function in kept_tools(tools, choice).values()]
 
 
 def refuse_toolsets(tools: Sequence[object], where: str) -> None:
@@ -249,15 +296,15 @@ def refuse_toolsets(tools: Sequence[object], where: str) -> None:
         raise InvalidRequest(f"'{where}': 'allowed_tools' and a toolset do not go together", param=where)
 
 
-def only_allowed(functions: Sequence[FunctionBody], names: Set[str], where: str) -> list[FunctionBody]:
-    """Keep the functions of these names; `where` is their place in the request.
+def only_allowed(functions: Mapping[int, F], names: Set[str], where: str) -> dict[int, F]:
+    """Keep the functions of these names, by their places; `where` is the names' own place in the request.
 
     Raises:
         InvalidRequest: a name is of none of them.
     """
-    if not names <= {function.name for function in functions}:
+    if not names <= {function.name for function in functions.values()}:
         raise InvalidRequest(f"'{where}' names a tool that is not in 'tools'", param=where)
-    return [function for function in functions if function.name in names]
+    return {place: function for place, function in functions.items() if function.name in names}
 
 
 def to_tool_choice(choice: ToolChoice | None) -> chat.ToolChoice | None:
@@ -268,4 +315,6 @@ def to_tool_choice(choice: ToolChoice | None) -> chat.ToolChoice | None:
         return chat.ToolChoice(mode=CHOICES[choice])
     if isinstance(choice, AllowedToolsChoice):
         return chat.ToolChoice(mode=CHOICES[choice.allowed_tools.mode])
-    return chat.ToolChoice(mode=chat.ToolChoice.MODE_NAMED, name=choice.function.name)
+    if isinstance(choice, NamedToolChoice):
+        return chat.ToolChoice(mode=chat.ToolChoice.MODE_NAMED, name=choice.function.name)
+    return None  # others were refused when they were read

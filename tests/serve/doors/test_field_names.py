@@ -6,8 +6,13 @@ from serve.doors.field_names import SAME_NAMES, FieldNames
 from serve.errors import InvalidRequest, RateLimited
 
 NAMES = FieldNames(
-    places={"messages": ["instructions", "input[0]"], "documents": ["documents[0]"]},
+    places={
+        "messages": ["instructions", "input[0]"],
+        "documents": ["documents[0]"],
+        "tools": ["tools[1]", "tools[4]"],
+    },
     words={"function": "", "parameters": "input_schema", "messages": "input", "response_format": "text.format"},
+    inside={"tool_call_id": "call_id"},
 )
 
 
@@ -16,7 +21,10 @@ NAMES = FieldNames(
     [
         ("messages[0].content", "instructions"),
         ("messages[1].tool_calls[0].function.arguments", "input[0]"),
+        ("messages[1].tool_call_id", "input[0].call_id"),
         ("messages[7]", "input[7]"),
+        ("tools[1]", "tools[4]"),
+        ("tools[1].function.name", "tools[4].name"),
         ("messages", "input"),
         ("documents[0].text", "documents[0]"),
         ("tools[3].function.parameters", "tools[3].input_schema"),

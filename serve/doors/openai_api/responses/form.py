@@ -15,7 +15,7 @@ from serve.doors.openai_api.responses.items import InputItem, ItemReference, Tur
 from serve.doors.openai_api.responses.output import ID_PREFIX, ResponseObject, Status, response_of
 from serve.doors.openai_api.responses.request import ResponsesBody
 from serve.doors.openai_api.responses.store import ResponseStore, Stored
-from serve.doors.own_fields import to_documents, to_retrieval, toolsets_in
+from serve.doors.own_fields import to_documents, to_retrieval, tool_places, toolsets_in
 from serve.doors.request_builder import Headers, Parts
 from serve.doors.wire_form import Asked, WireForm
 from serve.errors import InvalidRequest, StorageUnavailable, UnknownResponse, UnsupportedParameter
@@ -85,9 +85,10 @@ class _Reader:
             searched = None if search is None else _searched(search, request, answer)
             return ResponsePresenter(response, _Keeper(self._store, caller, turns).keep, searched)
 
-        places = ["instructions"] * len(instructions) + turns.places
+        places = {"messages": ["instructions"] * len(instructions) + turns.places}
+        places |= tool_places(body.tools or (), list(body.kept_tools()))
         words = _WORDS if search is None else {**_WORDS, **search.words}
-        return Asked(parts, present, FieldNames({"messages": places}, words))
+        return Asked(parts, present, FieldNames(places, words, {"tool_call_id": "call_id"}))
 
     def _check_store(self, body: ResponsesBody) -> None:
         """Refuse what needs a store where there is none."""

@@ -181,18 +181,26 @@ class ResponsesBody(RoutingFields):
                 return chat.ResponseFormat(type=kind, schema_json=schema, strict=bool(wanted.strict))
         return None
 
-    def to_tools(self) -> list[chat.Tool]:
-        """The tools that may be called: all, or those that the tool choice allows.
+    def kept_tools(self) -> dict[int, FunctionTool]:
+        """Find the functions that may be called, by their places: all, or those that the tool choice allows.
 
         Raises:
             InvalidRequest: it allows one that is not there.
         """
-        functions: list[FunctionBody] = [tool for tool in self.tools or () if isinstance(tool, FunctionTool)]
+        functions = {place: tool for place, tool in enumerate(self.tools or ()) if isinstance(tool, FunctionTool)}
         if isinstance(self.tool_choice, AllowedTools):
             refuse_toolsets(self.tools or (), "tool_choice")
             names = {tool.name for tool in self.tool_choice.tools}
             functions = only_allowed(functions, names, "tool_choice.tools")
-        return [to_tool(function) for function in functions]
+        return functions
+
+    def to_tools(self) -> list[chat.Tool]:
+        """The tools that may be called.
+
+        Raises:
+            InvalidRequest: the tool choice allows one that is not there.
+        """
+        return [to_tool(function) for function in self.kept_tools().values()]
 
     def search(self) -> FileSearch | None:
         """The file search that takes place, if one does.

@@ -183,3 +183,9 @@ def test_a_schema_for_the_answer_is_strict() -> None:
 )
 def test_an_error_names_the_clients_field(core: str, theirs: str) -> None:
     assert translated()[1].names.told(InvalidRequest(f"'{core}' no", param=core)).param == theirs
+
+
+def test_a_tool_behind_a_set_of_tools_is_named_by_its_own_place() -> None:
+    _, translation = translated(tools=[{"type": "toolset", "name": "crm"}, TOOL])
+    told = translation.names.told(InvalidRequest("no", param="tools[0].function.parameters"))
+    assert told.param == "tools[1].input_schema"

@@ -51,6 +51,10 @@ async def test_a_call(http: httpx2.AsyncClient, experts: FakeExperts) -> None:
     assert body["stop_reason"] == "tool_use"
 
 
+PAGE = {"type": "document", "source": {"type": "text", "data": "words"}}
+LAST_PAGE = "messages[0].content[64].source"
+
+
 @pytest.mark.parametrize(
     ("fields", "status", "kind", "param"),
     [
@@ -59,7 +63,9 @@ async def test_a_call(http: httpx2.AsyncClient, experts: FakeExperts) -> None:
         ({"stop_sequences": [""]}, 400, "invalid_request_error", "stop_sequences"),
         ({"tools": [{**TOOL, "name": "a b"}]}, 400, "invalid_request_error", "tools[0].name"),
         ({"tool_choice": {"type": "any"}}, 400, "invalid_request_error", "tool_choice"),
-        ({"messages": [USER, NAMELESS]}, 400, "invalid_request_error", "messages[1].content[0]"),
+        ({"messages": [USER, NAMELESS]}, 400, "invalid_request_error", "messages[1].content[0].tool_use_id"),
+        ({"messages": [{"role": "system", "content": "a"}]}, 400, "invalid_request_error", "messages[0].role"),
+        ({"messages": [{"role": "user", "content": [PAGE] * 65}]}, 400, "invalid_request_error", LAST_PAGE),
         ({"messages": []}, 400, "invalid_request_error", "messages"),
         ({"output_config": NO_SCHEMA}, 400, "invalid_request_error", "output_config.format"),
     ],

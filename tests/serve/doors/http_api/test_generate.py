@@ -145,8 +145,8 @@ async def test_request_id_is_the_callers_or_ours(http: httpx2.AsyncClient, exper
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
             400,
-            "messages[0].content",
-            "invalid_value",
+            "messages[0].content[0]",
+            "unsupported_parameter",
         ),
         (pinned(model="gpt-9"), 404, "model", "model_not_found"),
         (pinned(model=7), 400, "model", "invalid_value"),

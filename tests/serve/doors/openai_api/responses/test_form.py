@@ -1,11 +1,13 @@
 """The Responses door, over the wire: answers, streams, refusals, and responses that are kept and gone on from."""
 
+import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import orjson
 import pytest
 
 from protos import chat_pb2 as chat
@@ -104,6 +106,29 @@ async def test_deleting(http: httpx2.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("overrides", [KEYS])
+async def test_cancel_is_refused_with_what_to_do(http: httpx2.AsyncClient, experts: FakeExperts) -> None:
+    adas, bobs = ({"authorization": f"Bearer {key}"} for key in (ADA, BOB))
+    background = await http.post(RESPONSES, json=asked(background=True), headers=adas)
+    assert (background.status_code, background.json()["error"]["param"]) == (400, "background")
+    ended = (await http.post(RESPONSES, json=asked(), headers=adas)).json()["id"]
+    experts["coder"].pauses[2] = asyncio.Event()
+    async with http.stream("POST", RESPONSES, json=asked(stream=True), headers=adas) as response:
+        first = await anext(line async for line in response.aiter_lines() if line.startswith("data: "))
+        running = orjson.loads(first.removeprefix("data: "))["response"]["id"]
+        for response_id, headers, status, code in (
+            (ended, adas, 400, "invalid_value"),
+            (ended, bobs, 404, "response_not_found"),
+            (running, adas, 404, "response_not_found"),
+            ("resp_1", adas, 404, "response_not_found"),
+        ):
+            refused = await http.post(f"{RESPONSES}/{response_id}/cancel", headers=headers)
+            error = refused.json()["error"]
+            assert (refused.status_code, error["code"], error["param"]) == (status, code, "id")
+            assert "close its connection" in error["message"]
+    await until(lambda: experts["coder"].cancelled == 1)  # it was closed
+
+
+@pytest.mark.parametrize("overrides", [KEYS])
 async def test_a_key_sees_its_own_alone(http: httpx2.AsyncClient) -> None:
     adas, bobs = ({"authorization": f"Bearer {key}"} for key in (ADA, BOB))
     body = (await http.post(RESPONSES, json=asked(), headers=adas)).json()
@@ -155,7 +180,19 @@ async def test_a_store_that_is_broken_fails_only_what_asks_for_it(http: httpx2.A
         ({"tools": [{**FUNCTION, "name": "a b"}]}, 400, "tools[0].name"),
         ({"tool_choice": "required"}, 400, "tool_choice"),
         ({"text": {"format": {"type": "json_schema", "schema": {"type": 7}}}}, 400, "text.format"),
-        ({"input": [{"type": "function_call_output", "call_id": "", "output": ""}]}, 400, "input[0]"),
+        ({"input": [{"type": "function_call_output", "call_id": "", "output": ""}]}, 400, "input[0].call_id"),
+        (
+            {
+                "tools": [FUNCTION, {**FUNCTION, "name": "a b"}],
+                "tool_choice": {
+                    "type": "allowed_tools",
+                    "mode": "auto",
+                    "tools": [{"type": "function", "name": "a b"}],
+                },
+            },
+            400,
+            "tools[1].name",
+        ),
         ({"input": [{"type": "item_reference", "id": "msg_1_0"}]}, 404, "input[0].id"),
         ({"previous_response_id": "resp_1"}, 404, "previous_response_id"),
     ],
