@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from protos import chat_pb2 as protos_dot_chat__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13protos/expert.proto\x12\x11moegate.expert.v1\x1a\x11protos/chat.proto\"\xe2\x01\n\x0fGenerateRequest\x12\x35\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1d.moegate.chat.v1.ConversationH\x00\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12+\n\x08sampling\x18\x03 \x01(\x0b\x32\x19.moegate.chat.v1.Sampling\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\r\n\x05whole\x18\x05 \x01(\x08\x12\x16\n\x0ereduced_schema\x18\x06 \x01(\t\x12\x15\n\rmay_hand_back\x18\x07 \x01(\x08\x42\x07\n\x05input\"\xe1\x01\n\rGenerateChunk\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x0btoken_count\x18\x02 \x01(\r\x12\x31\n\ncompletion\x18\x03 \x01(\x0b\x32\x1d.moegate.expert.v1.Completion\x12\x15\n\rprompt_tokens\x18\x04 \x01(\r\x12\x32\n\ntool_calls\x18\x05 \x03(\x0b\x32\x1e.moegate.chat.v1.ToolCallDelta\x12/\n\x08logprobs\x18\x06 \x03(\x0b\x32\x1d.moegate.chat.v1.TokenLogprob\"\x88\x03\n\nCompletion\x12\x34\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x1d.moegate.chat.v1.FinishReason\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.moegate.chat.v1.Usage\x12\x31\n\x07timings\x18\x03 \x01(\x0b\x32 .moegate.expert.v1.EngineTimings\x12%\n\x04load\x18\x04 \x01(\x0b\x32\x17.moegate.expert.v1.Load\x12\x30\n\x0b\x61nnotations\x18\x05 \x03(\x0b\x32\x1b.moegate.chat.v1.Annotation\x12\x35\n\ntool_calls\x18\x06 \x01(\x0b\x32!.moegate.expert.v1.ToolCallCounts\x12\x19\n\x11\x64ropped_citations\x18\x07 \x01(\r\x12*\n\x04\x66orm\x18\x08 \x01(\x0e\x32\x1c.moegate.chat.v1.FormOutcome\x12\x13\n\x0bhanded_back\x18\t \x01(\x08\"W\n\x0eToolCallCounts\x12\n\n\x02ok\x18\x01 \x01(\r\x12\x10\n\x08repaired\x18\x02 \x01(\r\x12\x0c\n\x04text\x18\x03 \x01(\r\x12\x19\n\x11invalid_arguments\x18\x04 \x01(\r\"E\n\rEngineTimings\x12\x0f\n\x07queue_s\x18\x01 \x01(\x02\x12\x11\n\tprefill_s\x18\x02 \x01(\x02\x12\x10\n\x08\x64\x65\x63ode_s\x18\x03 \x01(\x02\"@\n\x04Load\x12\x0f\n\x07running\x18\x01 \x01(\r\x12\x0f\n\x07waiting\x18\x02 \x01(\r\x12\x16\n\x0emax_batch_size\x18\x03 \x01(\r\"\x11\n\x0f\x44\x65scribeRequest\"\xb7\x01\n\x10\x44\x65scribeResponse\x12\x0e\n\x06\x65xpert\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontext_window\x18\x03 \x01(\r\x12%\n\x04load\x18\x04 \x01(\x0b\x32\x17.moegate.expert.v1.Load\x12\x17\n\x0fsequences_total\x18\x05 \x01(\x04\x12\x10\n\x08\x61rtifact\x18\x06 \x01(\t\x12\x19\n\x11structured_output\x18\x07 \x01(\x08\x32\xb1\x01\n\x06\x45xpert\x12R\n\x08Generate\x12\".moegate.expert.v1.GenerateRequest\x1a .moegate.expert.v1.GenerateChunk0\x01\x12S\n\x08\x44\x65scribe\x12\".moegate.expert.v1.DescribeRequest\x1a#.moegate.expert.v1.DescribeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13protos/expert.proto\x12\x11moegate.expert.v1\x1a\x11protos/chat.proto\"\xe2\x01\n\x0fGenerateRequest\x12\x35\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1d.moegate.chat.v1.ConversationH\x00\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12+\n\x08sampling\x18\x03 \x01(\x0b\x32\x19.moegate.chat.v1.Sampling\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\r\n\x05whole\x18\x05 \x01(\x08\x12\x16\n\x0ereduced_schema\x18\x06 \x01(\t\x12\x15\n\rmay_hand_back\x18\x07 \x01(\x08\x42\x07\n\x05input\"\xe1\x01\n\rGenerateChunk\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x0btoken_count\x18\x02 \x01(\r\x12\x31\n\ncompletion\x18\x03 \x01(\x0b\x32\x1d.moegate.expert.v1.Completion\x12\x15\n\rprompt_tokens\x18\x04 \x01(\r\x12\x32\n\ntool_calls\x18\x05 \x03(\x0b\x32\x1e.moegate.chat.v1.ToolCallDelta\x12/\n\x08logprobs\x18\x06 \x03(\x0b\x32\x1d.moegate.chat.v1.TokenLogprob\"\x88\x03\n\nCompletion\x12\x34\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x1d.moegate.chat.v1.FinishReason\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.moegate.chat.v1.Usage\x12\x31\n\x07timings\x18\x03 \x01(\x0b\x32 .moegate.expert.v1.EngineTimings\x12%\n\x04load\x18\x04 \x01(\x0b\x32\x17.moegate.expert.v1.Load\x12\x30\n\x0b\x61nnotations\x18\x05 \x03(\x0b\x32\x1b.moegate.chat.v1.Annotation\x12\x35\n\ntool_calls\x18\x06 \x01(\x0b\x32!.moegate.expert.v1.ToolCallCounts\x12\x19\n\x11\x64ropped_citations\x18\x07 \x01(\r\x12*\n\x04\x66orm\x18\x08 \x01(\x0e\x32\x1c.moegate.chat.v1.FormOutcome\x12\x13\n\x0bhanded_back\x18\t \x01(\x08\"f\n\x0eToolCallCounts\x12\n\n\x02ok\x18\x01 \x01(\r\x12\x10\n\x08repaired\x18\x02 \x01(\r\x12\x0c\n\x04text\x18\x03 \x01(\r\x12\x19\n\x11invalid_arguments\x18\x04 \x01(\r\x12\r\n\x05\x61sked\x18\x05 \x01(\r\"E\n\rEngineTimings\x12\x0f\n\x07queue_s\x18\x01 \x01(\x02\x12\x11\n\tprefill_s\x18\x02 \x01(\x02\x12\x10\n\x08\x64\x65\x63ode_s\x18\x03 \x01(\x02\"@\n\x04Load\x12\x0f\n\x07running\x18\x01 \x01(\r\x12\x0f\n\x07waiting\x18\x02 \x01(\r\x12\x16\n\x0emax_batch_size\x18\x03 \x01(\r\"\x11\n\x0f\x44\x65scribeRequest\"\xd1\x01\n\x10\x44\x65scribeResponse\x12\x0e\n\x06\x65xpert\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontext_window\x18\x03 \x01(\r\x12%\n\x04load\x18\x04 \x01(\x0b\x32\x17.moegate.expert.v1.Load\x12\x17\n\x0fsequences_total\x18\x05 \x01(\x04\x12\x10\n\x08\x61rtifact\x18\x06 \x01(\t\x12\x19\n\x11structured_output\x18\x07 \x01(\x08\x12\x18\n\x10\x61sks_for_missing\x18\x08 \x01(\x08\x32\xb1\x01\n\x06\x45xpert\x12R\n\x08Generate\x12\".moegate.expert.v1.GenerateRequest\x1a .moegate.expert.v1.GenerateChunk0\x01\x12S\n\x08\x44\x65scribe\x12\".moegate.expert.v1.DescribeRequest\x1a#.moegate.expert.v1.DescribeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,15 +39,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMPLETION']._serialized_start=519
   _globals['_COMPLETION']._serialized_end=911
   _globals['_TOOLCALLCOUNTS']._serialized_start=913
-  _globals['_TOOLCALLCOUNTS']._serialized_end=1000
-  _globals['_ENGINETIMINGS']._serialized_start=1002
-  _globals['_ENGINETIMINGS']._serialized_end=1071
-  _globals['_LOAD']._serialized_start=1073
-  _globals['_LOAD']._serialized_end=1137
-  _globals['_DESCRIBEREQUEST']._serialized_start=1139
-  _globals['_DESCRIBEREQUEST']._serialized_end=1156
-  _globals['_DESCRIBERESPONSE']._serialized_start=1159
-  _globals['_DESCRIBERESPONSE']._serialized_end=1342
-  _globals['_EXPERT']._serialized_start=1345
-  _globals['_EXPERT']._serialized_end=1522
+  _globals['_TOOLCALLCOUNTS']._serialized_end=1015
+  _globals['_ENGINETIMINGS']._serialized_start=1017
+  _globals['_ENGINETIMINGS']._serialized_end=1086
+  _globals['_LOAD']._serialized_start=1088
+  _globals['_LOAD']._serialized_end=1152
+  _globals['_DESCRIBEREQUEST']._serialized_start=1154
+  _globals['_DESCRIBEREQUEST']._serialized_end=1171
+  _globals['_DESCRIBERESPONSE']._serialized_start=1174
+  _globals['_DESCRIBERESPONSE']._serialized_end=1383
+  _globals['_EXPERT']._serialized_start=1386
+  _globals['_EXPERT']._serialized_end=1563
 # @@protoc_insertion_point(module_scope)

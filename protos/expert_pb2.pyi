@@ -184,6 +184,7 @@ class ToolCallCounts(_message.Message):
     REPAIRED_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     INVALID_ARGUMENTS_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
     ok: _builtins.int
     repaired: _builtins.int
     """not JSON as it stood, mended and returned as a call"""
@@ -191,6 +192,8 @@ class ToolCallCounts(_message.Message):
     """no call could be made of it: returned as text, or cut off behind whole calls"""
     invalid_arguments: _builtins.int
     """returned as a call whose arguments do not follow the tool's schema"""
+    asked: _builtins.int
+    """not returned: nobody said a required value, and a question at the answer's end asks for it"""
     def __init__(
         self,
         *,
@@ -198,10 +201,11 @@ class ToolCallCounts(_message.Message):
         repaired: _builtins.int = ...,
         text: _builtins.int = ...,
         invalid_arguments: _builtins.int = ...,
+        asked: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["invalid_arguments", b"invalid_arguments", "ok", b"ok", "repaired", b"repaired", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "invalid_arguments", b"invalid_arguments", "ok", b"ok", "repaired", b"repaired", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -293,6 +297,7 @@ class DescribeResponse(_message.Message):
     SEQUENCES_TOTAL_FIELD_NUMBER: _builtins.int
     ARTIFACT_FIELD_NUMBER: _builtins.int
     STRUCTURED_OUTPUT_FIELD_NUMBER: _builtins.int
+    ASKS_FOR_MISSING_FIELD_NUMBER: _builtins.int
     expert: _builtins.str
     """the application's name"""
     engine: _builtins.str
@@ -305,6 +310,8 @@ class DescribeResponse(_message.Message):
     """content hash of the weights being served; empty for echo"""
     structured_output: _builtins.bool
     """keeps to a Conversation.response_format; refuses it otherwise"""
+    asks_for_missing: _builtins.bool
+    """a call whose required value nobody said comes as a question in words"""
     @_builtins.property
     def load(self) -> Global___Load:
         """of the replica that answered"""
@@ -319,10 +326,11 @@ class DescribeResponse(_message.Message):
         sequences_total: _builtins.int = ...,
         artifact: _builtins.str = ...,
         structured_output: _builtins.bool = ...,
+        asks_for_missing: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "context_window", b"context_window", "engine", b"engine", "expert", b"expert", "load", b"load", "sequences_total", b"sequences_total", "structured_output", b"structured_output"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "asks_for_missing", b"asks_for_missing", "context_window", b"context_window", "engine", b"engine", "expert", b"expert", "load", b"load", "sequences_total", b"sequences_total", "structured_output", b"structured_output"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

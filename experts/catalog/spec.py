@@ -113,6 +113,7 @@ class ExpertSpec(_Model):
     outcomes: tuple[OutcomeName, ...] = ()  # that its answers begin with (`experts.conversation.outcomes`)
     forms: dict[Form, Share] = {}  # asked for such a form, it counts with this probability at least, whatever the words
     hands_back: bool = False  # where no tool fits, it says so before its first token, and another expert is asked
+    asks_for_missing: bool = False  # a call whose required value nobody said becomes a question
     price: Price
     licence: str = Field(min_length=1)
     resources: Resources = Resources()

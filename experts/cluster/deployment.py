@@ -139,6 +139,7 @@ class ExpertDeployment:
                 sequences_total=self._engine.sequences_total(),
                 artifact=capabilities.artifact,
                 structured_output="constraint" in capabilities.sampling,
+                asks_for_missing=self._spec.asks_for_missing,
             )
 
     def _generate(
@@ -168,7 +169,13 @@ class ExpertDeployment:
     def _reader(self, request: expert_pb2.GenerateRequest, sampling: Sampling, form: Schema | None) -> AnswerReader:
         conversation = request.conversation if request.HasField("conversation") else None
         is_constrained = sampling.constraint is not None
-        return AnswerReader(conversation, is_constrained=is_constrained, form=form, outcomes=self._spec.outcomes)
+        return AnswerReader(
+            conversation,
+            is_constrained=is_constrained,
+            form=form,
+            outcomes=self._spec.outcomes,
+            asks_for_missing=self._spec.asks_for_missing,
+        )
 
     def _chunk(
         self, item: TokenDelta | Completion, reader: AnswerReader, untold: list[TokenLogprob]

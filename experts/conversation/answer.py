@@ -34,7 +34,8 @@ class AnswerReader:
     """Reads one answer to `conversation`; None stands for raw text, in which there is nothing to read.
 
     `form` is the reduced schema that the answer is to follow where it is no call, if there is one. `outcomes` are those
-    that the expert has learnt to begin with.
+    that the expert has learnt to begin with. With `asks_for_missing`, a call whose required value nobody said becomes a
+    question at the answer's end.
 
     Attributes:
         said: the answer so far, calls as they were written, after its outcome has been read.
@@ -47,8 +48,13 @@ class AnswerReader:
         is_constrained: bool,
         form: Schema | None = None,
         outcomes: Collection[OutcomeName] = (),
+        asks_for_missing: bool = False,
     ) -> None:
-        offer = None if conversation is None else tool_offer(conversation, is_constrained=is_constrained)
+        offer = (
+            tool_offer(conversation, is_constrained=is_constrained, asks_for_missing=asks_for_missing)
+            if conversation is not None
+            else None
+        )
         self._calls = ToolCallReader(offer, new_call_id) if offer is not None else None
         self._form = FormReader(form) if form is not None else None
         # In JSON, "[1]" is a list: what is to have a form is not searched for citations.
@@ -72,6 +78,7 @@ class AnswerReader:
         pieces: Sequence[Piece] = (text,)
         if self._calls:
             pieces = self._calls.push(text) + self._calls.close(is_cut=finish is FinishReason.LENGTH)
+            self.said += self._calls.question
         chunk = self._chunk(pieces, is_last=True)
         chunk.completion.finish_reason = _FINISH[finish]
         if self._calls:
@@ -104,5 +111,6 @@ class AnswerReader:
                 repaired=counts[Outcome.REPAIRED],
                 text=counts[Outcome.TEXT],
                 invalid_arguments=counts[Outcome.INVALID_ARGUMENTS],
+                asked=counts[Outcome.ASKED],
             )
         )

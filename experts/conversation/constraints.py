@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
+from experts.conversation.missing.finder import missing_in
 from experts.conversation.prompts import callable_tools
 from experts.conversation.tool_calls import CLOSE, OPEN
 from experts.conversation.tool_offer import ToolOffer
@@ -97,8 +98,13 @@ def answer_schema(wanted: chat_pb2.ResponseFormat) -> str:
         raise InvalidRequest(f"response_format: {error}") from None
 
 
-def tool_offer(conversation: chat_pb2.Conversation, *, is_constrained: bool) -> ToolOffer | None:
-    """Say what the answer may call; None where it may call nothing, and a tag is a word like any other."""
+def tool_offer(
+    conversation: chat_pb2.Conversation, *, is_constrained: bool, asks_for_missing: bool = False
+) -> ToolOffer | None:
+    """Say what the answer may call; None where it may call nothing, and a tag is a word like any other.
+
+    With `asks_for_missing`, a call whose required value nobody said becomes a question.
+    """
     tools = callable_tools(conversation)
     if not tools:
         return None
@@ -108,6 +114,7 @@ def tool_offer(conversation: chat_pb2.Conversation, *, is_constrained: bool) -> 
         at_most_one=_at_most_one(conversation),
         is_constrained=is_constrained,
         is_plan=conversation.plan,
+        missing=missing_in(conversation) if asks_for_missing else None,
     )
 
 

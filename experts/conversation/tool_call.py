@@ -23,6 +23,7 @@ class Outcome(StrEnum):
     REPAIRED = "repaired"  # not a call as it stood, mended once
     TEXT = "text"  # no call could be made of it: words, or nothing where it was cut off behind whole calls
     INVALID_ARGUMENTS = "invalid_arguments"  # a call, but its arguments do not follow the tool's schema
+    ASKED = "asked"  # a call whose required value nobody said: a question came in its place
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ beside the prompt that asks for it, and not in the gateway: the form of a call b
 asks an expert gets the same.
 
 If a grammar held the engine to a call, its arguments stream as they come. Any other call is sent whole, because until
-its last brace it may turn out to be none, and what has been sent cannot be taken back.
+its last brace it may turn out to be none, and what has been sent cannot be taken back. Where a call that lacks a value
+becomes a question (`experts.conversation.missing`), its arguments wait until the required ones are there and rest on
+something. Each call is judged by itself: those that lack nothing leave, one question for all others ends the answer.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from experts.conversation.json_repair import JsonScanner
+from experts.conversation.missing.question import Parameter, question
 from experts.conversation.tool_call import Outcome, read_call
 from experts.conversation.tool_offer import ToolOffer
 from experts.json_schema.references import references
@@ -44,6 +47,7 @@ class ToolCallReader:
     Attributes:
         counts: what became of the calls that the model began.
         made: calls returned.
+        question: for what calls lacked that were not returned; told, and in the answer, when the text has ended.
         is_cut: the text ended inside the arguments of a call that has begun to leave.
     """
 
@@ -55,11 +59,14 @@ class ToolCallReader:
         self._scanner = JsonScanner()
         self._scanned = 0  # characters of `_text` that the scanner has seen
         self._is_bare = True  # nothing but spaces since the beginning or the last call
+        self._has_words = False
         self._space = ""  # what stood before the tag and is left out if a call follows
         self._name = self._arguments = ""  # of the call that streams
         self._out: list[Piece] = []
         self.counts: Counter[Outcome] = Counter()
         self.made = 0
+        self._lacking: list[Parameter] = []
+        self.question = ""
         self.is_cut = False
 
     def push(self, text: str) -> list[Piece]:
@@ -84,9 +91,12 @@ class ToolCallReader:
         if self._state is _State.ARGUMENTS:
             self.is_cut = True
             self.counts[Outcome.INVALID_ARGUMENTS] += 1
-        elif self._state is _State.WORDS and (self._text.strip() or not self.made):
+        elif self._state is _State.WORDS and (self._text.strip() or not (self.made or self._lacking)):
             self._say(self._text)
         self._text = ""
+        if self._lacking:
+            self.question = f"{' ' if self._has_words else ''}{question(self._lacking)}"
+            self._say(self.question)
         return pieces + self._read()
 
     def _drop_unfinished(self) -> None:
@@ -170,8 +180,12 @@ class ToolCallReader:
             return
         self._text = self._text[end:]
         self._enter(_State.AFTER)
-        if not self._is_surplus:
-            self.counts[outcome] += 1
+        if self._is_surplus:
+            return
+        lacking = self._offer.lacking(call.name, call.arguments)
+        self._lacking += lacking
+        self.counts[Outcome.ASKED if lacking else outcome] += 1
+        if not lacking:
             self._head(call.name)
             self._tail(call.arguments)
             self._depend(call.arguments)
@@ -187,6 +201,8 @@ class ToolCallReader:
     def _begin_arguments(self) -> bool:
         head = _HEAD.match(self._text)
         if head is None or head[2] not in self._offer.schemas or self._is_surplus or not self._is_next(head[1]):
+            return False
+        if not self._offer.may_leave(head[2], self._text[head.end() :]):
             return False
         self._name, self._arguments = head[2], ""
         self._text = self._text[head.end() :]
@@ -224,7 +240,7 @@ class ToolCallReader:
 
     @property
     def _is_surplus(self) -> bool:
-        return self.made >= self._offer.most
+        return self.made + self.counts[Outcome.ASKED] >= self._offer.most
 
     def _is_next(self, number: str | None) -> bool:
         """Say whether a call is numbered as its place wants it: in a plan only."""
@@ -233,7 +249,7 @@ class ToolCallReader:
     def _say(self, text: str) -> None:
         if text:
             self._out.append(text)
-            self._is_bare = False
+            self._is_bare, self._has_words = False, True
 
     def _head(self, name: str) -> None:
         self._out.append(ToolCallDelta(index=self.made, id=self._new_id(), name=name))

@@ -1,11 +1,14 @@
-"""What an answer may call: each tool's parameters, how many calls, and whether they are steps of a plan."""
+"""What an answer may call: each tool's parameters, how many calls, whether they are steps of a plan, what they lack."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from experts.conversation.missing.finder import Missing
+from experts.conversation.missing.question import Parameter
 from experts.json_schema.reduction import Schema
 from experts.json_schema.references import MAX_STEPS, with_references
 
@@ -19,12 +22,14 @@ class ToolOffer:
         at_most_one: calls after the first are dropped.
         is_constrained: the engine keeps calls to the form and to the schemas.
         is_plan: calls are numbered steps, whose arguments may refer to earlier ones.
+        missing: finds what calls lack; None where calls leave as they come.
     """
 
     schemas: Mapping[str, Schema]
     at_most_one: bool = False
     is_constrained: bool = False
     is_plan: bool = False
+    missing: Missing | None = None
 
     @property
     def most(self) -> float:
@@ -36,6 +41,14 @@ class ToolOffer:
         if not self.is_plan:
             return self.schemas
         return _AtStep(self.schemas, min(number, MAX_STEPS))
+
+    def may_leave(self, name: str, arguments: str) -> bool:
+        """Say whether the arguments of a call may leave as far as they have come."""
+        return self.missing is None or self.missing.is_settled(name, arguments)
+
+    def lacking(self, name: str, arguments: str) -> list[Parameter]:
+        """List what a whole call lacks."""
+        return self.missing.of(name, json.loads(arguments)) if self.missing else []
 
 
 class _AtStep(Mapping[str, Schema]):

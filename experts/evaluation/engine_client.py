@@ -104,7 +104,12 @@ async def ask(engine: Engine, spec: ExpertSpec, conversation: chat_pb2.Conversat
     try:
         request = _request(engine, spec, conversation, sampling)
         is_constrained = request.sampling.constraint is not None
-        listener = ReplyListener(conversation, is_constrained=is_constrained, outcomes=spec.outcomes)
+        listener = ReplyListener(
+            conversation,
+            is_constrained=is_constrained,
+            outcomes=spec.outcomes,
+            asks_for_missing=spec.asks_for_missing,
+        )
         async with aclosing(engine.generate(request)) as items:
             async for item in items:
                 if isinstance(item, Completion):

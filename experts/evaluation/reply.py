@@ -21,9 +21,16 @@ class ReplyListener:
     """Listens to one answer."""
 
     def __init__(
-        self, conversation: chat_pb2.Conversation, *, is_constrained: bool, outcomes: Collection[OutcomeName] = ()
+        self,
+        conversation: chat_pb2.Conversation,
+        *,
+        is_constrained: bool,
+        outcomes: Collection[OutcomeName] = (),
+        asks_for_missing: bool = False,
     ) -> None:
-        self._reader = AnswerReader(conversation, is_constrained=is_constrained, outcomes=outcomes)
+        self._reader = AnswerReader(
+            conversation, is_constrained=is_constrained, outcomes=outcomes, asks_for_missing=asks_for_missing
+        )
         self._names: list[str] = []
         self._arguments: list[str] = []
 

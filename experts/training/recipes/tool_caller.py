@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from experts.conversation.missing.question import ASKING
 from experts.training.recipes import tool_sources
 from experts.training.recipes.made_plans import in_order, is_plan, made_plan_groups, restyled_plan
 from experts.training.recipes.made_requests import made_groups
@@ -33,9 +34,6 @@ from experts.training.recipes.tasks import Task, holds, near_tools, restyle, spl
 from protos import chat_pb2
 
 NO_TOOL: Final = "None of the tools can do that."
-ASKING: Final = "I need to know more:"
-"""How every question for a missing value begins. Each outcome has one first word: among questions that begin in many
-ways none is as likely as a call, and the likeliest word is what is said."""
 _MADE: Final = 55  # groups
 _TASKS: Final = {"bfcl": 140, "seal": 12}  # in groups of up to three
 _IRRELEVANT: Final = 50  # BFCL's, beside one tool that does not fit

@@ -191,6 +191,20 @@ async def test_describes_itself() -> None:
     )
 
 
+async def test_an_expert_that_asks_for_missing_values_says_so_and_does() -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    told = hello().conversation
+    told.messages[0].content = "What is the weather like?"
+    told.tools.add(name="weather", parameters_json=json.dumps(schema))
+    call = '<tool_call>{"name": "weather", "arguments": {"city": "Rome"}}</tool_call>'
+    engine = ScriptedEngine(TokenDelta(call, 9, 4), replace(END, tail=TokenDelta("", 0)))
+    deployment = ExpertDeployment(SPEC.model_copy(update={"asks_for_missing": True}), lambda _: engine)
+    assert (await deployment.Describe(expert_pb2.DescribeRequest(), Context())).asks_for_missing
+    chunks = [chunk async for chunk in deployment.Generate(expert_pb2.GenerateRequest(conversation=told), Context())]
+    assert "".join(chunk.text for chunk in chunks) == "I need to know more: Please tell me the city."
+    assert chunks[-1].completion.tool_calls == expert_pb2.ToolCallCounts(asked=1)
+
+
 async def test_a_dead_engine_does_not_describe_itself() -> None:
     deployment, _ = deploy(EngineDead("gone"))
     context = Context()

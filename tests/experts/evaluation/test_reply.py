@@ -24,6 +24,16 @@ def test_calls_are_joined_and_the_text_is_kept() -> None:
     assert listen(two, is_constrained=True) == wanted
 
 
+def test_a_question_in_place_of_a_call_is_heard_behind_what_the_model_wrote() -> None:
+    schema = '{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}'
+    message = chat_pb2.Message(role=chat_pb2.ROLE_USER, content="What is the weather like?")
+    told = chat_pb2.Conversation(tools=[chat_pb2.Tool(name="f", parameters_json=schema)], messages=[message])
+    listener = ReplyListener(told, is_constrained=True, asks_for_missing=True)
+    listener.push(text := '<tool_call>{"name": "f", "arguments": {"city": "Rome"}}</tool_call>')
+    reply = listener.close("", FinishReason.STOP)
+    assert reply == Reply(f"{text}I need to know more: Please tell me the city.")
+
+
 def test_words_are_no_call() -> None:
     assert listen("None of the tools can do that.") == Reply("None of the tools can do that.")
 
