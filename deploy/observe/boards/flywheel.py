@@ -79,6 +79,17 @@ FLYWHEEL: Final = Dashboard(
             (Query(f"{rate('moegate_shadows_total', 'canary, outcome')} or vector(0)", "{{canary}} {{outcome}}"),),
         ),
         Panel(
+            "A router on trial",
+            "Decisions a second that it made beside the one that serves, by both choices: two equal names agree",
+            "cps",
+            (
+                Query(
+                    f"{rate('moegate_router_shadows_total', 'expert, candidate')} or vector(0)",
+                    "{{expert}}, {{candidate}}",
+                ),
+            ),
+        ),
+        Panel(
             "Unseen answers, USD an hour",
             "What they cost: the ledger's cause shadow",
             "currencyUSD",
