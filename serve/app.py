@@ -51,7 +51,7 @@ from serve.workers.supervisor import run_workers
 
 log = logging.getLogger("moegate.app")
 
-_LAST_WORDS_S: Final = 10.0  # after the grace, for the errors to reach the clients; a busy machine needs seconds
+_LAST_WORDS_S: Final = 3.0  # after the grace, for the errors to reach the clients
 
 
 class App:

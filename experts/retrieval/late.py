@@ -3,8 +3,8 @@
 Each token of a question takes the cosine of the nearest token of the passage, and the passage's nearness is their mean
 (MaxSim of ColBERT: Khattab and Zaharia 2020, https://arxiv.org/abs/2004.12832). The token vectors are the encoder's
 own, without any training, in fewer dimensions and a byte each: their principal axes hold what tells tokens apart, so
-128 bytes a token are worth 384 floats (docs/results.md). The axes are found once, from the first passages of a
-collection, and stay with it.
+128 bytes a token are worth 384 floats (docs/results.md). The axes are found once, from a sample of a
+collection's first passages, and stay with it.
 """
 
 from __future__ import annotations

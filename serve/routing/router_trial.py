@@ -112,11 +112,6 @@ class RouterTrial(Watching):
             if arm is not None:
                 record.of_step[self] = arm
 
-    def handed_back(self, record: RequestRecord, expert: str) -> None:
-        """The request was decided anew."""
-        record.of_step.pop(self, None)
-        self.routed(record)
-
     def fell_back(self, record: RequestRecord, expert: str, to: str) -> None:
         """The expert that was chosen failed before its first token."""
         arm: Arm | None = record.of_step.get(self)

@@ -110,11 +110,6 @@ class Trials(Watching):
             if arm is not None:
                 record.of_step[self] = arm
 
-    def handed_back(self, record: RequestRecord, expert: str) -> None:
-        """The request was drawn anew."""
-        record.of_step.pop(self, None)
-        self.routed(record)
-
     def fell_back(self, record: RequestRecord, expert: str, to: str) -> None:
         """An expert failed before its first token."""
         arm: Arm | None = record.of_step.get(self)

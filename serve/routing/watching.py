@@ -78,6 +78,15 @@ class Watching(Observer):
     def _end(self, stamp: str) -> None:
         """Give a candidate nothing any more."""
 
+    @abstractmethod
+    def routed(self, record: RequestRecord) -> None:
+        """Note which way a request was drawn, if it was."""
+
+    def handed_back(self, record: RequestRecord, expert: str) -> None:
+        """The request was drawn anew."""
+        record.of_step.pop(self, None)
+        self.routed(record)
+
     def _fails(self, record: RequestRecord, arm: Arm) -> None:
         """An answer failed before its first token; what comes next is somebody else's."""
         del record.of_step[self]

@@ -81,7 +81,9 @@ async def broken_call(stub: GatewayStub, after_first: Callable[[], None]) -> tup
         after_first()
         while await stream.read() is not grpc.aio.EOF:
             pass
-    return error.value.code(), str(dict(error.value.trailing_metadata() or ())["x-moegate-error-code"])
+    told = dict(error.value.trailing_metadata() or ())
+    assert "x-moegate-error-code" in told, repr(error.value)
+    return error.value.code(), str(told["x-moegate-error-code"])
 
 
 class TestOneUpstream:

@@ -5,15 +5,16 @@ https://platform.openai.com/docs/api-reference/chat/create.
 """
 
 from collections.abc import Mapping, Sequence, Set
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
-from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter, WithJsonSchema
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from experts.conversation.request_limits import MAX_TOOL_CALLS
 from protos import chat_pb2 as chat
-from serve.doors.json_body import Body, OtherType, by_type
+from serve.doors.json_body import Body, OtherType
 from serve.doors.not_offered import NotOffered
+from serve.doors.openai_api.content import Content
 from serve.doors.own_fields import ToolsetBody
 from serve.errors import InvalidRequest
 
@@ -29,59 +30,6 @@ CHOICES = {
     "auto": chat.ToolChoice.MODE_AUTO,
     "required": chat.ToolChoice.MODE_REQUIRED,
 }
-
-
-class TextPart(Body):
-    """Words."""
-
-    type: Literal["text"]
-    text: str
-
-    @property
-    def said(self) -> str:
-        """Its words."""
-        return self.text
-
-
-class RefusalPart(Body):
-    """Words of an assistant that refused."""
-
-    type: Literal["refusal"]
-    refusal: str
-
-    @property
-    def said(self) -> str:
-        """Its words."""
-        return self.refusal
-
-
-_Part = Annotated[
-    Annotated[TextPart, Tag("Text")] | Annotated[RefusalPart, Tag("Refusal")] | OtherType,
-    by_type(text="Text", refusal="Refusal"),
-]
-_PARTS: Final[TypeAdapter[list[Any]]] = TypeAdapter(list[_Part])
-
-
-def _content_text(value: object) -> object:
-    """Flatten a list of parts of text, or of refusals; any other part is refused by its place."""
-    return "\n".join(part.said for part in _PARTS.validate_python(value)) if isinstance(value, list) else value
-
-
-_PARTS_SCHEMA = {
-    "anyOf": [
-        {
-            "type": "object",
-            "required": ["type", kind],
-            "properties": {"type": {"const": kind}, kind: {"type": "string"}},
-        }
-        for kind in ("text", "refusal")
-    ]
-}
-Content = Annotated[
-    str | None,
-    BeforeValidator(_content_text),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": _PARTS_SCHEMA}, {"type": "null"}]}),
-]
 
 
 class FunctionCallBody(Body):

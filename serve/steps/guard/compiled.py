@@ -113,11 +113,7 @@ class RuleSet:
 
     def limits(self, key: str = "") -> list[tuple[Rule, FindLimits]]:
         """Return the rules that limit what a request holds, for a caller."""
-        return [
-            (rule, rule.find)
-            for rule in self.rules
-            if isinstance(rule.find, FindLimits) and (not rule.keys or key in rule.keys)
-        ]
+        return [(rule, rule.find) for rule in self.rules if isinstance(rule.find, FindLimits) and _is_for(rule, key)]
 
     def learned(self, key: str = "") -> LearnedRules | None:
         """Return the rules that weigh whole texts; None where none applies to the caller."""
@@ -125,7 +121,7 @@ class RuleSet:
             found = [
                 (rule, self._weighers[rule.name])
                 for rule in self.rules
-                if rule.name in self._weighers and (not rule.keys or key in rule.keys)
+                if rule.name in self._weighers and _is_for(rule, key)
             ]
             made = LearnedRules(found, shipped(), self._verdicts, self.failed) if found else None
             self._learned[key] = made
@@ -134,7 +130,7 @@ class RuleSet:
     def called(self, key: str = "") -> CalledRules | None:
         """Return the rules that ask another service; None where none applies to the caller."""
         if key not in self._called:
-            found = [one for one in self._services if not one.rule.keys or key in one.rule.keys]
+            found = [one for one in self._services if _is_for(one.rule, key)]
             self._called[key] = CalledRules(found, self.failed) if found else None
         return self._called[key]
 
@@ -172,7 +168,11 @@ class RuleSet:
 
 
 def _applies(rule: Rule, stage: Stage, key: str, expert: str) -> bool:
-    return stage in rule.at and (not rule.keys or key in rule.keys) and (not rule.experts or expert in rule.experts)
+    return stage in rule.at and _is_for(rule, key) and (not rule.experts or expert in rule.experts)
+
+
+def _is_for(rule: Rule, key: str) -> bool:
+    return not rule.keys or key in rule.keys
 
 
 def _weighers(rules: Sequence[Rule]) -> dict[str, Weigher]:
