@@ -1,8 +1,9 @@
 """Requests that want several calls, some of which need what others find: made, with the plans that they want.
 
-Six kinds (`plan_makers`), drawn at random and joined: one call; a call for each of several values; a value that another
-function has to look up ("the weather in the capital of Norway"), once, twice or twice over; a result that goes into a
-further step ("..., then convert it"); and stories, which do not name their first step ("Book a dentist in Leeds").
+Seven kinds (`plan_makers`), drawn at random and joined: one call; a call for each of several values; a value that
+another function has to look up ("the weather in the capital of Norway"), once, twice or twice over; a result that goes
+into a further step ("..., then convert it"); stories, which do not name their first step ("Book a dentist in Leeds");
+and later steps of such stories by themselves, with the name or number that an earlier one would have found.
 `made_plan_groups` puts several requests beside the same tools, so that which tools are there never tells what the plan
 is. Some requests are declined, or lack a value, as among other calls.
 """
@@ -38,6 +39,7 @@ from experts.training.recipes.plan_makers import (
     joined,
     lookup_maker,
     numbered,
+    said_maker,
     single_maker,
     story_maker,
 )
@@ -162,6 +164,7 @@ def draw_makers(rng: random.Random) -> list[Maker]:
         names = named(story)
         near = [one for one in made().stories if one is not story and named(one) & names]
         found += [story_maker(one) for one in (story, story, *rng.sample(near, min(2, len(near))))]
+        found += [maker for one in (story, *near[:1]) if (maker := said_maker(one)) is not None]
     if kind > 0.35:
         found += _chains(rng)
     if rng.random() < 0.5:

@@ -28,8 +28,16 @@ def words() -> Mapping[str, Sequence[str]]:
     return found
 
 
-_FIRST: Final = ("Anna", "Ben", "Chiara", "David", "Elif", "Farid", "Grace", "Hiro", "Ines", "Jonas", "Kofi", "Lena")
-_LAST: Final = ("Meyer", "Okafor", "Tanaka", "Silva", "Novak", "Brown", "Haddad", "Lindqvist", "Rossi", "Kim")
+_FIRST: Final = (
+    "Anna", "Ben", "Chiara", "David", "Elif", "Farid", "Grace", "Hiro", "Ines", "Jonas", "Kofi", "Lena", "Marta",
+    "Nadia", "Omar", "Priya", "Quentin", "Rosa", "Sven", "Tomás", "Ursula", "Viktor", "Wanjiru", "Xin", "Yusuf", "Zoë",
+    "Maribel", "Gregor", "Aurélie", "Duncan", "Ferdinand", "Siobhan", "Lucille", "Bartholomew", "Ilse", "Noor",
+)  # fmt: skip
+_LAST: Final = (
+    "Meyer", "Okafor", "Tanaka", "Silva", "Novak", "Brown", "Haddad", "Lindqvist", "Rossi", "Kim", "O'Brien", "García",
+    "Szabó", "van Dijk", "Petrova", "Fitzgerald", "Nguyen", "Abernathy", "Castellanos", "Müller", "Oyelaran", "Dubois",
+    "Whitcombe", "Jankowski", "Ramaswamy", "Thorvaldsen", "Bianchi", "Achterberg",
+)  # fmt: skip
 _CITIES: Final = (
     "Oslo", "Nairobi", "Lisbon", "San Antonio", "Kyoto", "Buenos Aires", "Leeds", "Cape Town", "Krakow", "New Delhi",
     "Montreal", "St. Gallen", "Hanoi", "Santa Cruz", "Reykjavik", "Tampere", "Lyon", "Adelaide", "Port Louis",

@@ -22,6 +22,8 @@ _STEP: Final = "\0"  # stands for the `$` of a reference until the plan is compl
 _REFERENCE: Final = re.compile(rf"{_STEP}(\d+)((?:\.\w+)?)")
 _SLOT: Final = re.compile(r"\{(\w+)\}")
 _ASKED: Final = re.compile(r"^(what|how|who|when|where|which|is|are|do|has|if|why)\b|[?;:]", re.IGNORECASE)
+_TELLING: Final = ("{} {}", "{} is {}", "the {} {}", "{}: {}", "{} '{}'")
+_WITH: Final = ("{}, {}", "{} ({})", "{} with {}", "{}: {}", "{} for {}")
 _THEN: Final = (", then ", ", and ", " and then ", ", and after that ")
 
 
@@ -94,6 +96,54 @@ def single_maker(name: str) -> Maker:
         return Plan(request.text, [request.call])
 
     return make
+
+
+def said_maker(story: Story) -> Maker | None:
+    """Ask for a story's later steps alone, with what earlier ones would find told in the request; None where none does.
+
+    Beside the story itself it teaches that a reference stands for what is not said, and only for that.
+    """
+    later = [step for step in story[1] if _takes_found(step)]
+    if not later:
+        return None
+
+    def make(tools: GroupTools, rng: random.Random) -> Plan:
+        texts, calls = [], []
+        for step in rng.sample(later, rng.randint(1, len(later))):
+            [(name, arguments)] = step.items()
+            function = tools.offer(name).function
+            values = {
+                key: _told(key, rng) if one["kind"] == FOUND else tools.value(name, key)
+                for key, one in function["parameters"].items()
+                if key in arguments
+            }
+            told = rng.choice((", ", " and ")).join(
+                rng.choice(_TELLING).format(key.replace("_", " "), value.said) for key, value in values.items()
+            )
+            texts.append(rng.choice(_WITH).format(function["about"].rstrip("."), told))
+            calls.append({"name": name, "arguments": {key: value.value for key, value in values.items()}})
+        first, *rest = texts
+        text = first + "".join(rng.choice(_THEN) + one[:1].lower() + one[1:] for one in rest)
+        return Plan(text, calls)
+
+    return make
+
+
+def _takes_found(step: Json) -> bool:
+    [(name, arguments)] = step.items()
+    return any(known()[name]["parameters"][key]["kind"] == FOUND for key in arguments)
+
+
+def _told(key: str, rng: random.Random) -> Value:
+    """Draw what would be found: an id in one of many manners, or a name."""
+    if key.endswith(("name", "title", "person", "dish", "restaurant")):
+        return draw(rng.choice(("hotel", "restaurant", "title", "song", "person")), None, rng)
+    if rng.random() < 0.4:
+        return draw("code", None, rng)
+    letters = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnpqrstuvwxyz0123456789"
+    said = "".join(rng.choice(letters) for _ in range(rng.randint(5, 11)))
+    said = said if rng.random() < 0.6 else str(rng.randint(100, 99_999_999))
+    return Value(said, said)
 
 
 def lookup_maker(name: str, parameters: Sequence[str], lookups: Sequence[str], *, deeper: str = "") -> Maker:

@@ -1,10 +1,11 @@
 """What the tool-caller learns from: collected tasks (`tool_sources`), made ones (`made_requests`), hand-written seeds.
 
-Three outcomes: calls; a question, where a required parameter is missing; and plain words, where no tool fits
-(TinyAgent's and BFCL's lesson). Tasks come in groups: several requests beside the same tools, among them some that
-belong to other tools, near ones at that. So which tools are there never tells the outcome, and training computes what
-the requests share once (`experts.training.share`). In some tasks a required value is taken out of the request, and the
-question for it is the answer. In a third of the groups names are written in another manner.
+Beside calls it learns plans (`made_plans`) and forms to fill in (`made_forms`). Three outcomes of tasks: calls; a
+question, where a required parameter is missing; and plain words, where no tool fits (TinyAgent's and BFCL's lesson).
+Tasks come in groups: several requests beside the same tools, among them some that belong to other tools, near ones at
+that. So which tools are there never tells the outcome, and training computes what the requests share once
+(`experts.training.share`). In some tasks a required value is taken out of the request, and the question for it is the
+answer. In a third of the groups names are written in another manner.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Final
 
 from experts.conversation.missing.question import ASKING
 from experts.training.recipes import tool_sources
+from experts.training.recipes.made_forms import forms_of, made_forms
 from experts.training.recipes.made_plans import in_order, is_plan, made_plan_groups, restyled_plan
 from experts.training.recipes.made_requests import made_groups
 from experts.training.recipes.sample import (
@@ -50,8 +52,11 @@ _HANDFUL: Final = 40  # tasks among which foreign ones are sought
 _NOTHING: Final = "Hello!"
 _TURNS_BEFORE: Final = 2  # of a dialogue, at most: more take their tokens from what can be learnt
 _RESTYLED: Final = 0.33
-_PLANS: Final = 125  # groups
-_COLLECTED_PLANS: Final = 60
+_PLANS: Final = 80  # groups
+_COLLECTED_PLANS: Final = 40
+_MADE_FORMS: Final = 220
+_FORMS: Final = {"bfcl": 60, "seal": 50, "sgd": 60, "snips": 70, "xsid": 60}
+_REQUESTED_FORMS: Final = 80  # of made requests
 _MOST_STEPS: Final = 4
 _SEEDS: Final = 20  # of the hand-written rows, where there is data
 
@@ -71,7 +76,17 @@ def samples(data: Path | None, seed: int) -> list[Sample]:
             style = rng.choice(styles()) if rng.random() < _RESTYLED else None
             made += [_sample(task) for task in _styled(group, style) if holds(task)]
         made += [_sample(task, is_plan=True) for group in _plan_groups(data, rng) for task in group]
+        made += _forms(data / "tool-caller", rng)
     return made
+
+
+def _forms(folder: Path, rng: random.Random) -> Iterator[Sample]:
+    """Yield forms to fill in: made sentences, made requests, and collected requests."""
+    yield from made_forms(_MADE_FORMS, rng)
+    yield from forms_of([task for group in made_groups(_REQUESTED_FORMS, rng) for task in group], _REQUESTED_FORMS, rng)
+    for source, count in _FORMS.items():
+        found = [task for task in tool_sources.read_tasks(folder, source) if len(task.history) <= _TURNS_BEFORE]
+        yield from forms_of(found, count, rng)
 
 
 def _plan_groups(data: Path, rng: random.Random) -> Iterator[list[Task]]:

@@ -14,6 +14,7 @@ from experts.training.recipes.plan_makers import (
     joined,
     lookup_maker,
     numbered,
+    said_maker,
     single_maker,
     story_maker,
 )
@@ -41,6 +42,21 @@ def test_a_story_uses_one_value_wherever_its_slot_stands(seed: int) -> None:
     assert list(book["arguments"]) == ["doctor_name", "date", "time"]
     assert book["arguments"]["doctor_name"] == "$1.doctor_name"
     assert set(tools.offers) == {"find_dentist", "book_appointment"}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_a_story_would_find_may_be_said(seed: int) -> None:
+    maker = said_maker(BOOK)
+    assert maker is not None
+    text, [book], tools = make(maker, seed)
+    assert book["name"] == "book_appointment"
+    assert book["arguments"]["doctor_name"] in text
+    assert "$" not in str(book["arguments"])
+    assert set(tools.offers) == {"book_appointment"}
+
+
+def test_a_story_that_finds_nothing_has_nothing_to_say() -> None:
+    assert said_maker((["Find a dentist in {city}"], [{"find_dentist": {"city": "city"}}])) is None
 
 
 def test_a_single_call_refers_to_nothing() -> None:

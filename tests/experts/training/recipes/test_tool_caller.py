@@ -42,8 +42,17 @@ def made(data: Path, request: pytest.FixtureRequest) -> list[Sample]:
 
 @pytest.fixture(scope="module")
 def collected(made: list[Sample]) -> list[Sample]:
-    """Those that come from the small files."""
-    return [sample for sample in made if asked(sample).startswith(_COLLECTED)]
+    """Those that come from the small files and have tools."""
+    return [one for one in made if asked(one).startswith(_COLLECTED) and one.conversation.tools]
+
+
+def test_forms_of_every_source_are_there(made: list[Sample]) -> None:
+    forms = [sample for sample in made if sample.conversation.HasField("response_format")]
+    beginnings = {asked(sample).split()[0].rstrip(":") for sample in forms}
+    assert {"seal", "simple_python", "sgd", "snips", "xsid"} <= beginnings
+    assert not any(sample.conversation.tools for sample in forms)
+    for sample in forms:
+        assert conforms(json.loads(sample.answer), json.loads(sample.conversation.response_format.schema_json))
 
 
 def calls(sample: Sample) -> list[dict[str, Any]]:
