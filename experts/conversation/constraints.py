@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import lru_cache
-from typing import Final
 
 from experts.conversation.missing.finder import missing_in
 from experts.conversation.prompts import callable_tools
@@ -27,14 +25,13 @@ from experts.engine import (
     ToolAnswer,
     UnsupportedFormat,
 )
-from experts.json_schema.reduction import Schema, SchemaError, reduce_schema
-from experts.json_schema.schema_text import parse_schema, reduced_text
+from experts.json_schema.arguments import ANY_OBJECT, MAX_WORK, arguments_of
+from experts.json_schema.reduction import Schema, SchemaError
+from experts.json_schema.schema_text import reduced_text
 from protos import chat_pb2
 
 _Format = chat_pb2.ResponseFormat
 _Mode = chat_pb2.ToolChoice.Mode
-_ANY_OBJECT: Schema = {"type": "object"}
-_NOTHING: Schema = {"type": "object", "additionalProperties": False}
 _LENGTHS = frozenset({"minLength", "maxLength", "minItems", "maxItems"})
 MAX_TOOLS_CHARS = 10_000  # of all tools' schemas: beyond it, arguments are held to be an object and no more
 
@@ -91,7 +88,7 @@ def answer_schema(wanted: chat_pb2.ResponseFormat) -> str:
         InvalidRequest: it cannot be used.
     """
     if wanted.type == _Format.TYPE_JSON_OBJECT:
-        return json.dumps(_ANY_OBJECT)
+        return json.dumps(ANY_OBJECT)
     try:
         return reduced_text(wanted.schema_json, "strict" if wanted.strict else "loose")
     except SchemaError as error:
@@ -108,7 +105,7 @@ def tool_offer(
     tools = callable_tools(conversation)
     if not tools:
         return None
-    schemas = {tool.name: _arguments_schema(tool.parameters_json) for tool in tools}
+    schemas = {tool.name: schema for tool, schema in zip(tools, _arguments_schemas(tools), strict=True)}
     return ToolOffer(
         schemas,
         at_most_one=_at_most_one(conversation),
@@ -127,40 +124,23 @@ def _tool_answer(conversation: chat_pb2.Conversation, tools: list[chat_pb2.Tool]
 def _affordable(tools: list[chat_pb2.Tool]) -> Iterator[tuple[str, str]]:
     """Pair names with serialised schemas, as long as the engine can compile them in a moment."""
     left = MAX_TOOLS_CHARS
-    for tool in tools:
-        schema = json.dumps(_without_lengths(_arguments_schema(tool.parameters_json)))
+    for tool, reduced in zip(tools, _arguments_schemas(tools), strict=True):
+        schema = json.dumps(_without_lengths(reduced))
         left -= len(schema)
-        yield tool.name, schema if left >= 0 else json.dumps(_ANY_OBJECT)
+        yield tool.name, schema if left >= 0 else json.dumps(ANY_OBJECT)
 
 
-@lru_cache(maxsize=512)
-def _arguments_schema(parameters_json: str) -> Schema:
-    """Reduce a tool's parameters; where they say something that is no schema, anything may stand.
-
-    Empty parameters, and an object whose list of properties is empty, are those of a function without any; an object
-    of which nothing more is said may be any object.
-    """
-    try:
-        schema = parse_schema(parameters_json or "{}")
-    except SchemaError:
-        return _ANY_OBJECT
-    if schema == {} or (isinstance(schema, dict) and schema.get("properties") == {} and _says_no_more(schema)):
-        return _NOTHING
-    reduced = reduce_schema(schema, "forgiving")
-    return reduced if reduced.get("type") == "object" or _is_choice_of_objects(reduced) else _ANY_OBJECT
-
-
-def _says_no_more(schema: Schema) -> bool:
-    """Say whether an object without declared properties leaves no other way to have some."""
-    return not schema.get("required") and not schema.keys() & {"additionalProperties", "patternProperties", *_BESIDE}
-
-
-_BESIDE: Final = ("$ref", "allOf", "anyOf", "oneOf")
-
-
-def _is_choice_of_objects(schema: Schema) -> bool:
-    parts = schema.get("anyOf") or schema.get("oneOf") or ()
-    return bool(parts) and all(part.get("type") == "object" for part in parts)
+def _arguments_schemas(tools: list[chat_pb2.Tool]) -> list[Schema]:
+    """Reduce the tools' parameters, within a bound that one request's tools share; strict ones the gateway bounds."""
+    work, schemas = 0, []
+    for tool in tools:
+        if work > MAX_WORK and not tool.strict:
+            schemas.append(ANY_OBJECT)
+            continue
+        arguments = arguments_of(tool.parameters_json, is_strict=tool.strict)
+        work += arguments.work
+        schemas.append(arguments.schema)
+    return schemas
 
 
 def _without_lengths(schema: Schema) -> Schema:

@@ -18,6 +18,7 @@ _MAX_VALUE_DEPTH = 16
 SILENT: Final = frozenset(
     {"title", "description", "default", "examples", "example", "$schema", "$id", "$comment", "$defs", "definitions"}
     | {"$anchor", "deprecated", "readOnly", "writeOnly", "strict", "contentMediaType", "contentEncoding"}
+    | {"discriminator"}  # OpenAPI's hint to readers: which of the choices a value means
 )
 OBJECT: Final = frozenset({"properties", "required", "additionalProperties"})
 OF_TYPE: Final[dict[str, frozenset[str]]] = {

@@ -35,6 +35,11 @@ class Merger:
     def __init__(self) -> None:
         self._steps = MAX_STEPS
 
+    @property
+    def steps(self) -> int:
+        """Pairs that were merged."""
+        return MAX_STEPS - self._steps
+
     def both(self, one: Schema, other: Schema) -> Schema:
         """Return what follows both.
 

@@ -17,6 +17,7 @@ from serve.errors import InvalidRequest, MalformedBody, UnsupportedParameter
 
 B = TypeVar("B", bound=BaseModel)
 _NOT_OFFERED: Final = frozenset({UNSUPPORTED, "extra_forbidden"})
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")  # of a type that some API has: an error may repeat it
 
 
 class Body(BaseModel):
@@ -32,6 +33,9 @@ class Other(Body):
     @model_validator(mode="before")
     @classmethod
     def _refuse(cls, value: object) -> object:
+        kind = value.get("type") if isinstance(value, dict) else None
+        if isinstance(kind, str) and _NAME.fullmatch(kind):
+            raise PydanticCustomError(UNSUPPORTED, "the type '{kind}' is not supported", {"kind": kind})
         raise PydanticCustomError(UNSUPPORTED, "this type is not supported")
 
 
@@ -87,7 +91,7 @@ def _beyond(crossed: str, field: str, kind: type[BaseModel]) -> InvalidRequest:
 
 
 def _invalid(error: ValidationError) -> InvalidRequest:
-    """Name the first field at fault as the client wrote it. The value itself is never repeated."""
+    """Name the first field at fault as the client wrote it. No value is repeated, but a type's name."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     param = ""
     for part in first["loc"]:

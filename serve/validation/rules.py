@@ -21,6 +21,7 @@ from experts.conversation.request_limits import (
     MAX_TOOLSETS,
     MAX_TOP_LOGPROBS,
 )
+from experts.json_schema.arguments import MAX_STRICT_WORK, strict_arguments
 from experts.json_schema.reduction import SchemaError
 from protos import chat_pb2 as chat
 from serve.errors import InvalidRequest
@@ -107,6 +108,7 @@ def _check_text(text: str, param: str) -> None:
 
 def _check_tools(conversation: chat.Conversation) -> None:
     names: set[str] = set()
+    work = 0  # of reading strict schemas
     for i, tool in enumerate(conversation.tools):
         where = f"tools[{i}].function"
         if tool.name in names:
@@ -117,6 +119,18 @@ def _check_tools(conversation: chat.Conversation) -> None:
         _check_text(tool.parameters_json, f"{where}.parameters")
         if tool.parameters_json and not _is_json_object(tool.parameters_json):
             raise InvalidRequest(f"'{where}.parameters' must be a JSON object", param=f"{where}.parameters")
+        if tool.strict:
+            work += _check_strict(tool.parameters_json, f"{where}.parameters")
+        if work > MAX_STRICT_WORK:
+            raise InvalidRequest("'tools': the schemas of the strict tools are too large together", param="tools")
+
+
+def _check_strict(parameters: str, where: str) -> int:
+    """Check that calls of a strict tool can be held to its schema; return what that took."""
+    try:
+        return strict_arguments(parameters).work
+    except SchemaError as error:
+        raise InvalidRequest(f"'{where}': {error}", param=where) from None
 
 
 def _check_toolsets(request: ChatRequest) -> None:

@@ -92,6 +92,9 @@ def responses(url: str) -> None:
     second = api.create(model="auto", input="again", previous_response_id=first.id)
     assert second.previous_response_id == first.id
     assert api.retrieve(first.id).output_text == "You said: hello"
+    said = [item.role for item in api.input_items.list(second.id, limit=2, order="asc")]  # one page after the other
+    assert said == ["user", "assistant", "user"]
+    assert api.input_tokens.count(model="auto", input="hello").input_tokens == 7
     api.delete(first.id)
     try:
         api.retrieve(first.id)

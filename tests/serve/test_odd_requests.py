@@ -38,6 +38,12 @@ def allowed(*names: str) -> dict[str, Any]:
         ({"tools": functions("a"), "tool_choice": {"type": "custom"}}, "unsupported_parameter", "tool_choice"),
         ({"tools": functions("a"), "tool_choice": {}}, "unsupported_parameter", "tool_choice"),
         ({"tools": functions("a"), "tool_choice": "a"}, "invalid_value", "tool_choice"),
+        ({"tools": [*functions("a"), {"type": "mcp"}]}, "unsupported_parameter", "tools[1]"),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [{"id": "1", "type": "custom"}]}]},
+            "unsupported_parameter",
+            "messages[0].tool_calls[0]",
+        ),
         ({"tools": functions("a"), "tool_choice": 7}, "invalid_value", "tool_choice"),
     ],
 )

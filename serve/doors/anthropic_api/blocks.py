@@ -1,7 +1,7 @@
 """Content blocks of a message (https://docs.anthropic.com/en/api/messages); other types are refused by name."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Discriminator, Tag, WithJsonSchema
 
@@ -135,20 +135,31 @@ class AssistantMessage(Body):
     ]
 
 
+class SystemMessage(Body):
+    """What the system says between the turns."""
+
+    role: Literal["system"]
+    content: Annotated[Annotated[str, Tag("Text")] | Annotated[list[TextBlock], Tag("List")], TEXT_OR_LIST]
+
+
 class OtherMessage(Body):
     """A turn of anybody else: refused by its role."""
 
-    role: Literal["user", "assistant"]
+    role: Literal["user", "assistant", "system"]
+
+
+_ROLES: Final = {"assistant": "Assistant", "user": "User", "system": "System"}
 
 
 def _role(value: object) -> str:
     role = value.get("role") if isinstance(value, dict) else getattr(value, "role", None)
-    return {"assistant": "Assistant", "user": "User"}.get(role, "Other") if isinstance(role, str) else "Other"
+    return _ROLES.get(role, "Other") if isinstance(role, str) else "Other"
 
 
 Turn = Annotated[
     Annotated[UserMessage, Tag("User")]
     | Annotated[AssistantMessage, Tag("Assistant")]
+    | Annotated[SystemMessage, Tag("System")]
     | Annotated[OtherMessage, Tag("Other"), WithJsonSchema({"not": {}})],
     Discriminator(_role),
 ]

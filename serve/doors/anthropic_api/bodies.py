@@ -87,5 +87,6 @@ class MessagesBody(PromptBody):
     top_k: Annotated[object, NotOffered()] = None
     container: Annotated[object, NotOffered()] = None
     metadata: dict[str, Any] | None = Field(None, description="Taken and ignored")
+    diagnostics: dict[str, Any] | None = Field(None, description="Taken and ignored: nothing is cached")
     service_tier: Literal["auto", "standard_only"] | None = Field(None, description="Taken and ignored")
     inference_geo: str | None = Field(None, description="Taken and ignored")

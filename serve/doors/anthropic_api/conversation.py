@@ -14,6 +14,7 @@ from protos import chat_pb2 as chat
 from serve.doors.anthropic_api.blocks import (
     AssistantMessage,
     DocumentBlock,
+    SystemMessage,
     TextBlock,
     ToolResultBlock,
     ToolUseBlock,
@@ -95,6 +96,8 @@ def translate(body: PromptBody) -> tuple[chat.Conversation, Translation]:
             done.add(_assistant(turn), f"messages[{i}].content")
         elif isinstance(turn, UserMessage):
             _add_user(done, turn, f"messages[{i}].content")
+        elif isinstance(turn, SystemMessage):
+            done.add(chat.Message(role=chat.ROLE_SYSTEM, content=text_of(turn.content)), f"messages[{i}].content")
     for i, document in enumerate(to_documents(body.documents)):
         done.add_document(document, f"documents[{i}]")
         done.cites = True

@@ -7,8 +7,8 @@ from protos import chat_pb2 as chat
 from serve.doors.anthropic_api.answers import MessagePresenter
 from serve.doors.anthropic_api.bodies import MessagesBody, PromptBody
 from serve.doors.anthropic_api.conversation import translate
-from serve.doors.anthropic_api.count import ONE_TOKEN, CountPresenter
 from serve.doors.anthropic_api.errors import ANTHROPIC_ERRORS
+from serve.doors.count import ONE_TOKEN, CountPresenter
 from serve.doors.json_body import parse
 from serve.doors.own_fields import to_retrieval, toolsets_in
 from serve.doors.request_builder import Headers, Parts
@@ -74,7 +74,7 @@ async def _read_to_count(raw: bytes, headers: Headers, caller: Caller) -> Asked:
         retrieval=to_retrieval(body.retrieval),
         toolsets=toolsets_in(body.tools),
     )
-    return Asked(parts, lambda request, answer: CountPresenter(), translation.names)
+    return Asked(parts, lambda request, answer: CountPresenter(ANTHROPIC_ERRORS), translation.names)
 
 
 _ID_HEADERS: Final = (b"x-request-id", b"request-id")

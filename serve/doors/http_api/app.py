@@ -93,6 +93,7 @@ class HttpApp:
                 Route("/v1/feedback", FeedbackEndpoint(feedback, settings), methods=["POST"]),
                 Route("/v1/responses/{id}", stored.get, methods=["GET"]),
                 Route("/v1/responses/{id}", stored.delete, methods=["DELETE"]),
+                Route("/v1/responses/{id}/input_items", stored.input_items, methods=["GET"]),
                 Route("/v1/responses/{id}/cancel", stored.cancel, methods=["POST"]),
                 Route(GUARD_PATH, GuardEndpoint(guard, keys, settings), methods=["POST"]),
                 *(() if stores is None else VectorStoresEndpoints(stores, settings).routes()),

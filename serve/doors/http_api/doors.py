@@ -7,7 +7,7 @@ from serve.doors.anthropic_api.errors import ANTHROPIC_ERRORS
 from serve.doors.anthropic_api.forms import COUNT_TOKENS, MESSAGES
 from serve.doors.openai_api.errors import OPENAI_ERRORS
 from serve.doors.openai_api.forms import CHAT, COMPLETIONS
-from serve.doors.openai_api.responses.form import responses_form
+from serve.doors.openai_api.responses.form import responses_forms
 from serve.doors.openai_api.responses.store import ResponseStore
 from serve.doors.wire_form import ErrorForm, WireForm
 
@@ -19,10 +19,12 @@ _ERRORS: Final[Mapping[str, ErrorForm]] = {"/v1/messages": ANTHROPIC_ERRORS}
 
 def doors(responses: ResponseStore) -> Doors:
     """List the doors of a gateway that keeps responses in that store."""
+    answers, counts = responses_forms(responses)
     return {
         "/v1/chat/completions": CHAT,
         "/v1/completions": COMPLETIONS,
-        "/v1/responses": responses_form(responses),
+        "/v1/responses": answers,
+        "/v1/responses/input_tokens": counts,
         "/v1/messages": MESSAGES,
         "/v1/messages/count_tokens": COUNT_TOKENS,
     }

@@ -85,6 +85,7 @@ def openai_document(doors: Doors, *, has_encoder: bool = False, has_collections:
                 "get": _stored("A response that is kept"),
                 "delete": _stored("It is deleted"),
             },
+            "/v1/responses/{id}/input_items": {"get": _input_items()},
             "/v1/responses/{id}/cancel": {"post": _cancel()},
             **({EMBEDDINGS_PATH: {"post": _embeddings(refs[EmbeddingsBody])}} if has_encoder else {}),
             **(_vector_stores(refs[VectorStoreSearchBody]) if has_collections else {}),
@@ -208,6 +209,18 @@ def _stored(summary: str) -> dict[str, Any]:
     return operation
 
 
+def _input_items() -> dict[str, Any]:
+    """An operation that lists."""
+    operation = _stored("The items that a kept response answered, page by page")
+    operation["responses"]["400"] = _failure("There is no such page")
+    operation["parameters"] += [
+        _query("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
+        _query("order", {"enum": ["asc", "desc"], "default": "desc"}),
+        _query("after", {"type": "string"}),
+    ]
+    return operation
+
+
 def _cancel() -> dict[str, Any]:
     """An operation that always refuses: nothing is made in the background."""
     operation = _stored("No response is made in the background")
@@ -219,6 +232,10 @@ def _cancel() -> dict[str, Any]:
 def _text(summary: str, media_type: str = "text/plain") -> dict[str, Any]:
     content = {media_type: {"schema": {"type": "string"}}}
     return {"summary": summary, "responses": {"200": {"description": summary, "content": content}}}
+
+
+def _query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "schema": schema}
 
 
 def _path(name: str) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""The HTTP door's `/v1/responses/{id}`: a response that is kept is read again, or deleted; `cancel` is refused.
+"""The HTTP door's `/v1/responses/{id}`: a response that is kept, or its input, is read again, or deleted.
+
+`cancel` is refused.
 
 OpenAI cancels responses that were made in the background alone
 (https://platform.openai.com/docs/api-reference/responses/cancel). No response here is: each ends with its request.
@@ -10,6 +12,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serve.doors.openai_api.responses.input_items import input_items, page_body, read_page
 from serve.doors.openai_api.responses.store import ResponseStore, Stored
 from serve.errors import InvalidRequest, UnknownResponse
 
@@ -18,7 +21,7 @@ _TO_CANCEL: Final = "to cancel one that is running, close its connection"
 
 
 class StoredResponses:
-    """Answers GET, DELETE and `cancel`. A key finds its own responses alone."""
+    """Answers GET, DELETE, `input_items` and `cancel`. A key finds its own responses alone."""
 
     def __init__(self, store: ResponseStore) -> None:
         self._store = store
@@ -31,6 +34,17 @@ class StoredResponses:
             StorageUnavailable: the store cannot be read.
         """
         return Response((await self._found(request)).body, media_type="application/json")
+
+    async def input_items(self, request: Request) -> Response:
+        """A page of the items that it answered.
+
+        Raises:
+            InvalidRequest: there is no such page.
+            UnknownResponse: none of that id is kept.
+            StorageUnavailable: the store cannot be read.
+        """
+        page = read_page(request.query_params)
+        return Response(page_body(input_items(await self._found(request)), page), media_type="application/json")
 
     async def delete(self, request: Request) -> Response:
         """Forget it; responses that go on from it keep what they have of it.

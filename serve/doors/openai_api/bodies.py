@@ -73,6 +73,9 @@ Stop = Annotated[
 
 TokenNumber = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
 
+OtherServers = Annotated[object, NotOffered()]
+"""A form of the answer as vLLM, SGLang or llama.cpp take it: in silence the answer would have none."""
+
 
 class StreamOptions(Body):
     """What a stream carries besides the answer."""
@@ -104,6 +107,16 @@ class _SamplingBody(RoutingFields):
     logit_bias: dict[TokenNumber, float] | None = Field(
         None, description="by a token's number in the named expert's vocabulary, -100..100; where its engine takes it"
     )
+
+    guided_json: OtherServers = None
+    guided_regex: OtherServers = None
+    guided_choice: OtherServers = None
+    guided_grammar: OtherServers = None
+    structured_outputs: OtherServers = None
+    regex: OtherServers = None
+    ebnf: OtherServers = None
+    grammar: OtherServers = None
+    json_schema: OtherServers = None
 
     def sampling(self, max_tokens: int | None) -> chat.Sampling:
         """The sampling as the core's message; what is None stays unset."""
@@ -152,6 +165,7 @@ class ChatCompletionBody(_SamplingBody):
     audio: Annotated[object, NotOffered()] = None
     prediction: Annotated[object, NotOffered()] = None
     web_search_options: Annotated[object, NotOffered()] = None
+    moderation: Annotated[object, NotOffered()] = None
     response_format: ResponseFormat | None = None
 
     @property

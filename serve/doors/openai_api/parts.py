@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from experts.conversation.request_limits import MAX_TOOL_CALLS
 from protos import chat_pb2 as chat
-from serve.doors.json_body import Body, OtherType
+from serve.doors.json_body import Body, OtherType, by_type
 from serve.doors.not_offered import NotOffered
 from serve.doors.openai_api.content import Content
 from serve.doors.own_fields import ToolsetBody
@@ -47,6 +47,11 @@ class ToolCallBody(Body):
     function: FunctionCallBody
 
 
+ToolCall = Annotated[
+    Annotated[ToolCallBody, Tag("Function")] | OtherType, by_type(function="Function", missing="Function")
+]
+
+
 class MessageBody(Body):
     """One turn of the conversation."""
 
@@ -54,7 +59,7 @@ class MessageBody(Body):
     content: Content = None
     refusal: str | None = None
     name: str | None = None
-    tool_calls: list[ToolCallBody] | None = Field(None, max_length=MAX_TOOL_CALLS)
+    tool_calls: list[ToolCall] | None = Field(None, max_length=MAX_TOOL_CALLS)
     tool_call_id: str | None = None
     function_call: Annotated[object, NotOffered()] = None
     audio: Annotated[object, NotOffered()] = None
@@ -79,12 +84,10 @@ class ToolBody(Body):
     function: FunctionBody
 
 
-def _kind(value: object) -> str:
-    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return "Toolset" if kind == "toolset" else "Function"
-
-
-Tool = Annotated[Annotated[ToolBody, Tag("Function")] | Annotated[ToolsetBody, Tag("Toolset")], Discriminator(_kind)]
+Tool = Annotated[
+    Annotated[ToolBody, Tag("Function")] | Annotated[ToolsetBody, Tag("Toolset")] | OtherType,
+    by_type(function="Function", missing="Function", toolset="Toolset"),
+]
 
 
 class NamedFunction(Body):
@@ -172,6 +175,7 @@ def to_message(body: MessageBody, where: str) -> chat.Message:
     calls = [
         chat.ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments)
         for call in body.tool_calls or ()
+        if isinstance(call, ToolCallBody)  # others were refused when they were read
     ]
     return chat.Message(
         role=_ROLES[body.role],

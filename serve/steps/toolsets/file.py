@@ -14,6 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from experts.catalog.yaml_file import YamlError, read_yaml
 from experts.conversation.bounded_json import OutOfBounds, check_bounds
 from experts.conversation.request_limits import MAX_OFFERED_TOOLS
+from experts.json_schema.arguments import strict_arguments
+from experts.json_schema.reduction import SchemaError
 from protos import chat_pb2 as chat
 from serve.settings.tree import SettingsError
 
@@ -46,10 +48,23 @@ class ListedTool(_Part):
             raise ValueError(str(error)) from None
         return parameters
 
+    @model_validator(mode="after")
+    def _can_be_strict(self) -> Self:
+        """Refuse a strict tool to whose schema no call can be held."""
+        if self.strict:
+            try:
+                strict_arguments(self._schema)
+            except SchemaError as error:
+                raise ValueError(f"parameters: {error}") from None
+        return self
+
+    @property
+    def _schema(self) -> str:
+        return "" if self.parameters is None else orjson.dumps(self.parameters).decode()
+
     def to_tool(self) -> chat.Tool:
         """Return it as a conversation has it."""
-        schema = "" if self.parameters is None else orjson.dumps(self.parameters).decode()
-        return chat.Tool(name=self.name, description=self.description, parameters_json=schema, strict=self.strict)
+        return chat.Tool(name=self.name, description=self.description, parameters_json=self._schema, strict=self.strict)
 
 
 def _flat(value: object) -> object:

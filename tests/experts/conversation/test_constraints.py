@@ -158,6 +158,20 @@ def test_many_large_tools_are_held_to_objects_at_least() -> None:
     assert "property_0" in constraint.tools[0][1]
 
 
+def test_the_work_that_the_tools_of_one_request_make_is_bounded() -> None:
+    wide = {name: {"anyOf": [{"type": "null"}, {"$ref": "#"}]} for name in "abcdefgh"}
+    tools = [
+        Tool(name=f"t{n}", parameters_json=json.dumps({"type": "object", "title": f"{n}", "properties": wide}))
+        for n in range(128)
+    ]
+    tools.append(Tool(name="held", parameters_json=WEATHER.parameters_json, strict=True))
+    offer = tool_offer(ask(tools=tools), is_constrained=False)
+    assert offer is not None
+    spelt_out = [name for name, schema in offer.schemas.items() if schema != {"type": "object"}]
+    assert 1 < len(spelt_out) < 64
+    assert spelt_out[-1] == "held"
+
+
 def test_only_what_may_be_called_is_offered() -> None:
     assert tool_offer(ask(), is_constrained=False) is None
     assert tool_offer(ask(tools=[NOW], tool_choice=ToolChoice(mode=ToolChoice.MODE_NONE)), is_constrained=False) is None

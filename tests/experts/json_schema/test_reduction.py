@@ -25,6 +25,7 @@ for _ in range(20):
     [
         (True, {}),
         ({"description": "anything"}, {}),
+        ({"oneOf": [{"type": "null"}], "discriminator": {"propertyName": "kind"}}, {"type": "null"}),
         (
             {"type": "string", "title": "x", "minLength": 1, "maxLength": 2.0},
             {"type": "string", "minLength": 1, "maxLength": 2},

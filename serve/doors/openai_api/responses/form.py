@@ -1,12 +1,14 @@
 """`/v1/responses` as a wire form (`serve.doors.wire_form`), with its store of responses."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
 from pydantic import TypeAdapter
 
 from protos import chat_pb2 as chat
+from serve.doors.count import ONE_TOKEN, CountPresenter
 from serve.doors.field_names import FieldNames
 from serve.doors.json_body import parse
 from serve.doors.openai_api.responses.events import RESPONSES_ERRORS, ResponsePresenter
@@ -30,20 +32,31 @@ _WORDS: Final = {
     "max_tokens": "max_output_tokens",
     "response_format": "text.format",
 }
+_COUNTED: Final = {"object": "response.input_tokens"}
 _STEP: Final = "retrieval"  # that searches; importing it would cost who has no encoder
 _ITEM: Final[TypeAdapter[InputItem]] = TypeAdapter(InputItem)
 
 
-def responses_form(store: ResponseStore) -> WireForm:
-    """Make the form."""
-    return WireForm(
+def responses_forms(store: ResponseStore) -> tuple[WireForm, WireForm]:
+    """Make the form, and that of the count of a prompt's tokens."""
+    reader = _Reader(store)
+    answers = WireForm(
         "responses",
         "Answer items, and keep the response",
         ResponsesBody,
         ID_PREFIX,
-        _Reader(store).read,
+        reader.read,
         RESPONSES_ERRORS,
     )
+    counts = WireForm(
+        "responses",
+        "Count a prompt's tokens, in OpenAI's form; an expert reads the prompt for it",
+        ResponsesBody,
+        "count_",
+        reader.read_to_count,
+        RESPONSES_ERRORS,
+    )
+    return answers, counts
 
 
 class _Reader:
@@ -54,7 +67,15 @@ class _Reader:
 
     async def read(self, raw: bytes, headers: Headers, caller: Caller) -> Asked:
         """Read a body, and look up what it refers to."""
-        body = parse(ResponsesBody, raw)
+        return await self._asked(parse(ResponsesBody, raw), caller)
+
+    async def read_to_count(self, raw: bytes, headers: Headers, caller: Caller) -> Asked:
+        """Read a body of which only the prompt's length is wanted; nothing of it is kept."""
+        asked = await self._asked(parse(ResponsesBody, raw), caller)
+        parts = replace(asked.parts, sampling=ONE_TOKEN, is_stream=False, store=False)
+        return Asked(parts, lambda request, answer: CountPresenter(RESPONSES_ERRORS, _COUNTED), asked.names)
+
+    async def _asked(self, body: ResponsesBody, caller: Caller) -> Asked:
         search = body.search()
         self._check_store(body)
         turns = await self._turns(body, caller)

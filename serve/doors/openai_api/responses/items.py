@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal
 
-from pydantic import Tag
+from pydantic import BeforeValidator, Tag
 
 from protos import chat_pb2 as chat
 from serve.doors.json_body import TEXT_OR_LIST, Body, OtherType, by_type
@@ -85,6 +85,13 @@ class ItemReference(Body):
     id: str
 
 
+def _typed(value: object) -> object:
+    """Write the type of an item down that has none: with an id and no role it is a reference."""
+    if isinstance(value, dict) and value.get("type") is None and "id" in value and "role" not in value:
+        return {**value, "type": "item_reference"}
+    return value
+
+
 InputItem = Annotated[
     Annotated[MessageItem, Tag("Message")]
     | Annotated[FunctionCallItem, Tag("Call")]
@@ -102,6 +109,7 @@ InputItem = Annotated[
         file_search_call="Search",
         item_reference="Reference",
     ),
+    BeforeValidator(_typed),
 ]
 
 

@@ -14,8 +14,8 @@ ID_PREFIX: Final = "resp_"
 Status = Literal["in_progress", "completed", "incomplete", "failed"]
 
 
-def item_id(kind: str, response_id: str, index: int) -> str:
-    """Name an output item; the name leads back to its response (`response_of`)."""
+def item_id(kind: str, response_id: str, index: int | str) -> str:
+    """Name an item by its place; the name leads back to its response (`response_of`)."""
     return f"{kind}_{response_id.removeprefix(ID_PREFIX)}_{index}"
 
 

@@ -53,7 +53,7 @@ def test_what_clients_send_is_taken(fields: dict[str, Any]) -> None:
         ({"max_tokens": 0}, "max_tokens"),
         ({"model": 7}, "model"),
         ({"messages": "hello"}, "messages"),
-        ({"messages": [{"role": "system", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "user"}]}, "messages[0].content"),
         ({"messages": [user({"type": "text"})]}, "messages[0].content[0].text"),
         ({"messages": [USER, user({"type": "tool_result"})]}, "messages[1].content[0].tool_use_id"),

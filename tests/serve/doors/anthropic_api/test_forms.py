@@ -64,7 +64,7 @@ LAST_PAGE = "messages[0].content[64].source"
         ({"tools": [{**TOOL, "name": "a b"}]}, 400, "invalid_request_error", "tools[0].name"),
         ({"tool_choice": {"type": "any"}}, 400, "invalid_request_error", "tool_choice"),
         ({"messages": [USER, NAMELESS]}, 400, "invalid_request_error", "messages[1].content[0].tool_use_id"),
-        ({"messages": [{"role": "system", "content": "a"}]}, 400, "invalid_request_error", "messages[0].role"),
+        ({"messages": [{"role": "tool", "content": "a"}]}, 400, "invalid_request_error", "messages[0].role"),
         ({"messages": [{"role": "user", "content": [PAGE] * 65}]}, 400, "invalid_request_error", LAST_PAGE),
         ({"messages": []}, 400, "invalid_request_error", "messages"),
         ({"output_config": NO_SCHEMA}, 400, "invalid_request_error", "output_config.format"),

@@ -21,6 +21,7 @@ ASKED = {
     "/v1/chat/completions": HELLO,
     "/v1/completions": {"prompt": "hi"},
     "/v1/responses": {"input": "hi"},
+    "/v1/responses/input_tokens": {"input": "hi"},
     "/v1/messages": {**HELLO, "max_tokens": 9},
     "/v1/messages/count_tokens": HELLO,
 }

@@ -40,7 +40,7 @@ class TestParse:
             ({"stream": "yes"}, "stream"),
             ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
             ({"tools": [{"type": "function"}]}, "tools[0].function"),
-            ({"tools": [{"type": "web_search", "function": {"name": "f"}}]}, "tools[0].type"),
+            ({"tools": [{"type": "web_search", "function": {"name": "f"}}]}, "tools[0]"),
             ({"response_format": {"type": "xml"}}, "response_format.type"),
             ({"documents": ["a", {"title": "b"}]}, "documents[1].text"),
             (

@@ -43,6 +43,7 @@ def test_a_tool_is_written_flat_or_as_openai_has_it(tmp_path: Path) -> None:
         ([{**FIND, "schema": {}}], "tools.0.schema"),
         ([{"name": "f", "parameters": [1]}], "tools.0.parameters"),
         ([{"name": "f", "strict": "maybe"}], "tools.0.strict"),
+        ([{"name": "f", "parameters": {"$ref": "#/$defs/Nope"}, "strict": True}], "#: a $ref points nowhere"),
     ],
 )
 def test_a_mistake_names_the_line_and_the_field(tools: list[object], complaint: str, tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ NARROW = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [N
         ({"tools": [{"type": "toolset", "name": f"s{n}"} for n in range(17)]}, 400, "invalid_value", "tools[16].name"),
         ({"tool_choice": NAMED}, 400, "invalid_value", "tool_choice"),
         ({"tool_choice": NARROW}, 400, "invalid_value", "tool_choice"),
-        ({"tools": [{"type": "toolbox", "name": "crm"}]}, 400, "invalid_value", "tools[0].type"),
+        ({"tools": [{"type": "toolbox", "name": "crm"}]}, 400, "unsupported_parameter", "tools[0]"),
     ],
 )
 async def test_what_is_wrong_is_named(
