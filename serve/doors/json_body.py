@@ -100,4 +100,5 @@ def _invalid(error: ValidationError) -> InvalidRequest:
         elif part.isidentifier() and not part[0].isupper():  # pydantic puts the names of union members in, too
             param += f".{part}" if param else part
     kind = UnsupportedParameter if first["type"] in _NOT_OFFERED else InvalidRequest
-    return kind(f"'{param}': {first['msg']}", param=param or None)
+    message = "Input should be an object" if first["type"] == "model_type" else first["msg"]  # it names a class of ours
+    return kind(f"'{param}': {message}", param=param or None)

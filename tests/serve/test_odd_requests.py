@@ -19,6 +19,13 @@ def allowed(*names: str) -> dict[str, Any]:
     return {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": functions(*names)}}
 
 
+async def test_no_class_of_ours_is_named(http: httpx2.AsyncClient) -> None:
+    for path, fields in ((CHAT, {"messages": ["hello"]}), ("/v1/responses", {"input": ["hello"]})):
+        [(name, _)] = fields.items()
+        error = (await http.post(path, json={"model": "coder", **fields})).json()["error"]
+        assert error["message"] == f"'{name}[0]': Input should be an object"
+
+
 @pytest.mark.parametrize(
     ("fields", "code", "param"),
     [

@@ -77,6 +77,7 @@ TAKEN: dict[str, list[dict[str, Any]]] = {
         {"tools": [{"type": "function", "name": "f", "parameters": None, "strict": None, "description": None}]},
         {"stream": True, "stream_options": {"include_obfuscation": False}},
         {"conversation": None, "prompt": None, "context_management": None, "previous_response_id": None},
+        {"image": None, "access_programs": None, "text": {"format": None}, "input": [{**USER, "id": None}]},
     ],
     MESSAGES: [
         {"system": [text("text")]},
@@ -123,6 +124,7 @@ REFUSED: dict[str, list[tuple[dict[str, Any], str, str]]] = {
             "the type 'custom'",
         ),
         ({"moderation": {"model": "m"}}, "moderation", ""),
+        ({"response_format": {"type": "json_object", "schema": {"type": "object"}}}, "response_format.schema", ""),
         *(
             ({name: {"type": "object"}}, name, "")
             for name in ("guided_json", "guided_regex", "guided_choice", "guided_grammar", "structured_outputs")

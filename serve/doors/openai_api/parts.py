@@ -159,6 +159,7 @@ class ResponseFormat(Body):
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchemaBody | None = None
+    schema_: Annotated[object, NotOffered()] = Field(None, alias="schema")  # llama.cpp's and others' place for it
 
 
 def to_message(body: MessageBody, where: str) -> chat.Message:

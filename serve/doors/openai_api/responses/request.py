@@ -154,6 +154,8 @@ class ResponsesBody(RoutingFields):
     truncation: Annotated[object, NotOffered("disabled")] = None
     context_management: Annotated[object, NotOffered([])] = None
     moderation: Annotated[object, NotOffered()] = None
+    access_programs: Annotated[object, NotOffered()] = None
+    image: Annotated[object, NotOffered()] = None
 
     def to_sampling(self) -> chat.Sampling:
         """The sampling; what is None stays unset."""
