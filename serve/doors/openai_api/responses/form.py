@@ -52,7 +52,7 @@ def responses_forms(store: ResponseStore) -> tuple[WireForm, WireForm]:
         "responses",
         "Count a prompt's tokens, in OpenAI's form; an expert reads the prompt for it",
         ResponsesBody,
-        "count_",
+        "tokens_",
         reader.read_to_count,
         RESPONSES_ERRORS,
     )
