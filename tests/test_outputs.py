@@ -30,7 +30,7 @@ PACKAGES = ("serve", "router", "experts", "moegate", "loadtests", "deploy")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if "_pb2" not in path.name)
 
 INPUTS = {
-    "add", "artifact", "base", "candidate", "catalog", "config", "curve", "data", "file", "files", "gguf", "gold",
+    "adapters", "add", "artifact", "base", "candidate", "catalog", "config", "curve", "data", "file", "files", "gguf", "gold",
     "held_out", "log", "merged", "misfits", "outcomes", "peers", "plans", "policy", "prices", "readings", "request",
     "results", "rows", "rules", "seeds", "source", "spans", "timings", "train", "transfer", "vectors", "words",
     "wrappers",
@@ -78,6 +78,7 @@ CASES: dict[tuple[str, str], tuple[list[str], tuple[str, ...]]] = {
         ["--base", "base"],
         ("rebase.json", "experts.yaml", "comparison.md", "comparison.json"),
     ),
+    ("experts.training.mean_adapter", "out"): (["a"], ("adapter_model.safetensors", "adapter_config.json")),
     ("experts.training.make_forms", "out"): (["--source", "bfcl", "--data", "."], _FILE),
     ("experts.training.make_tool_calls", "out"): (["--source", "bfcl", "--data", "."], _FILE),
     ("loadtests.distractors", "out"): (["--data", "rows.jsonl"], _FILE),
