@@ -30,7 +30,8 @@ PACKAGES = ("serve", "router", "experts", "moegate", "loadtests", "deploy")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if "_pb2" not in path.name)
 
 INPUTS = {
-    "adapters", "add", "artifact", "base", "candidate", "catalog", "config", "curve", "data", "file", "files", "gguf", "gold",
+    "adapters", "add", "artifact", "base", "candidate", "catalog", "config", "curve", "data", "file", "files",
+    "gguf", "gold",
     "held_out", "log", "merged", "misfits", "outcomes", "peers", "plans", "policy", "prices", "readings", "request",
     "results", "rows", "rules", "seeds", "source", "spans", "timings", "train", "transfer", "vectors", "words",
     "wrappers",
