@@ -2,7 +2,7 @@
 
 `robustness` searches them against our own router, as an attacker with the artefact would: first candidates by their
 weight, then a greedy search on a batch of requests (the attack of Shafran et al. 2025, "Rerouting LLM Routers", for a
-linear model).
+linear model). A whole sentence that people might write needs less: of many the one that moves the batch furthest.
 """
 
 import zlib
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from router.evaluation.perturb import changed
-from router.features.featurize import RouteQuery
+from router.features.featurize import RouteQuery, Turn
 from router.features.hashing import place_of
 from router.features.word_vectors import shipped_vectors
 from router.model.gate import Gate
@@ -39,12 +39,29 @@ def search(gate: Gate, rows: Sequence[Row], target: str, count: int) -> str:
     pool = candidates(gate, target, count, batch)
     gadget: list[str] = []
     for _ in range(WORDS):
-        tried = [
-            float(np.mean([_margin(gate, with_suffix(row, [*gadget, word]).query, target) for row in batch]))
-            for word in pool
-        ]
-        gadget.append(pool[int(np.argmax(tried))])
-    return " ".join(gadget)
+        gadget = [strongest(gate, batch, target, [" ".join([*gadget, word]) for word in pool])]
+    return gadget[0]
+
+
+def sentences(gate: Gate, rows: Sequence[Row], target: str, count: int) -> list[str]:
+    """Name the requests of one turn and at most `WORDS` words that are the target's alone and say so most clearly."""
+    texts = [
+        text
+        for row in rows
+        if row.labels == (target,) and len(row.query.turns) == 1 and not row.query.has_tools
+        for text in (row.query.turns[0].text,)
+        if len(text.split()) <= WORDS
+    ]
+    clear = {text: _margin(gate, RouteQuery((Turn("user", text),)), target) for text in texts}
+    return sorted(clear, key=lambda text: -clear[text])[:count]
+
+
+def strongest(gate: Gate, rows: Sequence[Row], target: str, pool: Sequence[str]) -> str:
+    """Choose the suffix of a pool that raises the target's mean margin most on a batch of rows."""
+    tried = [
+        float(np.mean([_margin(gate, with_suffix(row, [text]).query, target) for row in rows[:BATCH]])) for text in pool
+    ]
+    return pool[int(np.argmax(tried))]
 
 
 def with_suffix(row: Row, words: Sequence[str]) -> Row:

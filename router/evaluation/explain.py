@@ -133,6 +133,7 @@ def _contributions(gate: Gate, query: RouteQuery) -> dict[str, tuple[Contributio
     artifact = gate.artifact
     features = gate.features(query)
     raw, effect = gate.raw(features), gate.effect(query, features)
+    opened = (raw - artifact.network.logits(features)) * artifact.slope
     names = name_features(query)
     of_ngrams, of_dense = artifact.network.weights_at(features)
     hashed = features.values[:, None] * of_ngrams * artifact.slope
@@ -146,6 +147,8 @@ def _contributions(gate: Gate, query: RouteQuery) -> dict[str, tuple[Contributio
         spoken = dense[:, at].tolist()
         sums |= {f"[{name}]": value for name, value in zip(STRUCTURE_NAMES, spoken, strict=False) if value}
         sums["[what its words mean]"] = sum(spoken[len(STRUCTURE_NAMES) :])
+        if features.opening is not None:
+            sums["[how it begins]"] = float(opened[at])
         if effect is not None:
             before = float(raw[at])
             sums["[the system prompt]"] = float(effect.on(raw)[at] - before) * float(artifact.slope[at])

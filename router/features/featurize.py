@@ -6,7 +6,7 @@ query is bounded whatever is sent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -18,7 +18,7 @@ from router.features.jailbreak import is_sign
 from router.features.lexicon import concept_families, concepts_among, concepts_of, name_concepts
 from router.features.structure import ANSWERED_IN_CODE, STRUCTURE_NAMES, Floats, structure
 from router.features.tool_fit import REQUEST_CHARS, fit_features
-from router.features.window import PREVIOUS_CHARS, Window, normalise, own_words, split_window
+from router.features.window import PREVIOUS_CHARS, Window, normalise, opening_of, own_words, split_window
 from router.features.word_vectors import SIZE as MEANING_SIZE
 from router.features.word_vectors import shipped_vectors
 
@@ -54,12 +54,15 @@ class Features:
         values: their weights, (n,) float32.
         dense: in `DENSE_NAMES`' order, (D,) float32: structure, each about 0..1, then meaning, each about -1..1.
         leaning: how much the newest user turn leans on earlier ones, in [0, 1].
+        opening: the first words of a long turn that leans on little, read alone; `Gate.raw` hears them beside the
+            whole.
     """
 
     indices: np.ndarray[Any, np.dtype[np.int64]]
     values: Floats
     dense: Floats
     leaning: float = 0.0
+    opening: "Features | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ def featurize(query: RouteQuery, leans: Leans | None = None) -> Features:
     thread = query.thread
     newest = _turn(query, thread.said[0], query.documents)
     if leans is None or len(thread.said) == 1:
-        return newest
+        return _opened(query, newest)
     parts = [newest]
 
     def part(at: int) -> Features:
@@ -130,7 +133,14 @@ def featurize(query: RouteQuery, leans: Leans | None = None) -> Features:
     if len(split) > 1 and thread.answer:
         read.append(featurize_turn(thread.answer[:ANSWER_READ_CHARS]))
         split.append(ANSWER_WEIGHT * (1.0 - split[0]))
-    return _blend(read, split, thread.answered_in_code)
+    blend = _blend(read, split, thread.answered_in_code)
+    return blend if blend.leaning > LEANS_FROM else _opened(query, blend)
+
+
+def _opened(query: RouteQuery, newest: Features) -> Features:
+    """Add how a long turn begins."""
+    opening = opening_of(query.thread.said[0])
+    return newest if opening is None else replace(newest, opening=featurize_turn(opening, query.documents))
 
 
 def _turn(query: RouteQuery, text: str, documents: Documents = NO_DOCUMENTS) -> Features:

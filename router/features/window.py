@@ -17,8 +17,10 @@ HEAD_CHARS, TAIL_CHARS = 1_200, 400  # of the user's own words
 SCAN_HEAD, SCAN_TAIL = 4_000, 1_500  # what is split at all
 DOCUMENT_CHARS = 600
 PREVIOUS_CHARS = 400
+LONG_WORDS, OPENING_WORDS = 40, 10  # a turn of so many words is also read by its first ones alone
 LONG_LINE = 350  # a line longer than this, beside a shorter request, was pasted
 
+_OPENING = re.compile(rf"\s*(?:\S+\s+){{{OPENING_WORDS - 1}}}\S+")
 _PASTED = re.compile(r'```.*?(?:```|\Z)|"""(?:.{80,}?)"""|<(\w{2,20})>.{80,}?</\1>', re.DOTALL)
 _FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)  # code that the user gives is theirs; a document is not
 _ANNOUNCED = re.compile(
@@ -70,6 +72,15 @@ def split_window(text: str) -> Window:
         length=len(text),
         no_code=no_code,
     )
+
+
+def opening_of(text: str) -> str | None:
+    """Cut out the first words of a long user turn, where people mostly say what they want; None of a shorter one."""
+    head = text[:SCAN_HEAD]
+    if len(head.split(maxsplit=LONG_WORDS)) < LONG_WORDS:
+        return None
+    found = _OPENING.match(head)
+    return found.group().strip() if found else None
 
 
 def own_words(text: str) -> str:

@@ -22,6 +22,7 @@ TOOL_CALLER = "tool-caller"
 """The label of training rows whose tools fit, and so the class of the head that learned from them. A catalogue need not
 have an expert of that name."""
 FIRM = 0.0  # log-odds from which words that put the usual task aside say themselves what is wanted
+OPENING_SHARE = 1 / 3  # of the log-odds of a long turn: what its first words say alone (docs/results.md)
 QUIETEST = -8.0  # log-odds: how little a rival may have to say; further experts silence the others by far more
 TOOLS_FROM = 0.5  # tools at least this likely to fit come before any words
 
@@ -70,7 +71,7 @@ class Gate:
             return 1.0
         if side is None:
             return self.artifact.tool_probability
-        dense = np.concatenate([features.dense, fit_of(query, features), opinions(self.raw(features))])
+        dense = np.concatenate([features.dense, fit_of(query, features), opinions(self._whole(features))])
         return _answer(side, features, dense)
 
     def leaning(self, features: Features) -> float:
@@ -102,6 +103,13 @@ class Gate:
 
     def raw(self, features: Features) -> Floats:
         """Return the log-odds of each class before calibration, (C,)."""
+        whole = self._whole(features)
+        if features.opening is None:
+            return whole
+        return np.asarray(whole + np.float32(OPENING_SHARE) * (self._whole(features.opening) - whole))
+
+    def _whole(self, features: Features) -> Floats:
+        """Ask the network, as it was trained: of all that was read together, (C,)."""
         return self.artifact.network.logits(features)
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from router.evaluation.adversarial import WORDS, candidates, search, with_suffix
+from router.evaluation.adversarial import WORDS, candidates, search, sentences, strongest, with_suffix
 from router.features.featurize import RouteQuery, Turn
 from router.model.artifact import load
 from router.model.gate import Gate
@@ -60,3 +60,21 @@ def test_words_are_added_to_the_newest_user_turn_alone() -> None:
     row = with_suffix(Row("s", RouteQuery(turns), ("coder",), ("tag",)), ["a", "b"])
     assert [turn.text for turn in row.query.turns] == ["one", "two", "three a b", "four"]
     assert (row.source, row.labels, row.tags) == ("s", ("coder",), ("tag",))
+
+
+def test_sentences_are_the_targets_own_and_short_the_clearest_first(gate: Gate, rows: list[Row]) -> None:
+    long = Row("s", RouteQuery((Turn("user", "write a python function " * 6),)), ("coder",))
+    both = Row("s", RouteQuery((Turn("user", "write a python function or a poem"),)), ("coder", "advisor"))
+    later = Row("s", RouteQuery((Turn("user", "hi"), Turn("user", "fix this sql query"))), ("coder",))
+    found = sentences(gate, [long, both, later, *rows], "coder", 5)
+    assert len(found) == 5
+    own = {row.query.turns[0].text for row in rows if row.labels == ("coder",)}
+    assert set(found) <= own
+    clear = [margin(gate, [Row("s", RouteQuery((Turn("user", text),)), ("coder",))], "coder") for text in found]
+    assert clear == sorted(clear, reverse=True)
+
+
+def test_the_strongest_suffix_moves_the_batch_furthest(gate: Gate, asked: list[Row]) -> None:
+    pool = ["thank you", "write a python function that parses bread", "hello"]
+    moved = {text: margin(gate, [with_suffix(row, [text]) for row in asked], "coder") for text in pool}
+    assert strongest(gate, asked, "coder", pool) == max(moved, key=moved.__getitem__) == pool[1]

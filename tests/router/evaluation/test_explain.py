@@ -30,3 +30,13 @@ def test_contributions_add_up_to_the_heads_answer(artifact_file: object, states:
     router = Router.load(artifact_file)  # type: ignore[arg-type]
     query = query_from_openai([{"role": "user", "content": "日本の川について教えて"}])
     assert all(len(parts) <= 6 for parts in explain(router, query, states).contributions.values())
+
+
+def test_an_explanation_says_what_the_first_words_of_a_long_turn_did(
+    artifact_file: object, states: list[ExpertState]
+) -> None:
+    router = Router.load(artifact_file)  # type: ignore[arg-type]
+    text = "write a warm letter about bread to my dear aunt now:" + " fix this sql query over tides" * 8
+    found = explain(router, query_from_openai([{"role": "user", "content": text}]), states)
+    named = {part.feature: part.log_odds for part in found.contributions["advisor"]}
+    assert named["[how it begins]"] > 0.0

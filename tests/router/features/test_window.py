@@ -1,6 +1,6 @@
 import pytest
 
-from router.features.window import HEAD_CHARS, TAIL_CHARS, split_window
+from router.features.window import HEAD_CHARS, LONG_WORDS, TAIL_CHARS, opening_of, split_window
 
 PASSAGE = "Kenya's long rains fall from March to May and feed the rivers of the highlands. " * 8
 
@@ -35,3 +35,17 @@ def test_the_window_keeps_both_ends_and_its_cap() -> None:
 
 def test_forms_and_case_are_folded() -> None:
     assert split_window("ＨＥＬＬＯ Ⅳ").own == "hello iv"
+
+
+def test_a_long_turn_begins_with_ten_words_as_they_were_typed() -> None:
+    asked = "Please write\n a speech out of these notes for me"
+    assert opening_of(f"  {asked} now" + " word" * LONG_WORDS) == asked
+
+
+@pytest.mark.parametrize(("words", "is_long"), [(LONG_WORDS - 1, False), (LONG_WORDS, True), (1_000_000, True)])
+def test_only_a_long_turn_has_an_opening(words: int, is_long: bool) -> None:
+    assert (opening_of(" ".join(["word"] * words)) is not None) is is_long
+
+
+def test_one_endless_word_has_no_opening() -> None:
+    assert opening_of("x" * 1_000_000) is None

@@ -96,3 +96,14 @@ def test_a_near_rival_lowers_the_probability_and_leaves_the_order(trained: Train
     before, after = (gate.logits(gate.features(query)) for gate in (plain, wary))
     assert np.array_equal(np.argsort(before), np.argsort(after))
     assert not np.allclose(before, after)
+
+
+def test_how_a_long_turn_begins_counts_a_third(trained: Trained) -> None:
+    gate = Gate(trained.artifact)
+    asked = "write a warm letter about bread to my dear aunt"
+    notes = " fix this sql query over tides and parse the steel maps" * 4
+    whole = gate.features(query_from_openai([{"role": "user", "content": f"{asked} now:{notes}"}]))
+    alone = gate.raw(gate.features(query_from_openai([{"role": "user", "content": asked}])))
+    assert whole.opening is not None
+    expected = 2 / 3 * gate.raw(replace(whole, opening=None)) + 1 / 3 * alone
+    assert np.allclose(gate.raw(whole), expected, atol=1e-4)
