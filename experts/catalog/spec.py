@@ -113,6 +113,9 @@ class ExpertSpec(_Model):
     outcomes: tuple[OutcomeName, ...] = ()  # that its answers begin with (`experts.conversation.outcomes`)
     forms: dict[Form, Share] = {}  # asked for such a form, it counts with this probability at least, whatever the words
     hands_back: bool = False  # where no tool fits, it says so before its first token, and another expert is asked
+    calls_tools: bool = (
+        True  # False: it has not learned to; unless the caller names it or a call must come, it is shown none
+    )
     asks_for_missing: bool = False  # a call whose required value nobody said becomes a question
     price: Price
     licence: str = Field(min_length=1)
@@ -188,6 +191,11 @@ class Catalog(_Model):
     def handing_back(self) -> tuple[str, ...]:
         """The names of those that hand back what none of the tools fits."""
         return tuple(expert.name for expert in self.experts if expert.hands_back)
+
+    @property
+    def calling_none(self) -> tuple[str, ...]:
+        """The names of those that have not learned to call tools."""
+        return tuple(expert.name for expert in self.experts if not expert.calls_tools)
 
     def get(self, name: str) -> ExpertSpec | None:
         """Return the expert of that name, or None."""

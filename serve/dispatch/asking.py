@@ -28,15 +28,21 @@ class Asking:
     """
 
     def __init__(
-        self, request: ChatRequest, decision: RouteDecision, handing_back: frozenset[str], decide_again: DecideAgain
+        self,
+        request: ChatRequest,
+        decision: RouteDecision,
+        handing_back: frozenset[str],
+        decide_again: DecideAgain,
+        calling_none: frozenset[str] = frozenset(),
     ) -> None:
-        """`handing_back` names the experts that hand back what no tool fits."""
+        """`handing_back`: experts that hand back what no tool fits; `calling_none`: those that never learned calls."""
         self.request = request
         self.decision = decision
         self.experts = _candidates(decision)
         self.blame = Blame(request.caller.name)
         self._handing_back = handing_back
         self._decide_again = decide_again
+        self._calling_none = calling_none
         self._has_come_back = False
 
     def may_hand_back(self, expert: str) -> bool:
@@ -59,13 +65,19 @@ class Asking:
     def message(self, expert: str, *, may_hand_back: bool) -> pb.GenerateRequest:
         """What an expert is asked.
 
-        Once it is known that no tool fits, whoever answers in words is shown none and can call none.
+        Once it is known that no tool fits, whoever answers in words is shown none and can call none. So is an expert
+        that has not learned to call, unless the caller named it or a call must come: it would invent calls.
         """
         message = generate_request(self.request)
         message.may_hand_back = may_hand_back
-        if self._has_come_back and expert not in self._handing_back:
+        answers_in_words = self._has_come_back and expert not in self._handing_back
+        if answers_in_words or self._is_shown_none(expert):
             message.conversation.tool_choice.CopyFrom(_NO_TOOLS)
         return message
+
+    def _is_shown_none(self, expert: str) -> bool:
+        is_left_to_us = self.request.may_call_tools and self.decision.reason is not Reason.PINNED
+        return is_left_to_us and expert in self._calling_none
 
     def answered_by(self, expert: str) -> RouteDecision:
         """The decision as carried out."""

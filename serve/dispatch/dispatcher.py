@@ -71,6 +71,7 @@ class Dispatcher:
         self._channels = channels
         self._further = FurtherAttempts(catalog, settings, metrics)
         self._handing_back = frozenset(catalog.handing_back)
+        self._calling_none = frozenset(catalog.calling_none)
         self._bounds = {expert.name: _most_at_once(expert) for expert in catalog.experts}
         self.in_flight: Counter[str] = Counter()
         self.circuits = Circuits(
@@ -121,7 +122,7 @@ class Dispatcher:
             MoegateError: nobody gave a first token; the error is the last expert's.
         """
         self._further.earn()
-        asking = Asking(request, decision, self._handing_back, decide_again)
+        asking = Asking(request, decision, self._handing_back, decide_again, self._calling_none)
         stream = await self._open(asking, follower)
         stream.decision = asking.answered_by(stream.expert)
         try:

@@ -62,13 +62,20 @@ def test_when_there_is_a_choice(mode: chat.ToolChoice.Mode, choice: bool) -> Non
 
 
 def asking(
-    *experts: str, reason: Reason = Reason.CLASSIFIED, hands_back: tuple[str, ...] = ("tools", "next")
+    *experts: str,
+    reason: Reason = Reason.CLASSIFIED,
+    hands_back: tuple[str, ...] = ("tools", "next"),
+    calls_none: tuple[str, ...] = (),
+    mode: chat.ToolChoice.Mode | None = None,
 ) -> Asking:
     def never(expert: str) -> RouteDecision:
         raise AssertionError
 
-    request = chat_request(input=conversation())
-    return Asking(request, route_decision(*experts, reason=reason), frozenset(hands_back), never)
+    asked = conversation()
+    if mode is not None:
+        asked.tool_choice.mode = mode
+    decision = route_decision(*experts, reason=reason)
+    return Asking(chat_request(input=asked), decision, frozenset(hands_back), never, frozenset(calls_none))
 
 
 def test_leave_to_hand_back() -> None:
@@ -78,6 +85,25 @@ def test_leave_to_hand_back() -> None:
     assert not asking("coder", "tools").may_hand_back("tools"), "it stands in for one that the words asked for"
     assert not asking("tools").may_hand_back("tools"), "nobody else is there"
     assert not asking("tools", "coder", reason=Reason.PINNED).may_hand_back("tools")
+
+
+def is_shown_tools(one: Asking, expert: str) -> bool:
+    shown = one.message(expert, may_hand_back=False).conversation
+    assert len(shown.tools) == 1, "they stand in the request all the same"
+    return shown.tool_choice.mode != chat.ToolChoice.MODE_NONE
+
+
+def test_who_has_not_learned_to_call_is_shown_no_tools() -> None:
+    assert not is_shown_tools(asking("coder", "tools", calls_none=("coder",)), "coder")
+    assert is_shown_tools(asking("coder", "tools", calls_none=("coder",)), "tools")
+    assert is_shown_tools(asking("coder", "tools"), "coder"), "any other expert decides for itself"
+    assert not is_shown_tools(asking("tools", "coder", reason=Reason.UNHEALTHY, calls_none=("coder",)), "coder")
+
+
+def test_who_is_named_or_has_to_call_is_shown_tools() -> None:
+    assert is_shown_tools(asking("coder", reason=Reason.PINNED, calls_none=("coder",)), "coder")
+    for mode in (chat.ToolChoice.MODE_REQUIRED, chat.ToolChoice.MODE_NAMED):
+        assert is_shown_tools(asking("coder", calls_none=("coder",), mode=mode), "coder")
 
 
 def test_leave_is_given_once_and_the_request_stays_as_it_came() -> None:
