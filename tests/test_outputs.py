@@ -33,7 +33,8 @@ INPUTS = {
     "adapters", "add", "artifact", "base", "candidate", "catalog", "config", "curve", "data", "file", "files",
     "gguf", "gold",
     "held_out", "log", "merged", "misfits", "outcomes", "peers", "plans", "policy", "prices", "readings", "request",
-    "results", "rows", "rules", "seeds", "source", "spans", "timings", "train", "transfer", "vectors", "words",
+    "results", "rows", "rules", "searched", "seeds", "source", "spans", "timings", "train", "transfer", "vectors",
+    "words",
     "wrappers",
     "benign", "injections", "jailbreaks",
 }  # fmt: skip

@@ -65,7 +65,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
         "tool-caller": Recipe(tool_caller.samples, _WIDER),
         "researcher": Recipe(researcher.samples, _WIDER),
         "generalist": Recipe(generalist.samples, Hyperparameters(learning_rate=6e-4, rank=8, frozen_layers=12)),
-        "coder": Recipe(coder.samples, _WIDER),
+        "coder": Recipe(coder.samples, Hyperparameters(epochs=3)),
         "advisor": Recipe(advisor.samples, Hyperparameters(method="orpo", batch_size=4, learning_rate=5e-4)),
     }
 )

@@ -1,8 +1,8 @@
-"""What the coder learns from: MBPP's training tasks, four more files, and hand-written seeds.
+"""What the coder learns from: MBPP's training tasks and hand-written seeds; one fenced block, then one sentence.
 
-An answer is one fenced block, then one sentence. MBPP's code has many styles (tabs, carriage returns, extra spaces).
-Each answer is parsed and printed again, so that the coder learns one style. A task is asked with its tests, and once
-more with its signature or with neither, since people ask in all three ways.
+MBPP's code has many styles (tabs, carriage returns, extra spaces). Each answer is parsed and printed again, so that the
+coder learns one style. A task is asked with its tests, with its signature, or with neither, since people ask in all
+three ways.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any, Final
 from experts.evaluation.suites.coding import task_request
 from experts.evaluation.suites.rows import read_rows
 from experts.training.recipes.checks import is_python
-from experts.training.recipes.code_sources import answer_with, read_sources
 from experts.training.recipes.sample import Sample, ask, one_shape
 from experts.training.recipes.seed_files import read_seeds
 
@@ -24,7 +23,7 @@ _TASK: Final = re.compile(
     r"^write a (?:python )?function (?:that (?:can )?|which |to )(.+?)[.\s]*$", re.IGNORECASE | re.DOTALL
 )
 _SEED_REPEATS: Final = 2
-_OTHER_WAYS: Final = ("signature", "bare")
+_WAYS: Final = ("tests", "tests", "tests", "signature", "bare")
 
 
 def samples(data: Path | None, seed: int) -> list[Sample]:
@@ -39,9 +38,7 @@ def samples(data: Path | None, seed: int) -> list[Sample]:
     if data is not None:
         rows = read_rows(data / "coder" / "mbpp_train.jsonl.gz")
         with one_shape("mbpp_train"):
-            kept = [row for row in rows if _entry(row) is not None]
-            made += [_sample(row, way) for row in kept for way in ("tests", rng.choice(_OTHER_WAYS))]
-        made += read_sources(data, rng)
+            made += [_sample(row, rng.choice(_WAYS)) for row in rows if _entry(row) is not None]
     return made
 
 
@@ -63,7 +60,7 @@ def _sample(row: Any, way: str) -> Sample:  # JSON
     elif way == "signature":
         task += f"\n\ndef {signature}:"
     code = ast.unparse(ast.parse(row["answer"]))
-    return Sample(ask(task), answer_with(code, _remark(row, signature)))
+    return Sample(ask(task), f"```python\n{code}\n```\n\n{_remark(row, signature)}")
 
 
 def _remark(row: Any, signature: str) -> str:  # JSON

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.experts.training.recipes import code_files, researcher_files, tool_files
+from tests.experts.training.recipes import researcher_files, tool_files
 from tests.experts.training.recipes.rows import said
 
 HELD_OUT = (
@@ -17,7 +17,6 @@ HELD_OUT = (
     *(f"tool-caller/metatool_{name}" for name in ("multi_tool_queries", "need_tool_or_not", "single_tool_queries")),
     *(f"tool-caller/{name}" for name in ("metatool_tools", "sgd_tools_test", "sgd_tools_test_services", "xsid_test")),
     *("tool-caller/snips_validate", "generalist/gsm8k_eval", "coder/mbpp_eval"),
-    "coder/mathqa_x_mathqa-test-python",
 )
 """Files beside those that the recipes read: to read one is an error, for it holds no rows."""
 READ = {
@@ -30,7 +29,7 @@ READ = {
         *("advisor/halueval_ok", "retrieval/medquad_qa"),
     ),
     "generalist": ("generalist/gsm8k_train", "advisor/halueval_ok"),
-    "coder": ("coder/mbpp_train", *(f"coder/{name}" for name in code_files.FILES)),
+    "coder": ("coder/mbpp_train",),
     "advisor": ("advisor/gpteacher_roleplay", "advisor/halueval_ok"),
 }
 """Which files each expert's recipe needs."""
@@ -51,8 +50,6 @@ def write_data(folder: Path) -> Path:
         write(place(folder, f"researcher/{name}"), rows())
     for name, rows in tool_files.FILES.items():
         write(place(folder, f"tool-caller/{name}"), rows())
-    for name, rows in code_files.FILES.items():
-        write(place(folder, f"coder/{name}"), rows())
     write(place(folder, "coder/mbpp_train"), _mbpp())
     write(place(folder, "generalist/gsm8k_train"), _gsm8k())
     write(place(folder, "advisor/gpteacher_roleplay"), _tips())
