@@ -43,7 +43,7 @@ CASES = [
     ("experts.select", ["--results", "{broken}", "--out", "out"], "{broken}: not JSON"),
     ("experts.select", ["--results", "{binary}", "--out", "out"], "{binary}"),
     ("experts.select", ["--results", "{empty}", "--out", "out"], "{empty}"),
-    ("experts.training.mean_adapter", ["{missing}", "--out", "out"], "{missing}: cannot be read as an adapter"),
+    ("experts.training.mean_adapter", ["{missing}", "--out", "out"], "adapter {missing}: cannot be read"),
     ("experts.training.training_cost", ["{missing}"], "{missing}"),
     ("experts.training.training_cost", ["{broken}"], "{broken}:1: not YAML"),
     ("experts.training.training_cost", ["{binary}"], "{binary}"),

@@ -113,9 +113,7 @@ class ExpertSpec(_Model):
     outcomes: tuple[OutcomeName, ...] = ()  # that its answers begin with (`experts.conversation.outcomes`)
     forms: dict[Form, Share] = {}  # asked for such a form, it counts with this probability at least, whatever the words
     hands_back: bool = False  # where no tool fits, it says so before its first token, and another expert is asked
-    calls_tools: bool = (
-        True  # False: it has not learned to; unless the caller names it or a call must come, it is shown none
-    )
+    calls_tools: bool = True  # False: it never learned to, and is shown none unless it is named or a call has to come
     asks_for_missing: bool = False  # a call whose required value nobody said becomes a question
     price: Price
     licence: str = Field(min_length=1)

@@ -60,6 +60,16 @@ def read_adapter(folder: Path) -> Adapter:
     Raises:
         AdapterError: a file is missing or damaged, or the adapter is of a kind that cannot be merged here.
     """
+    tensors, scale = read_lora(folder)
+    return Adapter(_pair(tensors, folder), scale)
+
+
+def read_lora(folder: Path) -> tuple[dict[str, Matrix], float]:
+    """Return an adapter's matrices by PEFT's names, and what their products are multiplied by.
+
+    Raises:
+        AdapterError: a file is missing or damaged, or the adapter is no plain LoRA.
+    """
     try:
         config = json.loads((folder / "adapter_config.json").read_text())
         tensors = dict(read_tensors(folder / "adapter_model.safetensors"))
@@ -67,9 +77,11 @@ def read_adapter(folder: Path) -> Adapter:
         raise AdapterError(f"adapter {folder}: cannot be read: {error}") from None
     if config.get("peft_type") != "LORA" or config.get("use_dora") or config.get("bias", "none") != "none":
         raise AdapterError(f"adapter {folder}: only plain LoRA without biases can be merged")
-    rank, alpha = config["r"], config["lora_alpha"]
-    scale = alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
-    return Adapter(_pair(tensors, folder), scale)
+    try:
+        rank, alpha = int(config["r"]), float(config["lora_alpha"])
+        return tensors, alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        raise AdapterError(f"adapter {folder}: its configuration has no rank or no alpha") from None
 
 
 def merge(base: Path, adapter: Adapter, target: Path) -> None:

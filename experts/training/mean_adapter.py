@@ -20,34 +20,29 @@ import numpy.typing as npt
 
 from experts.commands.messages import complain
 from experts.commands.outputs import NotOurs, claim, nothing, write
-from experts.compilation.safetensors_file import read_tensors
+from experts.compilation.merge import AdapterError, Matrix, read_lora
 
-Matrix = npt.NDArray[np.float32]
 WEIGHTS: Final = "adapter_model.safetensors"
 CONFIG: Final = "adapter_config.json"
 _A, _B = ".lora_A.", ".lora_B."
 _PAD: Final = 8  # bytes that the header's length is a multiple of
 
 
-class NoMean(ValueError):
-    """Adapters have no mean; the message says why."""
-
-
 def mean_adapter(adapters: Sequence[Path], shares: Sequence[float], rank: int) -> dict[str, Matrix]:
-    """Return the matrices of the mean, for an alpha that equals `rank`: A as (rank, in), B as (out, rank).
+    """Return the matrices of the mean, whose product is multiplied by 1: A as (rank, in), B as (out, rank).
 
     Args:
         adapters: folders in PEFT's format, of one base.
         shares: how much each counts; they sum to 1.
-        rank: of the result.
+        rank: of the result, at most; all the adapters' ranks together are enough for the mean itself.
 
     Raises:
-        NoMean: an adapter cannot be read, or they change different matrices.
+        AdapterError: an adapter cannot be read, or they change different matrices.
     """
-    read = [_read(folder) for folder in adapters]
+    read = [read_lora(folder) for folder in adapters]
     names = set(read[0][0])
     if any(set(found) != names for found, _ in read):
-        raise NoMean("the adapters change different matrices")
+        raise AdapterError("the adapters change different matrices")
     made: dict[str, Matrix] = {}
     for name in sorted(one for one in names if _A in one):
         other = name.replace(_A, _B)
@@ -58,7 +53,7 @@ def mean_adapter(adapters: Sequence[Path], shares: Sequence[float], rank: int) -
             )
             made[name], made[other] = _best_of_rank(downs, ups, rank)
         except (KeyError, ValueError):
-            raise NoMean(f"the adapters' {name} do not fit each other: they are of different bases") from None
+            raise AdapterError(f"the adapters' {name} do not fit each other: they are of different bases") from None
     return made
 
 
@@ -73,15 +68,6 @@ def safetensors_bytes(tensors: Mapping[str, Matrix]) -> bytes:
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _PAD)
     return len(text).to_bytes(_PAD, "little") + text + b"".join(bodies.values())
-
-
-def _read(folder: Path) -> tuple[dict[str, Matrix], float]:
-    """Return an adapter's matrices, and what their product is multiplied by."""
-    try:
-        config = json.loads((folder / CONFIG).read_text("utf-8"))
-        return dict(read_tensors(folder / WEIGHTS)), float(config["lora_alpha"]) / int(config["r"])
-    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
-        raise NoMean(f"{folder}: cannot be read as an adapter: {type(error).__name__}") from None
 
 
 def _best_of_rank(downs: Matrix, ups: Matrix, rank: int) -> tuple[Matrix, Matrix]:
@@ -106,19 +92,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in (WEIGHTS, CONFIG):
             claim(options.out / name, nothing)
         shares = options.shares or [1 / len(options.adapters)] * len(options.adapters)
+        if options.rank < 1:
+            raise AdapterError("--rank: at least 1")
         if len(shares) != len(options.adapters) or abs(sum(shares) - 1) > 1e-6:
-            raise NoMean("--shares: as many as there are adapters, and 1 in all")
+            raise AdapterError("--shares: as many as there are adapters, and 1 in all")
         made = mean_adapter(options.adapters, shares, options.rank)
+        rank = next(matrix.shape[0] for name, matrix in made.items() if _A in name)
         config = json.loads((options.adapters[-1] / CONFIG).read_text("utf-8"))
+        config |= {"r": rank, "lora_alpha": rank, "use_rslora": False}
         options.out.mkdir(parents=True, exist_ok=True)
         write(options.out / WEIGHTS, safetensors_bytes(made))
-        write(
-            options.out / CONFIG, json.dumps({**config, "r": options.rank, "lora_alpha": options.rank}, indent=1) + "\n"
-        )
-    except (NoMean, NotOurs, OSError) as error:
+        write(options.out / CONFIG, json.dumps(config, indent=1) + "\n")
+    except (AdapterError, NotOurs, OSError) as error:
         complain(error)
         return 1
-    print(f"{options.out}: {len(made) // 2} matrices of rank {options.rank}")
+    print(f"{options.out}: {len(made) // 2} matrices of rank {rank}")
     return 0
 
 
@@ -126,7 +114,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m experts.training.mean_adapter", description=main.__doc__)
     parser.add_argument("adapters", type=Path, nargs="+", metavar="ADAPTER", help="folders in PEFT's format")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--rank", type=int, default=16, help="at most")
     parser.add_argument("--shares", type=float, nargs="+", help="how much each counts (default: the same)")
     return parser.parse_args(arguments)
 

@@ -32,8 +32,8 @@ class Asking:
         request: ChatRequest,
         decision: RouteDecision,
         handing_back: frozenset[str],
+        calling_none: frozenset[str],
         decide_again: DecideAgain,
-        calling_none: frozenset[str] = frozenset(),
     ) -> None:
         """`handing_back`: experts that hand back what no tool fits; `calling_none`: those that never learned calls."""
         self.request = request

@@ -122,7 +122,7 @@ class Dispatcher:
             MoegateError: nobody gave a first token; the error is the last expert's.
         """
         self._further.earn()
-        asking = Asking(request, decision, self._handing_back, decide_again, self._calling_none)
+        asking = Asking(request, decision, self._handing_back, self._calling_none, decide_again)
         stream = await self._open(asking, follower)
         stream.decision = asking.answered_by(stream.expert)
         try:

@@ -22,6 +22,7 @@ _STEP: Final = "\0"  # stands for the `$` of a reference until the plan is compl
 _REFERENCE: Final = re.compile(rf"{_STEP}(\d+)((?:\.\w+)?)")
 _SLOT: Final = re.compile(r"\{(\w+)\}")
 _ASKED: Final = re.compile(r"^(what|how|who|when|where|which|is|are|do|has|if|why)\b|[?;:]", re.IGNORECASE)
+_LETTERS: Final = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnpqrstuvwxyz0123456789"  # of an id
 _TELLING: Final = ("{} {}", "{} is {}", "the {} {}", "{}: {}", "{} '{}'")
 _WITH: Final = ("{}, {}", "{} ({})", "{} with {}", "{}: {}", "{} for {}")
 _THEN: Final = (", then ", ", and ", " and then ", ", and after that ")
@@ -140,8 +141,7 @@ def _told(key: str, rng: random.Random) -> Value:
         return draw(rng.choice(("hotel", "restaurant", "title", "song", "person")), None, rng)
     if rng.random() < 0.4:
         return draw("code", None, rng)
-    letters = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnpqrstuvwxyz0123456789"
-    said = "".join(rng.choice(letters) for _ in range(rng.randint(5, 11)))
+    said = "".join(rng.choice(_LETTERS) for _ in range(rng.randint(5, 11)))
     said = said if rng.random() < 0.6 else str(rng.randint(100, 99_999_999))
     return Value(said, said)
 

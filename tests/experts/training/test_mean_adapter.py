@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experts.compilation.merge import read_adapter
+from experts.compilation.merge import AdapterError, read_adapter
 from experts.compilation.safetensors_file import read_tensors
-from experts.training.mean_adapter import CONFIG, WEIGHTS, Matrix, NoMean, main, mean_adapter, safetensors_bytes
+from experts.training.mean_adapter import CONFIG, WEIGHTS, Matrix, main, mean_adapter, safetensors_bytes
 
 KEY = "base_model.model.model.layers.0.{}.lora_{}.weight"
 MATRICES = {"self_attn.q_proj": (12, 8), "mlp.up_proj": (20, 8)}
@@ -44,6 +44,16 @@ def test_the_mean_changes_a_base_by_the_mean_of_the_changes(tmp_path: Path, shar
         assert made.pairs[name][0].shape[0] == 6
 
 
+def test_a_rank_that_nothing_fills_is_not_written(tmp_path: Path) -> None:
+    one, other = adapter(tmp_path / "one", 1, 2, 8), adapter(tmp_path / "other", 2, 3, 6)
+    out = tmp_path / "mean"
+    assert main([str(one), str(other), "--out", str(out), "--rank", "16"]) == 0
+    config = json.loads((out / CONFIG).read_text())
+    assert config["r"] == config["lora_alpha"] == 5
+    assert all(a.shape[0] == b.shape[1] == 5 for a, b in read_adapter(out).pairs.values())
+    assert main([str(one), "--out", str(tmp_path / "none"), "--rank", "0"]) == 1
+
+
 def test_a_lower_rank_is_the_nearest_that_there_is(tmp_path: Path) -> None:
     folder = adapter(tmp_path / "one", 3, 4, 4)
     made = mean_adapter([folder], [1.0], 2)
@@ -68,9 +78,9 @@ def test_adapters_of_other_matrices_or_bases_have_no_mean(tmp_path: Path) -> Non
     one = adapter(tmp_path / "one", 1, 2, 4)
     fewer = adapter(tmp_path / "fewer", 1, 2, 4, {"mlp.up_proj": (20, 8)})
     wider = adapter(tmp_path / "wider", 1, 2, 4, {"self_attn.q_proj": (12, 8), "mlp.up_proj": (24, 8)})
-    with pytest.raises(NoMean, match="different matrices"):
+    with pytest.raises(AdapterError, match="different matrices"):
         mean_adapter([one, fewer], [0.5, 0.5], 2)
-    with pytest.raises(NoMean, match="different bases"):
+    with pytest.raises(AdapterError, match="different bases"):
         mean_adapter([one, wider], [0.5, 0.5], 2)
 
 

@@ -75,7 +75,7 @@ def asking(
     if mode is not None:
         asked.tool_choice.mode = mode
     decision = route_decision(*experts, reason=reason)
-    return Asking(chat_request(input=asked), decision, frozenset(hands_back), never, frozenset(calls_none))
+    return Asking(chat_request(input=asked), decision, frozenset(hands_back), frozenset(calls_none), never)
 
 
 def test_leave_to_hand_back() -> None:
