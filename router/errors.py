@@ -4,6 +4,7 @@
     ├── ArtifactError        the trained file is missing, torn, or made for another format or feature version
     ├── CalibrationError     no setting meets what was asked for on the given rows
     ├── DatasetError         a training or evaluation row is not what the format says
+    ├── EncoderError         a server of embeddings, asked while something is fitted or judged, does not answer
     ├── NoExpertsError       nothing to rank: the catalogue is empty
     └── UnknownExpertError   a pin names an expert that is not in the catalogue
 
@@ -25,6 +26,10 @@ class CalibrationError(RouterError):
 
 class DatasetError(RouterError):
     """A data row breaks the format; the message names file and line, never the text."""
+
+
+class EncoderError(RouterError):
+    """A server of embeddings refuses, cannot be reached, or answers in another form."""
 
 
 class NoExpertsError(RouterError):

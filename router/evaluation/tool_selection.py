@@ -2,7 +2,8 @@
 
 Each request meets a pool of tools: its source's own, filled up with those of other sources. Told are the share of
 requests of which every needed tool is kept, the share of tools and of their characters that is kept, and what the best
-twelve by BM25 keep. With `--train`, a source is judged by weights and margins that were fitted without its group.
+twelve by BM25 keep. With `--train`, a source is judged by weights, margins and floors that were fitted without its
+group; with `--encoder URL` by the head that hears that server's encoder, too. The latency leaves the encoder's out.
 """
 
 import argparse
@@ -18,9 +19,10 @@ from router.commands.messages import run_command
 from router.tools.index import ToolText
 from router.tools.likeness import LIKENESS, likeness
 from router.tools.question import read_question
-from router.tools.selector import DEFAULT_PATH, Selector, read_selector
+from router.tools.selector import DEFAULT_PATH, ENCODED, WORDS, Selector, read_selector
+from router.training.embeddings import Embeddings
 from router.training.tool_pools import Pooled, pools
-from router.training.tool_selection import SIZES, Rows, calibrate, fit
+from router.training.tool_selection import SIZES, Rows, columns_of, fit_head
 from router.training.tool_sources import Source, read_source
 
 BASELINE: Final = 12
@@ -39,7 +41,7 @@ def judge(pooled: Sequence[Pooled], selector: Selector, recall: float) -> dict[s
     whole, tools, characters, baseline, sure = 0, 0.0, 0.0, 0, 0
     place = LIKENESS.index("all fields: place")
     for one in pooled:
-        selection = selector.select(one.question, one.index, recall=recall, at_most=MAX_KEPT)
+        selection = selector.select(one.question, one.index, recall=recall, at_most=MAX_KEPT, meaning=one.meaning)
         kept = np.zeros(one.index.size, dtype=np.bool_)
         kept[list(selection.kept)] = True
         sizes = np.array([_characters(tool) for tool in one.tools])
@@ -62,10 +64,11 @@ def judge(pooled: Sequence[Pooled], selector: Selector, recall: float) -> dict[s
 def latency_us(source: Source, pooled: Sequence[Pooled], selector: Selector, recall: float) -> dict[str, float]:
     """Measure CPU time to read a request and to select, microseconds; the index is there."""
     took = []
-    index = pooled[0].index
+    index, meaning = pooled[0].index, pooled[0].meaning
     for one in source.asked[:300]:
         began = time.thread_time()
-        selector.select(read_question(one.newest, one.before), index, recall=recall, at_most=MAX_KEPT)
+        question = read_question(one.newest, one.before)
+        selector.select(question, index, recall=recall, at_most=MAX_KEPT, meaning=meaning)
         took.append((time.thread_time() - began) * 1e6)
     return {"p50": round(float(np.median(took)), 1), "p99": round(float(np.quantile(took, 0.99)), 1)}
 
@@ -79,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m router.evaluation.tool_selection", description=main.__doc__)
     parser.add_argument("--data", nargs="+", type=Path, required=True, help="JSON lines to judge by, a source each")
     parser.add_argument("--train", nargs="+", type=Path, default=[], help="fit on these, without a source's own group")
+    parser.add_argument("--encoder", metavar="URL", help="a server with /v1/embeddings; its encoder is heard, too")
     parser.add_argument("--artifact", type=Path, help="a selector; the shipped one otherwise")
     parser.add_argument("--pool", type=int, default=420, help="tools a request may choose among (420)")
     parser.add_argument("--recall", type=float, default=0.97, help="stated recall (0.97)")
@@ -90,10 +94,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     sources = [source for path in options.data for source in read_source(path)]
-    selectors = _selectors(options, sources)
+    encode = Embeddings(options.encoder) if options.encoder else None
+    selectors = _selectors(options, sources, encode)
     found: dict[str, Any] = {}
     for source in sources:
-        pooled = list(pools(source, sources, sizes=[options.pool], limit=options.limit, seed=1))
+        pooled = list(pools(source, sources, sizes=[options.pool], limit=options.limit, seed=1, encode=encode))
         selector = selectors[source.group]
         figures = judge(pooled, selector, options.recall)
         figures["latency_us"] = latency_us(source, pooled, selector, options.recall)
@@ -106,7 +111,9 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _selectors(options: argparse.Namespace, sources: Sequence[Source]) -> dict[str, Selector]:
+def _selectors(
+    options: argparse.Namespace, sources: Sequence[Source], encode: Embeddings | None
+) -> dict[str, Selector]:
     """Choose the selector that judges each group."""
     groups = {source.group for source in sources}
     if not options.train:
@@ -115,15 +122,16 @@ def _selectors(options: argparse.Namespace, sources: Sequence[Source]) -> dict[s
     known = [source for path in options.train for source in read_source(path)]
     rows: dict[str, Rows] = {}
     for source in known:
-        drawn = pools(source, known, sizes=SIZES, limit=options.limit, seed=0)
-        near = [(likeness(one.question, one.index), one.needed) for one in drawn]
+        drawn = pools(source, known, sizes=SIZES, limit=options.limit, seed=0, encode=encode)
+        near = [(one.numbers(), one.needed) for one in drawn]
         rows[source.group] = [*rows.get(source.group, ()), *near]
-    return {group: _without(group, rows) for group in groups}
+    return {group: _without(group, rows, encode) for group in groups}
 
 
-def _without(group: str, rows: dict[str, Rows]) -> Selector:
+def _without(group: str, rows: dict[str, Rows], encode: Embeddings | None) -> Selector:
     others = {name: part for name, part in rows.items() if name != group}
-    return Selector(fit(list(others.values())).astype(np.float32), calibrate(others))
+    words = fit_head(columns_of(others, WORDS), WORDS)
+    return Selector(words, fit_head(others, ENCODED), encode.model) if encode else Selector(words)
 
 
 if __name__ == "__main__":

@@ -42,8 +42,8 @@ def likeness(question: Question, index: ToolIndex) -> Floats:
         *parts.max(axis=0),
         np.minimum(1.0, whole[NAME] / index.name_total),
         total / max(_TINY, total.max()),
-        _place(total[None]),
-        _place(first),
+        places(total[None]),
+        places(first),
         *_meaning(question, index),
         weighted(index.pooled, index.pooled[int(total.argmax())]) / 2,
         *_values(question, index),
@@ -66,13 +66,13 @@ def _scores(question: Question, index: ToolIndex) -> Floats:
     return summed.reshape(count, len(FIELDS), index.size).astype(np.float32)
 
 
-def _place(scores: Floats) -> Floats:
-    """Say where each tool stands by its best row of (n, T): 1 first, 1/2 second, and so on; 0 without any score."""
+def places(scores: Floats) -> Floats:
+    """Say where each tool stands by its best row of (n, T): 1 first, 1/2 second, ..., 0 without any score, (T,)."""
     order = np.argsort(-scores, axis=1, kind="stable")
-    places = np.empty(scores.shape, dtype=np.float32)
-    np.put_along_axis(places, order, 1.0 / np.arange(1, scores.shape[1] + 1, dtype=np.float32)[None], axis=1)
-    places[scores <= 0] = 0.0
-    return np.asarray(places.max(axis=0), dtype=np.float32)
+    found = np.empty(scores.shape, dtype=np.float32)
+    np.put_along_axis(found, order, 1.0 / np.arange(1, scores.shape[1] + 1, dtype=np.float32)[None], axis=1)
+    found[scores <= 0] = 0.0
+    return np.asarray(found.max(axis=0), dtype=np.float32)
 
 
 def _meaning(question: Question, index: ToolIndex) -> list[Floats]:

@@ -20,9 +20,14 @@ _ENDINGS: Final = ("ations", "ation", "ings", "ing", "ies", "ers", "ed", "er", "
 _SHORTEST_STEM: Final = 3
 
 
+def taken_apart(text: str) -> str:
+    """Put spaces between the words of names."""
+    return _CAMEL.sub(" ", text[:MAX_CHARS]).replace("_", " ")
+
+
 def spaced(text: str) -> str:
     """Take names apart and fold the letters."""
-    return normalise(_CAMEL.sub(" ", text[:MAX_CHARS]).replace("_", " "))
+    return normalise(taken_apart(text))
 
 
 def words(folded: str) -> list[str]:

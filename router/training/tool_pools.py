@@ -4,32 +4,58 @@ Requests that share a pool share its index, as a gateway's do.
 """
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from router.tools.index import ToolIndex, ToolText, build_index
+from router.tools.index import Floats, ToolIndex, ToolText, build_index
+from router.tools.likeness import likeness
+from router.tools.meaning import Meaning, asked_line, line_of, nearness
 from router.tools.question import Question, read_question
 from router.training.tool_sources import Asked, Source
 
 SHARING: Final = 10  # requests that share a pool
 
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
+Encode = Callable[[Sequence[str]], Floats]
+"""Turns n texts into vectors of length 1, (n, D)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pooled:
-    """A request before its pool: `needed` says of each tool whether the request needs it, (T,)."""
+    """A request before its pool.
+
+    Attributes:
+        question: the request.
+        index: the pool.
+        needed: whether the request needs a tool, (T,).
+        tools: the pool's T tools.
+        meaning: what an encoder says of both; None: none was asked.
+    """
 
     question: Question
     index: ToolIndex
     needed: Bools
     tools: Sequence[ToolText]
+    meaning: Meaning | None = None
+
+    def numbers(self) -> Floats:
+        """Compare the request with each tool: `LIKENESS`, and `NEARNESS` where there is a meaning, (T, n)."""
+        near = likeness(self.question, self.index)
+        return near if self.meaning is None else np.concatenate([near, nearness(self.meaning)], axis=1)
 
 
-def pools(source: Source, others: Sequence[Source], *, sizes: Sequence[int], limit: int, seed: int) -> Iterator[Pooled]:
+def pools(
+    source: Source,
+    others: Sequence[Source],
+    *,
+    sizes: Sequence[int],
+    limit: int,
+    seed: int,
+    encode: Encode | None = None,
+) -> Iterator[Pooled]:
     """Draw pools for the requests of a source.
 
     Args:
@@ -38,6 +64,7 @@ def pools(source: Source, others: Sequence[Source], *, sizes: Sequence[int], lim
         sizes: how many tools a pool has; drawn among these.
         limit: requests at most.
         seed: of the draw.
+        encode: an encoder, which then says what it can of requests and tools.
     """
     rng = random.Random(seed)
     asked = [one for one in source.asked if one.gold <= source.tools.keys()]
@@ -48,9 +75,13 @@ def pools(source: Source, others: Sequence[Source], *, sizes: Sequence[int], lim
         tools = _pool(part, source.tools, strangers, rng.choice(sizes), rng)
         index = build_index(tools)
         names = [tool.name for tool in tools]
+        lines = encode([line_of(tool) for tool in tools]) if encode else None
         for one in part:
             needed = np.array([name in one.gold for name in names])
-            yield Pooled(read_question(one.newest, one.before), index, needed, tools)
+            meaning = None
+            if encode is not None and lines is not None:
+                meaning = Meaning(encode([asked_line(one.newest) or "-"])[0], lines)
+            yield Pooled(read_question(one.newest, one.before), index, needed, tools, meaning)
 
 
 def _pool(

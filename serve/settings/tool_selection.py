@@ -15,6 +15,8 @@ class ToolSelectionSettings(Section):
     max_tools: int = Field(MAX_OFFERED_TOOLS, ge=MAX_TOOLS, le=MAX_OFFERED_TOOLS)  # a request may offer
     max_kept: int = Field(MAX_TOOLS, ge=1, le=MAX_TOOLS)  # an expert is shown
     prepared_tools: int = Field(20_000, ge=MAX_OFFERED_TOOLS)  # of all sets together whose index is kept
+    encoder: bool = True  # where there is one that the selector was fitted with, hear it, too
+    encoder_timeout_s: float = Field(0.25, gt=0)  # of that, for a request; then the words decide
 
     @property
     def most_offered(self) -> int:

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from experts.catalog.encoders import encoder_name
 from experts.catalog.spec import Catalog
 from serve.settings.encoder import EncoderSettings
 from serve.settings.retrieval import RetrievalSettings
-from serve.settings.tool_selection import ToolSelectionSettings
 from serve.settings.tree import Settings
 from serve.steps.cache.step import CacheStep
 from serve.steps.cache.stores import open_store
@@ -18,8 +18,8 @@ from serve.steps.toolsets.step import ToolsetsStep
 from serve.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from serve.steps.documents.step import Encoder
     from serve.steps.retrieval.step import Retriever
+    from serve.steps.vectors import Encoder
 
     class AsksEncoder(Retriever, Encoder, Protocol):
         """What the steps ask of the encoder's application."""
@@ -55,7 +55,7 @@ def build_steps(
     if toolsets is not None:
         steps.append(ToolsetsStep(toolsets, max_tools=settings.tool_selection.most_offered))
     if settings.tool_selection.enabled:
-        steps.append(_tool_selection(settings.tool_selection, metrics))
+        steps.append(_tool_selection(settings, metrics, retriever))
     if settings.cache.enabled:
         steps.append(CacheStep(open_store(settings.cache), settings.cache, metrics.cache, identity))
     return Steps(steps)
@@ -80,9 +80,18 @@ def _documents(encoder: "AsksEncoder", settings: EncoderSettings, metrics: Metri
     return DocumentStep(encoder, settings, metrics.encoder, most_shown)
 
 
-def _tool_selection(settings: ToolSelectionSettings, metrics: Metrics) -> Step:
-    """Make the step; its selector is imported only here, and only when it is wanted."""
+def _tool_selection(settings: Settings, metrics: Metrics, encoder: "AsksEncoder | None") -> Step:
+    """Make the step; its selector is imported only here, and only when it is wanted.
+
+    The encoder is heard where the selector was fitted with it: another one's numbers mean another thing.
+    """
     from router.tools.selector import shipped_selector  # noqa: PLC0415
+    from serve.steps.tool_selection.encoded import ToolEncoder  # noqa: PLC0415
     from serve.steps.tool_selection.step import ToolSelectionStep  # noqa: PLC0415
 
-    return ToolSelectionStep(shipped_selector(), settings, metrics.tool_selection)
+    selector, wanted = shipped_selector(), settings.tool_selection
+    is_known = encoder_name(settings.encoder.base) == selector.encoder
+    heard = None
+    if encoder is not None and wanted.encoder and is_known:
+        heard = ToolEncoder(encoder, metrics.encoder, wanted.encoder_timeout_s)
+    return ToolSelectionStep(selector, wanted, metrics.tool_selection, heard)

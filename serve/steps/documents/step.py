@@ -9,10 +9,8 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from functools import partial
+from typing import Final
 
 from protos import chat_pb2 as chat
 from protos import encoder_pb2 as pb
@@ -21,24 +19,13 @@ from serve.request import ChatRequest
 from serve.settings.encoder import EncoderSettings
 from serve.steps.retrieval.question import standalone_question
 from serve.steps.step import Step
+from serve.steps.vectors import Encoder, vectors_of
 from serve.telemetry.metrics.encoder import EncoderMetrics
 from serve.telemetry.record import RequestRecord
 
 NAME: Final = "documents"
 _CALL: Final = "rank"
 _LONGEST: Final = 4_000  # characters of a document: more tokens than encoders read
-
-
-class Encoder(Protocol):
-    """Turns texts into vectors; `serve.expert_client.encoder_channel.EncoderChannel` asks Ray Serve."""
-
-    async def embed(self, message: pb.EmbedRequest, *, timeout_s: float) -> pb.EmbedResponse:
-        """Encode.
-
-        Raises:
-            MoegateError: it did not.
-        """
-        ...
 
 
 class DocumentStep(Step):
@@ -87,20 +74,10 @@ class DocumentStep(Step):
     async def _nearness(self, question: str, documents: Sequence[chat.Document], deadline: float) -> list[float]:
         timeout_s = min(self._settings.rank_timeout_s, max(0.0, deadline - self._clock()))
         texts = [_words(document) for document in documents]
-        asked, given = await asyncio.gather(
-            self._vectors([question], pb.ROLE_QUERY, timeout_s), self._vectors(texts, pb.ROLE_PASSAGE, timeout_s)
-        )
+        encoded = partial(vectors_of, encoder=self._encoder, metrics=self._metrics, timeout_s=timeout_s)
+        asked, given = await asyncio.gather(encoded([question], pb.ROLE_QUERY), encoded(texts, pb.ROLE_PASSAGE))
         nearness: list[float] = (given @ asked[0]).tolist()
         return nearness
-
-    async def _vectors(
-        self, texts: Sequence[str], role: pb.Role.ValueType, timeout_s: float
-    ) -> npt.NDArray[np.float32]:
-        message = pb.EmbedRequest(texts=texts, role=role, truncate=True)
-        answer = await self._encoder.embed(message, timeout_s=timeout_s)
-        self._metrics.tokens.inc(sum(embedding.tokens for embedding in answer.embeddings))
-        raw = b"".join(embedding.vector for embedding in answer.embeddings)
-        return np.frombuffer(raw, "<f4").reshape(len(texts), answer.dimensions)
 
 
 def _words(document: chat.Document) -> str:

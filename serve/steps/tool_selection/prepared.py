@@ -8,47 +8,73 @@ import asyncio
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from protos import chat_pb2 as chat
-from router.tools.index import ToolIndex, ToolText, build_index
+from router.tools.index import Floats, ToolIndex, ToolText, build_index
+from router.tools.meaning import line_of
+
+
+@dataclass(slots=True, eq=False)
+class PreparedSet:
+    """One set.
+
+    Attributes:
+        index: of its T tools.
+        lines: what an encoder reads of each.
+        uses: requests that have asked for it.
+        vectors: what the encoder made of the lines, (T, D); None: not yet. `encoded` writes them.
+    """
+
+    index: ToolIndex
+    lines: Sequence[str]
+    uses: int = 0
+    vectors: Floats | None = field(default=None, repr=False)
 
 
 class PreparedTools:
-    """The indices of the latest sets of tools."""
+    """The latest sets of tools."""
 
     def __init__(self, max_tools: int) -> None:
         """`max_tools`: of all sets together; the newest set is kept whatever its size."""
         self._max_tools = max_tools
-        self._indices: OrderedDict[bytes, ToolIndex] = OrderedDict()
-        self._being_made: dict[bytes, asyncio.Task[ToolIndex]] = {}
+        self._sets: OrderedDict[bytes, PreparedSet] = OrderedDict()
+        self._being_made: dict[bytes, asyncio.Task[PreparedSet]] = {}
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return len(self._sets)
 
-    async def index(self, tools: Iterable[chat.Tool]) -> ToolIndex:
-        """Return the index of a set, at least one tool."""
+    async def get(self, tools: Iterable[chat.Tool]) -> PreparedSet:
+        """Return a set, of at least one tool, prepared."""
         tools = list(tools)
         digest = digest_of(tools)
-        index = self._indices.get(digest)
-        if index is not None:
-            self._indices.move_to_end(digest)
-            return index
-        task = self._being_made.get(digest)
-        if task is None:
-            task = self._being_made[digest] = asyncio.create_task(self._make(digest, tools))
-        return await asyncio.shield(task)  # a client that leaves does not take the index from the others
+        found = self._sets.get(digest)
+        if found is None:
+            task = self._being_made.get(digest)
+            if task is None:
+                task = self._being_made[digest] = asyncio.create_task(self._make(digest, tools))
+            found = await asyncio.shield(task)  # a client that leaves does not take the set from the others
+        else:
+            self._sets.move_to_end(digest)
+        found.uses += 1
+        return found
 
-    async def _make(self, digest: bytes, tools: list[chat.Tool]) -> ToolIndex:
+    async def _make(self, digest: bytes, tools: list[chat.Tool]) -> PreparedSet:
         try:
-            index = await asyncio.to_thread(lambda: build_index([text_of(tool) for tool in tools]))
+            made = await asyncio.to_thread(_prepared, tools)
         finally:
             del self._being_made[digest]
-        self._indices[digest] = index
-        held = sum(one.size for one in self._indices.values())
-        while held > self._max_tools and len(self._indices) > 1:
-            held -= self._indices.popitem(last=False)[1].size
-        return index
+        self._sets[digest] = made
+        held = sum(one.index.size for one in self._sets.values())
+        while held > self._max_tools and len(self._sets) > 1:
+            held -= self._sets.popitem(last=False)[1].index.size
+        return made
+
+
+def _prepared(tools: Sequence[chat.Tool]) -> PreparedSet:
+    texts = [text_of(tool) for tool in tools]
+    return PreparedSet(build_index(texts), [line_of(text) for text in texts])
 
 
 def digest_of(tools: Iterable[chat.Tool]) -> bytes:

@@ -1,7 +1,8 @@
 """The selector can be fitted anew: sources are read, pools are drawn, weights find what was needed."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from router.evaluation.tool_selection import wilson
 from router.tools.likeness import LIKENESS, likeness
 from router.tools.selector import read_selector
 from router.training.tool_pools import pools
-from router.training.tool_selection import calibrate, fit, main, margins_of
+from router.training.tool_selection import calibrate, fit, floor_of, main, margins_of
 from router.training.tool_sources import Source, read_source
+from tests.fakes.embedding_server import EmbeddingServer
 
 THINGS = ("weather", "flight", "music", "garage", "currency", "recipe", "invoice", "hotel", "river", "planet")
 DEEDS = ("find", "cancel", "describe", "sell")
@@ -32,6 +34,12 @@ ALL = [function(f"{deed}_{thing}", f"{deed} a {thing} of the user") for deed in 
 def write(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+@pytest.fixture
+def embeddings() -> Iterator[EmbeddingServer]:
+    with EmbeddingServer() as server:
+        yield server
 
 
 @pytest.fixture
@@ -93,9 +101,36 @@ def test_what_is_fitted_finds_what_is_needed(files: list[Path], tmp_path: Path) 
     selector = read_selector(out)
     (source,) = read_source(files[0])
     drawn = list(pools(source, [source], sizes=[40], limit=20, seed=3))
-    found = [bool(one.needed[int(selector.scores(one.question, one.index).argmax())]) for one in drawn]
+    found = [bool(one.needed[int((one.numbers() @ selector.words.weights).argmax())]) for one in drawn]
     assert np.mean(found) > 0.9
-    assert sorted(selector.margins) == [0.9, 0.95, 0.97, 0.98, 0.99]
+    assert sorted(selector.words.margins) == [0.9, 0.95, 0.97, 0.98, 0.99]
+    assert (selector.encoded, selector.encoder) == (None, None)
+
+
+def test_a_second_head_hears_an_encoder(files: list[Path], tmp_path: Path, embeddings: EmbeddingServer) -> None:
+    out = tmp_path / "selector.json"
+    assert main(["--data", *map(str, files), "--limit", "20", "--encoder", embeddings.url, "--out", str(out)]) == 0
+    selector = read_selector(out)
+    assert selector.encoder == "by-letters"
+    assert selector.encoded is not None
+    assert sorted(selector.encoded.floors) == [0.9, 0.95, 0.97, 0.98, 0.99]
+
+
+def test_the_floor_lifts_the_worst_group_to_the_recall() -> None:
+    weights, rng = np.array([1.0]), np.random.default_rng(0)
+    rows = []
+    for _ in range(200):
+        near = rng.normal(size=(40, 1)).astype(np.float32)
+        needed = np.zeros(40, dtype=np.bool_)
+        needed[rng.integers(40)] = True
+        rows.append((near, needed))
+    for recall in (0.5, 0.9):
+        floor = floor_of(rows, weights, 0.1, recall)
+        kept = [
+            bool(needed[np.argsort(-near[:, 0])[: ceil(floor * 40)]].any() or near[needed].max() >= near.max() - 0.1)
+            for near, needed in rows
+        ]
+        assert recall <= np.mean(kept) <= recall + 0.05
 
 
 def test_margins_are_measured_on_the_group_that_is_left_out(files: list[Path]) -> None:
@@ -104,17 +139,21 @@ def test_margins_are_measured_on_the_group_that_is_left_out(files: list[Path]) -
         (source,) = read_source(path)
         drawn = pools(source, [source], sizes=[40], limit=15, seed=0)
         groups[source.group] = [(likeness(one.question, one.index), one.needed) for one in drawn]
-    found = calibrate(groups)
-    assert list(found.values()) == sorted(found.values())
+    for found in calibrate(groups):
+        assert list(found.values()) == sorted(found.values())
     weights = fit([rows for name, rows in groups.items() if name != "seal"])
     assert weights.shape == (len(LIKENESS),)
     assert (margins_of(groups["seal"], weights) >= 0).all()
 
 
-def test_the_evaluation_judges_without_the_own_group(files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("is_heard", [False, True])
+def test_the_evaluation_judges_without_the_own_group(
+    files: list[Path], capsys: pytest.CaptureFixture[str], embeddings: EmbeddingServer, is_heard: bool
+) -> None:
     paths = list(map(str, files[:3]))
     options = ["--data", *paths, "--train", *paths, "--pool", "40", "--limit", "15", "--recall", "0.9", "--json"]
-    assert evaluation.main(options) == 0
+    assert evaluation.main([*options, *(["--encoder", embeddings.url] if is_heard else [])]) == 0
+    assert bool(embeddings.asked) is is_heard
     told = json.loads(capsys.readouterr().out.splitlines()[-1])["sources"]
     assert set(told) == {"bfcl_simple", "seal_dev", "sgd_tools"}
     for figures in told.values():

@@ -30,30 +30,30 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 async def test_a_set_is_prepared_once(made: list[int]) -> None:
     prepared = PreparedTools(100)
-    one, other = await asyncio.gather(prepared.index(tools("a")), prepared.index(tools("a")))
-    assert one is other is await prepared.index(tools("a"))
+    one, other = await asyncio.gather(prepared.get(tools("a")), prepared.get(tools("a")))
+    assert one is other is await prepared.get(tools("a"))
     assert made == [2]
 
 
 async def test_the_oldest_go(made: list[int]) -> None:
     prepared = PreparedTools(5)
     for name in ("a", "b", "a", "c"):
-        await prepared.index(tools(name))
+        await prepared.get(tools(name))
     assert len(prepared) == 2
-    await prepared.index(tools("a"))
+    await prepared.get(tools("a"))
     assert made == [2, 2, 2]  # "b" went, for "a" was asked for again
-    await prepared.index(tools("large", 40))
+    await prepared.get(tools("large", 40))
     assert len(prepared) == 1
 
 
 async def test_a_client_that_leaves_takes_nothing_from_the_others(made: list[int]) -> None:
     prepared = PreparedTools(100)
-    first = asyncio.create_task(prepared.index(tools("a")))
+    first = asyncio.create_task(prepared.get(tools("a")))
     await asyncio.sleep(0)
-    second = asyncio.create_task(prepared.index(tools("a")))
+    second = asyncio.create_task(prepared.get(tools("a")))
     await asyncio.sleep(0)
     first.cancel()
-    assert (await second).size == 2
+    assert (await second).index.size == 2
     assert made == [2]
 
 

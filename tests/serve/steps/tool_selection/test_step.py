@@ -1,5 +1,6 @@
 """Many tools at both doors: an expert sees those that the request may need, and the caller is told."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from experts.conversation.request_limits import MAX_OFFERED_TOOLS, MAX_TOOLS
 from protos import chat_pb2 as chat
+from protos import encoder_pb2
 from protos import gateway_pb2 as gateway
 from protos.gateway_pb2_grpc import GatewayStub
 from router.tools.selector import shipped_selector
@@ -135,4 +137,47 @@ def test_the_newest_call_is_kept_first() -> None:
 
 def test_the_stated_recall_can_be_any_that_the_settings_allow() -> None:
     for recall in (0.5, 0.97, 0.99):
-        assert shipped_selector().margin(ToolSelectionSettings(recall=recall).recall) > 0
+        assert shipped_selector().words.calibrated(ToolSelectionSettings(recall=recall).recall)[0] > 0
+
+
+HEARD: dict[str, Any] = {**ON, "encoder": {"enabled": True}}
+
+
+@pytest.mark.parametrize("overrides", [HEARD])
+async def test_an_encoder_is_heard_once_a_set_comes_again(
+    http: httpx2.AsyncClient, experts: FakeExperts, sample: Callable[..., float]
+) -> None:
+    told = []
+    async with asyncio.timeout(60):
+        while not told or "meaning" not in told[-1]:
+            response = await http.post(CHAT, json=ask(200))
+            told.append(response.headers["x-moegate-tool-selection"])
+            assert "get_weather" in shown(experts)
+    assert len(told) >= 3
+    assert all(one.endswith("; by=words") for one in told[:2])
+    assert told[-1].endswith("; by=words+meaning")
+    tools, questions = (
+        [request for request in experts.encoder.requests if request.role == role]
+        for role in (encoder_pb2.ROLE_PASSAGE, encoder_pb2.ROLE_QUERY)
+    )
+    assert [len(request.texts) for request in tools] == [64, 64, 64, 8]
+    assert tools[-1].texts[-1] == "get weather: Weather forecast for a city"
+    assert [list(request.texts) for request in questions] == [["What is the weather in Oslo?"]]
+    assert sample("moegate_encoder_requests_total", call="select", outcome="ok") == 5
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ON,
+        {"tool_selection": {"enabled": True, "encoder": False}, "encoder": {"enabled": True}},
+        {**ON, "encoder": {"enabled": True, "base": "pypi:another-model==1.0"}},
+    ],
+)
+async def test_an_encoder_that_is_not_wanted_or_not_known_is_not_asked(
+    http: httpx2.AsyncClient, experts: FakeExperts
+) -> None:
+    for _ in range(3):
+        response = await http.post(CHAT, json=ask(50))
+    assert not experts.encoder.requests
+    assert "by=" not in response.headers["x-moegate-tool-selection"]
