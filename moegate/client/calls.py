@@ -5,6 +5,7 @@ A call is numbered by its place in the answer, from 1. moegate writes beside eac
 """
 
 import json
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +59,7 @@ class Call:
 
 
 def call_of(number: int, raw: Mapping[str, Any]) -> Call:
-    """Read one of a message's `tool_calls`.
+    """Read one of a message's `tool_calls`; one without an id gets one.
 
     Where the server lists what a call depends on, references in its arguments count as well. A list that cannot be read
     makes a call that cannot be carried out: one that waits for itself.
@@ -66,9 +67,14 @@ def call_of(number: int, raw: Mapping[str, Any]) -> Call:
     function = raw.get("function") or {}
     depends_on = raw.get("depends_on")
     named = tuple(depends_on or ()) if depends_on is None or _are_numbers(depends_on) else (number,)
-    call = Call(number, str(raw.get("id") or f"call_{number}"), str(function.get("name") or ""),
-                str(function.get("arguments") or ""), named)  # fmt: skip
+    call = Call(number, str(raw.get("id") or f"call_{uuid.uuid4().hex[:24]}"), str(function.get("name") or ""),
+                _written(function.get("arguments")), named)  # fmt: skip
     return call if depends_on is None else _with_references(call)
+
+
+def _written(arguments: object) -> str:
+    """Return the arguments as text; some servers send the object itself."""
+    return json.dumps(arguments) if isinstance(arguments, Mapping) else str(arguments or "")
 
 
 def _are_numbers(value: object) -> bool:
@@ -85,31 +91,64 @@ def _with_references(call: Call) -> Call:
 
 
 class CallPieces:
-    """Puts the pieces of streamed calls together; a call is complete once the next one begins, or the stream ends."""
+    """Puts the pieces of streamed calls together.
+
+    A call is complete once the next one has begun and its arguments are an object, or the stream ends: some servers
+    send the pieces of several calls in turn. Some number no call, or all of them 0; there an id of its own, or a name
+    behind whole arguments, begins the next.
+    """
 
     def __init__(self) -> None:
-        self._raw: dict[int, dict[str, Any]] = {}
+        self._calls: list[dict[str, Any]] = []  # in the order of the answer
+        self._latest: dict[object, dict[str, Any]] = {}  # by index
         self._given = 0
 
     def push(self, pieces: Iterable[Mapping[str, Any]]) -> list[Call]:
         """Take the `tool_calls` of a delta; return the calls that are complete now."""
         for piece in pieces:
-            at = int(piece.get("index") or 0)
-            raw = self._raw.setdefault(at, {"function": {"name": "", "arguments": ""}})
-            function = piece.get("function") or {}
-            raw["id"] = raw.get("id") or piece.get("id")
-            raw["function"]["name"] += function.get("name") or ""
-            raw["function"]["arguments"] += function.get("arguments") or ""
-            if piece.get("depends_on") is not None:
-                raw["depends_on"] = piece["depends_on"]
-        return self._complete(len(self._raw) - 1)
+            self._take(piece)
+        return self._complete(is_end=False)
 
     def close(self) -> list[Call]:
         """Return the calls that the end completes."""
-        return self._complete(len(self._raw))
+        return self._complete(is_end=True)
 
-    def _complete(self, upto: int) -> list[Call]:
-        ordered = sorted(self._raw)
-        calls = [call_of(at + 1, self._raw[ordered[at]]) for at in range(self._given, upto)]
-        self._given = max(self._given, upto)
+    def _take(self, piece: Mapping[str, Any]) -> None:
+        function = piece.get("function") or {}
+        name = function.get("name") or ""
+        raw = self._call(piece.get("index"), piece.get("id"), name)
+        raw["id"] = raw["id"] or piece.get("id")
+        if name != raw["function"]["name"]:  # some servers say it again with each piece
+            raw["function"]["name"] += name
+        raw["function"]["arguments"] += _written(function.get("arguments"))
+        if piece.get("depends_on") is not None:
+            raw["depends_on"] = piece["depends_on"]
+
+    def _call(self, index: object, call_id: object, name: str) -> dict[str, Any]:
+        """Return the call that a piece belongs to, which may begin with it."""
+        latest = self._latest.get(index)
+        if latest is not None and (call_id and latest["id"]):
+            is_next = call_id != latest["id"]
+        else:
+            is_next = latest is None or bool(name and _is_object(latest["function"]["arguments"]))
+        if is_next or latest is None:
+            latest = self._latest[index] = {"id": None, "function": {"name": "", "arguments": ""}}
+            self._calls.append(latest)
+        return latest
+
+    def _complete(self, *, is_end: bool) -> list[Call]:
+        calls: list[Call] = []
+        while self._given < len(self._calls):
+            raw, is_last = self._calls[self._given], self._given == len(self._calls) - 1
+            if not is_end and (is_last or not _is_object(raw["function"]["arguments"])):
+                break
+            self._given += 1
+            calls.append(call_of(self._given, raw))
         return calls
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
