@@ -16,7 +16,8 @@ from typing import Any, Final
 from experts.json_schema.conformance import Schema
 
 MAX_STEPS: Final = 12
-_PATH: Final = r"(?:\.[A-Za-z_][A-Za-z0-9_-]*|\[[0-9]{1,6}\])*"
+_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)*"  # what ends in a hyphen is a name and a hyphen
+_PATH: Final = rf"(?:\.{_NAME}|\[[0-9]{{1,6}}\])*"
 _REFERENCE: Final = re.compile(
     rf"\$(?:\{{(?P<braced>[1-9][0-9]{{0,3}}){_PATH}\}}|(?P<plain>[1-9][0-9]{{0,3}})(?![0-9]|\.[0-9]|,[0-9]{{3}}(?![0-9])){_PATH})"
 )

@@ -12,7 +12,7 @@ from moegate.client.execution import Execution, Observation
 from moegate.client.references import UnresolvedReference, resolve
 from moegate.client.runner import Result, Runner
 from moegate.client.server import HttpServer, OpenAIServer, Server, ServerError
-from moegate.client.tools import Tool, tool
+from moegate.client.tools import Tool, ToolFailed, tool
 
 __all__ = [
     "Call",
@@ -27,6 +27,7 @@ __all__ = [
     "Server",
     "ServerError",
     "Tool",
+    "ToolFailed",
     "UnresolvedReference",
     "resolve",
     "tool",

@@ -5,16 +5,16 @@ out, and says why. Once the deadline has passed, or the run was cancelled, what 
 """
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from moegate.client.calls import Call, PlanError
 from moegate.client.references import UnresolvedReference, resolve
-from moegate.client.tools import Tool
+from moegate.client.tools import Tool, ToolFailed
+from moegate.client.values import NotJson, as_text
 
-MAX_ERROR_CHARS = 500
+MAX_RESULT_CHARS: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Observation:
         value: what the tool returned; None if there is an error.
         error: what went wrong, for the model; empty if nothing did.
         began_s: event loop's clock, seconds; likewise `ended_s`. Both are the end's where it never began.
+        text: the value as the model reads it, as it was when the tool returned.
     """
 
     call: Call
@@ -33,6 +34,7 @@ class Observation:
     error: str
     began_s: float
     ended_s: float
+    text: str = ""
 
     @property
     def is_ok(self) -> bool:
@@ -41,7 +43,7 @@ class Observation:
 
     def message(self) -> dict[str, str]:
         """Return it as the message that answers the call."""
-        content = json.dumps({"error": self.error}) if self.error else as_text(self.value)
+        content = as_text({"error": self.error}) if self.error else self.text
         return {"role": "tool", "tool_call_id": self.call.id, "content": content}
 
 
@@ -49,7 +51,13 @@ class Execution:
     """The calls of one answer."""
 
     def __init__(
-        self, tools: Mapping[str, Tool], *, deadline_s: float, parallel: int, call_timeout_s: float | None
+        self,
+        tools: Mapping[str, Tool],
+        *,
+        deadline_s: float,
+        parallel: int,
+        call_timeout_s: float | None,
+        result_chars: int = MAX_RESULT_CHARS,
     ) -> None:
         """Take the tools by name.
 
@@ -58,31 +66,39 @@ class Execution:
             deadline_s: when all must be over, event loop's clock.
             parallel: calls at once.
             call_timeout_s: the longest that one call may take; None = until the deadline.
+            result_chars: characters of a result that the model reads.
         """
         self._tools = tools
         self._deadline_s = deadline_s
         self._slots = asyncio.Semaphore(parallel)
         self._call_timeout_s = call_timeout_s
-        self._tasks: dict[int, asyncio.Task[Observation]] = {}
+        self._result_chars = result_chars
+        self._calls: dict[int, tuple[Call, asyncio.Task[Observation]]] = {}
 
     def begin(self, call: Call) -> None:
         """Carry a call out as soon as what it needs is there."""
-        needed = [self._tasks[number] for number in call.depends_on if number in self._tasks]
-        self._tasks[call.number] = asyncio.create_task(self._observe(call, needed))
+        needed = [self._calls[number][1] for number in call.depends_on if number in self._calls]
+        self._calls[call.number] = call, asyncio.create_task(self._observe(call, needed))
 
     async def observations(self) -> list[Observation]:
         """Wait for all calls that have begun; in their order."""
         try:
-            return list(await asyncio.gather(*self._tasks.values()))
+            return list(await asyncio.gather(*(task for _, task in self._calls.values())))
         except asyncio.CancelledError:
             await self.stop()
             raise
 
-    async def stop(self) -> None:
-        """End what is under way."""
-        for task in self._tasks.values():
+    async def stop(self) -> list[Observation]:
+        """End what is under way; return what came of all calls that have begun."""
+        tasks = [task for _, task in self._calls.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        now = asyncio.get_running_loop().time()
+        return [
+            Observation(call, None, "ended before it had returned", now, now) if task.cancelled() else task.result()
+            for call, task in self._calls.values()
+        ]
 
     async def _observe(self, call: Call, needed: Sequence[asyncio.Task[Observation]]) -> Observation:
         loop = asyncio.get_running_loop()
@@ -92,29 +108,34 @@ class Execution:
             async with self._slots:
                 began_s = loop.time()
                 value = await self._carry_out(call, earlier)
-        except PlanError as error:
+            text = _cut(as_text(value), self._result_chars)
+        except (PlanError, ToolFailed, NotJson) as error:
             return Observation(call, None, str(error), began_s, loop.time())
-        return Observation(call, value, "", began_s, loop.time())
+        return Observation(call, value, "", began_s, loop.time(), text)
 
     async def _carry_out(self, call: Call, earlier: Sequence[Observation]) -> Any:  # noqa: ANN401
         """Call the tool.
 
         Raises:
-            PlanError: it cannot be called, it failed, or it took too long.
+            PlanError: it cannot be called, or took too long.
+            ToolFailed: its function raised.
+            NotJson: the result of an earlier call cannot be put into its arguments.
         """
         tool = self._tools.get(call.name)
         if tool is None:
             raise PlanError(f"there is no tool {call.name!r}")
         arguments = _arguments(call, earlier)
-        left_s = self._deadline_s - asyncio.get_running_loop().time()
-        limit_s = left_s if self._call_timeout_s is None else min(left_s, self._call_timeout_s)
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._deadline_s:
+            raise PlanError("not carried out: there was no time left")
+        most_s = self._call_timeout_s
         try:
-            async with asyncio.timeout(max(0.0, limit_s)):
+            async with asyncio.timeout_at(
+                self._deadline_s if most_s is None else min(self._deadline_s, now_s + most_s)
+            ):
                 return await tool.call(arguments)
         except TimeoutError:
             raise PlanError("it took too long") from None
-        except Exception as error:  # the edge of somebody's function: the model reads what went wrong
-            raise PlanError(f"{type(error).__name__}: {error}"[:MAX_ERROR_CHARS]) from error
 
 
 def _arguments(call: Call, earlier: Sequence[Observation]) -> dict[str, Any]:
@@ -122,6 +143,7 @@ def _arguments(call: Call, earlier: Sequence[Observation]) -> dict[str, Any]:
 
     Raises:
         PlanError: one of them failed, or lacks what is asked of it.
+        NotJson: one cannot be put in.
     """
     arguments = call.read()
     failed = [one.call.number for one in earlier if not one.is_ok]
@@ -132,8 +154,12 @@ def _arguments(call: Call, earlier: Sequence[Observation]) -> dict[str, Any]:
         return {key: resolve(value, results, results.keys()) for key, value in arguments.items()}
     except UnresolvedReference as error:
         raise PlanError(str(error)) from None
+    except NotJson:
+        raise
+    except Exception as error:  # the edge of somebody's object: reading a field of it may raise anything
+        raise PlanError(f"a result cannot be read ({type(error).__name__})") from error
 
 
-def as_text(value: object) -> str:
-    """Write a result for the model."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+def _cut(text: str, most: int) -> str:
+    """Shorten what is too long for a model; it is told so."""
+    return text if len(text) <= most else f"{text[:most]} [cut: {most} of {len(text)} characters]"

@@ -1,19 +1,22 @@
 """References of one call to the results of earlier ones: `$1`, `${1}`, `$2.field`, `$2.rows[0].name`.
 
 A string that is nothing but a reference stands for the result itself, whatever its type. Inside a longer string its
-text is put in. What is evaluated is a path and nothing else: no expression, no attribute of a Python object.
+text is put in. What is evaluated is a path and nothing else: no expression, and of a Python object no attribute but a
+dataclass's fields.
 """
 
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-_PATH: Final = r"(?:\.[A-Za-z_][A-Za-z0-9_-]*|\[[0-9]{1,6}\])*"
+from moegate.client.values import as_object, as_text, own
+
+_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)*"  # what ends in a hyphen is a name and a hyphen
+_PATH: Final = rf"(?:\.{_NAME}|\[[0-9]{{1,6}}\])*"
 _NUMBER: Final = r"[1-9][0-9]{0,3}"
 _NO_PRICE: Final = r"(?![0-9]|\.[0-9]|,[0-9]{3}(?![0-9]))"
 _REFERENCE: Final = re.compile(rf"\$(?:\{{(?P<braced>{_NUMBER}{_PATH})\}}|(?P<plain>{_NUMBER}{_NO_PRICE}{_PATH}))")
-_STEP: Final = re.compile(r"\.([A-Za-z_][A-Za-z0-9_-]*)|\[([0-9]+)\]")
+_STEP: Final = re.compile(rf"\.({_NAME})|\[([0-9]+)\]")
 MAX_DEPTH: Final = 64
 
 
@@ -47,6 +50,7 @@ def resolve(value: Any, results: Mapping[int, Any], known: Collection[int], dept
 
     Raises:
         UnresolvedReference: a result has no such field or entry.
+        NotJson: a result cannot be put in.
     """
     if depth > MAX_DEPTH:
         return value
@@ -63,9 +67,9 @@ def _in_text(text: str, results: Mapping[int, Any], known: Collection[int]) -> A
     whole = _REFERENCE.fullmatch(text)
     if whole is not None:
         number = _number(whole)
-        return _look_up(whole, results) if number in known else text
+        return own(_look_up(whole, results)) if number in known else text
     return _REFERENCE.sub(
-        lambda found: _as_text(_look_up(found, results)) if _number(found) in known else found[0], text
+        lambda found: as_text(_look_up(found, results)) if _number(found) in known else found[0], text
     )
 
 
@@ -84,26 +88,13 @@ def _look_up(found: re.Match[str], results: Mapping[int, Any]) -> Any:  # noqa: 
         raise UnresolvedReference(f"${number} has no result")
     value = results[number]
     for name, place in _STEP.findall(_path(found)[len(str(number)) :]):
-        value = _step(_read(value), name or place, found[0])
+        value = _step(as_object(value), name or place, found[0])
     return value
 
 
 def _step(value: Any, key: str, reference: str) -> Any:  # noqa: ANN401
     if isinstance(value, Mapping) and key in value:
         return value[key]
-    if isinstance(value, Sequence) and not isinstance(value, str) and key.isdigit() and int(key) < len(value):
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes) and key.isdigit() and int(key) < len(value):
         return value[int(key)]
     raise UnresolvedReference(f"{reference}: there is no {key!r}")
-
-
-def _read(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, str):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _as_text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

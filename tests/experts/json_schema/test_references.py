@@ -16,7 +16,7 @@ from experts.json_schema.references import MAX_STEPS, references, text_pattern, 
 from moegate.client.references import references as clients_references
 from tests.experts.ebnf import accepts
 
-TEXTS = st.text(alphabet='$0123459{}.,[]ab "\\\n', max_size=14)
+TEXTS = st.text(alphabet='$0123459{}.,[]ab_- "\\\n', max_size=14)
 SCHEMA = reduce_schema(
     {
         "type": "object",

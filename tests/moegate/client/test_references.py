@@ -1,5 +1,6 @@
 """References: what is one, what it stands for, and what is only text."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -8,10 +9,22 @@ from hypothesis import strategies as st
 
 from moegate.client.references import UnresolvedReference, references, resolve
 
+
+@dataclass
+class Flight:
+    name: str
+    fare: dict[str, int]
+
+    @property
+    def secret(self) -> str:
+        return "no field"
+
+
 RESULTS: dict[int, Any] = {
     1: {"city": "Oslo", "temp": 3, "rows": [{"name": "a"}, {"name": "b"}]},
     2: "plain words",
     3: '{"id": 7}',
+    4: Flight("LX 8", {"price": 99}),
     12: [10, 20],
 }
 
@@ -30,6 +43,13 @@ RESULTS: dict[int, Any] = {
         ("It is $1.temp degrees in ${1.city}.", "It is 3 degrees in Oslo."),
         ("$2.", "plain words."),
         ("sum: ${12}", "sum: [10, 20]"),
+        ("$1.rows[0].name-$1.rows[1].name", "a-b"),
+        ("$1.city-", "Oslo-"),
+        ("$12, $1.temp and $120", "[10, 20], 3 and $120"),
+        ("$4.name costs $4.fare.price", "LX 8 costs 99"),
+        ("$4.fare", {"price": 99}),
+        ("$$1.temp", "$3"),
+        ("\\$1.temp", "\\3"),
         ({"a": ["$1.city", {"b": "$2"}], "c": 4}, {"a": ["Oslo", {"b": "plain words"}], "c": 4}),
         ("costs $5", "costs $5"),
         ("$99", "$99"),
@@ -46,7 +66,9 @@ def test_what_it_stands_for(value: Any, resolved: Any) -> None:
     assert resolve(value, RESULTS, RESULTS.keys()) == resolved
 
 
-@pytest.mark.parametrize("value", ["$1.wind", "$12[7]", "$2.length", "$1.rows.name", "$1.city.__class__"])
+@pytest.mark.parametrize(
+    "value", ["$4.secret", "$4.__class__", "$1.wind", "$12[7]", "$2.length", "$1.rows.name", "$1.city.__class__"]
+)
 def test_what_is_not_there_is_told(value: str) -> None:
     with pytest.raises(UnresolvedReference):
         resolve(value, RESULTS, RESULTS.keys())
@@ -82,6 +104,23 @@ def test_any_text_is_resolved_or_refused(text: str) -> None:
     except UnresolvedReference as error:
         assert str(error)
     assert all(isinstance(number, int) for number in references(text))
+
+
+def test_results_are_not_read_for_references() -> None:
+    results = {1: "$2", 2: "secret"}
+    assert resolve({"a": "$1", "b": "say $1"}, results, [1, 2]) == {"a": "$2", "b": "say $2"}
+
+
+def test_each_call_gets_a_result_of_its_own() -> None:
+    results: dict[int, Any] = {1: {"rows": [{"n": 1}]}}
+    first, second = resolve(["$1", "$1"], results, [1])
+    first["rows"].clear()
+    assert second == results[1] == {"rows": [{"n": 1}]}
+
+
+def test_json_that_no_reader_can_take_is_a_text() -> None:
+    with pytest.raises(UnresolvedReference):
+        resolve("$1.a", {1: "[" * 100_000}, [1])
 
 
 def test_deep_values_end() -> None:

@@ -223,6 +223,228 @@ def test_a_server_that_breaks_off_leaves_nothing_running(bench: Bench) -> None:
     assert bench.live == 0
 
 
+def test_what_was_done_before_the_deadline_is_in_the_result(bench: Bench) -> None:
+    plan = [
+        call("work", {"name": "booked", "takes": 1}, []),
+        call("work", {"takes": 50}, []),
+        call("work", {"of": "$2"}, [2]),
+    ]
+    result, took_s = in_virtual_time(lambda: Runner(Scripted(plan), bench.tools(), deadline_s=1.0).run_async("go"))
+    assert (result.is_answered, result.text) == (False, "")
+    assert took_s == pytest.approx(1.0)
+    assert [(one.is_ok, one.error) for one in result.rounds[0]] == [
+        (True, ""),
+        (False, "it took too long"),
+        (False, "not carried out: call 2 failed"),
+    ]
+    asked = result.messages[-4]["tool_calls"]
+    assert [one["id"] for one in asked] == [one["tool_call_id"] for one in result.messages[-3:]]
+
+
+def test_what_was_done_while_a_late_answer_came_is_in_the_result(bench: Bench) -> None:
+    plan = [call("work", {"name": name}, []) for name in "abcd"]
+    server = Scripted(plan, pause_s=4 * UNIT_S)
+    result, _ = in_virtual_time(lambda: Runner(server, bench.tools(), deadline_s=1.0).run_async("go"))
+    assert [one.value["name"] for one in result.rounds[0]] == ["a"]
+    assert [message["role"] for message in result.messages] == ["user", "assistant", "tool"]
+    assert len(server.asked) == 1
+
+
+def test_once_the_deadline_has_passed_nothing_begins(bench: Bench) -> None:
+    plan = [call("work", {"takes": 10}, []) for _ in range(3)]
+    runner = Runner(Scripted(plan, "too late"), bench.tools(), deadline_s=1.5, parallel=1)
+    result, _ = in_virtual_time(lambda: runner.run_async("go"))
+    assert [one.error for one in result.rounds[0]] == [
+        "",
+        "it took too long",
+        "not carried out: there was no time left",
+    ]
+    assert not result.is_answered
+
+
+def test_a_server_that_breaks_off_tells_what_was_done(bench: Bench) -> None:
+    class Broken(Scripted):
+        async def answer(self, request: Any) -> Any:
+            async for chunk in super().answer(request):
+                yield chunk
+            if len(self.asked) == 2:
+                await asyncio.sleep(2 * UNIT_S)
+                raise ServerError("broke off", 500)
+
+    first = [call("work", {"name": "first"}, [])]
+    second = [call("work", {"name": "second"}, []), call("work", {"takes": 50}, []), call("work", {}, [])]
+    with pytest.raises(ServerError) as caught:
+        in_virtual_time(lambda: Runner(Broken(first, second), bench.tools()).run_async("go"))
+    assert [[one.error for one in round_] for round_ in caught.value.rounds] == [
+        [""],
+        ["", "ended before it had returned"],
+    ]
+    assert [one["role"] for one in caught.value.messages] == ["user", "assistant", "tool", "assistant", "tool", "tool"]
+    assert (bench.live, bench.done) == (0, ["first", "second"])
+
+
+def test_functions_that_misbehave_are_observations() -> None:
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    inner: list[Any] = []
+    inner.append(inner)
+
+    def misbehave(how: str) -> Any:
+        returned = {
+            "none": None,
+            "bytes": b"x",
+            "keys": {(1, 2): 3},
+            "circle": inner,
+            "deep": nested,
+            "huge": "x" * 999,
+        }
+        if how == "exit":
+            raise SystemExit
+        if how == "stop":
+            raise StopIteration
+        return returned[how]
+
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    hows = ["none", "bytes", "keys", "circle", "deep", "huge", "exit", "stop"]
+    plan = [*(call("misbehave", {"how": how}, []) for how in hows), call("cancelled", {}, [])]
+    tools = [Tool("misbehave", "", {}, misbehave), Tool("cancelled", "", {}, cancelled)]
+    result = Runner(Scripted(plan, "done"), tools, deadline_s=20, result_chars=9).run("go")
+    assert [one.error or one.text for one in result.rounds[0]] == [
+        "null",
+        "x",
+        "the result cannot be written as JSON (TypeError)",
+        "the result cannot be written as JSON (ValueError)",
+        "the result cannot be written as JSON (RecursionError)",
+        "xxxxxxxxx [cut: 9 of 999 characters]",
+        "SystemExit: ",
+        "StopIteration: ",
+        "CancelledError: ",
+    ]
+    assert result.is_answered
+    assert result.rounds[0][5].value == "x" * 999  # later calls get it whole
+
+
+def test_what_a_tool_does_to_its_arguments_changes_nobody_elses() -> None:
+    def rows() -> list[int]:
+        return [3, 1, 2]
+
+    def take(of: list[int]) -> int:
+        return of.pop()
+
+    plan = [call("rows", {}, []), *(call("take", {"of": "$1"}, [1]) for _ in range(3))]
+    tools = [Tool("rows", "", {}, rows), Tool("take", "", {}, take)]
+    result = Runner(Scripted(plan, "done"), tools).run("go")
+    assert list(answer(result).values()) == ["[3, 1, 2]", "2", "2", "2"]
+
+
+def test_calls_that_share_an_id_are_told_apart(bench: Bench) -> None:
+    same = [{**call("work", {"name": name}), "id": "same"} for name in "ab"]
+    result, _ = in_virtual_time(lambda: Runner(Scripted(same, "done", whole=True), bench.tools()).run_async("go"))
+    ids = [one["id"] for one in result.messages[1]["tool_calls"]]
+    assert len(set(ids)) == 2
+    assert list(answer(result)) == ids
+
+
+class Says:
+    """Says these chunks, and tells when nobody listens any more."""
+
+    def __init__(self, *chunks: Any) -> None:
+        self._chunks = chunks
+        self.is_closed = False
+
+    async def answer(self, request: Any) -> Any:
+        try:
+            for chunk in self._chunks:
+                yield chunk
+                await asyncio.sleep(0)
+        finally:
+            self.is_closed = True
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"choices": 5},
+        {"choices": [5]},
+        {"choices": [{"delta": "words"}]},
+        {"choices": [{"delta": {"content": 5, "tool_calls": 3}}]},
+        {"choices": [{"delta": {"tool_calls": ["x"]}}]},
+        {"choices": [{"delta": {"tool_calls": [{"function": "f"}]}}]},
+        {"choices": [{"delta": {"tool_calls": [{"index": [], "function": {}}]}}]},
+        {"choices": [{"message": {"tool_calls": [None]}}]},
+        {"choices": [{"message": {"content": [5]}}]},
+        [],
+        None,
+    ],
+)
+def test_what_is_no_answer_is_an_error_of_the_server(chunk: Any) -> None:
+    server = Says(chunk, {"choices": []})
+    with pytest.raises(ServerError, match="none of chat completions"):
+        in_virtual_time(lambda: Runner(server, []).run_async("go"))
+    assert server.is_closed
+
+
+def test_of_several_answers_the_first_counts(bench: Bench) -> None:
+    both = [{"index": 1, "delta": {"content": "two"}}, {"index": 0, "delta": {"content": [{"text": "one"}]}}]
+    server = Says(*({"choices": [one]} for one in both), {"choices": both})
+    result, _ = in_virtual_time(lambda: Runner(server, bench.tools()).run_async("go"))
+    assert (result.text, result.messages[-1]) == ("oneone", {"role": "assistant", "content": "oneone"})
+
+
+def test_a_server_that_says_nothing_leaves_a_conversation_that_can_go_on() -> None:
+    result, _ = in_virtual_time(lambda: Runner(Says(), []).run_async("go"))
+    assert result.messages[-1] == {"role": "assistant", "content": ""}
+
+
+def test_a_server_whose_patience_ends_is_no_deadline() -> None:
+    class Slow:
+        async def answer(self, request: Any) -> Any:
+            yield {"choices": []}
+            raise TimeoutError
+
+    with pytest.raises(ServerError, match="took too long"):
+        in_virtual_time(lambda: Runner(Slow(), []).run_async("go"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [({"rounds": -1}, "rounds"), ({"parallel": 0}, "parallel"), ({"result_chars": 0}, "result_chars")],
+)
+def test_numbers_out_of_range_are_refused_by_name(wrong: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        Runner(Scripted(), [], **wrong)
+
+
+def test_two_tools_of_one_name_are_refused(bench: Bench) -> None:
+    with pytest.raises(ValueError, match="tools"):
+        Runner(Scripted(), [*bench.tools(), *bench.tools()])
+
+
+async def test_where_a_loop_runs_one_is_told_to_await() -> None:
+    with pytest.raises(RuntimeError, match="run_async"):
+        Runner(Scripted("hi"), []).run("go")
+
+
+def test_a_cancel_that_was_thrown_before_asks_nobody() -> None:
+    cancel, server = Cancel(), Scripted("hi")
+    cancel.throw()
+    with pytest.raises(asyncio.CancelledError):
+        Runner(server, []).run("go", cancel=cancel)
+    assert server.asked == []
+
+
+def test_a_cancel_outlives_the_runs_that_it_was_given_to() -> None:
+    cancel = Cancel()
+    thrown: list[int] = []
+    cancel.watch(lambda: thrown.append(1))
+    Runner(Scripted("hi"), []).run("go", cancel=cancel)
+    cancel.throw()
+    assert thrown == [1]
+
+
 def test_without_tools_it_is_a_plain_question() -> None:
     server = Scripted("just words")
     result, _ = in_virtual_time(lambda: Runner(server, []).run_async([{"role": "user", "content": "hi"}]))
