@@ -73,7 +73,8 @@ class RouteQuery:
         turns: the conversation, oldest first.
         tool_names: functions the caller offers, in order.
         tool_text: their names and descriptions, capped at `TOOL_TEXT_CHARS`.
-        has_tools: tools are offered and `tool_choice` is not "none".
+        has_tools: tools are offered and `tool_choice` is not "none", or the newest message is what one has returned:
+            who has learned to call tools has learned to read that.
         must_call: `tool_choice` asks for a call, so there is nothing to judge.
         documents: the size of what came beside the conversation for the answer to rest on.
         read: turns that somebody has read already, by their text: they are not read again.
@@ -199,14 +200,23 @@ def query_from_openai(
 ) -> RouteQuery:
     """Build a query from OpenAI-form dicts, as data files and the CLI hold them; unknown parts are left out."""
     functions = [cast(Mapping[str, Any], tool.get("function") or tool) for tool in tools or ()]
+    is_result = bool(messages) and messages[-1].get("role") == "tool"
+    functions = functions or (_called(messages) if is_result else [])
     names = tuple(str(function.get("name", "")) for function in functions)
     return RouteQuery(
         turns=tuple(Turn(str(message.get("role", "user")), _text(message.get("content"))) for message in messages),
         tool_names=names,
         tool_text=tool_text(names, [str(function.get("description") or "") for function in functions]),
-        has_tools=bool(names) and tool_choice != "none",
+        has_tools=bool(names) and (is_result or tool_choice != "none"),
         must_call=bool(names) and tool_choice not in (None, "none", "auto"),
     )
+
+
+def _called(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """List what the newest calls called, each once, by its name alone."""
+    calls = next((message["tool_calls"] for message in reversed(messages) if message.get("tool_calls")), ())
+    names = dict.fromkeys(str((call.get("function") or {}).get("name", "")) for call in calls)
+    return [{"name": name} for name in names]
 
 
 def tool_text(names: Sequence[str], descriptions: Sequence[str]) -> str:

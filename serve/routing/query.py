@@ -22,16 +22,24 @@ def route_query(source: chat.Conversation | str, read: Mapping[str, Features] | 
     """Build the router's query; raw text counts as one user turn. `read`: turns that somebody has read already."""
     if isinstance(source, str):
         return RouteQuery(turns=(Turn("user", source),), read=read)
-    names = tuple([tool.name for tool in source.tools])
+    is_result = bool(source.messages) and source.messages[-1].role == chat.ROLE_TOOL
+    names = tuple([tool.name for tool in source.tools]) or (_called(source.messages) if is_result else ())
+    descriptions = [tool.description for tool in source.tools] or [""] * len(names)
     return RouteQuery(
         turns=tuple([Turn(ROLE_NAMES.get(message.role, "user"), message.content) for message in source.messages]),
         tool_names=names,
-        tool_text=tool_text(names, [tool.description for tool in source.tools]),
-        has_tools=bool(names) and source.tool_choice.mode != chat.ToolChoice.MODE_NONE,
+        tool_text=tool_text(names, descriptions),
+        has_tools=bool(names) and (is_result or source.tool_choice.mode != chat.ToolChoice.MODE_NONE),
         must_call=bool(names) and source.tool_choice.mode in _MUST_CALL,
         documents=_documents(source.documents),
         read=read,
     )
+
+
+def _called(messages: Sequence[chat.Message]) -> tuple[str, ...]:
+    """Name the tools that the newest calls called: some clients leave tools away where they want words of results."""
+    calls = next((message.tool_calls for message in reversed(messages) if message.tool_calls), ())
+    return tuple(dict.fromkeys(call.name for call in calls))
 
 
 def words_query(source: chat.Conversation | str) -> RouteQuery:
