@@ -4,6 +4,7 @@ A tool is written flat (`name`, `description`, `parameters`), or as OpenAI's API
 What a request's own tools must keep (`serve.validation.rules`), a set's must keep as well, and when the file is read.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -41,11 +42,12 @@ class ListedTool(_Part):
     def _is_json(cls, parameters: dict[str, Any] | None) -> dict[str, Any] | None:
         """Refuse what YAML has and JSON has not, such as dates, and what no request could hold."""
         try:
-            check_bounds(orjson.dumps(parameters or {}).decode())
-        except TypeError as error:
-            raise ValueError(f"no JSON: {error}") from None
+            check_bounds(orjson.dumps(parameters or {}, option=orjson.OPT_PASSTHROUGH_DATETIME).decode())
+            json.dumps(parameters, allow_nan=False)  # which orjson would make null
         except OutOfBounds as error:
             raise ValueError(str(error)) from None
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"no JSON: {error}") from None
         return parameters
 
     @model_validator(mode="after")

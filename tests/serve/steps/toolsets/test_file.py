@@ -55,9 +55,10 @@ def test_a_mistake_names_the_line_and_the_field(tools: list[object], complaint: 
     assert "\n" not in str(caught.value)
 
 
-def test_what_yaml_has_and_json_has_not_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", ["!!set {x}", "!!binary aGk=", "2026-12-24", "2026-12-24 18:00:00", ".nan", ".inf"])
+def test_what_yaml_has_and_json_has_not_is_refused(value: str, tmp_path: Path) -> None:
     path = tmp_path / "sets.yaml"
-    path.write_text("toolsets:\n  - name: a\n    tools:\n      - {name: f, parameters: {default: !!set {x}}}\n")
+    path.write_text(f"toolsets:\n  - name: a\n    tools:\n      - {{name: f, parameters: {{default: {value}}}}}\n")
     with pytest.raises(ToolsetsFileError, match="no JSON"):
         read_toolsets(path)
 
