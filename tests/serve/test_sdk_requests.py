@@ -9,7 +9,7 @@ from protos import chat_pb2 as chat
 from tests.fakes.expert_server import FakeExperts
 from tests.helpers import CHAT
 
-RESPONSES, MESSAGES = "/v1/responses", "/v1/messages"
+COMPLETIONS, RESPONSES, MESSAGES = "/v1/completions", "/v1/responses", "/v1/messages"
 USER = {"role": "user", "content": "hello"}
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER = {"name": "weather", "parameters": CITY, "strict": None}
@@ -57,6 +57,7 @@ TAKEN: dict[str, list[dict[str, Any]]] = {
         {"prompt_cache_key": "k", "prompt_cache_retention": "24h", "safety_identifier": "s", "user": ""},
         {"moderation": None, "guided_json": None},
     ],
+    COMPLETIONS: [{"tools": [], "plan": False, "retrieval": None}],
     RESPONSES: [
         {"input": [{"role": "user", "content": [text("input_text")]}]},
         {"input": [{"role": "developer", "content": "d"}, {"type": "message", **USER}], "instructions": ""},
@@ -101,6 +102,7 @@ TAKEN: dict[str, list[dict[str, Any]]] = {
 }
 ASKED: dict[str, dict[str, Any]] = {
     CHAT: {"messages": [USER]},
+    COMPLETIONS: {"prompt": "hello"},
     RESPONSES: {"input": "hello"},
     MESSAGES: {"messages": [USER], "max_tokens": 9},
 }
@@ -131,7 +133,14 @@ REFUSED: dict[str, list[tuple[dict[str, Any], str, str]]] = {
         ),
         *(({name: "a+"}, name, "") for name in ("regex", "ebnf", "grammar", "json_schema")),
     ],
+    COMPLETIONS: [
+        ({"tools": [TOOL]}, "tools", ""),
+        ({"tools": [{"type": "toolset", "name": "crm"}]}, "tools", ""),
+        ({"plan": True}, "plan", ""),
+        ({"retrieval": {"collections": ["a"]}}, "retrieval", ""),
+    ],
     RESPONSES: [
+        ({"plan": True}, "plan", ""),
         *(
             ({"tools": [{"type": kind}]}, "tools[0]", f"the type '{kind}'")
             for kind in ("mcp", "custom", "web_search", "code_interpreter", "image_generation", "namespace")
@@ -153,6 +162,7 @@ REFUSED: dict[str, list[tuple[dict[str, Any], str, str]]] = {
             "the type 'search_result'",
         ),
         ({"top_k": 5}, "top_k", ""),
+        ({"plan": True}, "plan", ""),
     ],
 }
 

@@ -219,6 +219,8 @@ class CompletionBody(_SamplingBody):
 
     prompt: Prompts
     retrieval: Annotated[object, NotOffered()] = None
+    tools: Annotated[object, NotOffered([])] = None
+    plan: Annotated[object, NotOffered(False)] = None
     logprobs: int | None = Field(
         None,
         ge=0,
