@@ -7,6 +7,7 @@ dataclass's fields.
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from moegate.client.values import as_object, as_text, own
@@ -18,6 +19,8 @@ _NO_PRICE: Final = r"(?![0-9]|\.[0-9]|,[0-9]{3}(?![0-9]))"
 _REFERENCE: Final = re.compile(rf"\$(?:\{{(?P<braced>{_NUMBER}{_PATH})\}}|(?P<plain>{_NUMBER}{_NO_PRICE}{_PATH}))")
 _STEP: Final = re.compile(rf"\.({_NAME})|\[([0-9]+)\]")
 MAX_DEPTH: Final = 64
+_SHOWN: Final = 12  # names of fields
+_SHOWN_CHARS: Final = 40
 
 
 class UnresolvedReference(Exception):
@@ -97,4 +100,12 @@ def _step(value: Any, key: str, reference: str) -> Any:  # noqa: ANN401
         return value[key]
     if isinstance(value, Sequence) and not isinstance(value, str | bytes) and key.isdigit() and int(key) < len(value):
         return value[int(key)]
-    raise UnresolvedReference(f"{reference}: there is no {key!r}")
+    raise UnresolvedReference(f"{reference}: there is no {key!r}{_beside(value)}")
+
+
+def _beside(value: object) -> str:
+    """Say what there is, so that the model can ask for that."""
+    if isinstance(value, Mapping):
+        names = ", ".join(repr(str(name)[:_SHOWN_CHARS]) for name in islice(value, _SHOWN))
+        return f" among {names}" if names else " in an empty object"
+    return f" in a list of {len(value)}" if isinstance(value, list | tuple) else ""

@@ -74,6 +74,26 @@ def test_what_is_not_there_is_told(value: str) -> None:
         resolve(value, RESULTS, RESULTS.keys())
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("$1.wind", "$1.wind: there is no 'wind' among 'city', 'temp', 'rows'"),
+        ("$12[7]", "$12[7]: there is no '7' in a list of 2"),
+        ("$2.length", "$2.length: there is no 'length'"),
+    ],
+)
+def test_what_is_there_instead_is_told(value: str, told: str) -> None:
+    with pytest.raises(UnresolvedReference) as caught:
+        resolve(value, RESULTS, RESULTS.keys())
+    assert str(caught.value) == told
+
+
+def test_no_more_is_told_than_a_model_reads() -> None:
+    with pytest.raises(UnresolvedReference) as caught:
+        resolve("$1.x", {1: {"k" * 1000 + str(n): n for n in range(1000)}}, [1])
+    assert len(str(caught.value)) < 1000
+
+
 def test_a_number_that_is_no_dependency_is_text() -> None:
     assert resolve("Pay $1 to $2", {2: "Anna"}, [2]) == "Pay $1 to Anna"
 

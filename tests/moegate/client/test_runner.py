@@ -110,7 +110,7 @@ def test_what_goes_wrong_is_an_observation(bench: Bench) -> None:
         "there is no tool 'nobody'",
         "the arguments are not JSON",
         None,
-        "$5.price: there is no 'price'",
+        "$5.price: there is no 'price' among 'name', 'of'",
         "it depends on a call that does not come before it",
     ]
     assert result.is_answered
