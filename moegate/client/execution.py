@@ -6,7 +6,7 @@ out, and says why. Once the deadline has passed, or the run was cancelled, what 
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from moegate.client.calls import Call, PlanError
@@ -15,6 +15,7 @@ from moegate.client.tools import Tool, ToolFailed
 from moegate.client.values import NotJson, as_text
 
 MAX_RESULT_CHARS: Final = 200_000
+_MAX_TOLD_CHARS: Final = 2_000  # of a call's arguments, where a result stands in them
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Observation:
         error: what went wrong, for the model; empty if nothing did.
         began_s: event loop's clock, seconds; likewise `ended_s`. Both are the end's where it never began.
         text: the value as the model reads it, as it was when the tool returned.
+        arguments: what the tool was called with, serialised: references are replaced by what they stood for. Empty
+            where it depends on no call, was not called, or where that would be too long to be told again.
     """
 
     call: Call
@@ -35,11 +38,19 @@ class Observation:
     began_s: float
     ended_s: float
     text: str = ""
+    arguments: str = ""
 
     @property
     def is_ok(self) -> bool:
         """Whether the tool returned."""
         return not self.error
+
+    def asked(self) -> dict[str, Any]:
+        """Return the call as an assistant's message holds it, with what it was carried out with.
+
+        The next answer counts its own calls from 1: what `$1` meant in this one, nobody could tell.
+        """
+        return replace(self.call, arguments=self.arguments or self.call.arguments).message()
 
     def message(self) -> dict[str, str]:
         """Return it as the message that answers the call."""
@@ -104,27 +115,35 @@ class Execution:
         loop = asyncio.get_running_loop()
         earlier = [await asyncio.shield(task) for task in needed]
         began_s = loop.time()
+        told = ""
         try:
             async with self._slots:
                 began_s = loop.time()
-                value = await self._carry_out(call, earlier)
+                tool, arguments = self._tool(call), _arguments(call, earlier)
+                told = _told(arguments) if earlier else ""
+                value = await self._carry_out(tool, arguments)
             text = _cut(as_text(value), self._result_chars)
         except (PlanError, ToolFailed, NotJson) as error:
-            return Observation(call, None, str(error), began_s, loop.time())
-        return Observation(call, value, "", began_s, loop.time(), text)
+            return Observation(call, None, str(error), began_s, loop.time(), arguments=told)
+        return Observation(call, value, "", began_s, loop.time(), text, told)
 
-    async def _carry_out(self, call: Call, earlier: Sequence[Observation]) -> Any:  # noqa: ANN401
+    def _tool(self, call: Call) -> Tool:
+        """Find the tool.
+
+        Raises:
+            PlanError: there is none.
+        """
+        if call.name not in self._tools:
+            raise PlanError(f"there is no tool {call.name!r}")
+        return self._tools[call.name]
+
+    async def _carry_out(self, tool: Tool, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401
         """Call the tool.
 
         Raises:
-            PlanError: it cannot be called, or took too long.
+            PlanError: there was no time left, or it took too long.
             ToolFailed: its function raised.
-            NotJson: the result of an earlier call cannot be put into its arguments.
         """
-        tool = self._tools.get(call.name)
-        if tool is None:
-            raise PlanError(f"there is no tool {call.name!r}")
-        arguments = _arguments(call, earlier)
         now_s = asyncio.get_running_loop().time()
         if now_s >= self._deadline_s:
             raise PlanError("not carried out: there was no time left")
@@ -158,6 +177,15 @@ def _arguments(call: Call, earlier: Sequence[Observation]) -> dict[str, Any]:
         raise
     except Exception as error:  # the edge of somebody's object: reading a field of it may raise anything
         raise PlanError(f"a result cannot be read ({type(error).__name__})") from error
+
+
+def _told(arguments: Mapping[str, Any]) -> str:
+    """Write what a tool is called with; nothing where that is too long to be told again, or no JSON."""
+    try:
+        text = as_text(arguments)
+    except NotJson:
+        return ""
+    return text if len(text) <= _MAX_TOLD_CHARS else ""
 
 
 def _cut(text: str, most: int) -> str:

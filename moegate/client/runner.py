@@ -47,12 +47,6 @@ class _Said:
     text: str = ""
     calls: list[Call] = field(default_factory=list)
 
-    def message(self) -> dict[str, Any]:
-        if not self.calls:
-            return {"role": "assistant", "content": self.text}
-        calls = [call.message() for call in self.calls]
-        return {"role": "assistant", "content": self.text or None, "tool_calls": calls}
-
     def add(self, call: Call) -> Call:
         """Add a call; one whose id an earlier one has gets another, lest their results are taken for each other's."""
         if any(call.id == earlier.id for earlier in self.calls):
@@ -71,7 +65,17 @@ class _Done:
     def add(self, said: _Said, observations: Sequence[Observation]) -> None:
         """Add an answer with calls, and what came of them."""
         self.rounds.append(observations)
-        self.messages += [said.message(), *(one.message() for one in observations)]
+        calls = [one.asked() for one in observations]
+        self.messages.append({"role": "assistant", "content": said.text or None, "tool_calls": calls})
+        self.messages += [one.message() for one in observations]
+
+    @property
+    def may_plan(self) -> bool:
+        """Whether a plan is wanted: the first one, or another where something of the last one failed.
+
+        Asked for a plan once more, a model plans what is done again.
+        """
+        return not self.rounds or not all(one.is_ok for one in self.rounds[-1])
 
 
 class Runner:
@@ -99,7 +103,8 @@ class Runner:
             call_timeout_s: seconds that one call may take; None = as long as the run.
             parallel: calls of a run at once.
             result_chars: characters of a result that the model reads; later calls get it whole.
-            **request: further fields of each request, such as `model`, or `plan=True` for moegate.
+            **request: further fields of each request, such as `model`, or `plan=True` for moegate: it goes along until
+                all calls of an answer have returned.
 
         Raises:
             ValueError: two tools have one name, or a number is out of its range.
@@ -179,7 +184,7 @@ class Runner:
             if not is_whole:
                 break
             if not said.calls:
-                done.messages.append(said.message())
+                done.messages.append({"role": "assistant", "content": said.text})
                 return Result(said.text, done.messages, done.rounds, is_answered=True)
         return Result("", done.messages, done.rounds, is_answered=False)
 
@@ -201,7 +206,7 @@ class Runner:
         is_last = len(done.rounds) >= self._rounds
         try:
             async with asyncio.timeout_at(ends_s) as limit:
-                request = self._asked(done.messages, is_last=is_last)
+                request = self._asked(done, is_last=is_last)
                 async with _closing(self._calls(request, said)) as calls:
                     async for call in calls:
                         if not is_last:
@@ -212,8 +217,10 @@ class Runner:
             return False
         return True
 
-    def _asked(self, messages: Sequence[Json], *, is_last: bool) -> dict[str, Any]:
-        request: dict[str, Any] = {**self._request, "messages": list(messages)}
+    def _asked(self, done: _Done, *, is_last: bool) -> dict[str, Any]:
+        request: dict[str, Any] = {**self._request, "messages": list(done.messages)}
+        if is_last or not done.may_plan:
+            request.pop("plan", None)
         if self._tools:
             request["tools"] = [tool.described() for tool in self._tools.values()]
             request |= {"tool_choice": "none"} if is_last else {}

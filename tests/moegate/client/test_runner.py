@@ -340,6 +340,49 @@ def test_what_a_tool_does_to_its_arguments_changes_nobody_elses() -> None:
     assert list(answer(result).values()) == ["[3, 1, 2]", "2", "2", "2"]
 
 
+def test_a_plan_is_asked_for_again_only_where_something_failed(bench: Bench) -> None:
+    failing = [call("work", {"name": "a"}, []), call("fail", {}, [])]
+    whole = [call("work", {"name": "b"}, [])]
+    server = Scripted(failing, whole, [call("work", {"name": "c"})], failing, "done")
+    result, _ = in_virtual_time(lambda: Runner(server, bench.tools(), rounds=4, plan=True, seed=1).run_async("go"))
+    assert [asked.get("plan") for asked in server.asked] == [True, True, None, None, None]
+    assert [asked["seed"] for asked in server.asked] == [1] * 5
+    assert result.is_answered
+
+
+def test_the_server_is_shown_what_was_carried_out(bench: Bench) -> None:
+    plan = [
+        call("work", {"name": "a"}, []),
+        call("work", {"name": "$1.name", "of": ["$1.of", "$9"]}, [1]),
+        call("work", {"name": "$1.nothing"}, [1]),
+        call("fail", {"name": "$1.name"}, [1]),
+        call("work", {"of": "$5"}, []),
+    ]
+    result, _ = in_virtual_time(lambda: Runner(Scripted(plan, "done"), bench.tools()).run_async("go"))
+    shown = [json.loads(one["function"]["arguments"]) for one in result.messages[1]["tool_calls"]]
+    assert shown == [
+        {"name": "a"},
+        {"name": "a", "of": [None, "$9"]},
+        {"name": "$1.nothing"},
+        {"name": "a"},
+        {"of": "$5"},
+    ]
+    assert [one.call.arguments for one in result.rounds[0]][1] == '{"name": "$1.name", "of": ["$1.of", "$9"]}'
+
+
+def test_a_long_result_is_not_told_twice() -> None:
+    def read() -> str:
+        return "x" * 5000
+
+    def count(text: str) -> int:
+        return len(text)
+
+    plan = [call("read", {}, []), call("count", {"text": "$1"}, [1])]
+    result = Runner(Scripted(plan, "done"), [Tool("read", "", {}, read), Tool("count", "", {}, count)]).run("go")
+    assert answer(result)["c1"] == "5000"
+    assert result.messages[1]["tool_calls"][1]["function"]["arguments"] == '{"text": "$1"}'
+
+
 def test_calls_that_share_an_id_are_told_apart(bench: Bench) -> None:
     same = [{**call("work", {"name": name}), "id": "same"} for name in "ab"]
     result, _ = in_virtual_time(lambda: Runner(Scripted(same, "done", whole=True), bench.tools()).run_async("go"))

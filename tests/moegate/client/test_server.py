@@ -7,14 +7,15 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import openai
 import pytest
 
 from moegate.client import HttpServer, OpenAIServer, Runner, ServerError, tool
+from tests.fakes.plan_server import call
 
-README = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+ROOT = Path(__file__).parents[3]
 CALL = {"index": 0, "id": "c1", "type": "function", "function": {"name": "double", "arguments": '{"n": 4}'}}
 
 
@@ -27,6 +28,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers by the model's name; calls `double` first where there are tools and no result yet."""
 
     asked: list[tuple[dict[str, Any], str | None]]
+    calls: ClassVar[list[dict[str, Any]]] = [CALL]
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -43,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
         if body["model"] == "breaks":
             events: list[Any] = [chunk({"content": "so far"}), {"error": {"message": "expert_failed"}}]
         elif body.get("tools") and body["messages"][-1]["role"] == "user":
-            events = [chunk({"role": "assistant", "content": None}), chunk({"tool_calls": [CALL]})]
+            events = [chunk({"role": "assistant", "content": None}), chunk({"tool_calls": self.calls})]
         else:
             events = [chunk({"content": word}) for word in ("it ", "is ", body["messages"][-1]["content"])]
         lines = [b": a comment", *(b"data: " + json.dumps(event).encode() for event in events), b"data: [DONE]"]
@@ -126,9 +128,33 @@ def test_another_scheme_is_refused() -> None:
         HttpServer("file:///etc/passwd")
 
 
+def run_example(page: str, url: str) -> None:
+    """Run the page's example of the client, at another server."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+    (example,) = [block for block in blocks if "moegate.client" in block]
+    exec(compile(example.replace("http://127.0.0.1:8000/v1", url), page, "exec"), {"__name__": "example"})
+
+
 def test_readmes_example_runs(served: Any, capsys: pytest.CaptureFixture[str]) -> None:
     url, asked = served
-    (example,) = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "moegate.client" in block]
-    exec(compile(example.replace("http://127.0.0.1:8000/v1", url), "README.md", "exec"), {"__name__": "readme"})
+    run_example("README.md", url)
     assert capsys.readouterr().out.startswith("it is ")
     assert [one["function"]["name"] for one in asked[0][0]["tools"]] == ["get_time", "word_count"]
+
+
+def test_the_pages_example_runs_and_prints_what_the_page_says(
+    served: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, asked = served
+    plan = [
+        call("search_hotel", {"city": "Rome"}, []) | {"index": 0, "id": "a"},
+        call("reserve", {"hotel": "$1.hotel", "nights": 2}, [1]) | {"index": 1, "id": "b"},
+    ]
+    monkeypatch.setattr(Handler, "calls", plan)
+    run_example("docs/tools.md", url)
+    assert asked[0][0]["plan"] is True
+    *printed, last = capsys.readouterr().out.splitlines()
+    page = (ROOT / "docs/tools.md").read_text("utf-8")
+    assert len(printed) == 2
+    assert all(f"`{line}`" in page for line in printed)
+    assert last == "it is Rome Inn is reserved for 2 nights"
