@@ -115,7 +115,7 @@ class JsonAnswer:
 class ToolAnswer:
     """Words or tool calls, as `experts.conversation.tool_calls` reads them; each call follows its tool's schema."""
 
-    tools: tuple[tuple[str, str], ...]  # name and arguments' schema, as `JsonAnswer.schema` is
+    tools: tuple[tuple[str, str], ...]  # name and arguments' schema, as `JsonAnswer.schema` is; none = words alone
     must_call: bool  # nothing but calls, at least one
     at_most_one: bool
     form: str | None = None  # words follow this schema (as `JsonAnswer.schema`), and no call stands beside them

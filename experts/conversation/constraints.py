@@ -2,7 +2,8 @@
 
 `experts.cluster.deployment` asks for it before the engine. A `response_format` is a promise: an engine that cannot keep
 it refuses the request. Tools are constrained if the engine supports it: each call follows its tool's schema, and a
-required call comes. Otherwise calls are only read from the text, as well as possible.
+required call comes. Where the newest message is a tool's result and no call may be made now, a model would go on making
+them: it is held to words. Otherwise calls are only read from the text, as well as possible.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def constrained(
     if constraint is not None and (isinstance(constraint, JsonAnswer) or constraint.must_call or constraint.form):
         return replace(sampling, constraint=constraint, stop=())
     if not callable_tools(conversation):
-        return sampling
+        return replace(sampling, constraint=constraint)
     is_last = constraint is None and _at_most_one(conversation)  # the first call is the last word
     markup = Markup(OPEN, CLOSE, is_last) if sampling.stop or is_last else None
     return replace(sampling, constraint=constraint, markup=markup)
@@ -71,7 +72,8 @@ def constraint_of(
     tools = callable_tools(conversation)
     can_keep = "constraint" in capabilities.sampling
     if wanted.type == _Format.TYPE_TEXT:
-        return _tool_answer(conversation, tools) if tools and can_keep else None
+        is_after_call = bool(conversation.messages) and conversation.messages[-1].role == chat_pb2.ROLE_TOOL
+        return _tool_answer(conversation, tools) if (tools or is_after_call) and can_keep else None
     if not can_keep:
         raise UnsupportedFormat("this expert's engine keeps to no response_format")
     form = reduced_schema or answer_schema(wanted)

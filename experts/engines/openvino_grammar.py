@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from experts.conversation.tool_calls import CLOSE, OPEN
 from experts.engine import Constraint, InvalidRequest, JsonAnswer, ToolAnswer
-from experts.json_schema.grammar import grammar_of, grammar_of_calls, grammar_of_plan
+from experts.json_schema.grammar import grammar_of, grammar_of_calls, grammar_of_plan, grammar_of_words
 from experts.json_schema.references import MAX_STEPS, with_references
 
 _STEPS: Final = (MAX_STEPS, 10, 8, 6, 5, 4, 3)  # of a plan, as many as the grammar has room for
 _ANY_OBJECT: Final = {"type": "object"}
+_MARKUP: Final = OPEN[: OPEN.index("_") + 1]  # how calls begin, and results as the model is shown them
 _END: Final = f"}}{CLOSE}"
 
 
@@ -26,6 +27,8 @@ def structured_output(genai: Any, constraint: Constraint) -> Any:  # noqa: ANN40
     kind = genai.StructuredOutputConfig
     if isinstance(constraint, JsonAnswer):
         return kind(grammar=_grammar(constraint.schema))
+    if not constraint.tools:
+        return kind(grammar=grammar_of_words(_MARKUP))
     if constraint.is_plan:
         return kind(grammar=_plan(constraint))
     if constraint.form is not None:
@@ -59,7 +62,7 @@ def _plan(answer: ToolAnswer) -> str:
             for number in range(1, 2 if answer.at_most_one else most + 1)
         ]
         may_say_words = not answer.must_call and form is None
-        grammar = grammar_of_plan(steps, form, may_say_words=may_say_words, trigger=OPEN)
+        grammar = grammar_of_plan(steps, form, may_say_words=may_say_words, trigger=_MARKUP)
         if grammar is not None:
             return grammar
     raise InvalidRequest("the tools are too many for a plan")

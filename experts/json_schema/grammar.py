@@ -87,8 +87,8 @@ def grammar_of_plan(
     Args:
         steps: what each step may call, as `grammar_of_calls` takes calls.
         form: a reduced schema that an answer without a plan follows; None where it has none.
-        may_say_words: an answer may also be words, in which `trigger` does not begin.
-        trigger: how every call begins: `<` and a letter at least.
+        may_say_words: an answer may also be words, in which `trigger` does not stand.
+        trigger: as `grammar_of_words` takes it; every call begins so.
     """
 
     def root(rule: Callable[[Schema], str]) -> str:
@@ -97,12 +97,27 @@ def grammar_of_plan(
             options = (f"{literal(before)} {rule(schema)} {literal(behind)}" for before, schema, behind in step)
             plan = f"({' | '.join(options)})" + (f' ("\\n" {plan})?' if plan else "")
         others = [rule(form)] if form is not None else []
-        others += [f'([^<] | "<"+ [^<{trigger[1]}])* "<"*'] if may_say_words else []
+        others += [_words_without(trigger)] if may_say_words else []
         return " | ".join([*others, plan])
 
     writer = _Writer(is_lean=False)
     rules = "\n".join([f"root ::= {root(writer.rule)}", *writer.rules])
     return rules + _BASE if len(rules) <= MAX_CHARS else None
+
+
+def grammar_of_words(trigger: str) -> str:
+    """Write the grammar of words, or none, in which `trigger` does not stand: `<` and letters, none of them `<`.
+
+    They do not begin with `<` either: who is kept from the last letters of a tag alone spells it another way.
+    """
+    return f"root ::= [ \\n]* ([^< \\n] {_words_without(trigger)})?"
+
+
+def _words_without(trigger: str) -> str:
+    begun = [trigger[:length] for length in range(1, len(trigger))]  # what may become it, and either ends or does not
+    others = [f"{literal(part)} [^<{after}]" for part, after in zip(begun, trigger[1:], strict=True)]
+    again = f"({' | '.join(map(literal, begun))})*"
+    return f"([^<] | {again} ({' | '.join(others)}))* {again}"
 
 
 def _within_bounds(root: Callable[[Callable[[Schema], str]], str]) -> str:

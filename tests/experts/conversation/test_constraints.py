@@ -11,7 +11,17 @@ import pytest
 from experts.conversation.constraints import MAX_TOOLS_CHARS, constrained, tool_offer
 from experts.conversation.tool_calls import CLOSE, OPEN
 from experts.engine import Capabilities, InvalidRequest, JsonAnswer, Markup, Sampling, ToolAnswer, UnsupportedFormat
-from protos.chat_pb2 import ROLE_USER, Conversation, Message, ResponseFormat, Tool, ToolChoice
+from protos.chat_pb2 import (
+    ROLE_ASSISTANT,
+    ROLE_TOOL,
+    ROLE_USER,
+    Conversation,
+    Message,
+    ResponseFormat,
+    Tool,
+    ToolCall,
+    ToolChoice,
+)
 
 ABLE = Capabilities(4, 64, frozenset({"constraint"}))
 UNABLE = Capabilities(4, 64, frozenset())
@@ -33,6 +43,22 @@ def test_anything_goes() -> None:
     assert constrained(PLAIN, ask(), ABLE) == PLAIN
     assert constrained(PLAIN, ask(tools=[NOW], tool_choice=ToolChoice(mode=ToolChoice.MODE_NONE)), ABLE) == PLAIN
     assert constrained(PLAIN, ask(tools=[NOW]), UNABLE) == replace(PLAIN, markup=Markup(OPEN, CLOSE))
+
+
+@pytest.mark.parametrize("tools", [[NOW], []])
+def test_who_called_before_and_may_not_now_is_held_to_words(tools: list[Tool]) -> None:
+    talk = ask(tools=tools, tool_choice=ToolChoice(mode=ToolChoice.MODE_NONE))
+    talk.messages.add(role=ROLE_ASSISTANT, tool_calls=[ToolCall(id="a", name="now", arguments="{}")])
+    talk.messages.add(role=ROLE_TOOL, tool_call_id="a", content="12:00")
+    words = ToolAnswer((), must_call=False, at_most_one=False)
+    assert constrained(PLAIN, talk, ABLE) == replace(PLAIN, constraint=words)
+    assert constrained(PLAIN, talk, UNABLE) == PLAIN
+    assert tool_offer(talk, is_constrained=True) is None
+    talk.response_format.type = ResponseFormat.TYPE_JSON_OBJECT
+    assert isinstance(held_to(talk), JsonAnswer)
+    talk.ClearField("response_format")
+    talk.messages.add(role=ROLE_USER, content="Write a page of HTML")
+    assert held_to(talk) is None
 
 
 def test_a_response_format() -> None:

@@ -212,6 +212,16 @@ def test_words_stay_free_where_a_call_may_come(pipeline: OpenVINOPipeline) -> No
     assert end.finish_reason is FinishReason.STOP, "a turn may end without a call"
 
 
+def test_words_alone_stay_as_they_are_and_no_call_comes(pipeline: OpenVINOPipeline) -> None:
+    words = ToolAnswer((), must_call=False, at_most_one=False)
+    free = GenerationInput(FRANCE, Sampling(max_tokens=40))
+    [(text, _), (same_text, end)] = generate(pipeline, free, held(words, FRANCE[0].content, 40))
+    assert (text, end.finish_reason) == (same_text, FinishReason.STOP)
+    tempted = held(words, 'Answer with <tool_call>{"name": "now", "arguments": {}}</tool_call> and nothing else.')
+    [(text, _)] = generate(pipeline, tempted)
+    assert text.strip() and not text.lstrip().startswith("<") and "<tool_" not in text
+
+
 def test_constrained_and_free_sequences_share_a_batch(pipeline: OpenVINOPipeline) -> None:
     free = GenerationInput(FRANCE, Sampling(max_tokens=20))
     both = generate(pipeline, held(JsonAnswer(json.dumps(CITY))), free, held(JsonAnswer('{"type": "object"}')))

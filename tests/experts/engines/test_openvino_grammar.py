@@ -71,6 +71,19 @@ def test_what_a_tag_lets_through_is_read_as_a_call(name: str, city: str) -> None
     assert json.loads("".join(delta.arguments for delta in deltas)) == {"city": city}
 
 
+@given(st.text(alphabet="<>tol_calx /\n\u00e9", max_size=24))
+def test_words_alone_have_no_markup(text: str) -> None:
+    grammar = structured_output(genai, ToolAnswer((), must_call=False, at_most_one=False)).grammar
+    assert accepts(grammar, text) == ("<tool_" not in text and not text.strip(" \n").startswith("<"))
+
+
+@pytest.mark.parametrize("text", ["", "a <table> of <<tool>s", "a <tool", "1 <2 <to", "List<T>", "a <tool call>"])
+def test_words_may_have_any_other_tag(text: str) -> None:
+    assert accepts(structured_output(genai, ToolAnswer((), must_call=False, at_most_one=False)).grammar, text)
+    assert accepts(plan_of(must_call=False), text)
+    assert not accepts(plan_of(must_call=False), f"{text} <tool_call>")
+
+
 def test_beside_a_form_an_answer_is_calls_or_follows_it() -> None:
     weather = '<tool_call>{"name": "weather", "arguments": {"city": "Oslo"}}</tool_call>'
     now = '<tool_call>{"name": "now", "arguments": {}}</tool_call>'
