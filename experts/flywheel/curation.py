@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
-from experts.conversation.prompts import call_text
 from experts.flywheel.interaction import Interaction
 from experts.flywheel.near_duplicates import Unseen, first_of_each, words_of
 from experts.flywheel.validity import fault
+from experts.training.recipes.sample import calls_answer, plan_answer
 
 _LIKED: Final = 0.0  # a rating above it
 
@@ -121,7 +121,7 @@ def sample(one: Interaction) -> dict[str, Any]:
     if calls:
         functions = [call["function"] for call in calls]
         said = {"calls": [{"name": call["name"], "arguments": json.loads(call["arguments"])} for call in functions]}
-    parts = {name: asked[name] for name in ("tools", "documents", "response_format") if asked.get(name)}
+    parts = {name: asked[name] for name in ("tools", "plan", "documents", "response_format") if asked.get(name)}
     return {"id": one.id, "kind": one.kind, "messages": asked["messages"], **parts, **said}
 
 
@@ -211,7 +211,7 @@ def _said(one: Interaction) -> str:
     """The answer as the expert writes it."""
     said = sample(one)
     if "calls" in said:
-        return "\n".join(call_text(call["name"], call["arguments"]) for call in said["calls"])
+        return plan_answer(said["calls"]) if said.get("plan") else calls_answer(said["calls"])
     return str(said["answer"])
 
 

@@ -16,6 +16,7 @@ from experts.evaluation.suites.fences import fenced_blocks
 from experts.flywheel.interaction import Interaction
 from experts.json_schema.conformance import Schema, conforms
 from experts.json_schema.reduction import SchemaError, reduce_schema
+from experts.json_schema.references import MAX_STEPS, with_references
 
 _CITATION: Final = re.compile(r"\[(\d{1,3})\]")
 _PYTHON: Final = frozenset({"python", "py", "python3"})
@@ -29,16 +30,18 @@ def fault(one: Interaction) -> str | None:
         return "a raw prompt"
     calls = one.message.get("tool_calls")
     if calls:
-        return _calls_fault(calls, one.request.get("tools") or ())
+        return _calls_fault(calls, one.request.get("tools") or (), is_plan=bool(one.request.get("plan")))
     text = one.message.get("content") or ""
     if not text.strip():
         return "empty"
     return _form_fault(text, one.request.get("response_format")) or _text_fault(text, one.request)
 
 
-def _calls_fault(calls: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]) -> str | None:
+def _calls_fault(
+    calls: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], *, is_plan: bool
+) -> str | None:
     schemas = {tool["function"]["name"]: tool["function"].get("parameters") for tool in tools}
-    for call in calls:
+    for number, call in enumerate(calls, start=1):
         function = call["function"]
         if function["name"] not in schemas:
             return "a tool that is not there"
@@ -46,7 +49,8 @@ def _calls_fault(calls: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str
             arguments = json.loads(function["arguments"])
         except ValueError:
             return "arguments that are no JSON"
-        if not isinstance(arguments, dict) or not _follows(arguments, schemas[function["name"]]):
+        schema, step = schemas[function["name"]], number if is_plan else None
+        if not isinstance(arguments, dict) or not _follows(arguments, schema, step):
             return "arguments that break the schema"
     return None
 
@@ -82,12 +86,17 @@ def _parses(code: str) -> bool:
     return True
 
 
-def _follows(value: object, schema: object) -> bool:
-    """Whether a value follows a schema, as far as the gateway's own check goes; an unreadable one steers nothing."""
+def _follows(value: object, schema: object, step: int | None = None) -> bool:
+    """Whether a value follows a schema, as far as the gateway's own check goes; an unreadable one steers nothing.
+
+    `step` is a call's number in a plan: references to earlier calls follow every schema, those to later ones none.
+    """
     if not isinstance(schema, Mapping):
-        return True
+        schema = {}
     try:
         reduced: Schema = reduce_schema(schema, "loose")
     except SchemaError:
-        return True
+        reduced = {}
+    if step is not None:
+        reduced = with_references(reduced or {"type": "object"}, min(step, MAX_STEPS))
     return conforms(value, reduced)

@@ -90,6 +90,8 @@ def _calls(chunks: Sequence[pb.GenerateChunk], mask: Mask) -> list[dict[str, Any
             if delta.index == len(calls):
                 calls.append(chat.ToolCall(id=delta.id, name=delta.name))
             calls[delta.index].arguments += delta.arguments
+            if delta.HasField("depends_on"):
+                calls[delta.index].depends_on.CopyFrom(delta.depends_on)
     return [_call(call, mask) for call in calls]
 
 
@@ -111,6 +113,8 @@ def _add_conversation(body: dict[str, Any], asked: chat.Conversation, mask: Mask
         body["documents"] = [_document(document, mask) for document in asked.documents]
     if asked.HasField("parallel_tool_calls"):
         body["parallel_tool_calls"] = asked.parallel_tool_calls
+    if asked.plan:
+        body["plan"] = True
     if asked.HasField("response_format"):
         body["response_format"] = _form(asked.response_format, mask)
 
@@ -130,7 +134,8 @@ def _message(message: chat.Message, mask: Mask) -> dict[str, Any]:
 
 def _call(call: chat.ToolCall, mask: Mask) -> dict[str, Any]:
     function = {"name": call.name, "arguments": mask.json(call.arguments)}
-    return {"id": call.id, "type": "function", "function": function}
+    plain = {"id": call.id, "type": "function", "function": function}
+    return {**plain, "depends_on": list(call.depends_on.calls)} if call.HasField("depends_on") else plain
 
 
 def _document(document: chat.Document, mask: Mask) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The `traffic` suite: does an expert answer as people have liked it? For rows of a curated set (`held_out.jsonl`).
 
-Reads rows in the form of the recipes' seeds: `messages`, `tools`, `documents`, `response_format`, then `calls` or
-`answer`, which somebody has liked. Scores:
+Reads rows in the form of the recipes' seeds: `messages`, `tools`, `plan`, `documents`, `response_format`, then
+`calls` or `answer`, which somebody has liked. Scores:
 
 * `like`: how much of it the new answer shares, 0..1: ROUGE-L of words, the letter for calls;
 * `same`: it is the same, spaces apart;
@@ -46,6 +46,7 @@ class TrafficSuite:
                     chat.Document(title=document.get("title") or "", text=document["text"])
                     for document in row.get("documents") or ()
                 ],
+                plan=True if row.get("plan") else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise RowError(f"{name}: it has another shape: {type(error).__name__}") from None

@@ -58,6 +58,8 @@ def one_shape(source: str) -> Iterator[None]:
 def read_seed(row: Json) -> Sample:
     """Read a row in OpenAI's shape: `messages`, `tools`, `documents`, then `calls` or `answer`, and maybe `rejected`.
 
+    With `plan`, the calls are the steps of one.
+
     Raises:
         BadSample: a part is missing or has another shape.
     """
@@ -69,8 +71,10 @@ def read_seed(row: Json) -> Sample:
                 chat_pb2.Document(title=document.get("title") or "", text=document["text"])
                 for document in row.get("documents") or ()
             ],
+            plan=True if row.get("plan") else None,
         )
-        answer = calls_answer(row["calls"]) if "calls" in row else str(row["answer"])
+        written = plan_answer if conversation.plan else calls_answer
+        answer = written(row["calls"]) if "calls" in row else str(row["answer"])
     except (KeyError, TypeError, AttributeError) as error:
         raise BadSample(f"a row has another shape: {type(error).__name__}: {error}") from None
     if not conversation.messages or not answer.strip():

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experts.flywheel.curation import Curated, Wants, curate
+from experts.evaluation.suites.traffic import TrafficSuite
+from experts.flywheel.curation import Curated, Wants, curate, sample
 from experts.flywheel.interaction import Interaction, Opinion
 from experts.flywheel.near_duplicates import Unseen
+from experts.flywheel.validity import fault
 from experts.training.recipes.sample import read_seed
 from tests.experts.flywheel.made import MAIL, kept, question
 
@@ -74,6 +77,43 @@ def test_what_is_left_out_and_why() -> None:
         assert curated.left_out[reason] == 1, reason
     assert curated.left_out["Python that does not parse"] == 1
     assert curated.left_out["code without an end"] == 1
+
+
+PLAN = [("mail", {"to": "a"}), ("mail", {"to": "$1.sender", "n": "$1.count"})]
+
+
+def test_a_plan_is_learned_as_a_plan() -> None:
+    plan = kept(1, calls=PLAN, tools=[MAIL], plan=True)
+    assert fault(plan) is None
+    row = sample(plan)
+    assert row["plan"] is True
+    learned = read_seed(row)
+    assert learned.conversation.plan
+    assert [json.loads(line[11:-12])["id"] for line in learned.answer.splitlines()] == [1, 2]
+    assert TrafficSuite().read(row, 0).conversation.plan
+    plain = sample(kept(2, calls=PLAN[:1], tools=[MAIL]))
+    assert "plan" not in plain
+    assert not read_seed(plain).conversation.HasField("plan")
+
+
+def test_references_are_no_values_outside_a_plan_and_none_to_later_calls_in_one() -> None:
+    wrong = "arguments that break the schema"
+    assert fault(kept(1, calls=PLAN, tools=[MAIL])) == wrong
+    assert fault(kept(2, calls=PLAN[1:], tools=[MAIL], plan=True)) == wrong
+    assert fault(kept(3, calls=[("mail", {"to": "a", "n": "2"})], tools=[MAIL], plan=True)) == wrong
+    bare = {"type": "function", "function": {"name": "mail"}}
+    assert fault(kept(4, calls=PLAN, tools=[bare], plan=True)) is None
+
+
+def test_a_plan_that_was_not_liked_is_written_as_one() -> None:
+    words = question(1)
+    records = [
+        kept(1, words, calls=PLAN, tools=[MAIL], plan=True),
+        kept(2, words, calls=PLAN[:1], tools=[MAIL], plan=True, rating=-1.0),
+        *map(kept, range(10, 40)),
+    ]
+    [pair] = made(records, replace(FEW, held_out_share=0.0)).files["pairs"]
+    assert pair["rejected"] == '<tool_call>{"id": 1, "name": "mail", "arguments": {"to": "a"}}</tool_call>'
 
 
 def test_too_little_is_said_with_how_much_there_is() -> None:

@@ -138,6 +138,20 @@ async def test_what_is_kept_is_redacted(
     assert sum(row["moegate"]["tool_calls"].values()) == 1
 
 
+async def test_a_plan_is_kept_as_one(http: httpx2.AsyncClient, experts: FakeExperts, rows: Any) -> None:
+    steps = [{"id": 1, **MAIL, "arguments": {"to": "a"}}, {"id": 2, **MAIL, "arguments": {"to": "$1.sender"}}]
+    experts["tool-caller"].words = ["\n".join(f"<tool_call>{json.dumps(step)}</tool_call>" for step in steps)]
+    body = {"model": "tool-caller", "messages": [{"role": "user", "content": "Mail it on"}], "tools": TOOLS}
+    await http.post("/v1/chat/completions", json={**body, "plan": True})
+    await http.post("/v1/chat/completions", json={**body, "plan": False})
+    plan, plain = await rows(2)
+    assert plan["request"]["plan"] is True
+    calls = plan["response"]["choices"][0]["message"]["tool_calls"]
+    assert [call["depends_on"] for call in calls] == [[], [1]]
+    assert "plan" not in plain["request"]
+    assert all("depends_on" not in call for call in plain["response"]["choices"][0]["message"]["tool_calls"])
+
+
 SECRET = "mg-" + "a" * 43
 DIGEST = hashlib.sha256(SECRET.encode()).hexdigest()
 
