@@ -175,6 +175,7 @@ class ExpertDeployment:
             form=form,
             outcomes=self._spec.outcomes,
             asks_for_missing=self._spec.asks_for_missing,
+            is_told_of_plans=not self._engine.capabilities.takes_conversations,  # others' APIs know none
         )
 
     def _chunk(

@@ -35,7 +35,7 @@ class AnswerReader:
 
     `form` is the reduced schema that the answer is to follow where it is no call, if there is one. `outcomes` are those
     that the expert has learnt to begin with. With `asks_for_missing`, a call whose required value nobody said becomes a
-    question at the answer's end.
+    question at the answer's end. `is_told_of_plans` says whether calls are steps of a plan where one is asked for.
 
     Attributes:
         said: the answer so far, calls as they were written, after its outcome has been read.
@@ -49,9 +49,15 @@ class AnswerReader:
         form: Schema | None = None,
         outcomes: Collection[OutcomeName] = (),
         asks_for_missing: bool = False,
+        is_told_of_plans: bool = True,
     ) -> None:
         offer = (
-            tool_offer(conversation, is_constrained=is_constrained, asks_for_missing=asks_for_missing)
+            tool_offer(
+                conversation,
+                is_constrained=is_constrained,
+                asks_for_missing=asks_for_missing,
+                is_told_of_plans=is_told_of_plans,
+            )
             if conversation is not None
             else None
         )

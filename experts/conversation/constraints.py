@@ -98,11 +98,16 @@ def answer_schema(wanted: chat_pb2.ResponseFormat) -> str:
 
 
 def tool_offer(
-    conversation: chat_pb2.Conversation, *, is_constrained: bool, asks_for_missing: bool = False
+    conversation: chat_pb2.Conversation,
+    *,
+    is_constrained: bool,
+    asks_for_missing: bool = False,
+    is_told_of_plans: bool = True,
 ) -> ToolOffer | None:
     """Say what the answer may call; None where it may call nothing, and a tag is a word like any other.
 
-    With `asks_for_missing`, a call whose required value nobody said becomes a question.
+    With `asks_for_missing`, a call whose required value nobody said becomes a question. Calls of who was not told of
+    plans are no steps of one: a "$1" in them is what it costs.
     """
     tools = callable_tools(conversation)
     if not tools:
@@ -112,7 +117,7 @@ def tool_offer(
         schemas,
         at_most_one=_at_most_one(conversation),
         is_constrained=is_constrained,
-        is_plan=conversation.plan,
+        is_plan=conversation.plan and is_told_of_plans,
         missing=missing_in(conversation) if asks_for_missing else None,
     )
 

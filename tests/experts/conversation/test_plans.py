@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experts.conversation.answer import AnswerReader
 from experts.conversation.constraints import constraint_of, tool_offer
 from experts.conversation.prompts import render_turns
 from experts.conversation.tool_call import Outcome
 from experts.conversation.tool_calls import ToolCallReader
-from experts.engine import Capabilities, ToolAnswer
+from experts.engine import Capabilities, FinishReason, ToolAnswer
 from experts.json_schema.references import MAX_STEPS, references
 from protos import chat_pb2
 
@@ -111,6 +112,21 @@ def test_calls_outside_plans_are_what_they_were() -> None:
     pieces = reader.push(step(None, "find", {"what": "$1 and $9"}))
     assert dict(reader.counts) == {Outcome.OK: 1}
     assert not any(piece.HasField("depends_on") for piece in pieces if not isinstance(piece, str))
+
+
+def test_calls_of_who_was_not_told_of_plans_are_no_steps() -> None:
+    reader = AnswerReader(talk(), is_constrained=False, is_told_of_plans=False)
+    text = "\n".join(step(None, "find", {"what": f"costs ${number}"}) for number in (5, 1, 2))
+    chunk = reader.push(text)
+    end = reader.close("", FinishReason.STOP)
+    calls = [*chunk.tool_calls, *end.tool_calls]
+    assert [call.arguments for call in calls if call.arguments] == [
+        '{"what": "costs $5"}',
+        '{"what": "costs $1"}',
+        '{"what": "costs $2"}',
+    ]
+    assert not any(call.HasField("depends_on") for call in calls)
+    assert end.completion.tool_calls.ok == 3
 
 
 def test_the_model_is_told_how_to_plan() -> None:

@@ -102,6 +102,32 @@ async def test_native_calls_come_back_as_ours_and_their_arguments_stream() -> No
     assert "tool_choice" not in sent
 
 
+@pytest.mark.parametrize("offered", ["native", "text"])
+async def test_calls_of_a_server_that_knows_no_plans_are_no_steps(offered: str) -> None:
+    costs = ['{"city": "costs $5"}', '{"city": "costs $1"}']
+    native = [
+        *(call_event(at, text, name="weather") for at, text in enumerate(costs)),
+        event(finish="tool_calls"),
+        DONE,
+    ]
+    told = [
+        f'<tool_call>{{"id": {at}, "name": "weather", "arguments": {text}}}</tool_call>'
+        for at, text in enumerate(costs, 1)
+    ]
+    script = native if offered == "native" else words("\n".join(told))
+    async with replica(script, {"tools": offered}) as (deployment, server):
+        chunks = await ask(deployment, conversation(tools=[tool()], plan=True))
+    depends = [
+        list(delta.depends_on.calls) for chunk in chunks for delta in chunk.tool_calls if delta.HasField("depends_on")
+    ]
+    assert [arguments["city"] for _, arguments in calls_of(chunks)] == ["costs $5", "costs $1"]
+    if offered == "native":
+        assert (depends, chunks[-1].completion.tool_calls.ok) == ([], 2)
+        assert "plan" not in server.asked[0]
+    else:  # it is told how to write plans, as other experts are
+        assert depends == [[], [1]]
+
+
 async def test_calls_are_checked_as_any_engines_are() -> None:
     async def made(*script: Any) -> Any:
         async with replica([*script, event(finish="tool_calls"), DONE]) as (deployment, _):
