@@ -1,7 +1,8 @@
 """Does an expert call better when it is shown fewer tools? `python -m loadtests.distractors --data ROWS --out FILE`.
 
 Puts tools of other rows beside each row of the `tool_calls` suite (`--distractors`, 40), in any order; with `--select`
-leaves those that the gateway's step keeps (`serve.steps.tool_selection`, the shipped selector, the settings' defaults).
+leaves those that the gateway's step keeps (`serve.steps.tool_selection`, the shipped selector, the settings' defaults
+but for `--recall`, by the words alone).
 Both files have the same rows in the same order, so `python -m experts.evaluate tool-caller --suite tool_calls` compares
 them pairwise. Rows that call nothing are left out: what is to be kept for them nobody can say.
 
@@ -92,6 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--distractors", type=int, default=40, help="tools of other rows (40)")
     parser.add_argument("--select", action="store_true", help="keep those that the shipped selector keeps")
+    parser.add_argument("--recall", type=float, help="stated recall (the settings' default)")
     parser.add_argument("--limit", type=int, help="at most so many rows")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
@@ -99,7 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         claim(options.out, nothing)
         calling = [row for row in read_rows(options.data) if wanted_calls(row, "")]
         rows = sample(crowded(calling, options.distractors, options.seed), options.limit, options.seed)
-        settings, selector = ToolSelectionSettings(), shipped_selector()
+        asked = {} if options.recall is None else {"recall": options.recall}
+        settings, selector = ToolSelectionSettings.model_validate(asked), shipped_selector()
         kept = [selected(row, selector, settings) for row in rows] if options.select else rows
         write(options.out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
     except (RowError, NotOurs, OSError) as error:

@@ -77,7 +77,7 @@ def reduce_schema(schema: object, mode: Mode) -> Schema:
 
 
 def reduce_counted(schema: object, mode: Mode) -> tuple[Schema, int]:
-    """Reduce a schema as `reduce_schema` does; return with it how many parts were looked at, some 5 us each."""
+    """Reduce a schema as `reduce_schema` does; return with it how many parts were looked at, 1.4 to 4 us each."""
     work = 0
     for rounds in range(MAX_ROUNDS, -1, -1):
         reducer = _Reducer(schema, mode, rounds)

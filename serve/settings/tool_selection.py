@@ -10,7 +10,7 @@ class ToolSelectionSettings(Section):
     """Whether, and how, the few tools that a request may need are chosen among the many that it offers."""
 
     enabled: bool = False
-    recall: float = Field(0.99, ge=0.5, le=0.99)  # how often all that a request needs are to be among the kept
+    recall: float = Field(0.98, ge=0.5, le=0.99)  # how often all that a request needs are to be among the kept
     from_tools: int = Field(16, ge=1, le=MAX_TOOLS)  # a request with fewer keeps all of them
     max_tools: int = Field(MAX_OFFERED_TOOLS, ge=MAX_TOOLS, le=MAX_OFFERED_TOOLS)  # a request may offer
     max_kept: int = Field(MAX_TOOLS, ge=1, le=MAX_TOOLS)  # an expert is shown

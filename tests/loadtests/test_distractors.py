@@ -70,3 +70,13 @@ def test_the_suite_reads_what_was_written(select: bool, tmp_path: Path, capsys: 
     for one in rows:
         ToolCallSuite().read(one, 0)
     assert main(options) == 1, "nothing is replaced"
+
+
+def test_a_lower_recall_keeps_no_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, kept = tmp_path / "rows.jsonl", []
+    data.write_text("".join(json.dumps(one) + "\n" for one in ROWS))
+    for recall in ("0.9", "0.99"):
+        out = tmp_path / f"{recall}.jsonl"
+        assert main(["--data", str(data), "--out", str(out), "--distractors", "9", "--select", "--recall", recall]) == 0
+        kept.append(json.loads(capsys.readouterr().out)["tools"])
+    assert kept == sorted(kept)
