@@ -8,12 +8,14 @@ writes every grammar itself, from schemas that `experts.json_schema.reduction` h
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from experts.conversation.tool_calls import CLOSE, OPEN
 from experts.engine import Constraint, InvalidRequest, JsonAnswer, ToolAnswer
-from experts.json_schema.grammar import grammar_of, grammar_of_calls, grammar_of_plan, grammar_of_words
+from experts.json_schema.conformance import Schema
+from experts.json_schema.grammar import MAX_CHARS, grammar_of, grammar_of_calls, grammar_of_plan, grammar_of_words
 from experts.json_schema.references import MAX_STEPS, with_references
 
 _STEPS: Final = (MAX_STEPS, 10, 8, 6, 5, 4, 3)  # of a plan, as many as the grammar has room for
@@ -56,16 +58,22 @@ def _plan(answer: ToolAnswer) -> str:
     tools = [(name, json.loads(schema)) for name, schema in answer.tools]
     loose = [(name, _ANY_OBJECT) for name, _ in tools]
     form = json.loads(answer.form) if answer.form is not None else None
-    for offered, most in (*((tools, most) for most in _STEPS), *((loose, most) for most in _STEPS), (loose, 1)):
-        steps = [
-            [(_begin(name, number), with_references(schema, number), _END) for name, schema in offered]
-            for number in range(1, 2 if answer.at_most_one else most + 1)
-        ]
-        may_say_words = not answer.must_call and form is None
-        grammar = grammar_of_plan(steps, form, may_say_words=may_say_words, trigger=_MARKUP)
+    may_say_words = not answer.must_call and form is None
+    least = sum(len(_begin(name)) for name, _ in tools)  # characters of each step
+    for offered, steps in (*((tools, most) for most in _STEPS), *((loose, most) for most in _STEPS), (loose, 1)):
+        most = 1 if answer.at_most_one else steps
+        if least * most > MAX_CHARS:
+            continue
+        step = partial(_step, offered)
+        grammar = grammar_of_plan(step, most, form, may_say_words=may_say_words, trigger=_MARKUP)
         if grammar is not None:
             return grammar
     raise InvalidRequest("the tools are too many for a plan")
+
+
+def _step(tools: Sequence[tuple[str, Schema]], number: int) -> Iterator[tuple[str, Schema, str]]:
+    """List what a step may call."""
+    return ((_begin(name, number), with_references(schema, number), _END) for name, schema in tools)
 
 
 def _begin(name: str, number: int | None = None) -> str:

@@ -77,31 +77,40 @@ def grammar_of_calls(form: Schema, calls: Sequence[tuple[str, Schema, str]], *, 
 
 
 def grammar_of_plan(
-    steps: Sequence[Sequence[tuple[str, Schema, str]]], form: Schema | None, *, may_say_words: bool, trigger: str
+    step: Callable[[int], Iterable[tuple[str, Schema, str]]],
+    most: int,
+    form: Schema | None,
+    *,
+    may_say_words: bool,
+    trigger: str,
 ) -> str | None:
     """Write the grammar of a plan: one call of each step after the other, a line each, and an end after any of them.
 
     None where it would be too long to compile in a moment: a plan is never held to types alone, since what it refers to
-    would not be held either.
+    would not be held either. No more is written of such a one than shows it.
 
     Args:
-        steps: what each step may call, as `grammar_of_calls` takes calls.
+        step: what the step of a number, from 1, may call, as `grammar_of_calls` takes calls.
+        most: steps.
         form: a reduced schema that an answer without a plan follows; None where it has none.
         may_say_words: an answer may also be words, in which `trigger` does not stand.
         trigger: as `grammar_of_words` takes it; every call begins so.
     """
-
-    def root(rule: Callable[[Schema], str]) -> str:
+    writer = _Writer(is_lean=False, most_chars=MAX_CHARS)
+    try:
         plan = ""
-        for step in reversed(steps):
-            options = (f"{literal(before)} {rule(schema)} {literal(behind)}" for before, schema, behind in step)
-            plan = f"({' | '.join(options)})" + (f' ("\\n" {plan})?' if plan else "")
-        others = [rule(form)] if form is not None else []
-        others += [_words_without(trigger)] if may_say_words else []
-        return " | ".join([*others, plan])
-
-    writer = _Writer(is_lean=False)
-    rules = "\n".join([f"root ::= {root(writer.rule)}", *writer.rules])
+        for number in range(most, 0, -1):
+            options = " | ".join(
+                f"{literal(before)} {writer.rule(to)} {literal(behind)}" for before, to, behind in step(number)
+            )
+            plan = f"({options})" + (f' ("\\n" {plan})?' if plan else "")
+            if len(plan) > MAX_CHARS:
+                return None
+        others = [writer.rule(form)] if form is not None else []
+    except _TooLongError:
+        return None
+    others += [_words_without(trigger)] if may_say_words else []
+    rules = "\n".join([f"root ::= {' | '.join([*others, plan])}", *writer.rules])
     return rules + _BASE if len(rules) <= MAX_CHARS else None
 
 
@@ -135,11 +144,19 @@ def _by_type(schema: Schema) -> str:
     return kind if kind in ("object", "array") else "value"
 
 
-class _Writer:
-    """The rules of one grammar; equal schemas share one. A lean one knows a string or number by its type alone."""
+class _TooLongError(Exception):
+    """The rules have become more than they may be."""
 
-    def __init__(self, *, is_lean: bool) -> None:
+
+class _Writer:
+    """The rules of one grammar; equal schemas share one. A lean one knows a string or number by its type alone.
+
+    With `most_chars`, `_TooLongError` is raised as soon as the rules have more characters.
+    """
+
+    def __init__(self, *, is_lean: bool, most_chars: int | None = None) -> None:
         self._is_lean = is_lean
+        self._left = most_chars
         self.rules: list[str] = []
         self._names: dict[str, str] = {}
         self._chains: dict[str, list[str]] = {}
@@ -153,6 +170,10 @@ class _Writer:
         return self._names[key]
 
     def _rule(self, body: str) -> str:
+        if self._left is not None:
+            self._left -= len(body)
+            if self._left < 0:
+                raise _TooLongError
         name = f"r{len(self.rules)}"
         self.rules.append(f"{name} ::= {body}")
         return name

@@ -90,6 +90,7 @@ def _object(schema: Schema, step: int, depth: int) -> Schema:
     return found
 
 
+@lru_cache(maxsize=MAX_STEPS * (_ANY_DEPTH + 2))
 def _anything(step: int, depth: int) -> Schema:
     """Return the schema of any value that refers to nothing later, nested a little."""
     options: list[Schema] = [
