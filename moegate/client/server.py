@@ -121,7 +121,9 @@ class HttpServer:
         except (ValueError, RecursionError):
             raise ServerError("the server's answer is no JSON: is base_url right?") from None
         except (OSError, http.client.HTTPException) as error:
-            raise ServerError(f"the server cannot be reached or broke off ({type(error).__name__})") from None
+            cause = getattr(error, "reason", error)  # of urllib's own error, such as ConnectionRefusedError
+            named = type(cause if isinstance(cause, Exception) else error).__name__
+            raise ServerError(f"the server cannot be reached or broke off ({named})") from None
 
 
 class OpenAIServer:

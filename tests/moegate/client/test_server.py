@@ -119,8 +119,10 @@ def test_a_stream_that_tells_of_an_error_is_one(served: Any) -> None:
 
 
 def test_a_server_that_is_not_there_is_an_error() -> None:
-    with pytest.raises(ServerError, match="cannot be reached"):
+    with pytest.raises(ServerError, match=r"cannot be reached.*\(ConnectionRefusedError\)"):
         Runner(HttpServer("http://127.0.0.1:9/v1"), []).run("hi")
+    with pytest.raises(ServerError, match=r"cannot be reached.*\(InvalidURL\)"):
+        Runner(HttpServer("http://127.0.0.1:9/v 1"), []).run("hi")
 
 
 def test_another_scheme_is_refused() -> None:
