@@ -42,8 +42,9 @@ def made(data: Path, request: pytest.FixtureRequest) -> list[Sample]:
 
 @pytest.fixture(scope="module")
 def collected(made: list[Sample]) -> list[Sample]:
-    """Those that come from the small files and have tools."""
-    return [one for one in made if asked(one).startswith(_COLLECTED) and one.conversation.tools]
+    """Those that come from the small files and have tools, but for plans."""
+    called = [one for one in made if one.conversation.tools and not one.conversation.plan]
+    return [one for one in called if asked(one).startswith(_COLLECTED)]
 
 
 def test_forms_of_every_source_are_there(made: list[Sample]) -> None:
@@ -149,8 +150,8 @@ def test_requests_come_in_groups_beside_the_same_tools(made: list[Sample]) -> No
     assert len(tools) > 2 * len(set(tools))
 
 
-def test_names_are_written_in_several_manners(collected: list[Sample]) -> None:
-    names = {one.name for sample in collected for one in sample.conversation.tools}
+def test_names_are_written_in_several_manners(made: list[Sample]) -> None:
+    names = {one.name for sample in made for one in sample.conversation.tools}
     manners = (r"(find|add)(_[a-z0-9]+)+", r"(find|add)([A-Z0-9][a-z0-9]*)+", r"(Find|Add)([A-Z0-9][a-z0-9]*)+")
     assert all(any(re.fullmatch(manner, name) for name in names) for manner in manners)
 
