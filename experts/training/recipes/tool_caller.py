@@ -37,11 +37,11 @@ from experts.training.recipes.tasks import Task, holds, near_tools, restyle, spl
 from protos import chat_pb2
 
 NO_TOOL: Final = "None of the tools can do that."
-_MADE: Final = 30  # groups
-_TASKS: Final = {"bfcl": 80, "seal": 10}  # in groups of up to three
-_IRRELEVANT: Final = 30  # BFCL's, beside one tool that does not fit
-_NEAR_MISSES: Final = 30  # requests beside nothing but a tool that is near to the right one
-_GROUPS: Final = {"sgd": 16, "snips": 4, "xsid": 2}
+_MADE: Final = 55  # groups
+_TASKS: Final = {"bfcl": 140, "seal": 12}  # in groups of up to three
+_IRRELEVANT: Final = 50  # BFCL's, beside one tool that does not fit
+_NEAR_MISSES: Final = 45  # requests beside nothing but a tool that is near to the right one
+_GROUPS: Final = {"sgd": 22, "snips": 7, "xsid": 3}
 _TOGETHER: Final = (1, 1, 1, 2, 3)  # tasks of a group, drawn at random
 _BESIDE: Final = (0, 0, 1, 2)  # other tools of a group
 _FOREIGN: Final = (0, 0, 0, 1)  # requests of a group that none of its tools is for
