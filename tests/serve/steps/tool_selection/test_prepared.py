@@ -1,6 +1,7 @@
 """A set of tools is prepared once, whoever sends it, and the oldest sets go."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -44,6 +45,23 @@ async def test_the_oldest_go(made: list[int]) -> None:
     assert made == [2, 2, 2]  # "b" went, for "a" was asked for again
     await prepared.get(tools("large", 40))
     assert len(prepared) == 1
+
+
+async def test_sets_are_made_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    build, at_work, most = module.build_index, 0, 0
+
+    def counted(texts: Any) -> ToolIndex:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        time.sleep(0.01)
+        at_work -= 1
+        return build(texts)
+
+    monkeypatch.setattr(module, "build_index", counted)
+    prepared = PreparedTools(100)
+    await asyncio.gather(*(prepared.get(tools(name)) for name in "abcde"))
+    assert (most, len(prepared)) == (1, 5)
 
 
 async def test_a_client_that_leaves_takes_nothing_from_the_others(made: list[int]) -> None:
