@@ -40,22 +40,25 @@ NO_TOOL: Final = "None of the tools can do that."
 _MADE: Final = 55  # groups
 _TASKS: Final = {"bfcl": 140, "seal": 12}  # in groups of up to three
 _IRRELEVANT: Final = 50  # BFCL's, beside one tool that does not fit
-_NEAR_MISSES: Final = 45  # requests beside nothing but a tool that is near to the right one
-_GROUPS: Final = {"sgd": 22, "snips": 7, "xsid": 3}
+_NEAR_MISSES: Final = 70  # requests beside nothing but a tool that is near to the right one
+_GROUPS: Final = {"sgd": 45, "snips": 7, "xsid": 3}
 _TOGETHER: Final = (1, 1, 1, 2, 3)  # tasks of a group, drawn at random
 _BESIDE: Final = (0, 0, 1, 2)  # other tools of a group
 _FOREIGN: Final = (0, 0, 0, 1)  # requests of a group that none of its tools is for
 _PLAIN: Final = 0.4  # share of these that no tool at all is for
 _MOST_CALLS: Final = 2
-_CUT: Final = 0.3  # share of the requests with one call that are asked again without a value
+_CUT: Final = 0.1  # share of the requests with one call that are asked again without a value
+_ASKED: Final = (
+    0.15  # share of the requests that lack a value: `asks_for_missing` asks anyhow, and more teach to ask for all
+)
 _OF_SERVICES: Final = 9  # requests beside the same services or intents
 _HANDFUL: Final = 40  # tasks among which foreign ones are sought
 _NOTHING: Final = "Hello!"
 _TURNS_BEFORE: Final = 2  # of a dialogue, at most: more take their tokens from what can be learnt
 _RESTYLED: Final = 0.33
-_PLANS: Final = 50  # groups
-_PLANS_IN_A_ROW: Final = 45  # groups
-_COLLECTED_PLANS: Final = {"bfcl": 30, "seal": 170}
+_PLANS: Final = 25  # groups
+_PLANS_IN_A_ROW: Final = 15  # groups
+_COLLECTED_PLANS: Final = {"bfcl": 30, "seal": 60}
 _MADE_FORMS: Final = 90
 _FORMS: Final = {"bfcl": 25, "seal": 20, "sgd": 40, "snips": 25, "xsid": 20}
 _REQUESTED_FORMS: Final = 35  # of made requests
@@ -76,8 +79,9 @@ def samples(data: Path | None, seed: int) -> list[Sample]:
         made = rng.sample(made, _SEEDS)
         for group in _groups(data, rng):
             style = rng.choice(styles()) if rng.random() < _RESTYLED else None
-            made += [_sample(task) for task in _styled(group, style) if holds(task)]
-        made += [_sample(task, is_plan=True) for group in _plan_groups(data, rng) for task in group]
+            tasks = [task for task in _styled(group, style) if holds(task)]
+            made += [_sample(task) for task in tasks if not task.missing or rng.random() < _ASKED]
+        made += [_sample(task, is_plan=True) for group in _plan_groups(data, rng) for task in group if not task.missing]
         made += _forms(data / "tool-caller", rng)
     return made
 
