@@ -7,7 +7,8 @@ Documents are numbered and placed before the words of the last user message.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from experts.catalog.spec import ExpertSpec
 from experts.conversation.bounded_json import OutOfBounds, read_bounded
@@ -156,6 +157,16 @@ def call_text(name: str, arguments: object, step: int | None = None) -> str:
     """Write a tool call as the model writes it; in a plan with the number of its step."""
     number = {} if step is None else {"id": step}
     return _marked("tool_call", {**number, "name": name, "arguments": arguments})
+
+
+def calls_answer(calls: Iterable[Mapping[str, Any]]) -> str:
+    """Write calls as the expert is to write them."""
+    return "\n".join(call_text(call["name"], call["arguments"]) for call in calls)
+
+
+def plan_answer(steps: Iterable[Mapping[str, Any]]) -> str:
+    """Write the steps of a plan as the expert is to write them."""
+    return "\n".join(call_text(step["name"], step["arguments"], number) for number, step in enumerate(steps, start=1))
 
 
 def _tool_result(message: chat_pb2.Message, tool_names: dict[str, str]) -> Turn:

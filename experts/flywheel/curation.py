@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
+from experts.conversation.prompts import calls_answer, plan_answer
 from experts.flywheel.interaction import Interaction
 from experts.flywheel.near_duplicates import Unseen, first_of_each, words_of
 from experts.flywheel.validity import fault
-from experts.training.recipes.sample import calls_answer, plan_answer
 
 _LIKED: Final = 0.0  # a rating above it
 

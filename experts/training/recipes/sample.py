@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from experts.conversation.prompts import call_text
+from experts.conversation.prompts import calls_answer, plan_answer
 from protos import chat_pb2
 
 Json = Mapping[str, Any]
@@ -80,16 +80,6 @@ def read_seed(row: Json) -> Sample:
     if not conversation.messages or not answer.strip():
         raise BadSample("a row has no message or no answer")
     return Sample(conversation, answer, str(row.get("rejected") or ""))
-
-
-def calls_answer(calls: Iterable[Json]) -> str:
-    """Write calls as the expert is to write them."""
-    return "\n".join(call_text(call["name"], call["arguments"]) for call in calls)
-
-
-def plan_answer(steps: Iterable[Json]) -> str:
-    """Write the steps of a plan as the expert is to write them."""
-    return "\n".join(call_text(step["name"], step["arguments"], number) for number, step in enumerate(steps, start=1))
 
 
 def read_tools(tools: Sequence[Json]) -> list[chat_pb2.Tool]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from experts.conversation.missing.question import ASKING
+from experts.conversation.prompts import calls_answer, plan_answer
 from experts.training.recipes import tool_sources
 from experts.training.recipes.made_forms import forms_of, made_forms
 from experts.training.recipes.made_plans import made_plan_groups, restyled_plan, with_numbers_as_text
@@ -27,8 +28,6 @@ from experts.training.recipes.sample import (
     BadSample,
     Json,
     Sample,
-    calls_answer,
-    plan_answer,
     read_messages,
     read_tools,
 )

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experts.conversation.constraints import tool_offer
+from experts.conversation.prompts import plan_answer
 from experts.conversation.tool_call import Outcome
 from experts.conversation.tool_calls import ToolCallReader
 from experts.evaluation.suites.plan_graph import graph_of
@@ -20,7 +21,7 @@ from experts.training.recipes.made_plans import (
     restyled_plan,
     with_numbers_as_text,
 )
-from experts.training.recipes.sample import ask, plan_answer, read_tools
+from experts.training.recipes.sample import ask, read_tools
 from experts.training.recipes.tasks import Task, styles, tool_name
 
 TASKS = [task for group in made_plan_groups(80, random.Random(1)) for task in group]
