@@ -17,13 +17,13 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from experts.evaluation.suites.rows import Row, read_rows
-from experts.training.recipes.plan_sources import referring
 from experts.training.recipes.sample import Json
 from experts.training.recipes.tasks import near_tools, tool_name
 from experts.training.write_sample import Sources, run
 
 _TOOLS: Final = 8  # beside a request of RestBench, those that it needs among them
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
+_API_CALL: Final = re.compile(r"\bAPI_call_(\d+)\b")
 _PEOPLE: Final = "person"
 _FOUND_BY: Final = {"credits": {_PEOPLE}, "movie_credits": {"movie"}, "tv_credits": {"tv"}}
 _OF_ONE_KIND: Final = frozenset({"similar", "popular", "top_rated", "recommendations", "now_playing", "latest"})
@@ -84,7 +84,15 @@ def seal_rows(folder: Path, rng: random.Random) -> Iterator[Row]:
 
 
 def _referring(arguments: Json, number: int) -> dict[str, Any]:
-    return {name: referring(value, number) for name, value in arguments.items()}
+    """Write references to earlier calls as plans have them; what names no earlier call stays text."""
+
+    def reference(found: re.Match[str]) -> str:
+        earlier = int(found[1]) + 1
+        return f"${earlier}" if earlier < number else found[0]
+
+    return {
+        name: _API_CALL.sub(reference, value) if isinstance(value, str) else value for name, value in arguments.items()
+    }
 
 
 SOURCES: Final[Sources] = MappingProxyType({"restbench": restbench_rows, "seal": seal_rows})

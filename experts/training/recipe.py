@@ -7,7 +7,7 @@ that of rank 16. The shipped adapters are made with these values; the command li
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal
@@ -62,7 +62,7 @@ _WIDER: Final = Hyperparameters(batch_size=4, learning_rate=6e-4, rank=16, alpha
 
 RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
     {
-        "tool-caller": Recipe(tool_caller.samples, replace(_WIDER, longest=1600)),
+        "tool-caller": Recipe(tool_caller.samples, _WIDER),
         "researcher": Recipe(researcher.samples, _WIDER),
         "generalist": Recipe(generalist.samples, Hyperparameters(learning_rate=6e-4, rank=8, frozen_layers=12)),
         "coder": Recipe(coder.samples, Hyperparameters(epochs=3)),

@@ -47,10 +47,9 @@ from experts.training.recipes.sample import Json
 from experts.training.recipes.tasks import Task, restyle, tool_name
 
 _LISTED: Final = frozenset({"place", "person", "company", "country", "film", "product", "word", "topic", "scientist"})
-_SIZES: Final = (4, 6, 7, 8, 9, 10, 10)  # tools of a group, drawn at random; those that are needed always come
+_SIZES: Final = (3, 4, 5, 6, 7, 9, 10)  # tools of a group, drawn at random; those that are needed always come
 _REQUESTS: Final = 6  # of a group
-_JOINED: Final = 0.35  # share of the requests that are two in one, and of these that are three
-_MOST_JOINED: Final = 2
+_JOINED: Final = 0.12  # share of the requests that are two in one
 _AS_TEXT: Final = 0.4  # share of the groups whose tools take numbers as text
 _DECLINED, _LACKING = 0.35, 0.5  # shares of the groups with a request that is declined, or that lacks a value
 _SCALARS: Final = frozenset({"integer", "number", "boolean"})
@@ -123,11 +122,7 @@ def _group(rng: random.Random) -> list[Task]:
     plans = [make(tools, rng) for make in makers]
     while len(plans) < _REQUESTS:
         plan = rng.choice(makers)(tools, rng)
-        for _ in range(_MOST_JOINED):
-            if rng.random() >= _JOINED:
-                break
-            plan = joined(plan, rng.choice(makers)(tools, rng), rng)
-        plans.append(plan)
+        plans.append(joined(plan, rng.choice(makers)(tools, rng), rng) if rng.random() < _JOINED else plan)
     foreign = rng.choice(_unlike(sorted(asked()), tools.offers))
     others = [name for name in _unlike(sorted(known()), tools.offers) if name != foreign]
     for name in rng.sample(others, max(0, rng.choice(_SIZES) - len(tools.offers))):

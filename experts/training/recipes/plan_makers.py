@@ -25,7 +25,6 @@ _ASKED: Final = re.compile(r"^(what|how|who|when|where|which|is|are|do|has|if|wh
 _LETTERS: Final = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnpqrstuvwxyz0123456789"  # of an id
 _TELLING: Final = ("{} {}", "{} is {}", "the {} {}", "{}: {}", "{} '{}'")
 _WITH: Final = ("{}, {}", "{} ({})", "{} with {}", "{}: {}", "{} for {}")
-_BESIDES: Final = (". Also, ", ". And ", "; ", ". Besides, ", ", and ", ". Then, ", ". After that, ", ". Finally, ")
 _THEN: Final = (", then ", ", and ", " and then ", ", and after that ")
 
 
@@ -181,26 +180,20 @@ def further_maker(name: str, further: Sequence[str]) -> Maker:
         text, steps = first.text.rstrip(".?"), list(first.steps)
         field, _, said = made().results[name]
         for at, one in enumerate(further):
+            asks, taking = made().further[one]
+            offered = tools.offer(one)
+            slots = {slot: tools.value(one, slot) for slot in _SLOT.findall(asks) if slot != "it"}
+            filled = {slot: value.value for slot, value in slots.items()} | {taking: f"{_STEP}1.{field}"}
+            order = [key for key in offered.function["parameters"] if key in filled]
+            steps.append({"name": one, "arguments": {key: filled[key] for key in order}})
             it = rng.choice((*said, "it", "the result")) if at == 0 else rng.choice(said)
-            words, step = further_step(tools, one, f"{_STEP}1.{field}", it)
-            steps.append(step)
+            words = asks.format_map({slot: value.said for slot, value in slots.items()} | {"it": it})
             is_apart = at == 0 and _ASKED.search(text)
             joint = f". {rng.choice(('Then ', 'After that, ', ''))}" if is_apart else rng.choice(_THEN)
             text += joint + words
         return Plan(_capital(text), steps)
 
     return make
-
-
-def further_step(tools: GroupTools, name: str, found: str, it: str) -> tuple[str, Json]:
-    """Ask for a function that takes on what was found, and write its step; `it` is how that is spoken of."""
-    asks, taking = made().further[name]
-    offered = tools.offer(name)
-    slots = {slot: tools.value(name, slot) for slot in _SLOT.findall(asks) if slot != "it"}
-    filled = {slot: value.value for slot, value in slots.items()} | {taking: found}
-    arguments = {key: filled[key] for key in offered.function["parameters"] if key in filled}
-    words = asks.format_map({slot: value.said for slot, value in slots.items()} | {"it": it})
-    return words, {"name": name, "arguments": arguments}
 
 
 def each_maker(name: str, parameter: str) -> Maker:
@@ -222,7 +215,7 @@ def joined(one: Plan, other: Plan, rng: random.Random) -> Plan:
     """Ask for two things at once."""
     behind = len(one.steps)
     steps = [{**step, "arguments": _moved(step["arguments"], behind)} for step in other.steps]
-    joint = rng.choice(_BESIDES)
+    joint = rng.choice((". Also, ", ". And ", "; ", ". Besides, ", ", and "))
     return Plan(f"{one.text.rstrip('.?!')}{joint}{other.text[:1].lower()}{other.text[1:]}", [*one.steps, *steps])
 
 

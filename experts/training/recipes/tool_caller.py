@@ -21,9 +21,8 @@ from experts.conversation.missing.question import ASKING
 from experts.conversation.prompts import calls_answer, plan_answer
 from experts.training.recipes import tool_sources
 from experts.training.recipes.made_forms import forms_of, made_forms
-from experts.training.recipes.made_plans import made_plan_groups, restyled_plan, with_numbers_as_text
+from experts.training.recipes.made_plans import in_order, is_plan, made_plan_groups, restyled_plan
 from experts.training.recipes.made_requests import made_groups
-from experts.training.recipes.plan_sources import in_a_row, in_pairs, several_calls
 from experts.training.recipes.sample import (
     BadSample,
     Json,
@@ -39,29 +38,25 @@ NO_TOOL: Final = "None of the tools can do that."
 _MADE: Final = 55  # groups
 _TASKS: Final = {"bfcl": 140, "seal": 12}  # in groups of up to three
 _IRRELEVANT: Final = 50  # BFCL's, beside one tool that does not fit
-_NEAR_MISSES: Final = 70  # requests beside nothing but a tool that is near to the right one
-_GROUPS: Final = {"sgd": 45, "snips": 7, "xsid": 3}
+_NEAR_MISSES: Final = 45  # requests beside nothing but a tool that is near to the right one
+_GROUPS: Final = {"sgd": 22, "snips": 7, "xsid": 3}
 _TOGETHER: Final = (1, 1, 1, 2, 3)  # tasks of a group, drawn at random
 _BESIDE: Final = (0, 0, 1, 2)  # other tools of a group
 _FOREIGN: Final = (0, 0, 0, 1)  # requests of a group that none of its tools is for
 _PLAIN: Final = 0.4  # share of these that no tool at all is for
 _MOST_CALLS: Final = 2
-_CUT: Final = 0.1  # share of the requests with one call that are asked again without a value
-_ASKED: Final = (
-    0.15  # share of the requests that lack a value: `asks_for_missing` asks anyhow, and more teach to ask for all
-)
+_CUT: Final = 0.3  # share of the requests with one call that are asked again without a value
 _OF_SERVICES: Final = 9  # requests beside the same services or intents
 _HANDFUL: Final = 40  # tasks among which foreign ones are sought
 _NOTHING: Final = "Hello!"
 _TURNS_BEFORE: Final = 2  # of a dialogue, at most: more take their tokens from what can be learnt
 _RESTYLED: Final = 0.33
-_PLANS: Final = 25  # groups
-_PLANS_IN_A_ROW: Final = 15  # groups
-_COLLECTED_PLANS: Final = {"bfcl": 30, "seal": 60}
-_MADE_FORMS: Final = 90
-_FORMS: Final = {"bfcl": 25, "seal": 20, "sgd": 40, "snips": 25, "xsid": 20}
-_REQUESTED_FORMS: Final = 35  # of made requests
-_AS_TEXT: Final = 0.4  # share of the groups in a row whose tools take numbers as text
+_PLANS: Final = 80  # groups
+_COLLECTED_PLANS: Final = 40
+_MADE_FORMS: Final = 220
+_FORMS: Final = {"bfcl": 60, "seal": 50, "sgd": 60, "snips": 70, "xsid": 60}
+_REQUESTED_FORMS: Final = 80  # of made requests
+_MOST_STEPS: Final = 4
 _SEEDS: Final = 20  # of the hand-written rows, where there is data
 
 
@@ -78,9 +73,8 @@ def samples(data: Path | None, seed: int) -> list[Sample]:
         made = rng.sample(made, _SEEDS)
         for group in _groups(data, rng):
             style = rng.choice(styles()) if rng.random() < _RESTYLED else None
-            tasks = [task for task in _styled(group, style) if holds(task)]
-            made += [_sample(task) for task in tasks if not task.missing or rng.random() < _ASKED]
-        made += [_sample(task, is_plan=True) for group in _plan_groups(data, rng) for task in group if not task.missing]
+            made += [_sample(task) for task in _styled(group, style) if holds(task)]
+        made += [_sample(task, is_plan=True) for group in _plan_groups(data, rng) for task in group]
         made += _forms(data / "tool-caller", rng)
     return made
 
@@ -99,14 +93,9 @@ def _plan_groups(data: Path, rng: random.Random) -> Iterator[list[Task]]:
     for group in made_plan_groups(_PLANS, rng):
         style = rng.choice(styles()) if rng.random() < _RESTYLED else None
         yield [restyled_plan(task, style) for task in group] if style else group
-    collected = {source: tool_sources.read_tasks(data / "tool-caller", source) for source in _COLLECTED_PLANS}
-    tasks = [task for found in collected.values() for task in found if holds(task)]
-    pool = tool_sources.tools_of(tasks)
-    for source, count in _COLLECTED_PLANS.items():
-        found = several_calls(collected[source])
-        yield from in_pairs(rng.sample(found, min(len(found), count)), pool, rng)
-    for group in in_a_row(tasks, pool, _PLANS_IN_A_ROW, rng):
-        yield [with_numbers_as_text(task) for task in group] if rng.random() < _AS_TEXT else group
+    bfcl = [in_order(task) for task in tool_sources.read_tasks(data / "tool-caller", "bfcl") if task.calls]
+    found = [task for task in bfcl if 1 < len(task.calls) <= _MOST_STEPS and is_plan(task)]
+    yield from ([task] for task in rng.sample(found, min(len(found), _COLLECTED_PLANS)))
 
 
 def _groups(data: Path, rng: random.Random) -> Iterator[list[Task]]:
