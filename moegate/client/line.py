@@ -63,14 +63,8 @@ class _Connection(http.client.HTTPConnection):
         self._line.opened(self.sock)
 
 
-class _SecureConnection(http.client.HTTPSConnection):
-    def __init__(self, line: Line, host: str, **options: Any) -> None:  # noqa: ANN401  # the base class's own
-        super().__init__(host, **options)
-        self._line = line
-
-    def connect(self) -> None:
-        super().connect()
-        self._line.opened(self.sock)
+class _SecureConnection(_Connection, http.client.HTTPSConnection):
+    """The same over TLS: what `_Connection` calls its base is HTTPSConnection here."""
 
 
 class _Http(urllib.request.HTTPHandler):
